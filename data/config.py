@@ -1,0 +1,36 @@
+"""What text to train on and how it becomes sequences."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Mode = Literal["packed", "lines"]
+
+
+def default_cache() -> Path:
+    """$DISTILBERT_FLAX_CACHE, or a folder in the user's cache."""
+    return Path(os.environ.get("DISTILBERT_FLAX_CACHE", "~/.cache/distilbert-flax")).expanduser()
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Text in, sequences out."""
+
+    tokenizer: str
+    """A folder, a vocab.txt, a tokenizer.json or a hub name."""
+    corpus: tuple[str, ...] = ("pydocs",)
+    """`pydocs`, a file or folder (txt, md, jsonl, csv, parquet, each also .gz), or a hub name
+    `owner/name[:config][@revision]`; several are mixed."""
+    heldout: tuple[str, ...] = ()
+    """Text to evaluate on, named like the corpus; empty: whole documents of the corpus."""
+    heldout_share: float = 0.02
+    """The share of documents held out when `heldout` is empty."""
+    text_field: str = "text"
+    """The field that holds the text in jsonl, csv, parquet and hub rows."""
+    mode: Mode = "packed"
+    """`packed`: documents joined and cut to full length. `lines`: one text, one sequence."""
+    sequence_length: int = 128
+    """Tokens in a sequence, [CLS] and [SEP] included."""
+    cache: Path = default_cache()
+    """Where prepared sequences are kept."""
