@@ -1,0 +1,56 @@
+"""What holds for every test: CPU, four devices, strict JAX, no network, no trace at home.
+
+All of it but the socket guard is set through the environment, so that commands which a test starts
+as a process of their own get the same; hence it comes before anything imports jax.
+"""
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+
+import pytest
+
+_scratch = tempfile.mkdtemp(prefix="distilbert-flax-tests-")
+atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
+
+_devices = "--xla_force_host_platform_device_count"
+if _devices not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_devices}=4".strip()
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# A CPU multiplies in full float32 anyway; with JAX_PLATFORMS=cuda the default would be TF32.
+os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
+
+# A port where nobody listens: processes that tests start are offline too. Tests that play the hub
+# themselves set the address of their own server.
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HOME"] = f"{_scratch}/huggingface"
+os.environ["DISTILBERT_FLAX_CACHE"] = f"{_scratch}/cache"
+os.environ["MPLBACKEND"] = "agg"
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting to another machine fails at once, as it does without a network."""
+    connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in _LOOPBACK:
+            raise ConnectionRefusedError(f"tests are offline: {address}")
+        return connect(self, address)
+
+    def guarded_getaddrinfo(host, *args, **kwargs):
+        name = host.decode() if isinstance(host, bytes) else host
+        if name is not None and name not in _LOOPBACK:
+            raise socket.gaierror(socket.EAI_NONAME, f"tests are offline: {name}")
+        return getaddrinfo(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
