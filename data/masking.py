@@ -1,0 +1,144 @@
+"""Dynamic masking for masked-language modelling, drawn on the device, by fixed groups of rows.
+
+The original DistilBERT code (`distiller.py`, `prepare_batch_mlm`) predicts 15 % of the tokens of
+one process's micro-batch, drawn by weight and without replacement over all its rows together.
+Tied to the micro-batch, such a draw changes with the number of devices. Here it is made over
+groups of a few consecutive rows, each with its own key, so that devices and gradient accumulation
+change nothing, and no device needs to see another one's rows.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray
+
+from model.errors import InputError
+
+
+@dataclass(frozen=True)
+class MaskingConfig:
+    """Which tokens are predicted and what stands in their place (BERT, section 3.1)."""
+
+    share: float = 0.15
+    """The share of the attended tokens that is predicted."""
+    mask: float = 0.8
+    """Of these, the share replaced by [MASK]."""
+    keep: float = 0.1
+    """The share left as it is."""
+    random: float = 0.1
+    """The share replaced by a token drawn uniformly from the whole vocabulary."""
+    smoothing: float = 0.0
+    """A token is drawn with weight count ** -smoothing; 0 is uniform, 0.7 the original's choice."""
+    group_rows: int = 8
+    """The number of consecutive rows over which one draw is made."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise InputError(f"masking share is {self.share}; it must be above 0 and at most 1.")
+        actions = (self.mask, self.keep, self.random)
+        if min(actions) < 0 or not math.isclose(sum(actions), 1):
+            raise InputError(
+                f"masking mask, keep and random are {self.mask}, {self.keep} and {self.random}; "
+                "they are shares of the predicted tokens and must sum to 1."
+            )
+        if self.group_rows < 1:
+            raise InputError(f"masking group_rows is {self.group_rows}; it must be at least 1.")
+
+
+class Masked(NamedTuple):
+    """A masked batch. Of the k slots of a group only those marked `valid` are predictions."""
+
+    input_ids: Int32[Array, "rows length"]
+    """What the model reads."""
+    positions: Int32[Array, "groups k"]
+    """Where the predicted tokens are: flat indices into the group's group_rows * length tokens."""
+    labels: Int32[Array, "groups k"]
+    """The tokens that stood there."""
+    valid: Bool[Array, "groups k"]
+    """False in slots that a group with padding does not need."""
+
+
+def token_log_weights(
+    counts: Int[np.ndarray, " vocab"], special_ids: Iterable[int], smoothing: float
+) -> Float32[np.ndarray, " vocab"]:
+    """log(max(count, 1) ** -smoothing) of every token, -inf for special tokens: never drawn."""
+    weights = -smoothing * np.log(np.maximum(counts, 1))
+    weights[list(special_ids)] = -np.inf
+    return weights.astype(np.float32)
+
+
+def mask_tokens(
+    key: PRNGKeyArray,
+    input_ids: Int32[Array, "rows length"],
+    attention_mask: Bool[Array, "rows length"],
+    row: Int32[Array, " rows"],
+    log_weights: Float[Array, " vocab"],
+    *,
+    config: MaskingConfig,
+    mask_id: int,
+) -> Masked:
+    """Choose the tokens to predict and hide them.
+
+    In every group of `config.group_rows` consecutive rows ceil(share * attended tokens) tokens are
+    chosen, or all that may be chosen if they are fewer. k = ceil(share * group_rows * length).
+
+    Args:
+        key: a threefry key that stands for (seed, step).
+        row: the index of each row in the update's global batch; a group's key is `key` folded
+            with its first row's index over group_rows. Groups must not straddle devices or
+            micro-batches: that is, each holds a multiple of group_rows rows.
+        log_weights: see `token_log_weights`.
+
+    Raises:
+        InputError: rows is no multiple of group_rows.
+    """
+    rows, length = input_ids.shape
+    if rows % config.group_rows:
+        raise InputError(
+            f"{rows} rows cannot be masked in groups of {config.group_rows}: the rows on each "
+            "device must be a multiple of group_rows."
+        )
+    grouped = rows // config.group_rows, config.group_rows * length
+    # Not row[::group_rows]: XLA gathers for a strided slice of a sharded array.
+    group = row.reshape(-1, config.group_rows)[:, 0] // config.group_rows
+
+    def one_group(group, ids, attended) -> Masked:
+        choice, action, replacement = jax.random.split(jax.random.fold_in(key, group), 3)
+        positions, valid = _choose(choice, attended, log_weights[ids], config.share)
+        labels = ids[positions]
+        u = jax.random.uniform(action, labels.shape)
+        random = jax.random.randint(replacement, labels.shape, 0, log_weights.size, ids.dtype)
+        shown = jnp.where(u < config.mask + config.random, random, labels)
+        shown = jnp.where(u < config.mask, mask_id, shown)
+        shown = jnp.where(valid, shown, labels)
+        masked = ids.at[positions].set(shown, unique_indices=True)
+        return Masked(masked, positions, labels, valid)
+
+    masked = jax.vmap(one_group)(group, input_ids.reshape(grouped), attention_mask.reshape(grouped))
+    return masked._replace(input_ids=masked.input_ids.reshape(rows, length))
+
+
+def _choose(
+    key: PRNGKeyArray,
+    attended: Bool[Array, " tokens"],
+    log_weights: Float[Array, " tokens"],
+    share: float,
+) -> tuple[Int32[Array, " k"], Bool[Array, " k"]]:
+    """Positions drawn one after another by weight without replacement, and which of them count.
+
+    Gumbel top-k: the order of log-weight plus Gumbel noise is distributed like that of sequential
+    draws (Kool et al. 2019, 1903.06059, section 2.3), in a static shape.
+    """
+    # A table made in double precision: in float32 the ceil of 0.15 * 20 may be 4.
+    targets = np.ceil(share * np.arange(attended.size + 1)).astype(np.int32)
+    eligible = jnp.where(attended, log_weights, -jnp.inf)
+    scores = eligible + jax.random.gumbel(key, eligible.shape)
+    # A full sort: XLA keeps it on each device, but gathers a sharded batch for `top_k`.
+    positions = jnp.argsort(scores, descending=True)[: targets[-1]]
+    needed = jnp.asarray(targets)[jnp.sum(attended)]
+    return positions, (jnp.arange(targets[-1]) < needed) & (eligible[positions] > -jnp.inf)

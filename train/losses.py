@@ -1,0 +1,64 @@
+"""The losses of distillation, per position and unreduced, and the one way to reduce them.
+
+Sanh et al. 2019 (1910.01108), section 2, with the details of the original code (`distiller.py`).
+All compute in float32 whatever comes in: bfloat16 logits lose more in a softmax over 30,000 tokens
+than the losses differ by. What a mean runs over is the caller's choice of `where`.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32, Int
+
+
+def cross_entropy(
+    logits: Float[Array, "*batch vocab"], labels: Int[Array, "*batch"]
+) -> Float32[Array, "*batch"]:
+    """-log softmax(logits)[label]: the masked-LM loss at a position, at temperature 1."""
+    log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
+    return -jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
+
+
+def distillation_kl(
+    student_logits: Float[Array, "*batch vocab"],
+    teacher_logits: Float[Array, "*batch vocab"],
+    temperature: float,
+) -> Float32[Array, "*batch"]:
+    """T^2 KL(teacher || student), both softened by the temperature T.
+
+    The factor T^2 keeps the gradient's size when T changes (Hinton et al. 2015, section 2). The
+    paper writes the cross-entropy, the code uses this: they differ by the teacher's entropy, which
+    has no gradient.
+    """
+    log_p = jax.nn.log_softmax(teacher_logits.astype(jnp.float32) / temperature)
+    log_q = jax.nn.log_softmax(student_logits.astype(jnp.float32) / temperature)
+    return temperature**2 * jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+def logit_mse(
+    student_logits: Float[Array, "*batch vocab"], teacher_logits: Float[Array, "*batch vocab"]
+) -> Float32[Array, "*batch"]:
+    """Squared difference of the raw logits, *summed* over the vocabulary as in the original."""
+    difference = student_logits.astype(jnp.float32) - teacher_logits.astype(jnp.float32)
+    return jnp.sum(jnp.square(difference), axis=-1)
+
+
+def cosine_distance(
+    a: Float[Array, "*batch hidden"], b: Float[Array, "*batch hidden"]
+) -> Float32[Array, "*batch"]:
+    """1 - cos(a, b), with eps 1e-12 on the squared norms as in PyTorch's CosineEmbeddingLoss."""
+    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
+    # Sums of products, not matrix products: those would be rounded to bfloat16 on a TPU.
+    norms = jnp.sqrt((jnp.sum(a * a, axis=-1) + 1e-12) * (jnp.sum(b * b, axis=-1) + 1e-12))
+    return 1 - jnp.sum(a * b, axis=-1) / norms
+
+
+def masked_sum(
+    values: Float[Array, "*batch"], where: Bool[Array, "*batch"]
+) -> tuple[Float32[Array, ""], Float32[Array, ""]]:
+    """The sum of `values` where `where` is true, and how many these are.
+
+    Sums and counts of micro-batches and devices may be added; the mean is taken once, at the end.
+    A value that is left out never reaches the sum or the gradient, not even as NaN.
+    """
+    total = jnp.sum(jnp.where(where, values.astype(jnp.float32), 0))
+    return total, jnp.sum(where, dtype=jnp.float32)
