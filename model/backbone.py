@@ -1,0 +1,54 @@
+"""What BERT and DistilBERT share: embeddings, then the encoder."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Int
+
+from model.config import Architecture, EncoderConfig
+from model.embeddings import Embeddings
+from model.encoder import Encoder
+from model.output import ModelOutput, Names, check_outputs
+
+
+class Backbone(nnx.Module):
+    """Tokens in, hidden states out.
+
+    Raises:
+        ValueError: the configuration is that of the other architecture.
+    """
+
+    architecture: ClassVar[Architecture]
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        if config.architecture != self.architecture:
+            raise ValueError(f"{type(self).__name__} got a {config.architecture} configuration")
+        self.config = config
+        self.embeddings = Embeddings(config, rngs=rngs)
+        self.encoder = Encoder(config, rngs=rngs)
+
+    def __call__(
+        self,
+        input_ids: Int[Array, "batch length"],
+        attention_mask: Int[Array, "batch length"] | Bool[Array, "batch length"] | None = None,
+        token_type_ids: Int[Array, "batch length"] | None = None,
+        *,
+        outputs: Names = (),
+        rngs: nnx.Rngs | None = None,
+    ) -> ModelOutput:
+        """Encodes a batch.
+
+        Args:
+            input_ids: token ids.
+            attention_mask: true on real tokens, false on padding; by default all are real.
+            token_type_ids: segment of every token, BERT only; by default all 0.
+            outputs: what else to return: `hidden_states`, `attentions`, `scores`, `qkv`. What is
+                not named is not made.
+            rngs: its `dropout` stream turns dropout on; without it there is none.
+        """
+        check_outputs(outputs)
+        mask = jnp.ones_like(input_ids) if attention_mask is None else attention_mask
+        hidden = self.embeddings(input_ids, token_type_ids, rngs=rngs)
+        hidden, extras = self.encoder(hidden, mask.astype(bool), outputs=outputs, rngs=rngs)
+        return ModelOutput(last_hidden=hidden, **extras)

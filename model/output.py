@@ -1,0 +1,48 @@
+"""What a model returns."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+from jaxtyping import Array, Float
+
+OutputName = Literal["hidden_states", "attentions", "scores", "qkv"]
+Names = Collection[str]
+Extras = dict[str, Any]
+
+OUTPUT_NAMES = ("hidden_states", "attentions", "scores", "qkv")
+
+
+def check_outputs(outputs: Names) -> None:
+    """Raises ValueError for a name that no model makes; a lone string is a likely slip."""
+    if isinstance(outputs, str):
+        raise ValueError(f'outputs is a tuple of names: write ("{outputs}",)')
+    unknown = [name for name in outputs if name not in OUTPUT_NAMES]
+    if unknown:
+        raise ValueError(f"outputs {unknown} are unknown; there are {', '.join(OUTPUT_NAMES)}")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ModelOutput:
+    """A model's answer; fields that it does not make, or that nobody named, are None."""
+
+    last_hidden: Float[Array, "batch length hidden"] | None = None
+    """The encoder's last hidden states, in the compute dtype."""
+    pooled: Float[Array, "batch hidden"] | None = None
+    """BERT's pooler: tanh of a dense layer over [CLS]."""
+    logits: Float[Array, "..."] | None = None
+    """float32: [batch, length, vocab] masked LM, [batch, labels] sequence classification,
+    [batch, length, labels] token classification, [batch, choices] multiple choice."""
+    next_sentence_logits: Float[Array, "batch 2"] | None = None
+    start_logits: Float[Array, "batch length"] | None = None
+    end_logits: Float[Array, "batch length"] | None = None
+    hidden_states: tuple[Float[Array, "batch length hidden"], ...] | None = None
+    """The embeddings, then every layer's output: num_layers + 1 entries."""
+    attentions: tuple[Float[Array, "batch heads length length"], ...] | None = None
+    """Attention probabilities of every layer, float32."""
+    scores: tuple[Float[Array, "batch heads length length"], ...] | None = None
+    """Scaled q k^T of every layer before mask and softmax, float32."""
+    qkv: tuple[tuple[Array, Array, Array], ...] | None = None
+    """Query, key and value of every layer, each [batch, length, heads, head]."""

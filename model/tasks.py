@@ -1,0 +1,139 @@
+"""The models people train and load: an encoder and a head, for BERT and DistilBERT alike.
+
+`MaskedLM(bert_base(), rngs=...)` is transformers' BertForMaskedLM, `MaskedLM(distilbert_base(), ...)`
+its DistilBertForMaskedLM, and so on. All are called as `Backbone` is.
+"""
+
+from dataclasses import replace
+
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from model.backbone import Backbone
+from model.bert import Bert
+from model.config import EncoderConfig
+from model.distilbert import DistilBert
+from model.heads import Classifier, MaskedLMHead, PreClassifier
+from model.output import ModelOutput, Names
+
+
+def backbone(config: EncoderConfig, *, pooler: bool = False, rngs: nnx.Rngs) -> Backbone:
+    """The encoder that `config.architecture` names; only BERT can have a pooler."""
+    if config.architecture == "distilbert":
+        return DistilBert(config, rngs=rngs)
+    return Bert(config, pooler=pooler, rngs=rngs)
+
+
+class MaskedLM(nnx.Module):
+    """Predicts masked tokens: what teacher and student are pretrained with."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.backbone = backbone(config, rngs=rngs)
+        self.head = MaskedLMHead(config, rngs=rngs)
+
+    def __call__(self, *args, **kwargs) -> ModelOutput:
+        output = self.backbone(*args, **kwargs)
+        return replace(output, logits=self.predict_tokens(output.last_hidden))
+
+    def predict_tokens(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch vocab"]:
+        """Logits for any hidden states, so that a loss can look at the masked positions only."""
+        return self.head(hidden, self.backbone.embeddings.word.embedding[...])
+
+
+class PreTraining(MaskedLM):
+    """BERT's two original objectives: masked LM, and next sentence from the pooled [CLS]."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        super().__init__(config, rngs=rngs)
+        self.backbone = Bert(config, rngs=rngs)
+        self.next_sentence = Classifier(config, 2, 0.0, rngs=rngs)
+
+    def __call__(self, *args, **kwargs) -> ModelOutput:
+        output = super().__call__(*args, **kwargs)
+        return replace(output, next_sentence_logits=self.next_sentence(output.pooled))
+
+
+class NextSentence(nnx.Module):
+    """Is the second segment the one that followed? BERT only: DistilBERT dropped the objective."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.backbone = Bert(config, rngs=rngs)
+        self.next_sentence = Classifier(config, 2, 0.0, rngs=rngs)
+
+    def __call__(self, *args, **kwargs) -> ModelOutput:
+        output = self.backbone(*args, **kwargs)
+        return replace(output, next_sentence_logits=self.next_sentence(output.pooled))
+
+
+class SequenceClassification(nnx.Module):
+    """One label, or one number, for a text: from BERT's pooler or DistilBERT's pre-classifier."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, labels: int | None = None):
+        self.config = config
+        self.backbone = backbone(config, pooler=True, rngs=rngs)
+        distil = config.architecture == "distilbert"
+        self.pre_classifier = PreClassifier(config, rngs=rngs) if distil else None
+        self.classifier = Classifier(
+            config, labels or config.num_labels, config.classifier_dropout, rngs=rngs
+        )
+
+    def __call__(self, *args, rngs: nnx.Rngs | None = None, **kwargs) -> ModelOutput:
+        output = self.backbone(*args, rngs=rngs, **kwargs)
+        pool = self.pre_classifier
+        pooled = output.pooled if pool is None else pool(output.last_hidden)
+        return replace(output, logits=self.classifier(pooled, rngs=rngs))
+
+
+class MultipleChoice(SequenceClassification):
+    """Scores every choice as a text of its own."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        super().__init__(config, labels=1, rngs=rngs)
+
+    def __call__(
+        self,
+        input_ids: Int[Array, "batch choices length"],
+        attention_mask: Array | None = None,
+        token_type_ids: Array | None = None,
+        *,
+        outputs: Names = (),
+        rngs: nnx.Rngs | None = None,
+    ) -> ModelOutput:
+        """All but the logits ([batch, choices]) come with batch and choices in one axis."""
+        flat = [
+            None if array is None else array.reshape(-1, array.shape[-1])
+            for array in (input_ids, attention_mask, token_type_ids)
+        ]
+        output = super().__call__(*flat, outputs=outputs, rngs=rngs)
+        return replace(output, logits=output.logits.reshape(input_ids.shape[:2]))
+
+
+class TokenClassification(nnx.Module):
+    """A label for every token, such as entity tags."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.backbone = backbone(config, rngs=rngs)
+        # Unlike DistilBERT's sequence classifier, its tagger drops as much as BERT's.
+        self.classifier = Classifier(config, config.num_labels, config.hidden_dropout, rngs=rngs)
+
+    def __call__(self, *args, rngs: nnx.Rngs | None = None, **kwargs) -> ModelOutput:
+        output = self.backbone(*args, rngs=rngs, **kwargs)
+        return replace(output, logits=self.classifier(output.last_hidden, rngs=rngs))
+
+
+class QuestionAnswering(nnx.Module):
+    """Where the answer starts and ends. DistilBERT drops (0.1) before this head, BERT does not."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.backbone = backbone(config, rngs=rngs)
+        rate = 0.1 if config.architecture == "distilbert" else 0.0
+        self.spans = Classifier(config, 2, rate, rngs=rngs)
+
+    def __call__(self, *args, rngs: nnx.Rngs | None = None, **kwargs) -> ModelOutput:
+        output = self.backbone(*args, rngs=rngs, **kwargs)
+        logits = self.spans(output.last_hidden, rngs=rngs)
+        return replace(output, start_logits=logits[..., 0], end_logits=logits[..., 1])
