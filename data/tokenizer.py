@@ -6,7 +6,6 @@ normaliser's casing, the special tokens, and clear words for a vocabulary that w
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -131,7 +130,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
     for name, content in contents.items():
         temporary = folder / f".{name}.tmp"
         temporary.write_text(content, encoding="utf-8", newline="\n")
-        os.replace(temporary, folder / name)
+        temporary.replace(folder / name)
 
 
 def vocabulary(tokenizer: Tokenizer) -> list[str]:
@@ -148,14 +147,13 @@ def special_ids(tokenizer: Tokenizer) -> SpecialIds:
     Raises:
       InputError: the vocabulary lacks one of them.
     """
-    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
-    missing = [token for token, index in ids.items() if index is None]
+    missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
     if missing:
         raise InputError(
             f"the vocabulary has no {' and no '.join(missing)}, which masked language modelling "
             f"with BERT needs: give a WordPiece vocabulary made for BERT"
         )
-    return SpecialIds(*ids.values())
+    return SpecialIds(*(tokenizer.get_vocab()[token] for token in SPECIAL_TOKENS))
 
 
 def check_same_vocabulary(teacher: Tokenizer, student: Tokenizer) -> None:

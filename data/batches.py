@@ -1,0 +1,114 @@
+"""Shuffled batches by random access: the place in the data is the step."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import grain
+import numpy as np
+
+from data.sequences import Sequences
+from model.errors import InputError
+
+Batch = dict[str, np.ndarray]
+ENDLESS = 2**62
+
+
+class Batches:
+    """The training batches of a run, endless, any of them directly.
+
+    All epochs, each shuffled anew by `seed`, form one unending row of sequences, and step `s` takes
+    the `batch_size` from `s * batch_size` on. So there is no iterator state to save; an epoch's
+    last sequences share a batch with the next one's first, and none is ever left out.
+
+    An update's batch is `micro_batches` parts of equal size, and each host reads its share of the
+    rows of each: all hosts together read what one would. A host, or another number of them, can
+    take over at any step.
+
+    Args:
+      sequences: from `prepare`.
+      batch_size: sequences an update, over all hosts and micro-batches.
+      micro_batches: parts whose gradients are accumulated.
+      seed: of the order.
+      pad_id: fills the rest of short sequences (only `lines` mode has them).
+      host, hosts: which share to read.
+
+    Raises:
+      InputError: the batch does not divide evenly.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        *,
+        batch_size: int,
+        micro_batches: int = 1,
+        seed: int,
+        pad_id: int,
+        host: int = 0,
+        hosts: int = 1,
+    ):
+        if batch_size < 1 or batch_size % micro_batches:
+            raise InputError(
+                f"a batch of {batch_size} sequences does not divide into {micro_batches} "
+                f"micro-batches: make the batch size a multiple of {micro_batches}"
+            )
+        if batch_size // micro_batches % hosts:
+            raise InputError(
+                f"a micro-batch of {batch_size // micro_batches} sequences does not divide over "
+                f"{hosts} hosts: make it a multiple of {hosts}"
+            )
+        self.sequences, self.batch_size, self.pad_id = sequences, batch_size, pad_id
+        rows = np.arange(batch_size).reshape(micro_batches, hosts, -1)
+        self._rows = rows[:, host]
+        self._order = lru_cache(maxsize=2)(
+            lambda epoch: np.random.default_rng((seed, epoch)).permutation(len(sequences))
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in which every sequence is seen; the last may reach into the next epoch."""
+        return -(-len(self.sequences) // self.batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """This host's part of update `step`.
+
+        Returns:
+          input_ids int32 and attention_mask bool, [micro, rows, length], and row int32
+          [micro, rows]: the place of each row in the update's global batch.
+        """
+        epochs, places = np.divmod(step * self.batch_size + self._rows, len(self.sequences))
+        chosen = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            chosen[here] = self._order(int(epoch))[places[here]]
+        input_ids, attention_mask = self.sequences.gather(chosen, self.pad_id)
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "row": self._rows.astype(np.int32),
+        }
+
+    def iterate(self, start: int = 0) -> Iterator[Batch]:
+        """Batches from step `start` on, read ahead by grain's threads."""
+        steps = grain.MapDataset.range(start, ENDLESS).map(self.batch)
+        options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
+        return iter(steps.to_iter_dataset(options))
+
+
+def heldout_batches(sequences: Sequences, *, rows: int, pad_id: int) -> Iterator[Batch]:
+    """Every sequence once, in order, `rows` at a time.
+
+    Yields:
+      input_ids int32 and attention_mask bool, [rows, length], and row int32 [rows], the sequence's
+      index. The last batch is filled up with rows that attend to nothing.
+    """
+    for start in range(0, len(sequences), rows):
+        row = np.arange(start, start + rows)
+        real = row < len(sequences)
+        input_ids, attention_mask = sequences.gather(np.where(real, row, 0), pad_id)
+        input_ids[~real], attention_mask[~real] = pad_id, False
+        yield {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "row": row.astype(np.int32),
+        }

@@ -1,0 +1,139 @@
+"""How a corpus's token ids become sequences: `packed`, or `lines` as the original did it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from data.encode import Encoded
+from data.tokenizer import SpecialIds
+from model.errors import InputError
+
+SHORTEST = 12  # tokens: the original drops sequences of 11 and fewer, [CLS] and [SEP] included
+
+
+class Cut(NamedTuple):
+    """Sequences one after the other, each from its [CLS] to its [SEP]."""
+
+    tokens: np.ndarray  # uint32 [sum of lengths]
+    lengths: np.ndarray  # int64 [sequences]
+
+
+class Packed:
+    """Documents joined, a [SEP] between them, and cut into full sequences.
+
+    A sequence is [CLS], `sequence_length - 2` tokens of the stream, [SEP]; nothing is padded. It
+    may hold the end of one document and the start of the next, and attention crosses that border.
+    The tail of the corpus that fills no sequence is dropped.
+    """
+
+    def __init__(self, special: SpecialIds, sequence_length: int, vocab_size: int):
+        if sequence_length < 3:
+            raise InputError(
+                f"a sequence length of {sequence_length} leaves no room for text beside [CLS] and "
+                f"[SEP]: give at least 3"
+            )
+        self.special, self.sequence_length = special, sequence_length
+        self.counts = np.zeros(vocab_size, np.int64)
+        self.stats = {"documents": 0, "texts": 0, "tokens": 0, "dropped_tokens": 0}
+        self._rest = np.empty(0, np.uint32)
+        self._document: str | None = None
+
+    def add(self, batch: list[Encoded]) -> Cut:
+        """The sequences that these texts complete."""
+        separator = np.asarray([self.special.sep], np.uint32)
+        stream = [self._rest]
+        for piece, ids in batch:
+            self.stats["texts"] += piece.ends_text
+            if len(ids) == 0:
+                continue
+            if piece.document != self._document:
+                if self._document is not None:
+                    stream.append(separator)
+                self._document = piece.document
+                self.stats["documents"] += 1
+            stream.append(ids)
+        joined = np.concatenate(stream)
+        new = joined[len(self._rest) :]
+        self.counts += np.bincount(new, minlength=len(self.counts))
+        self.stats["tokens"] += len(new)
+
+        inner = self.sequence_length - 2
+        full, tail = divmod(len(joined), inner)
+        rows = np.empty((full, self.sequence_length), np.uint32)
+        rows[:, 0] = self.special.cls
+        rows[:, 1:-1] = joined[: full * inner].reshape(full, inner)
+        rows[:, -1] = self.special.sep
+        self._rest = joined[full * inner :]
+        self.stats["dropped_tokens"] = tail
+        return Cut(rows.reshape(-1), np.full(full, self.sequence_length))
+
+
+class Lines:
+    """One text, one sequence, by the rules of the original's `lm_seqs_dataset.py`.
+
+    The unigram counts are taken first, over [CLS] text [SEP] of every text. A sequence above the
+    maximum is cut, its own [CLS] and [SEP] included, into chunks of `sequence_length - 2`, and each
+    chunk that lacks them gets a [CLS] and a [SEP]. Then sequences of 11 tokens or fewer are
+    dropped, and those of which half or more is [UNK].
+    """
+
+    def __init__(self, special: SpecialIds, sequence_length: int, vocab_size: int):
+        if sequence_length < SHORTEST:
+            raise InputError(
+                f"a sequence length of {sequence_length} in `lines` mode drops every text (so are "
+                f"sequences below {SHORTEST} tokens): give at least {SHORTEST}"
+            )
+        self.special, self.sequence_length = special, sequence_length
+        self.counts = np.zeros(vocab_size, np.int64)
+        self.stats = {
+            "documents": 0,
+            "texts": 0,
+            "tokens": 0,
+            "cut_texts": 0,
+            "dropped_short": 0,
+            "dropped_unknown": 0,
+        }
+        self._pieces: list[np.ndarray] = []
+        self._document: str | None = None
+
+    def add(self, batch: list[Encoded]) -> Cut:
+        """The sequences of the texts that end here."""
+        kept: list[np.ndarray] = []
+        for piece, ids in batch:
+            if piece.document != self._document:
+                self._document = piece.document
+                self.stats["documents"] += 1
+            self._pieces.append(ids)
+            if piece.ends_text:
+                cls, sep = [self.special.cls], [self.special.sep]
+                text = np.concatenate([cls, *self._pieces, sep]).astype(np.uint32)
+                self._pieces = []
+                self.stats["texts"] += 1
+                self.stats["tokens"] += len(text)
+                self.counts += np.bincount(text, minlength=len(self.counts))
+                kept += filter(self._keep, self._cut(text))
+        lengths = np.asarray([len(sequence) for sequence in kept], np.int64)
+        return Cut(np.concatenate([np.empty(0, np.uint32), *kept]), lengths)
+
+    def _cut(self, text: np.ndarray) -> list[np.ndarray]:
+        if len(text) <= self.sequence_length:
+            return [text]
+        self.stats["cut_texts"] += 1
+        chunks = []
+        for start in range(0, len(text), self.sequence_length - 2):
+            chunk = text[start : start + self.sequence_length - 2]
+            if chunk[0] != self.special.cls:
+                chunk = np.insert(chunk, 0, self.special.cls)
+            if chunk[-1] != self.special.sep:
+                chunk = np.append(chunk, np.uint32(self.special.sep))
+            chunks.append(chunk)
+        return chunks
+
+    def _keep(self, sequence: np.ndarray) -> bool:
+        if len(sequence) < SHORTEST:
+            self.stats["dropped_short"] += 1
+            return False
+        if 2 * np.count_nonzero(sequence == self.special.unk) >= len(sequence):
+            self.stats["dropped_unknown"] += 1
+            return False
+        return True
