@@ -1,0 +1,244 @@
+"""What a run says while it trains: metrics.jsonl, TensorBoard events, and the terminal.
+
+metrics.jsonl is the record: one JSON object a line, in the order things happened.
+
+    {"step": 7, "kind": "train", "loss": 5.1, ..., "tokens_per_second": 9000.0, "seconds": 0.2}
+    {"step": 7, "kind": "heldout", "masked_lm_loss": 5.0, ..., "seconds": 3.1}
+
+Numbers are written with all their digits, so that they come back bit by bit. "seconds" is the
+time since the row before it (reading the clock is the only thing that differs between a run that
+was interrupted and one that was not), so the sum over a file is the time the run took.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from tensorboardX import RecordWriter
+
+# Protocol buffer classes are made at import time, where type checkers do not see them.
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore
+from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore
+
+from model.errors import InputError
+
+SECONDS_BETWEEN_LINES = 20.0
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The rows of `folder`/metrics.jsonl, in order; a torn last line (after a kill) is left out.
+
+    Raises InputError when there is no such file or a whole line of it is not JSON.
+    """
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        raise InputError(f"{folder} is no run folder: it has no metrics.jsonl.")
+    return [row for row, _ in _rows(path)]
+
+
+def _rows(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each row with the very bytes of its line."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(line), line
+            except ValueError as error:
+                raise InputError(f"{path}, line {number} is not JSON: {line[:40]!r}.") from error
+
+
+class MetricLog:
+    """Records a run's metrics and shows them. Use as a context manager.
+
+    On a terminal a progress bar shows loss, tokens/s and time left; on a pipe there is a plain line
+    for the first steps, every `print_every` steps, and whenever 20 seconds went by without one.
+
+    Going on from a checkpoint at `start_step` drops what was recorded after it, so everything about
+    step n must be recorded before checkpoint n is saved. `start_step` 0 starts an empty record.
+
+    Raises InputError, from any method, when the disk refuses to take a row.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        total_steps: int,
+        start_step: int = 0,
+        tokens_per_step: int,
+        print_every: int = 100,
+        console: Console | None = None,
+    ) -> None:
+        self.path = folder / "metrics.jsonl"
+        self.total_steps = total_steps
+        self.start_step = start_step
+        self.tokens_per_step = tokens_per_step
+        self.print_every = print_every
+        self.console = console or Console()
+        with self._explained():
+            folder.mkdir(parents=True, exist_ok=True)
+            _cut_back(self.path, start_step)
+            # Line buffering: each row reaches the kernel, and outlives the process, at once.
+            self._file = self.path.open("a", encoding="utf-8", buffering=1)
+            self._events = _Events(folder / "tensorboard", start_step)
+        self._bar = Progress(
+            TextColumn("step {task.completed:,}/{task.total:,}"),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            console=self.console,
+            refresh_per_second=2,  # drawing takes a few ms of a core that trains
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task("compiling", total=total_steps, completed=start_step)
+        self._seconds_per_step: float | None = None
+        self._clock = self._line_clock = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._bar.stop()
+        try:
+            with self._explained():
+                try:
+                    self._file.close()
+                finally:
+                    self._events.close()
+        except InputError:
+            if error is None:  # what is already being raised tells more
+                raise
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record one training update; steps count from 1."""
+        seconds = self._lap()
+        speed = self.tokens_per_step / seconds
+        self._write(step, "train", metrics, {"tokens_per_second": speed, "seconds": seconds})
+        if step > self.start_step + 1:  # the first one compiled
+            previous = self._seconds_per_step or seconds
+            self._seconds_per_step = 0.95 * previous + 0.05 * seconds
+        if self.console.is_terminal:
+            self._bar.update(self._task, completed=step, description=self._status(step, metrics))
+        elif self._line_is_due(step):
+            self._line_clock = time.perf_counter()
+            self.say(f"step {step:,}/{self.total_steps:,}  {self._status(step, metrics)}")
+
+    def heldout(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record the metrics of the held-out text after `step` updates."""
+        self._write(step, "heldout", metrics, {"seconds": self._lap()})
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        self.say(f"step {step:,}  held out: {numbers}")
+
+    def say(self, message: str) -> None:
+        """Print a line; on a terminal it appears above the bar."""
+        # Text may hold "[MASK]", which rich would take for a style.
+        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def flush(self) -> None:
+        """Bring all rows to the disk; call it before a checkpoint that they belong to."""
+        with self._explained():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._events.flush()
+
+    def _write(
+        self, step: int, kind: str, metrics: Mapping[str, float], timings: dict[str, float]
+    ) -> None:
+        numbers = {name: float(value) for name, value in metrics.items()} | timings
+        with self._explained():
+            self._file.write(json.dumps({"step": step, "kind": kind, **numbers}) + "\n")
+            self._events.write(step, {f"{kind}/{name}": n for name, n in numbers.items()})
+
+    def _lap(self) -> float:
+        now = time.perf_counter()
+        seconds, self._clock = now - self._clock, now
+        return seconds
+
+    def _status(self, step: int, metrics: Mapping[str, float]) -> str:
+        parts = [f"loss {metrics['loss']:.4f}"] if "loss" in metrics else []
+        if self._seconds_per_step is not None:
+            left = (self.total_steps - step) * self._seconds_per_step
+            parts.append(f"{self.tokens_per_step / self._seconds_per_step:,.0f} tokens/s")
+            parts.append(f"{duration(left)} left")
+        return "  ".join(parts)
+
+    def _line_is_due(self, step: int) -> bool:
+        return (
+            step <= self.start_step + 3
+            or step % self.print_every == 0
+            or step == self.total_steps
+            or time.perf_counter() - self._line_clock > SECONDS_BETWEEN_LINES
+        )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"Cannot record metrics in {self.path.parent}: {error.strerror}; once that is "
+                "mended the same command goes on from the last checkpoint."
+            ) from error
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: "42 s", "7 min", "3 h 05 min"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _cut_back(path: Path, step: int) -> None:
+    """Remove the rows after `step`, and a torn last line, in one replacement of the file."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            if step > 0 and path.exists():
+                file.writelines(line for row, line in _rows(path) if row["step"] <= step)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _Events:
+    """A TensorBoard event file, one event with all scalars a row.
+
+    tensorboardX's SummaryWriter sends every scalar through a queue to a thread; should that thread
+    die of a full disk, the queue fills and the training hangs. Writing the records ourselves is
+    faster, and errors come back to us. Its file names would also tell the machine's name.
+    """
+
+    def __init__(self, folder: Path, start_step: int) -> None:
+        folder.mkdir(exist_ok=True)
+        # A file holds only steps after the one in its name; TensorBoard reads them by name.
+        path = folder / f"events.out.tfevents.{start_step:010d}"
+        for later in folder.glob("events.out.tfevents.*"):
+            if later.name >= path.name:
+                later.unlink()
+        self._records = RecordWriter(str(path))
+        self._add(file_version="brain.Event:2")
+        # Tells TensorBoard to forget what earlier files have from this step on.
+        self._add(step=start_step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        self._add(step=step, summary=Summary(value=values))
+
+    def _add(self, **fields: Any) -> None:
+        self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
+
+    def flush(self) -> None:
+        self._records.flush()
+
+    def close(self) -> None:
+        self._records.close()
