@@ -1,7 +1,7 @@
 """What text to train on and how it becomes sequences."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +17,9 @@ def default_cache() -> Path:
 class DataConfig:
     """Text in, sequences out."""
 
-    tokenizer: str
-    """A folder, a vocab.txt, a tokenizer.json or a hub name."""
+    tokenizer: str | None = None
+    """A folder, a vocab.txt, a tokenizer.json, a hub name, or `wordpiece:SIZE` to learn one from the
+    corpus; by default that of the model that is loaded."""
     corpus: tuple[str, ...] = ("pydocs",)
     """`pydocs`, a file or folder (txt, md, jsonl, csv, parquet, each also .gz), or a hub name
     `owner/name[:config][@revision]`; several are mixed."""
@@ -32,5 +33,5 @@ class DataConfig:
     """`packed`: documents joined and cut to full length. `lines`: one text, one sequence."""
     sequence_length: int = 128
     """Tokens in a sequence, [CLS] and [SEP] included."""
-    cache: Path = default_cache()
-    """Where prepared sequences are kept."""
+    cache: Path = field(default_factory=default_cache)
+    """Where prepared text and sequences are kept."""

@@ -1,0 +1,42 @@
+"""How much of one text is also in another: repeated paragraphs, and held-out text in training."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+# GPT-3 (Brown et al. 2020, appendix C) looks for leaks between splits with 13 words.
+LEAK_WORDS = 13
+# Shorter, so that a copied paragraph with a few words changed is still seen as a copy.
+COPY_WORDS = 8
+
+
+def ngrams(text: str, length: int) -> Iterator[tuple[str, ...]]:
+    """The runs of `length` lower-case words in a text; a shorter text is one run of its own."""
+    words = re.findall(r"\w+", text.lower())
+    for start in range(max(1, len(words) - length + 1)):
+        yield tuple(words[start : start + length])
+
+
+class CopyFilter:
+    """Recognises a paragraph of which more than half has been seen before."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()  # hashes: the runs themselves would take a gigabyte
+
+    def is_new(self, paragraph: str) -> bool:
+        """Whether at least half of the paragraph's 8-word runs are new; remembers them if so."""
+        runs = [hash(run) for run in ngrams(paragraph, COPY_WORDS)]
+        new = 2 * sum(run in self._seen for run in runs) <= len(runs)
+        if new:
+            self._seen.update(runs)
+        return new
+
+
+def leaked_share(heldout: Iterable[str], training: Iterable[str]) -> float:
+    """The share of the held-out text's 13-word runs that occur in the training text, 0 to 1."""
+    counts: dict[tuple[str, ...], int] = {}
+    for text in heldout:
+        for run in ngrams(text, LEAK_WORDS):
+            if len(run) == LEAK_WORDS:
+                counts[run] = counts.get(run, 0) + 1
+    leaked = {run for text in training for run in ngrams(text, LEAK_WORDS) if run in counts}
+    return sum(counts[run] for run in leaked) / max(1, sum(counts.values()))
