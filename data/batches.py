@@ -95,17 +95,24 @@ class Batches:
         return iter(steps.to_iter_dataset(options))
 
 
-def heldout_batches(sequences: Sequences, *, rows: int, pad_id: int) -> Iterator[Batch]:
-    """Every sequence once, in order, `rows` at a time.
+def heldout_batches(
+    sequences: Sequences, *, rows: int, pad_id: int, limit: int | None = None
+) -> Iterator[Batch]:
+    """Every sequence once, in order, or `limit` of them evenly spread; `rows` at a time.
 
     Yields:
       input_ids int32 and attention_mask bool, [rows, length], and row int32 [rows], the sequence's
       index. The last batch is filled up with rows that attend to nothing.
     """
-    for start in range(0, len(sequences), rows):
-        row = np.arange(start, start + rows)
-        real = row < len(sequences)
-        input_ids, attention_mask = sequences.gather(np.where(real, row, 0), pad_id)
+    chosen = np.arange(len(sequences))
+    if limit is not None and limit < len(sequences):
+        chosen = np.linspace(0, len(sequences) - 1, limit).round().astype(np.int64)
+    for start in range(0, len(chosen), rows):
+        row = chosen[start : start + rows]
+        missing = rows - len(row)
+        row = np.pad(row, (0, missing), mode="edge")
+        real = np.arange(rows) < rows - missing
+        input_ids, attention_mask = sequences.gather(row, pad_id)
         input_ids[~real], attention_mask[~real] = pad_id, False
         yield {
             "input_ids": input_ids,

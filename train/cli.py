@@ -1,0 +1,71 @@
+"""What all commands share: a recipe by name, flags over it, and mistakes told in one sentence."""
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import tyro
+
+from model.errors import InputError
+from train.loop import Stopped
+
+Config = TypeVar("Config")
+
+
+def choose(
+    recipes: Mapping[str, Callable[[], Config]], command: str, argv: Sequence[str]
+) -> Config:
+    """The configuration that `argv` asks for: a recipe's name, then flags that change its fields.
+
+    Raises:
+        InputError: there is no such recipe.
+    """
+    listing = "\n".join(
+        f"  {name:<28}{_first_line(recipe)}" for name, recipe in sorted(recipes.items())
+    )
+    if not argv or argv[0] in ("-h", "--help"):
+        print(
+            f"usage: python -m {command} RECIPE [--flag value ...]\n\nrecipes:\n{listing}\n\n"
+            f"python -m {command} RECIPE --help lists the flags and what the recipe sets."
+        )
+        raise SystemExit(0 if argv else 2)
+    name, *flags = argv
+    if name not in recipes:
+        near = difflib.get_close_matches(name, recipes, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(recipes))}"
+        raise InputError(f"there is no recipe {name!r} for {command}: {hint}")
+    recipe = recipes[name]
+    return tyro.cli(
+        type(recipe()),
+        default=recipe(),
+        args=flags,
+        prog=f"python -m {command} {name}",
+        description=recipe.__doc__,
+    )
+
+
+def _first_line(recipe: Callable) -> str:
+    return (recipe.__doc__ or "").strip().splitlines()[0]
+
+
+def main(run: Callable[[], object]) -> NoReturn:
+    """Runs a command; a mistake or a signal ends it with one sentence and a status, no traceback."""
+    try:
+        run()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.exit_status)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def relative_to_repository(path: str) -> Path:
+    """A path that the repository ships, wherever the command is run from."""
+    return Path(__file__).resolve().parent.parent / path

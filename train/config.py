@@ -1,0 +1,84 @@
+"""What a run is: every field shapes the result, except those of `run`, which only carry it out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from data.config import DataConfig
+from data.masking import MaskingConfig
+from model.config import EncoderConfig
+from train.objectives import DistillationLoss
+from train.optimizer import OptimizerConfig
+from train.parallel import ParallelConfig
+
+
+@dataclass(frozen=True)
+class RunConfig(ParallelConfig):
+    """How the run is carried out; may change when a run goes on."""
+
+    checkpoint_every: int = 500
+    """Updates between checkpoints; one more is saved when the run is stopped and at the end."""
+    keep_checkpoints: int = 2
+    """How many checkpoints stay on disk."""
+    print_every: int = 100
+    """Updates between lines when the output is not a terminal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What every loop has."""
+
+    output: Path
+    """The run folder: configuration, metrics, checkpoints, report and the trained model."""
+    data: DataConfig
+    masking: MaskingConfig = MaskingConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    batch_size: int
+    """Sequences an update, over all micro-batches and devices."""
+    micro_batches: int = 1
+    """An update's batch is run in so many parts, one after the other, to save memory."""
+    steps: int | None = None
+    """Updates; by default as many as `epochs` need."""
+    epochs: float = 3.0
+    """Passes over the corpus, where `steps` is not given."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the models compute in; auto: bfloat16 on TPU and GPU, float32 on CPU."""
+    evaluate_every: int = 500
+    """Updates between evaluations on held-out text; also before the first and after the last."""
+    heldout_sequences: int = 1024
+    """At most so many held-out sequences, evenly spread, are evaluated on."""
+    seed: int = 56
+    run: RunConfig = RunConfig()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TrainConfig):
+    """Masked-LM pretraining of a BERT or DistilBERT from random weights."""
+
+    model: EncoderConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentConfig:
+    """Where the student's weights come from."""
+
+    layers: str = "original"
+    """Teacher layers to copy: `original` ([0,2,4,7,9,11] of 12), `first`, `last`, `even`, `odd`,
+    explicit indices such as `0,2,4,7,9,11`, or `random` for no copy at all."""
+    num_layers: int = 6
+    copy_head: bool = False
+    """Copy the masked-LM head's dense layer and LayerNorm too (the original's --vocab_transform)."""
+    token_types: Literal["drop", "fold"] = "drop"
+    """BERT's type-0 vector: drop it, as the original does, or add it to every position."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig(TrainConfig):
+    """Distillation of a BERT into a DistilBERT."""
+
+    teacher: str
+    """A folder or hub name of a BERT with its masked-LM head."""
+    student: StudentConfig = field(default_factory=StudentConfig)
+    loss: DistillationLoss = DistillationLoss()
+    freeze_positions: bool = True
+    """Keep the position table as it starts, as the original in effect does."""

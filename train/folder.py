@@ -1,0 +1,85 @@
+"""The run folder: whose it is, and whether a command may go on in it."""
+
+from pathlib import Path
+from typing import Any
+
+from model.errors import InputError
+from train.config import TrainConfig
+from train.provenance import changed_fields, provenance, to_jsonable, write_json_atomic
+
+CONFIG = "config.json"
+
+# What may differ when a run goes on: how it is carried out, where things lie, and who carries it out.
+FREE = frozenset({"run", "output", "data.cache", "provenance"})
+
+
+def claim(config: TrainConfig, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Writes `config.json` into a new run folder, or checks that an old one holds this very run.
+
+    Args:
+        config: the fully resolved configuration.
+        kind: the loop, `pretrain` or `distill`.
+        facts: fingerprints of what the configuration names, such as corpus and tokenizer.
+
+    Returns:
+        What `config.json` holds.
+
+    Raises:
+        InputError: the folder holds something else; the message names the fields that differ.
+    """
+    record = {"kind": kind, **to_jsonable(config), "facts": facts}
+    folder, path = config.output, config.output / CONFIG
+    if path.exists():
+        _check_same(path, record)
+    elif folder.exists() and any(folder.iterdir()):
+        raise InputError(
+            f"{folder} is not empty and holds no run: choose another folder with --output"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the run folder {folder}: {error.strerror}") from error
+    record["provenance"] = provenance()
+    write_json_atomic(path, record)
+    return record
+
+
+def _check_same(path: Path, record: dict[str, Any]) -> None:
+    old = read_config(path.parent)
+    if old.get("kind") != record["kind"]:
+        raise InputError(
+            f"{path.parent} holds another run, of train.{old.get('kind')}: "
+            "choose another folder with --output"
+        )
+    changed = changed_fields(old, record, ignore=FREE)
+    if changed:
+        field = changed[0]
+        before, now = _lookup(old, field), _lookup(record, field)
+        others = f" (and {', '.join(changed[1:])})" if changed[1:] else ""
+        raise InputError(
+            f"{path.parent} holds another run: {field} is {before} there and {now} here{others}; "
+            "give it the old value to go on with that run, or choose another folder with --output"
+        )
+
+
+def _lookup(tree: dict[str, Any], dotted: str) -> Any:
+    for name in dotted.split("."):
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a run folder.
+
+    Raises:
+        InputError: there is none, or it is not JSON.
+    """
+    import json
+
+    path = folder / CONFIG
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{folder} is no run folder: it has no {CONFIG}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error})") from error

@@ -1,0 +1,103 @@
+"""One program over a mesh of devices, or one program a device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from model.errors import InputError
+from train.step import Batch, Step
+
+AXIS = "data"
+Mode = Literal["jit", "pmap"]
+
+
+@dataclass(frozen=True)
+class ParallelConfig:
+    """How the devices share a batch; the result does not depend on it, but for pmap's dropout."""
+
+    parallel: Mode = "jit"
+    """`jit`: one program, the batch sharded over a mesh. `pmap`: one program a device."""
+    devices: int | None = None
+    """How many devices to use; by default all."""
+
+
+class Parallel:
+    """Places state and batches on the devices and compiles a step for them.
+
+    Parameters are whole on every device (data parallelism), under both modes in the same layout:
+    checkpoints and evaluation need not know which mode trained.
+
+    Raises:
+        InputError: more devices are asked for than there are, or pmap over several hosts.
+    """
+
+    def __init__(self, config: ParallelConfig):
+        found = jax.devices()
+        self.count = config.devices or len(found)
+        if self.count > len(found):
+            raise InputError(
+                f"--run.devices is {self.count} but this machine has {len(found)} "
+                f"({found[0].device_kind}): ask for at most {len(found)}"
+            )
+        if config.parallel == "pmap" and jax.process_count() > 1:
+            raise InputError("--run.parallel pmap runs on one host only: use jit for several")
+        self.mode = config.parallel
+        self.mesh = jax.make_mesh(
+            (self.count,), (AXIS,), axis_types=(AxisType.Auto,), devices=found[: self.count]
+        )
+        self.replicated = NamedSharding(self.mesh, P())
+        self.by_rows = NamedSharding(self.mesh, P(AXIS))
+        self.by_micro_rows = NamedSharding(self.mesh, P(None, AXIS))
+
+    def check_rows(self, batch_size: int, micro_batches: int, group_rows: int) -> None:
+        """Raises InputError unless micro-batches, devices and mask groups divide the batch."""
+        unit = micro_batches * self.count * group_rows
+        if batch_size % unit:
+            raise InputError(
+                f"--batch-size {batch_size} is not a multiple of {unit}: {micro_batches} "
+                f"micro-batches x {self.count} devices x {group_rows} rows masked together "
+                f"(--masking.group-rows); the nearest that fits is "
+                f"{max(round(batch_size / unit), 1) * unit}"
+            )
+
+    def replicate(self, tree: Any) -> Any:
+        """Copies of a tree on every device; what is there already stays."""
+        return jax.device_put(tree, self.replicated)
+
+    def place(self, batch: dict[str, np.ndarray]) -> Batch:
+        """A batch of arrays [micro, rows, ...] on the devices, split by rows."""
+        if self.mode == "pmap":
+            return {
+                name: np.stack(np.split(array, self.count, axis=1)) for name, array in batch.items()
+            }
+        return self._shard(batch, self.by_micro_rows)
+
+    def place_rows(self, batch: dict[str, np.ndarray]) -> Batch:
+        """A batch of arrays [rows, ...], such as an evaluation's, split by rows."""
+        return self._shard(batch, self.by_rows)
+
+    def _shard(self, batch: dict[str, np.ndarray], sharding: NamedSharding) -> Batch:
+        return {
+            name: jax.make_array_from_process_local_data(sharding, array)
+            for name, array in batch.items()
+        }
+
+    def compile(self, make: Callable[[str | None], Step]) -> Step:
+        """The step of `make(axis_name)`, compiled; it consumes the state that it is given."""
+        if self.mode == "pmap":
+            return jax.pmap(
+                make(AXIS),
+                axis_name=AXIS,
+                in_axes=(None, None, 0, None),
+                out_axes=None,
+                donate_argnums=0,
+                devices=list(self.mesh.devices.flat),
+            )
+        return jax.jit(
+            make(None), donate_argnums=0, out_shardings=(self.replicated, self.replicated)
+        )

@@ -1,0 +1,50 @@
+"""Pretraining: a BERT, or a DistilBERT without a teacher, learns masked LM from random weights.
+
+python -m train.pretrain tiny
+python -m train.pretrain bert-base-uncased --batch-size 256 --run.parallel pmap
+"""
+
+import sys
+from functools import partial
+
+from flax import nnx
+
+from data.pipeline import open_data
+from data.tokenizer import special_ids
+from model.errors import InputError
+from model.tasks import MaskedLM
+from train.cli import choose, main
+from train.config import PretrainConfig
+from train.loop import compute_dtype, fit
+from train.objectives import MaskedLMObjective
+from train.recipes import PRETRAIN
+from train.streams import stream_key
+
+
+def pretrain(config: PretrainConfig) -> dict[str, float]:
+    """Trains as the configuration says; returns the held-out metrics.
+
+    Raises:
+        InputError: the model does not fit the data.
+    """
+    if config.data.sequence_length > config.model.max_positions:
+        raise InputError(
+            f"--data.sequence-length {config.data.sequence_length} is above the model's "
+            f"{config.model.max_positions} positions (--model.max-positions)"
+        )
+    data = open_data(config.data)
+    vocab_size = data.tokenizer.get_vocab_size()
+    if vocab_size != config.model.vocab_size:
+        raise InputError(
+            f"the tokenizer has {vocab_size} pieces and the model {config.model.vocab_size}: "
+            f"set --model.vocab-size {vocab_size}"
+        )
+    shape = config.model.replace(dtype=compute_dtype(config))
+    model = MaskedLM(shape, rngs=nnx.Rngs(params=stream_key(config.seed, "init")))
+    mask_id = special_ids(data.tokenizer).mask
+    make_objective = partial(MaskedLMObjective, masking=config.masking, mask_id=mask_id)
+    return fit(config, kind="pretrain", data=data, model=model, make_objective=make_objective)
+
+
+if __name__ == "__main__":
+    main(lambda: pretrain(choose(PRETRAIN, "train.pretrain", sys.argv[1:])))

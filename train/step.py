@@ -1,0 +1,112 @@
+"""One training update: the same function for every loop, on one device or many.
+
+The denominators come first. How many tokens are attended and how many are predicted is known as
+soon as the batch is masked, so every micro-batch on every device divides its sums by the counts of
+the whole update. One device, eight devices and four accumulated micro-batches then give the same
+gradient, also when they hold different numbers of predicted tokens.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float32, Int32, PRNGKeyArray
+
+from train.optimizer import Optimizer, Params
+
+Batch = dict[str, Array]
+Metrics = dict[str, Float32[Array, ""]]
+
+
+class TrainState(NamedTuple):
+    """All that a run carries from update to update, and all that a checkpoint holds."""
+
+    params: Params
+    opt_state: optax.OptState
+    step: Int32[Array, ""]
+
+
+class Objective(Protocol):
+    """What a loop minimises: a weighted sum of means, one mean a term."""
+
+    weights: dict[str, float]
+
+    def prepare(self, constants: Any, batch: Batch, key: PRNGKeyArray) -> Batch:
+        """What is drawn anew every time, such as masks, for arrays [micro, rows, ...]."""
+        ...
+
+    def counts(self, batch: Batch) -> Metrics:
+        """Over how many positions of the prepared batch each term is averaged."""
+        ...
+
+    def sums(self, params: Params, constants: Any, micro_batch: Batch, rngs: nnx.Rngs) -> Metrics:
+        """Each term, summed over the positions of one micro-batch."""
+        ...
+
+
+class Keys(NamedTuple):
+    """One key a stream, before the step is folded in."""
+
+    masking: PRNGKeyArray
+    dropout: PRNGKeyArray
+
+
+Step = Callable[[TrainState, Any, Batch, Keys], tuple[TrainState, Metrics]]
+
+
+def init_state(params: Params, optimizer: Optimizer) -> TrainState:
+    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+
+
+def make_step(objective: Objective, optimizer: Optimizer, axis_name: str | None = None) -> Step:
+    """Builds `step(state, constants, batch, keys) -> (state, metrics)`, a pure function.
+
+    Args:
+        objective: what is minimised.
+        optimizer: what the gradients are given to.
+        axis_name: the pmap axis to sum over; None where one program sees the whole batch. Under
+            pmap the device's index is folded into the dropout key: masks of dropout then differ
+            from those of one device, masked tokens do not.
+
+    `batch` holds arrays [micro, rows, ...]; `constants` whatever the objective reads but does not
+    train. Metrics are the means of all terms, their weighted sum `loss`, and the optimizer's.
+    """
+
+    def everywhere(tree):
+        return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+    def step(state: TrainState, constants: Any, batch: Batch, keys: Keys):
+        batch = objective.prepare(constants, batch, jax.random.fold_in(keys.masking, state.step))
+        # At least 1: a term with nothing to predict is 0, not 0 / 0.
+        counts = jax.tree.map(lambda n: jnp.maximum(n, 1.0), everywhere(objective.counts(batch)))
+        dropout_key = jax.random.fold_in(keys.dropout, state.step)
+        if axis_name is not None:
+            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
+
+        def loss(params, micro_batch, index):
+            rngs = nnx.Rngs(dropout=jax.random.fold_in(dropout_key, index))
+            sums = objective.sums(params, constants, micro_batch, rngs)
+            means = {name: sums[name] / counts[name] for name in sums}
+            return sum(objective.weights[name] * means[name] for name in means), means
+
+        def accumulate(total, inputs):
+            gradients, means = jax.grad(loss, has_aux=True)(state.params, *inputs)
+            return jax.tree.map(jnp.add, total, (gradients, means)), None
+
+        inputs = batch, jnp.arange(batch["input_ids"].shape[0])
+        first = jax.tree.map(lambda x: x[0], inputs)
+        shapes = jax.eval_shape(jax.grad(loss, has_aux=True), state.params, *first)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        (gradients, means), _ = jax.lax.scan(accumulate, zeros, inputs)
+        gradients, means = everywhere((gradients, means))
+
+        params, opt_state, stats = optimizer.update(
+            gradients, state.opt_state, state.params, state.step
+        )
+        total = sum(objective.weights[name] * means[name] for name in means)
+        return TrainState(params, opt_state, state.step + 1), {"loss": total, **means, **stats}
+
+    return step
