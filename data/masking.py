@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray
+from jaxtyping import Array, Bool, Float32, Int, Int32, PRNGKeyArray
 
 from model.errors import InputError
 
@@ -77,7 +77,7 @@ def mask_tokens(
     input_ids: Int32[Array, "rows length"],
     attention_mask: Bool[Array, "rows length"],
     row: Int32[Array, " rows"],
-    log_weights: Float[Array, " vocab"],
+    log_weights: Float32[Array, " vocab"],
     *,
     config: MaskingConfig,
     mask_id: int,
@@ -85,17 +85,22 @@ def mask_tokens(
     """Choose the tokens to predict and hide them.
 
     In every group of `config.group_rows` consecutive rows ceil(share * attended tokens) tokens are
-    chosen, or all that may be chosen if they are fewer. k = ceil(share * group_rows * length).
+    chosen, or all that may be chosen where they are fewer. k is this number for a full group.
+    Groups must not straddle devices or micro-batches: then nothing is communicated, and the draw
+    is the same however the batch is divided.
 
     Args:
         key: a threefry key that stands for (seed, step).
-        row: the index of each row in the update's global batch; a group's key is `key` folded
-            with its first row's index over group_rows. Groups must not straddle devices or
-            micro-batches: that is, each holds a multiple of group_rows rows.
-        log_weights: see `token_log_weights`.
+        input_ids: the token ids.
+        attention_mask: False at padding, which counts for nothing and is never chosen.
+        row: each row's index in the update's global batch. The key of a group is `key` folded with
+            the index of its first row over group_rows.
+        log_weights: what `token_log_weights` returns.
+        config: the shares.
+        mask_id: the id of [MASK].
 
     Raises:
-        InputError: rows is no multiple of group_rows.
+        InputError: the rows are no multiple of group_rows.
     """
     rows, length = input_ids.shape
     if rows % config.group_rows:
@@ -104,41 +109,44 @@ def mask_tokens(
             "device must be a multiple of group_rows."
         )
     grouped = rows // config.group_rows, config.group_rows * length
-    # Not row[::group_rows]: XLA gathers for a strided slice of a sharded array.
-    group = row.reshape(-1, config.group_rows)[:, 0] // config.group_rows
 
-    def one_group(group, ids, attended) -> Masked:
+    def mask_group(group, ids, attended):
         choice, action, replacement = jax.random.split(jax.random.fold_in(key, group), 3)
         positions, valid = _choose(choice, attended, log_weights[ids], config.share)
         labels = ids[positions]
         u = jax.random.uniform(action, labels.shape)
-        random = jax.random.randint(replacement, labels.shape, 0, log_weights.size, ids.dtype)
+        random = jax.random.randint(replacement, labels.shape, 0, log_weights.size)
         shown = jnp.where(u < config.mask + config.random, random, labels)
         shown = jnp.where(u < config.mask, mask_id, shown)
         shown = jnp.where(valid, shown, labels)
-        masked = ids.at[positions].set(shown, unique_indices=True)
-        return Masked(masked, positions, labels, valid)
+        return ids.at[positions].set(shown, unique_indices=True), positions, labels, valid
 
-    masked = jax.vmap(one_group)(group, input_ids.reshape(grouped), attention_mask.reshape(grouped))
-    return masked._replace(input_ids=masked.input_ids.reshape(rows, length))
+    masked, positions, labels, valid = jax.vmap(mask_group)(
+        row[:: config.group_rows] // config.group_rows,
+        input_ids.reshape(grouped),
+        attention_mask.reshape(grouped),
+    )
+    return Masked(masked.reshape(rows, length), positions, labels, valid)
 
 
 def _choose(
     key: PRNGKeyArray,
     attended: Bool[Array, " tokens"],
-    log_weights: Float[Array, " tokens"],
+    log_weights: Float32[Array, " tokens"],
     share: float,
 ) -> tuple[Int32[Array, " k"], Bool[Array, " k"]]:
     """Positions drawn one after another by weight without replacement, and which of them count.
 
-    Gumbel top-k: the order of log-weight plus Gumbel noise is distributed like that of sequential
-    draws (Kool et al. 2019, 1903.06059, section 2.3), in a static shape.
+    Gumbel top-k: log-weights plus Gumbel noise, in falling order, are distributed like sequential
+    draws (Kool et al. 2019, 1903.06059, section 2), and the shape is static.
     """
-    # A table made in double precision: in float32 the ceil of 0.15 * 20 may be 4.
-    targets = np.ceil(share * np.arange(attended.size + 1)).astype(np.int32)
+    # A table made in double precision, as the original counts: a float32 product just above a whole
+    # number would ask for one token more.
+    needed = np.ceil(share * np.arange(attended.size + 1)).astype(np.int32)
+    k = int(needed[-1])
     eligible = jnp.where(attended, log_weights, -jnp.inf)
     scores = eligible + jax.random.gumbel(key, eligible.shape)
-    # A full sort: XLA keeps it on each device, but gathers a sharded batch for `top_k`.
-    positions = jnp.argsort(scores, descending=True)[: targets[-1]]
-    needed = jnp.asarray(targets)[jnp.sum(attended)]
-    return positions, (jnp.arange(targets[-1]) < needed) & (eligible[positions] > -jnp.inf)
+    # A whole sort because XLA leaves it on each device; for `top_k` it gathers the sharded batch.
+    positions = jnp.argsort(scores, descending=True)[:k]
+    drawn = jnp.arange(k) < jnp.asarray(needed)[jnp.sum(attended)]
+    return positions, drawn & (eligible[positions] > -jnp.inf)

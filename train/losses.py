@@ -31,7 +31,10 @@ def distillation_kl(
     """
     log_p = jax.nn.log_softmax(teacher_logits.astype(jnp.float32) / temperature)
     log_q = jax.nn.log_softmax(student_logits.astype(jnp.float32) / temperature)
-    return temperature**2 * jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+    p, q = jnp.exp(log_p), jnp.exp(log_q)
+    # q - p sums to zero, but makes every term positive, and the rounding errors of the two
+    # normalisers cancel: when student and teacher are close these are larger than the KL itself.
+    return temperature**2 * jnp.sum(p * (log_p - log_q) + (q - p), axis=-1)
 
 
 def logit_mse(

@@ -1,0 +1,284 @@
+import itertools
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from data.masking import MaskingConfig, mask_tokens, token_log_weights
+from model.errors import InputError
+
+VOCAB, SPECIAL = 300, (0, 1, 2, 3, 4)
+PAD, CLS, SEP, MASK = 0, 2, 3, 4
+COUNTS = np.random.default_rng(0).zipf(1.5, VOCAB)  # a few frequent tokens, many rare ones
+
+
+def batch(rows, length, seed=0):
+    """Sequences of every length from [CLS] [SEP] alone to `length`, padded."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(2, length + 1, rows)
+    ids = rng.integers(len(SPECIAL), VOCAB, (rows, length))
+    ids[:, 0] = CLS
+    ids[np.arange(rows), lengths - 1] = SEP
+    attended = np.arange(length) < lengths[:, None]
+    ids = np.where(attended, ids, PAD).astype(np.int32)
+    return ids, attended, np.arange(rows, dtype=np.int32)
+
+
+def masker(log_weights=None, **settings):
+    """`mask_tokens` as a function of (key, input_ids, attention_mask, row), not compiled."""
+    if log_weights is None:
+        log_weights = token_log_weights(COUNTS, SPECIAL, smoothing=0.7)
+    config = MaskingConfig(**settings)
+
+    def apply(key, input_ids, attention_mask, row):
+        weights = jnp.asarray(log_weights)
+        return mask_tokens(
+            key, input_ids, attention_mask, row, weights, config=config, mask_id=MASK
+        )
+
+    return apply
+
+
+def assert_equal(one, other):
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, np.asarray(b).reshape(a.shape))
+
+
+# What is chosen
+
+
+def set_probabilities(weights, draws):
+    """The exact probability of every set that sequential draws without replacement can give."""
+    sets = {frozenset(): 1.0}
+    for _ in range(draws):
+        longer = {}
+        for chosen, p in sets.items():
+            left = {i: w for i, w in enumerate(weights) if i not in chosen and w > 0}
+            for i, w in left.items():
+                key = chosen | {i}
+                longer[key] = longer.get(key, 0.0) + p * w / sum(left.values())
+        sets = longer
+    return sets
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.7])
+def test_the_chosen_sets_are_distributed_like_sequential_weighted_draws(smoothing):
+    counts = np.array([9, 9, 9, 9, 9, 0, 1, 3, 10, 40, 200, 1000, 8000, 60000])
+    ids = np.array([[CLS, 5, 12, 7, 13, 10, SEP], [CLS, 8, 9, 13, SEP, PAD, PAD]], np.int32)
+    attended = ids != PAD
+    draws = math.ceil(0.25 * attended.sum())  # 3 of 12, where a full group would need 4
+    weights = np.where(np.isin(ids, SPECIAL), 0.0, np.maximum(counts, 1.0)[ids] ** -smoothing)
+    expected = set_probabilities(weights.ravel(), draws)
+
+    groups = 40_000
+    apply = masker(token_log_weights(counts, SPECIAL, smoothing), group_rows=2, share=0.25)
+    repeated = np.tile(ids, (groups, 1)), np.tile(attended, (groups, 1))
+    masked = jax.jit(apply)(jax.random.key(1), *repeated, np.arange(2 * groups, dtype=np.int32))
+    assert masked.positions.shape == (groups, 4)
+    assert masked.valid.sum(1).tolist() == [draws] * groups
+    drawn = np.asarray(masked.positions)[np.asarray(masked.valid)].reshape(groups, draws)
+
+    # How often each token, each pair and each whole set was drawn, in standard errors.
+    for size in (1, 2, 3):
+        for tokens in itertools.combinations(np.flatnonzero(weights).tolist(), size):
+            p = sum(q for chosen, q in expected.items() if chosen.issuperset(tokens))
+            hits = np.isin(drawn, tokens).sum(1) == size
+            error = math.sqrt(p * (1 - p) / groups)
+            assert abs(hits.mean() - p) < 4.5 * error + 1 / groups, tokens
+
+
+def test_a_group_predicts_its_share_of_attended_tokens_and_only_ordinary_ones():
+    ids, attended, row = batch(rows=512, length=17)
+    masked = jax.jit(masker(group_rows=4))(jax.random.key(0), ids, attended, row)
+    grouped, attended = ids.reshape(128, 68), attended.reshape(128, 68)
+    assert masked.labels.shape == (128, math.ceil(0.15 * 68))
+    for group in range(128):
+        valid = np.asarray(masked.valid[group])
+        positions = np.asarray(masked.positions[group])
+        assert len(set(positions.tolist())) == len(positions)  # without replacement
+        eligible = attended[group] & ~np.isin(grouped[group], SPECIAL)
+        assert eligible[positions[valid]].all()
+        assert valid.sum() == min(math.ceil(0.15 * attended[group].sum()), eligible.sum())
+        np.testing.assert_array_equal(masked.labels[group], grouped[group][positions])
+
+
+def test_what_is_not_predicted_stays_as_it_was():
+    ids, attended, row = batch(rows=32, length=17)
+    masked = jax.jit(masker())(jax.random.key(0), ids, attended, row)
+    shown = np.array(masked.input_ids).reshape(4, -1)
+    assert (shown != ids.reshape(4, -1)).any()
+    for group in range(4):
+        predicted = np.asarray(masked.positions[group])[np.asarray(masked.valid[group])]
+        shown[group, predicted] = ids.reshape(4, -1)[group, predicted]
+    np.testing.assert_array_equal(shown.reshape(ids.shape), ids)
+
+
+def test_a_group_with_too_few_ordinary_tokens_predicts_only_these():
+    ids = np.full((2, 20), CLS, np.int32)
+    ids[0, 3], ids[1, 7] = 100, 200
+    full = np.ones((2, 20), bool)
+    masked = masker(group_rows=2)(jax.random.key(0), jnp.array(ids), jnp.array(full), jnp.arange(2))
+    assert masked.valid.shape == (1, 6)
+    assert sorted(np.asarray(masked.labels)[np.asarray(masked.valid)].tolist()) == [100, 200]
+
+
+def test_a_group_of_padding_predicts_nothing():
+    ids, attended, row = batch(rows=16, length=9)
+    attended[8:] = False
+    masked = jax.jit(masker())(jax.random.key(0), ids, attended, row)
+    assert masked.valid[0].any() and not masked.valid[1].any()
+    np.testing.assert_array_equal(masked.input_ids[8:], ids[8:])
+
+
+@pytest.mark.parametrize("share", [0.07, 0.15, 0.29, 1.0])
+def test_the_number_of_predictions_is_rounded_as_python_rounds_it(share):
+    # In float32 some products end just above or below a whole number.
+    apply = jax.jit(masker(group_rows=1, share=share))
+    ids = np.full((300, 300), 100, np.int32)
+    attended = np.tri(300, dtype=bool)
+    masked = apply(jax.random.key(0), ids, attended, np.arange(300, dtype=np.int32))
+    assert masked.valid.sum(1).tolist() == [math.ceil(share * n) for n in range(1, 301)]
+
+
+def test_token_weights_are_smoothed_counts_and_nothing_for_special_tokens():
+    weights = np.exp(token_log_weights(np.array([7, 7, 0, 1, 100, 10**9]), (1, 0), 0.7))
+    assert weights.dtype == np.float32
+    expected = [0, 0, 1, 1, 100**-0.7, 1e9**-0.7]
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    uniform = token_log_weights(np.array([7, 7, 0, 1, 100, 10**9]), (1, 0), 0.0)
+    assert np.exp(uniform).tolist() == [0, 0, 1, 1, 1, 1]
+
+
+# What stands in its place
+
+
+def what_stands_there(masked):
+    """The tokens at the chosen positions, in the order in which these were drawn."""
+    grouped = np.asarray(masked.input_ids).reshape(len(masked.positions), -1)
+    return np.take_along_axis(grouped, np.asarray(masked.positions), axis=1)
+
+
+@pytest.mark.parametrize(
+    "shares", [(0.8, 0.1, 0.1), (0.2, 0.5, 0.3), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)]
+)
+def test_predicted_tokens_are_masked_kept_or_replaced_in_the_given_shares(shares):
+    mask, keep, random = shares
+    vocab, token = 8, 6
+    uniform = token_log_weights(np.ones(vocab, int), SPECIAL, 0.0)
+    apply = masker(uniform, mask=mask, keep=keep, random=random, share=0.5)
+    ids, row = np.full((512, 256), token, np.int32), np.arange(512, dtype=np.int32)
+    masked = jax.jit(apply)(jax.random.key(3), ids, np.ones_like(ids, bool), row)
+
+    # The random replacement may be any token at all: special, [MASK], or the one that stood there.
+    expected = np.full(vocab, random / vocab)
+    expected[MASK] += mask
+    expected[token] += keep
+    shown = what_stands_there(masked).ravel()
+    shares_seen = np.bincount(shown, minlength=vocab) / shown.size
+    error = np.sqrt(expected * (1 - expected) / shown.size)
+    assert (np.abs(shares_seen - expected) <= 4 * error).all()
+
+
+def test_what_is_done_to_a_token_does_not_depend_on_when_it_was_drawn():
+    ids = np.full((4000, 16), 100, np.int32)
+    row = np.arange(4000, dtype=np.int32)
+    masked = jax.jit(masker(group_rows=1, share=0.25))(
+        jax.random.key(0), ids, np.ones_like(ids, bool), row
+    )
+    hidden = (what_stands_there(masked) == MASK).mean(0)
+    error = math.sqrt(0.8 * 0.2 / 4000)
+    assert (np.abs(hidden - (0.8 + 0.1 / VOCAB)) < 4 * error).all()
+
+
+# Randomness and the division of a batch
+
+
+def test_the_same_key_masks_alike_and_another_key_or_group_differently():
+    ids, attended, row = batch(rows=16, length=64)
+    ids[8:], attended[8:] = ids[:8], attended[:8]
+    apply = jax.jit(masker())
+    masked = apply(jax.random.key(0), ids, attended, row)
+    assert_equal(masked, apply(jax.random.key(0), ids, attended, row))
+    other = apply(jax.random.key(1), ids, attended, row)
+    assert (masked.positions != other.positions).mean() > 0.8
+    assert (masked.positions[0] != masked.positions[1]).mean() > 0.8
+
+
+def test_a_group_is_masked_alike_wherever_it_stands():
+    ids, attended, row = batch(rows=24, length=33)
+    apply = jax.jit(masker())
+    masked = apply(jax.random.key(0), ids, attended, row)
+    last = apply(jax.random.key(0), ids[16:], attended[16:], row[16:])
+    assert_equal(last, (masked.input_ids[16:], *(x[2:] for x in masked[1:])))
+
+
+def collectives(compiled):
+    names = (
+        r"all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter|collective-broadcast"
+    )
+    return re.findall(rf"\b(?:{names})\b", compiled.as_text())
+
+
+@pytest.mark.parametrize("rows", [32, 64])
+def test_devices_change_nothing_and_exchange_nothing(rows):
+    if jax.device_count() < 4:
+        pytest.skip("needs 4 devices")
+    ids, attended, row = batch(rows, length=40)
+    key, apply = jax.random.key(0), masker()
+    alone = jax.jit(apply)(key, ids, attended, row)
+
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    sharded = jax.device_put((ids, attended, row), NamedSharding(mesh, P("data")))
+    arguments = jax.device_put(key, NamedSharding(mesh, P())), *sharded
+    compiled = jax.jit(apply).lower(*arguments).compile()
+    assert collectives(compiled) == []
+    together = compiled(*arguments)
+    assert all(x.sharding.spec == P("data") for x in together)
+    assert_equal(alone, together)
+
+    summed = jax.jit(lambda x: x.sum()).lower(sharded[0]).compile()
+    assert collectives(summed), "the search for collectives finds none where there must be one"
+
+
+def test_pmap_and_micro_batches_change_nothing():
+    if jax.device_count() < 4:
+        pytest.skip("needs 4 devices")
+    ids, attended, row = batch(rows=64, length=40)
+    key, apply = jax.random.key(0), masker()
+    alone = jax.jit(apply)(key, ids, attended, row)
+    micro = ids.reshape(4, 16, 40), attended.reshape(4, 16, 40), row.reshape(4, 16)
+
+    in_axes = (None, 0, 0, 0)
+    assert_equal(alone, jax.pmap(apply, in_axes=in_axes)(key, *micro))
+    assert_equal(alone, jax.jit(jax.vmap(apply, in_axes=in_axes))(key, *micro))
+    _, scanned = jax.lax.scan(lambda _, x: (None, apply(key, *x)), None, micro)
+    assert_equal(alone, scanned)
+
+
+# Bad settings
+
+
+def test_rows_that_do_not_fill_groups_are_an_error_naming_both():
+    ids, attended, row = batch(rows=12, length=9)
+    with pytest.raises(InputError, match=r"12 rows .* groups of 8"):
+        jax.jit(masker())(jax.random.key(0), ids, attended, row)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"share": 0.0}, "share is 0.0"),
+        ({"share": 1.5}, "share is 1.5"),
+        ({"mask": 0.7}, "0.7, 0.1 and 0.1"),
+        ({"mask": 1.1, "keep": -0.2}, "1.1, -0.2 and 0.1"),
+        ({"group_rows": 0}, "group_rows is 0"),
+    ],
+)
+def test_shares_that_make_no_sense_are_errors(settings, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        MaskingConfig(**settings)
