@@ -27,6 +27,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore
 from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore
 
 from model.errors import InputError
+from train.atomic import replacing
 
 SECONDS_BETWEEN_LINES = 20.0
 
@@ -34,11 +35,12 @@ SECONDS_BETWEEN_LINES = 20.0
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The rows of `folder`/metrics.jsonl, in order; a torn last line (after a kill) is left out.
 
-    Raises InputError when there is no such file or a whole line of it is not JSON.
+    Raises:
+        InputError: there is no such file, or a whole line of it is not JSON.
     """
     path = folder / "metrics.jsonl"
     if not path.is_file():
-        raise InputError(f"{folder} is no run folder: it has no metrics.jsonl.")
+        raise InputError(f"{folder} is no run folder: it has no metrics.jsonl")
     return [row for row, _ in _rows(path)]
 
 
@@ -51,7 +53,7 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
             try:
                 yield json.loads(line), line
             except ValueError as error:
-                raise InputError(f"{path}, line {number} is not JSON: {line[:40]!r}.") from error
+                raise InputError(f"{path}, line {number} is not JSON: {line[:40]!r}") from error
 
 
 class MetricLog:
@@ -63,7 +65,8 @@ class MetricLog:
     Going on from a checkpoint at `start_step` drops what was recorded after it, so everything about
     step n must be recorded before checkpoint n is saved. `start_step` 0 starts an empty record.
 
-    Raises InputError, from any method, when the disk refuses to take a row.
+    Raises:
+        InputError: the disk refuses to take a row; any method may raise it.
     """
 
     def __init__(
@@ -183,8 +186,8 @@ class MetricLog:
             yield
         except OSError as error:
             raise InputError(
-                f"Cannot record metrics in {self.path.parent}: {error.strerror}; once that is "
-                "mended the same command goes on from the last checkpoint."
+                f"cannot record metrics in {self.path.parent} ({error.strerror}): mend that, then "
+                "the same command goes on from the last checkpoint"
             ) from error
 
 
@@ -198,16 +201,11 @@ def duration(seconds: float) -> str:
 
 def _cut_back(path: Path, step: int) -> None:
     """Remove the rows after `step`, and a torn last line, in one replacement of the file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            if step > 0 and path.exists():
-                file.writelines(line for row, line in _rows(path) if row["step"] <= step)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        if step > 0 and path.exists():
+            file.writelines(line for row, line in _rows(path) if row["step"] <= step)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class _Events:

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from model.errors import InputError
+from train.atomic import replacing
 
 PACKAGES = (
     "jax",
@@ -77,7 +78,10 @@ def git_state(folder: Path) -> dict[str, Any]:
 def to_jsonable(value: Any) -> Any:
     """Nested dataclasses as what `json` reads back: dicts, lists, strings, numbers, None.
 
-    Paths become strings, tuples lists, and dtypes their names. Raises TypeError for anything else.
+    Paths become strings, tuples lists, and dtypes their names.
+
+    Raises:
+        TypeError: something else is in it.
     """
     match value:
         case None | bool() | int() | float() | str():
@@ -119,15 +123,14 @@ def changed_fields(
 def write_json_atomic(path: Path, value: Any) -> None:
     """Write indented JSON to `path` so that it holds the old text or the new one, never a part.
 
-    Raises InputError when the disk refuses (full, read-only, no such folder).
+    Raises:
+        InputError: the disk refuses (it is full or read-only, there is no such folder).
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    text = json.dumps(to_jsonable(value), indent=2, ensure_ascii=False) + "\n"
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(to_jsonable(value), indent=2, ensure_ascii=False) + "\n")
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+        raise InputError(f"cannot write {path}: {error.strerror}") from error

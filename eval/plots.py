@@ -1,0 +1,174 @@
+"""Pictures of curves that print well and that colour-blind readers can tell apart.
+
+Figures are made without pyplot and without rcParams, so that drawing one changes nothing elsewhere.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+
+from train.atomic import replacing
+
+Curve = Sequence[tuple[int, float]]
+"""Points (update, value), in order; values that are not finite are left out."""
+
+# Okabe and Ito 2008, without the yellow that vanishes on white paper.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+INK, GREY = "#333333", "#808080"
+POINTS_DRAWN = 2000
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: curves by name, and what is known about their values."""
+
+    curves: Mapping[str, Curve]
+    ylabel: str
+    """What is drawn, with its unit."""
+    floor: float | None = None
+    """A value to compare with, drawn as a dashed line."""
+    floor_name: str = "unigram floor"
+    share: bool = False
+    """Values between 0 and 1, shown as per cent."""
+    log: bool = False
+    from_zero: bool = False
+
+
+def plot_curves(
+    path: Path,
+    curves: Mapping[str, Curve],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    floor: float | None = None,
+    share: bool = False,
+) -> None:
+    """Write a PNG of several runs in one pair of axes, each named at its right end.
+
+    Args:
+        path: where to write the picture.
+        curves: the points of each run, by the name to show.
+        xlabel: what runs along, with its unit.
+        ylabel: what is drawn, with its unit.
+        title: said above the axes.
+        floor: a value to compare with, drawn as a dashed line.
+        share: whether the values are shares, to be shown as per cent.
+    """
+    figure = Figure(figsize=(7.0, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=12)
+    _draw(axes, Panel(curves, ylabel, floor=floor, share=share), xlabel)
+    _save(figure, path)
+
+
+def plot_panels(path: Path, panels: Sequence[Panel], *, xlabel: str, title: str) -> None:
+    """Write a PNG of small axes, two a row, that share what runs along."""
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(4.4 * columns, 2.5 * rows + 0.5), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # type: ignore[union-attr]
+    figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold", color=INK)
+    for place, panel in enumerate(panels, start=1):
+        _draw(figure.add_subplot(rows, columns, place), panel, xlabel)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=160, facecolor="white")
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean over `window` values around each; near the ends over those that there are.
+
+    Centred, so that a bend stays where it is.
+    """
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    places = np.arange(len(values))
+    first = np.maximum(places - window // 2, 0)
+    last = np.minimum(places + window // 2, len(values) - 1)
+    return (sums[last + 1] - sums[first]) / (last + 1 - first)
+
+
+def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
+    names = []
+    for (name, curve), colour in zip(panel.curves.items(), cycle(COLOURS)):
+        points = np.array([point for point in curve if math.isfinite(point[1])], np.float64)
+        if len(points) == 0:
+            continue
+        steps, values = points.T
+        window = len(values) // 40
+        if window >= 3:  # a curve with a point an update is noisy, one of evaluations is not
+            thin = slice(None, None, math.ceil(len(values) / POINTS_DRAWN))
+            axes.plot(steps[thin], values[thin], color=colour, linewidth=0.6, alpha=0.25)
+            values = smooth(values, window)
+            axes.plot(steps[thin], values[thin], color=colour, linewidth=1.8)
+        else:
+            axes.plot(steps, values, color=colour, linewidth=1.8, marker="o", markersize=3)
+        names.append((values[-1], name, colour))
+    if len(names) == 1:  # the axis says it already
+        names = []
+    if panel.floor is not None:
+        axes.axhline(panel.floor, color=GREY, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
+        names.append((panel.floor, panel.floor_name, GREY))
+    _style(axes, panel, xlabel)
+    _name_at_right(axes, names)
+
+
+def _style(axes: Axes, panel: Panel, xlabel: str) -> None:
+    axes.set_xlabel(xlabel, color=INK, fontsize=9)
+    axes.set_ylabel(panel.ylabel, color=INK, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(color=GREY, labelcolor=INK, labelsize=8)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.01, y=0.06)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    if panel.log:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    if panel.share:
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+    if panel.from_zero:
+        axes.set_ylim(bottom=0)
+
+
+def _name_at_right(axes: Axes, names: list[tuple[float, str, str]], size: float = 8.5) -> None:
+    """Write each (value, name, colour) beside the axes at its value, or as near as there is room.
+
+    In the margin a name covers no data, which a legend inside the axes sooner or later does.
+    """
+    if not names:
+        return
+    axes.set_ylim(axes.get_ylim())  # the heights below hold for these limits
+    height = axes.get_window_extent().height * 72 / axes.figure.dpi  # in points
+    gap = 1.3 * size / height
+    to_fraction = axes.transData + axes.transAxes.inverted()
+    wanted = sorted((to_fraction.transform((0.0, value))[1], n, c) for value, n, c in names)
+    places: list[float] = []
+    for fraction, _, _ in wanted:
+        places.append(max(fraction, places[-1] + gap) if places else fraction)
+    places[-1] = min(places[-1], 1.0)
+    for i in reversed(range(len(places) - 1)):
+        places[i] = min(places[i], places[i + 1] - gap)
+    for place, (_, name, colour) in zip(places, wanted, strict=True):
+        axes.annotate(
+            name,
+            (1.0, place),
+            xycoords="axes fraction",
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=size,
+            color=colour,
+        )

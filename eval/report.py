@@ -1,0 +1,264 @@
+"""report.md: what a training run did and what came out, for people, with pictures.
+
+    python -m eval.report runs/distill-tiny
+
+The training loop writes it at the end of a run; the command does it for one that was stopped.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from eval.plots import Curve, Panel, plot_panels
+from model.errors import InputError
+from train.atomic import replacing
+from train.folder import read_config
+from train.logging import duration, read_metrics
+
+Row = Mapping[str, Any]
+
+# What the metrics of the loops are called in print; others appear under their own names.
+NAMES = {
+    "loss": "training loss (weighted sum)",
+    "mlm": "masked LM (nats a token)",
+    "ce": "T² KL to teacher (nats a token)",
+    "cos": "cosine distance of hidden states",
+    "mse": "squared error of logits (sum)",
+    "learning_rate": "learning rate",
+    "grad_norm": "gradient norm",
+    "clipped": "share of updates clipped",
+    "tokens_per_second": "tokens/s",
+    "masked_lm_loss": "masked-LM loss (nats)",
+    "masked_lm_accuracy": "masked-LM accuracy",
+    "exp_masked_lm_loss": "exp(masked-LM loss)",
+    "kl_to_teacher": "KL to teacher (nats)",
+    "top1_agreement": "top-1 agreement with teacher",
+    "hidden_cosine": "cosine of hidden states",
+}
+SHARES = {"masked_lm_accuracy", "top1_agreement", "clipped"}
+FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
+RUNNING = ("learning_rate", "grad_norm", "clipped", "tokens_per_second")
+BOOKKEEPING = {"step", "kind", "seconds"}
+
+
+def write_report(folder: Path) -> Path:
+    """Writes `folder`/report.md and its pictures from config.json and metrics.jsonl.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        InputError: the folder holds no run, or the disk refuses.
+    """
+    config, rows = read_config(folder), read_metrics(folder)
+    train = [row for row in rows if row["kind"] == "train"]
+    heldout = [row for row in rows if row["kind"] == "heldout"]
+    path = folder / "report.md"
+    try:
+        parts = [
+            f"# {folder.absolute().name}",
+            " ".join([*_what_was_run(config, rows, train), *_what_came_out(heldout)]),
+            *_results(heldout),
+            *_pictures(folder, train, heldout),
+            *_how_to_load(folder / "model"),
+            *_settings(config),
+        ]
+        with replacing(path) as temporary:
+            temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write a report into {folder}: {error.strerror}") from error
+    return path
+
+
+def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> list[str]:
+    kinds = {"pretrain": "Masked-LM pretraining", "distill": "Distillation"}
+    what = kinds.get(config.get("kind", ""), "Training")
+    if "teacher" in config:
+        what += f" from `{config['teacher']}`"
+    if not train:
+        return [f"{what}, before the first update."]
+    done, planned = train[-1]["step"], config.get("facts", {}).get("total_steps")
+    of = "" if planned in (None, done) else f" of {planned:,}"
+    tokens = sum(row["tokens_per_second"] * row["seconds"] for row in train)
+    speed = statistics.median(row["tokens_per_second"] for row in train)
+    devices = config.get("provenance", {}).get("devices")
+    where = "" if devices is None else f" on {devices['count']} x {devices['kind']}"
+    return [
+        f"{what}: {done:,}{of} updates on {_count(tokens)} tokens in "
+        f"{duration(sum(row['seconds'] for row in rows))}{where}, {speed:,.0f} tokens/s at the "
+        "median (compilation and evaluation are in the time, not in the speed)."
+    ]
+
+
+def _what_came_out(heldout: Sequence[Row]) -> list[str]:
+    if not heldout:
+        return ["It was not evaluated on held-out text."]
+    first, best, last = heldout[0], _best(heldout), heldout[-1]
+    told = [name for name in FLOORS if name in last] or _metrics(last)
+
+    def change(name: str) -> str:
+        start = f"went from {_format(name, first[name])} to" if name in first is not last else "is"
+        return f"the {_noun(name)} {start} {_format(name, last[name])}"
+
+    sentences = [f"On held-out text {_listed([change(name) for name in told])}."]
+    floors = [_format(name, last[FLOORS[name]]) for name in told if FLOORS.get(name) in last]
+    if floors:
+        sentences.append(
+            "Beside that stands the unigram floor, a model that knows only how often each token "
+            f"occurs: {_listed(floors)}."
+        )
+    if best["step"] != last["step"]:
+        name = _yardstick(last)
+        value, step = _format(name, best[name]), best["step"]
+        sentences.append(f"The best {_noun(name)} was {value}, after {step:,} updates.")
+    if "top1_agreement" in last and "top1_agreement" not in told:
+        share = _format("top1_agreement", last["top1_agreement"])
+        sentences.append(f"Its first guess is its teacher's for {share} of the masked tokens.")
+    return sentences
+
+
+def _results(heldout: Sequence[Row]) -> list[str]:
+    if not heldout:
+        return []
+    columns: dict[int, tuple[list[str], Row]] = {}
+    for title, row in [("start", heldout[0]), ("best", _best(heldout)), ("final", heldout[-1])]:
+        columns.setdefault(row["step"], ([], row))[0].append(title)
+    last = heldout[-1]
+    floors = {name: last[floor] for name, floor in FLOORS.items() if floor in last}
+    header = ["held out", *(f"{', '.join(t)} ({step:,})" for step, (t, _) in columns.items())]
+    header += ["unigram floor"] if floors else []
+    lines = []
+    for name in _metrics(last):
+        cells = [_format(name, row[name]) if name in row else "" for _, row in columns.values()]
+        cells += [_format(name, floors[name]) if name in floors else ""] if floors else []
+        lines.append([NAMES.get(name, name), *cells])
+    return ["## Results", _table(header, ["---", *["---:"] * (len(header) - 1)], lines)]
+
+
+def _pictures(folder: Path, train: Sequence[Row], heldout: Sequence[Row]) -> list[str]:
+    quality = [name for name in _metrics(heldout[-1] if heldout else {}) if name[:4] != "exp_"]
+    terms = [name for name in _metrics(train[-1] if train else {}) if name not in RUNNING]
+    if any(_curve(train, name) == _curve(train, "loss") for name in terms if name != "loss"):
+        terms.remove("loss")  # it is a single term, of weight 1
+    running = [name for name in RUNNING if train and name in train[-1]]
+    parts = []
+    for file, title, rows, names in [
+        ("heldout.png", "On held-out text", heldout, quality),
+        ("losses.png", "What training minimises", train, terms),
+        ("running.png", "How the training ran", train, running),
+    ]:
+        if names:
+            panels = [_panel(rows, name) for name in names]
+            plot_panels(folder / file, panels, xlabel="updates", title=title)
+            parts.append(f"![{title}]({file})")
+    note = (
+        "Noisy curves are means over a fortieth of the run; what was measured is pale behind them."
+    )
+    return ["## Curves", *parts, note] if parts else []
+
+
+def _panel(rows: Sequence[Row], name: str) -> Panel:
+    return Panel(
+        {name: _curve(rows, name)},
+        ylabel=NAMES.get(name, name),
+        floor=rows[-1].get(FLOORS.get(name, "")),
+        share=name in SHARES,
+        log=name == "grad_norm",
+        from_zero=name in ("tokens_per_second", "learning_rate", "clipped"),
+    )
+
+
+def _curve(rows: Sequence[Row], name: str) -> Curve:
+    return [(row["step"], row[name]) for row in rows if name in row]
+
+
+def _how_to_load(model: Path) -> list[str]:
+    if not (model / "model.safetensors").is_file():
+        return []
+    architecture = json.loads((model / "config.json").read_text())["architectures"][0]
+    return [
+        "## The model",
+        f"`{model.name}/` is a Hugging Face folder; transformers loads it:",
+        "```python\n"
+        f"from transformers import AutoTokenizer, {architecture}\n\n"
+        f'model = {architecture}.from_pretrained("{model}")\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("{model}")\n'
+        "```",
+    ]
+
+
+def _settings(config: Row) -> list[str]:
+    origin = {name: config[name] for name in ("facts", "provenance") if name in config}
+    settings = {name: value for name, value in config.items() if name not in origin}
+    parts = []
+    for title, tree in [("Settings", settings), ("Where it comes from", origin)]:
+        if tree:
+            lines = [[f"`{name}`", f"`{_value(value)}`"] for name, value in _leaves(tree)]
+            parts += [f"## {title}", _table(["field", "value"], ["---", "---"], lines)]
+    return parts
+
+
+def _leaves(tree: Row, prefix: str = "") -> list[tuple[str, Any]]:
+    """Dotted name and value of everything in nested dicts."""
+    leaves = []
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves += _leaves(value, f"{prefix}{name}.")
+        else:
+            leaves.append((prefix + name, value))
+    return leaves
+
+
+def _metrics(row: Row) -> list[str]:
+    """The names of what was measured, without the floors, which stand beside it."""
+    return [name for name in row if name not in BOOKKEEPING and name not in FLOORS.values()]
+
+
+def _yardstick(row: Row) -> str:
+    """The metric that tells which evaluation was the best, lower being better; "" if none does."""
+    return next((name for name in ("masked_lm_loss", "kl_to_teacher", "loss") if name in row), "")
+
+
+def _best(heldout: Sequence[Row]) -> Row:
+    name = _yardstick(heldout[-1])
+    return min(heldout, key=lambda row: row.get(name, math.inf)) if name else heldout[-1]
+
+
+def _noun(name: str) -> str:
+    return NAMES.get(name, name).split(" (")[0]
+
+
+def _format(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name in SHARES else f"{value:,.3f}"
+
+
+def _count(number: float) -> str:
+    for unit, name in ((1e9, "billion"), (1e6, "million")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number:,.0f}"
+
+
+def _listed(phrases: Sequence[str]) -> str:
+    return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _table(header: Sequence[str], rule: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+
+
+if __name__ == "__main__":
+    # Imported here because the training loop imports this module.
+    from train.cli import main
+
+    main(lambda: print(tyro.cli(write_report, prog="python -m eval.report")))
