@@ -1,7 +1,7 @@
 """The models people train and load: an encoder and a head, for BERT and DistilBERT alike.
 
-`MaskedLM(bert_base(), rngs=...)` is transformers' BertForMaskedLM, `MaskedLM(distilbert_base(), ...)`
-its DistilBertForMaskedLM, and so on. All are called as `Backbone` is.
+`MaskedLM(bert_base(), rngs=...)` is transformers' BertForMaskedLM, and with `distilbert_base()` its
+DistilBertForMaskedLM, and so on. All are called as `Backbone` is.
 """
 
 from dataclasses import replace

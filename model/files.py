@@ -1,0 +1,157 @@
+"""The files of a checkpoint: where they are, what tensors they hold, writing them whole or not."""
+
+import json
+import os
+import pickle
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from model.errors import InputError
+
+Tensors = dict[str, np.ndarray]
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+# In the order in which they are looked for; an index lists the shards of a large model.
+WEIGHT_FILES = (
+    WEIGHTS,
+    f"{WEIGHTS}.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+def find(path: str | Path) -> tuple[Path, Path]:
+    """The configuration and the file of weights (or its index) of a folder or hub name.
+
+    Raises:
+        InputError: neither a folder with a model nor a name that the hub knows, or no network.
+    """
+    folder = Path(path).expanduser()
+    if folder.exists() or isinstance(path, Path):
+        return _find_in_folder(folder)
+    return _find_on_hub(path)
+
+
+def _find_in_folder(folder: Path) -> tuple[Path, Path]:
+    if not folder.is_dir():
+        wrong = "is a file" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} {wrong}: name the folder with {CONFIG} and {WEIGHTS}")
+    weights = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
+    if not weights or not (folder / CONFIG).is_file():
+        raise InputError(f"{folder} holds no model: that takes {CONFIG} and {WEIGHTS}")
+    return folder / CONFIG, weights[0]
+
+
+def _find_on_hub(name: str) -> tuple[Path, Path]:
+    """Downloads what is not in the hub's cache yet; `name` may end in `@revision`."""
+    repository, _, revision = name.partition("@")
+
+    def fetch(file: str) -> Path:
+        return Path(huggingface_hub.hf_hub_download(repository, file, revision=revision or None))
+
+    def fetch_weights() -> Path:
+        for file in WEIGHT_FILES:
+            with suppress(EntryNotFoundError):
+                weights = fetch(file)
+                for shard in _shards(weights):
+                    fetch(shard)
+                return weights
+        raise EntryNotFoundError(f"no {WEIGHTS}")
+
+    try:
+        return fetch(CONFIG), fetch_weights()
+    except HFValidationError:
+        reason = "and it is not a hub name (owner/name) either"
+    except LocalEntryNotFoundError:
+        reason = "and the hub cannot be reached: is there a network?"
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        reason = "and the hub has no such model, or not for you (see `hf auth login`)"
+    except EntryNotFoundError:
+        reason = f"and on the hub it has not both {CONFIG} and {WEIGHTS}"
+    except OSError as error:
+        reason = f"and the hub did not give it: {str(error).strip().splitlines()[0]}"
+    raise InputError(f"{name}: there is no such folder, {reason}")
+
+
+def read_tensors(weights: Path) -> Tensors:
+    """All tensors of a file, or of the shards that an index lists.
+
+    Raises:
+        InputError: a file is missing, cut short or not what its name says.
+    """
+    tensors: Tensors = {}
+    for name in _shards(weights) or [weights.name]:
+        file = weights.parent / name
+        try:
+            tensors |= _read_pickle(file) if file.suffix == ".bin" else load_file(file)
+        except FileNotFoundError:
+            raise InputError(f"{file}, which {weights.name} lists, is missing") from None
+        except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).strip().splitlines()
+            raise InputError(
+                f"{file} is cut short or damaged ({reason[0] if reason else error!r}): "
+                "copy or download it again"
+            ) from None
+    return tensors
+
+
+def _shards(weights: Path) -> list[str]:
+    """The files that an index lists; none if `weights` is no index."""
+    if weights.suffix != ".json":
+        return []
+    try:
+        return sorted(set(json.loads(weights.read_text("utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f'{weights} is not an index of shards: it has no "weight_map"') from None
+
+
+def _read_pickle(file: Path) -> Tensors:
+    """A `.bin` file; only what holds tensors is unpickled, no code."""
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            f'{file} needs torch to be read: pip install "distilbert-flax[oracle]", or convert it '
+            f"to {WEIGHTS} where torch and transformers are installed"
+        ) from None
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    return {name: tensor.float().numpy() for name, tensor in state.items()}
+
+
+def write_model(folder: Path, config: dict[str, Any], tensors: Tensors) -> None:
+    """Writes both files of a model, or, when it cannot, neither; other files in `folder` stay.
+
+    Raises:
+        InputError: no space, no permission, or `folder` is a file.
+    """
+    created = not folder.exists()
+    unfinished = {name: folder / f".{name}.{os.getpid()}" for name in (CONFIG, WEIGHTS)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished[CONFIG].write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+        save_file(tensors, unfinished[WEIGHTS], metadata={"format": "pt"})
+        for file in unfinished.values():
+            with file.open("rb") as content:
+                os.fsync(content.fileno())
+        for name, file in unfinished.items():
+            file.replace(folder / name)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            for file in unfinished.values():
+                file.unlink(missing_ok=True)
+            if created:
+                folder.rmdir()
+        raise InputError(f"the model could not be written to {folder}: {error}") from None

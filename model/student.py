@@ -1,0 +1,137 @@
+"""A student that starts as some layers of its teacher (Sanh et al. 2019, section 2).
+
+What the original does (`extract_distilbert.py`): layers 0, 2, 4, 7, 9 and 11 of 12, the word and
+position embeddings, the decoder's bias; BERT's token types and pooler are dropped, and the dense
+layer and LayerNorm of the masked-LM head start at random.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from model.config import EncoderConfig
+from model.errors import InputError
+from model.tasks import MaskedLM
+
+TokenTypes = Literal["drop", "fold"]
+
+
+def student_from_teacher(
+    teacher: MaskedLM,
+    *,
+    layers: str | tuple[int, ...] = "original",
+    num_layers: int | None = None,
+    copy_head: bool = True,
+    token_types: TokenTypes = "drop",
+    rngs: nnx.Rngs,
+) -> MaskedLM:
+    """A DistilBERT with the weights of `teacher`; it shares no memory with it.
+
+    Args:
+        teacher: where layers, embeddings and head come from.
+        layers: see `choose_layers`; or `random`: nothing is copied, everything is N(0, sigma) but
+            the positions, which are sinusoids. The original keeps them frozen; freezing is the
+            caller's.
+        num_layers: the student's depth; by default half the teacher's, or the layers named.
+        copy_head: copy the dense layer and LayerNorm of the masked-LM head too, and not only the
+            bias of the decoder (the original's `--vocab_transform`).
+        token_types: `drop` the type-0 vector that is in every activation of the teacher, as the
+            original does, or `fold` it into the position table.
+        rngs: draws what is not copied.
+
+    Raises:
+        InputError: the teacher has no such layers, or no token types to fold.
+    """
+    depth = teacher.config.num_layers
+    if layers == "random":
+        student = MaskedLM(teacher.config.distilled(num_layers or max(1, depth // 2)), rngs=rngs)
+        positions = student.backbone.embeddings.position.embedding
+        positions[...] = sinusoids(*positions.shape)
+        return student
+
+    chosen = choose_layers(layers, depth, num_layers)
+    student = MaskedLM(teacher.config.distilled(len(chosen)), rngs=rngs)
+    source, target = teacher.backbone.embeddings, student.backbone.embeddings
+    for name in ("word", "position", "norm"):
+        _copy(getattr(source, name), getattr(target, name))
+    if token_types == "fold":
+        if source.token_type is None:
+            raise InputError("the teacher has no token types to fold: drop them")
+        target.position.embedding[...] += source.token_type.embedding[...][None, 0]
+    for index, layer in zip(chosen, student.backbone.encoder.layers, strict=True):
+        _copy(teacher.backbone.encoder.layers[index], layer)
+    if copy_head:
+        _copy(teacher.head, student.head)
+    else:
+        student.head.bias[...] = jnp.copy(teacher.head.bias[...])
+    return student
+
+
+def choose_layers(
+    layers: str | tuple[int, ...], depth: int, num_layers: int | None = None
+) -> tuple[int, ...]:
+    """The layers, counted from 0, of a teacher with `depth` that make a student of `num_layers`.
+
+    `original`: evenly spaced from the first to the last, which for 12 and 6 is the original's
+    (0, 2, 4, 7, 9, 11); `first` and `last`; `even` and `odd`: every other one; or the indices
+    themselves, as a tuple or as in `"0,5,11"`.
+
+    Raises:
+        InputError: an unknown name, an index that the teacher does not have, or a choice that does
+            not give `num_layers`.
+    """
+    count = max(1, depth // 2) if num_layers is None else num_layers
+    named: dict[str, tuple[int, ...]] = {
+        "original": tuple(round(index * (depth - 1) / max(1, count - 1)) for index in range(count)),
+        "first": tuple(range(count)),
+        "last": tuple(range(depth - count, depth)),
+        "even": tuple(range(0, depth, 2)),
+        "odd": tuple(range(1, depth, 2)),
+    }
+    chosen = named.get(layers) if isinstance(layers, str) else layers
+    if chosen is None:
+        try:
+            chosen = tuple(int(index) for index in str(layers).split(","))
+        except ValueError:
+            raise InputError(
+                f"student layers {layers!r} are unknown: there are {', '.join(named)}, random, "
+                "and indices such as 0,5,11"
+            ) from None
+    outside = [index for index in chosen if not 0 <= index < depth]
+    if outside or count < 1:
+        raise InputError(
+            f"student layers {layers!r} of {count}: the teacher has layers 0 to {depth - 1} only"
+        )
+    if num_layers is not None and len(chosen) != num_layers:
+        raise InputError(
+            f"student layers {layers!r} of {depth} are {len(chosen)}, and the student is to have "
+            f"{num_layers}"
+        )
+    return chosen
+
+
+def sinusoids(length: int, width: int) -> Float[Array, "length width"]:
+    """Sines and cosines by turns along the width (Vaswani et al. 2017, section 3.5)."""
+    frequencies = 10000.0 ** (-np.arange(0, width, 2) / width)
+    angles = np.arange(length)[:, None] * frequencies
+    table = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, -1)
+    return jnp.asarray(table[:, :width], jnp.float32)
+
+
+def check_fit(teacher: EncoderConfig, student: EncoderConfig) -> None:
+    """Raises InputError unless the outputs of both can be compared token by token."""
+    for field in ("vocab_size", "hidden_size"):
+        ours, theirs = getattr(student, field), getattr(teacher, field)
+        if ours != theirs:
+            raise InputError(
+                f"teacher and student do not fit: {field} is {theirs} and {ours}, and must be equal"
+            )
+
+
+def _copy(source: nnx.Module, target: nnx.Module) -> None:
+    """Copies, because a train step that donates the student must not take the teacher's memory."""
+    nnx.update(target, jax.tree.map(jnp.copy, nnx.state(source, nnx.Param)))

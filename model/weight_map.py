@@ -1,0 +1,172 @@
+"""Which tensor of a Hugging Face checkpoint is which parameter here.
+
+The tables name modules; a parameter's own name follows from its kind: `kernel` (transposed: PyTorch
+stores [out, in]), `scale` and `embedding` are all called `weight` there, `bias` is `bias`.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from flax import nnx
+
+from model.backbone import Backbone
+from model.bert import Bert
+from model.config import Architecture
+from model.distilbert import DistilBert
+from model.errors import InputError
+from model.tasks import (
+    MaskedLM,
+    MultipleChoice,
+    NextSentence,
+    PreTraining,
+    QuestionAnswering,
+    SequenceClassification,
+    TokenClassification,
+)
+
+Modules = dict[str, str]
+"""Path of a module here -> its path in the checkpoint; `*` is the layer's index."""
+
+BERT: Modules = {
+    "embeddings.word": "embeddings.word_embeddings",
+    "embeddings.position": "embeddings.position_embeddings",
+    "embeddings.token_type": "embeddings.token_type_embeddings",
+    "embeddings.norm": "embeddings.LayerNorm",
+    "encoder.layers.*.attention.query": "encoder.layer.*.attention.self.query",
+    "encoder.layers.*.attention.key": "encoder.layer.*.attention.self.key",
+    "encoder.layers.*.attention.value": "encoder.layer.*.attention.self.value",
+    "encoder.layers.*.attention.out": "encoder.layer.*.attention.output.dense",
+    "encoder.layers.*.attention_norm": "encoder.layer.*.attention.output.LayerNorm",
+    "encoder.layers.*.feed_forward.up": "encoder.layer.*.intermediate.dense",
+    "encoder.layers.*.feed_forward.down": "encoder.layer.*.output.dense",
+    "encoder.layers.*.output_norm": "encoder.layer.*.output.LayerNorm",
+    "pooler.dense": "pooler.dense",
+}
+DISTILBERT: Modules = {
+    "embeddings.word": "embeddings.word_embeddings",
+    "embeddings.position": "embeddings.position_embeddings",
+    "embeddings.norm": "embeddings.LayerNorm",
+    "encoder.layers.*.attention.query": "transformer.layer.*.attention.q_lin",
+    "encoder.layers.*.attention.key": "transformer.layer.*.attention.k_lin",
+    "encoder.layers.*.attention.value": "transformer.layer.*.attention.v_lin",
+    "encoder.layers.*.attention.out": "transformer.layer.*.attention.out_lin",
+    "encoder.layers.*.attention_norm": "transformer.layer.*.sa_layer_norm",
+    "encoder.layers.*.feed_forward.up": "transformer.layer.*.ffn.lin1",
+    "encoder.layers.*.feed_forward.down": "transformer.layer.*.ffn.lin2",
+    "encoder.layers.*.output_norm": "transformer.layer.*.output_layer_norm",
+}
+BACKBONES: dict[Architecture, Modules] = {"bert": BERT, "distilbert": DISTILBERT}
+
+_BERT_MASKED_LM: Modules = {
+    "head.dense": "cls.predictions.transform.dense",
+    "head.norm": "cls.predictions.transform.LayerNorm",
+    "head": "cls.predictions",
+}
+_BERT_NEXT_SENTENCE: Modules = {"next_sentence.dense": "cls.seq_relationship"}
+_CLASSIFIER: Modules = {"classifier.dense": "classifier"}
+_SPANS: Modules = {"spans.dense": "qa_outputs"}
+
+# Class names of transformers, with the class here and the modules of its head.
+BERT_TASKS: dict[str, tuple[type[nnx.Module], Modules]] = {
+    "BertModel": (Bert, {}),
+    "BertForMaskedLM": (MaskedLM, _BERT_MASKED_LM),
+    "BertForPreTraining": (PreTraining, _BERT_MASKED_LM | _BERT_NEXT_SENTENCE),
+    "BertForNextSentencePrediction": (NextSentence, _BERT_NEXT_SENTENCE),
+    "BertForSequenceClassification": (SequenceClassification, _CLASSIFIER),
+    "BertForMultipleChoice": (MultipleChoice, _CLASSIFIER),
+    "BertForTokenClassification": (TokenClassification, _CLASSIFIER),
+    "BertForQuestionAnswering": (QuestionAnswering, _SPANS),
+}
+_PRE_CLASSIFIER: Modules = {"pre_classifier.dense": "pre_classifier"}
+DISTILBERT_TASKS: dict[str, tuple[type[nnx.Module], Modules]] = {
+    "DistilBertModel": (DistilBert, {}),
+    "DistilBertForMaskedLM": (
+        MaskedLM,
+        {
+            "head.dense": "vocab_transform",
+            "head.norm": "vocab_layer_norm",
+            "head": "vocab_projector",
+        },
+    ),
+    "DistilBertForSequenceClassification": (SequenceClassification, _PRE_CLASSIFIER | _CLASSIFIER),
+    "DistilBertForMultipleChoice": (MultipleChoice, _PRE_CLASSIFIER | _CLASSIFIER),
+    "DistilBertForTokenClassification": (TokenClassification, _CLASSIFIER),
+    "DistilBertForQuestionAnswering": (QuestionAnswering, _SPANS),
+}
+TASKS: dict[Architecture, dict[str, tuple[type[nnx.Module], Modules]]] = {
+    "bert": BERT_TASKS,
+    "distilbert": DISTILBERT_TASKS,
+}
+
+# A copy that a checkpoint may hold of a tensor that it shares.
+TIED: dict[Architecture, dict[str, str]] = {
+    "bert": {
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    },
+    "distilbert": {"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
+}
+# A constant 0, 1, 2, ... that older versions of transformers wrote.
+BUFFERS = ("embeddings.position_ids",)
+
+_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
+
+
+def class_name(task: type[nnx.Module], architecture: Architecture) -> str | None:
+    """The name of a model in transformers, None where the architecture has no such model."""
+    names = (name for name, (kind, _) in TASKS[architecture].items() if kind is task)
+    return next(names, None)
+
+
+def tensor_name(
+    place: Iterable[str | int], task: type[nnx.Module], architecture: Architecture
+) -> str:
+    """The checkpoint's name for the parameter at `place` of a model of class `task`.
+
+    The encoder's tensors bear the model's prefix (`bert.`), whether it has a head or not.
+
+    Raises:
+        InputError: transformers has no such parameter.
+    """
+    *parts, leaf = map(str, place)
+    encoder = issubclass(task, Backbone)
+    if not encoder and parts[0] == "backbone":
+        encoder, parts = True, parts[1:]
+    if encoder:
+        modules, prefix = BACKBONES[architecture], f"{architecture}."
+    else:
+        modules, prefix = dict(TASKS[architecture].values())[task], ""
+    layer = next((part for part in parts if part.isdigit()), "")
+    module = modules.get(".".join("*" if part.isdigit() else part for part in parts))
+    if module is None:
+        raise InputError(f"transformers' {architecture} models have no {'.'.join(parts)}")
+    return f"{prefix}{module.replace('*', layer)}.{_LEAVES[leaf]}"
+
+
+def canonical_name(name: str, architecture: Architecture) -> str | None:
+    """A tensor's name as today's transformers writes it, None for a buffer without content.
+
+    Puts the prefix before an encoder's tensors that were saved without it, and renames the `gamma`
+    and `beta` of checkpoints converted from TensorFlow.
+    """
+    prefix = f"{architecture}."
+    name = name.removeprefix(prefix) if name.startswith(prefix) else name
+    if name in BUFFERS:
+        return None
+    for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
+        if name.endswith(f"LayerNorm{old}"):
+            name = name.removesuffix(old) + new
+    roots = {module.split(".")[0] for module in BACKBONES[architecture].values()}
+    return prefix + name if name.split(".")[0] in roots else name
+
+
+def is_head(name: str, architecture: Architecture) -> bool:
+    """Whether a tensor belongs to some head, or to the pooler, and not to the encoder itself."""
+    return any(
+        name in (f"{module}.weight", f"{module}.bias") for module in _head_modules(architecture)
+    )
+
+
+def _head_modules(architecture: Architecture) -> Iterator[str]:
+    yield f"{architecture}.pooler.dense"
+    for _, modules in TASKS[architecture].values():
+        yield from modules.values()
