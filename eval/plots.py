@@ -8,21 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from train.atomic import replacing
 
 Curve = Sequence[tuple[int, float]]
 """Points (update, value), in order; values that are not finite are left out."""
 
+Kind = Literal["noisy", "exact", "events"]
+
 # Okabe and Ito 2008, without the yellow that vanishes on white paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, GREY = "#333333", "#808080"
-POINTS_DRAWN = 2000
+POINTS_DRAWN, POINTS_MARKED = 2000, 60
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Panel:
     floor: float | None = None
     """A value to compare with, drawn as a dashed line."""
     floor_name: str = "unigram floor"
+    kind: Kind = "noisy"
+    """Long curves are smoothed before the pale original, left alone, or, where they say at each
+    update whether something happened (1) or not (0), shown as its share nearby."""
     share: bool = False
     """Values between 0 and 1, shown as per cent."""
     log: bool = False
@@ -65,6 +71,7 @@ def plot_curves(
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=12)
+    axes.set_ylabel(ylabel, color=INK, fontsize=9)
     _draw(axes, Panel(curves, ylabel, floor=floor, share=share), xlabel)
     _save(figure, path)
 
@@ -77,7 +84,9 @@ def plot_panels(path: Path, panels: Sequence[Panel], *, xlabel: str, title: str)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # type: ignore[union-attr]
     figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold", color=INK)
     for place, panel in enumerate(panels, start=1):
-        _draw(figure.add_subplot(rows, columns, place), panel, xlabel)
+        axes = figure.add_subplot(rows, columns, place)
+        axes.set_title(panel.ylabel, loc="left", fontsize=9, color=INK)  # no room upright
+        _draw(axes, panel, xlabel)
     _save(figure, path)
 
 
@@ -106,14 +115,15 @@ def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
             continue
         steps, values = points.T
         window = len(values) // 40
-        if window >= 3:  # a curve with a point an update is noisy, one of evaluations is not
-            thin = slice(None, None, math.ceil(len(values) / POINTS_DRAWN))
+        smoothed = smooth(values, window) if window >= 3 and panel.kind != "exact" else values
+        thin = slice(None, None, math.ceil(len(values) / POINTS_DRAWN))
+        if smoothed is not values and panel.kind == "noisy":
             axes.plot(steps[thin], values[thin], color=colour, linewidth=0.6, alpha=0.25)
-            values = smooth(values, window)
-            axes.plot(steps[thin], values[thin], color=colour, linewidth=1.8)
-        else:
-            axes.plot(steps, values, color=colour, linewidth=1.8, marker="o", markersize=3)
-        names.append((values[-1], name, colour))
+        marker = "o" if len(values) <= POINTS_MARKED else ""
+        axes.plot(
+            steps[thin], smoothed[thin], color=colour, linewidth=1.8, marker=marker, markersize=3
+        )
+        names.append((smoothed[-1], name, colour))
     if len(names) == 1:  # the axis says it already
         names = []
     if panel.floor is not None:
@@ -125,7 +135,6 @@ def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
 
 def _style(axes: Axes, panel: Panel, xlabel: str) -> None:
     axes.set_xlabel(xlabel, color=INK, fontsize=9)
-    axes.set_ylabel(panel.ylabel, color=INK, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(color=GREY, labelcolor=INK, labelsize=8)
@@ -133,12 +142,15 @@ def _style(axes: Axes, panel: Panel, xlabel: str) -> None:
     axes.set_axisbelow(True)
     axes.margins(x=0.01, y=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.6g}"))
     if panel.log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     if panel.share:
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
     if panel.from_zero:
         axes.set_ylim(bottom=0)
 
@@ -155,12 +167,12 @@ def _name_at_right(axes: Axes, names: list[tuple[float, str, str]], size: float 
     gap = 1.3 * size / height
     to_fraction = axes.transData + axes.transAxes.inverted()
     wanted = sorted((to_fraction.transform((0.0, value))[1], n, c) for value, n, c in names)
-    places: list[float] = []
-    for fraction, _, _ in wanted:
-        places.append(max(fraction, places[-1] + gap) if places else fraction)
-    places[-1] = min(places[-1], 1.0)
-    for i in reversed(range(len(places) - 1)):
-        places[i] = min(places[i], places[i + 1] - gap)
+    places = [fraction for fraction, _, _ in wanted]
+    for _ in range(100):  # names that overlap push each other apart
+        for i in range(1, len(places)):
+            push = max(gap - (places[i] - places[i - 1]), 0.0) / 2
+            places[i - 1] -= push
+            places[i] += push
     for place, (_, name, colour) in zip(places, wanted, strict=True):
         axes.annotate(
             name,

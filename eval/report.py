@@ -14,7 +14,7 @@ from typing import Any
 
 import tyro
 
-from eval.plots import Curve, Panel, plot_panels
+from eval.plots import Curve, Kind, Panel, plot_panels
 from model.errors import InputError
 from train.atomic import replacing
 from train.folder import read_config
@@ -43,6 +43,7 @@ NAMES = {
 SHARES = {"masked_lm_accuracy", "top1_agreement", "clipped"}
 FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
 RUNNING = ("learning_rate", "grad_norm", "clipped", "tokens_per_second")
+KINDS: dict[str, Kind] = {"learning_rate": "exact", "clipped": "events"}
 BOOKKEEPING = {"step", "kind", "seconds"}
 
 
@@ -87,7 +88,7 @@ def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> lis
     tokens = sum(row["tokens_per_second"] * row["seconds"] for row in train)
     speed = statistics.median(row["tokens_per_second"] for row in train)
     devices = config.get("provenance", {}).get("devices")
-    where = "" if devices is None else f" on {devices['count']} x {devices['kind']}"
+    where = "" if devices is None else f" on {devices['count']} × {devices['kind']}"
     return [
         f"{what}: {done:,}{of} updates on {_count(tokens)} tokens in "
         f"{duration(sum(row['seconds'] for row in rows))}{where}, {speed:,.0f} tokens/s at the "
@@ -167,6 +168,7 @@ def _panel(rows: Sequence[Row], name: str) -> Panel:
         {name: _curve(rows, name)},
         ylabel=NAMES.get(name, name),
         floor=rows[-1].get(FLOORS.get(name, "")),
+        kind=KINDS.get(name, "noisy"),
         share=name in SHARES,
         log=name == "grad_norm",
         from_zero=name in ("tokens_per_second", "learning_rate", "clipped"),
@@ -234,7 +236,9 @@ def _noun(name: str) -> str:
 
 
 def _format(name: str, value: float) -> str:
-    return f"{100 * value:.1f} %" if name in SHARES else f"{value:,.3f}"
+    if name in SHARES:
+        return f"{100 * value:.1f} %"
+    return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def _count(number: float) -> str:
