@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -103,7 +103,7 @@ class MetricLog:
         self._seconds_per_step: float | None = None
         self._clock = self._line_clock = time.perf_counter()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "MetricLog":
         self._bar.start()
         return self
 
