@@ -98,20 +98,22 @@ class Lines:
 
     def add(self, batch: list[Encoded]) -> Cut:
         """The sequences of the texts that end here."""
-        kept: list[np.ndarray] = []
+        cls, sep = np.asarray([[self.special.cls], [self.special.sep]], np.uint32)
+        texts = []
         for piece, ids in batch:
             if piece.document != self._document:
                 self._document = piece.document
                 self.stats["documents"] += 1
             self._pieces.append(ids)
             if piece.ends_text:
-                cls, sep = [self.special.cls], [self.special.sep]
-                text = np.concatenate([cls, *self._pieces, sep]).astype(np.uint32)
+                texts.append(np.concatenate([cls, *self._pieces, sep]))
                 self._pieces = []
-                self.stats["texts"] += 1
-                self.stats["tokens"] += len(text)
-                self.counts += np.bincount(text, minlength=len(self.counts))
-                kept += filter(self._keep, self._cut(text))
+        joined = np.concatenate([np.empty(0, np.uint32), *texts])
+        self.counts += np.bincount(joined, minlength=len(self.counts))
+        self.stats["texts"] += len(texts)
+        self.stats["tokens"] += len(joined)
+
+        kept = [sequence for text in texts for sequence in self._cut(text) if self._keep(sequence)]
         lengths = np.asarray([len(sequence) for sequence in kept], np.int64)
         return Cut(np.concatenate([np.empty(0, np.uint32), *kept]), lengths)
 

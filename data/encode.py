@@ -2,22 +2,16 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from data.text import Text
+
 BATCH_CHARACTERS = 1_000_000  # tokenised at once; the library's memory is about 100 bytes for each
 PIECE_CHARACTERS = 16_000  # longer texts are tokenised in pieces
-
-
-class Text(Protocol):
-    """A stretch of a document; the texts of one document follow each other."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def document(self) -> str: ...
+_SPACE = re.compile(r"\s")
 
 
 class Piece(NamedTuple):
@@ -39,8 +33,8 @@ def encode(texts: Iterable[Text], tokenizer: Tokenizer) -> Iterator[list[Encoded
     """The ids of all texts in order, in batches of about a million characters.
 
     A long text (a whole book in one row) comes in several pieces, cut at white space, where BERT
-    splits anyway: joined, their ids are those of the whole. So neither memory nor parallelism
-    depends on how a corpus is cut into rows.
+    splits anyway: joined, their ids are those of the whole. So neither memory nor the use of the
+    cores depends on how a corpus is cut into rows.
     """
     batch: list[Piece] = []
     characters = 0
@@ -57,7 +51,7 @@ def encode(texts: Iterable[Text], tokenizer: Tokenizer) -> Iterator[list[Encoded
 def _pieces(text: Text) -> Iterator[Piece]:
     whole, start = text.text, 0
     while len(whole) - start > PIECE_CHARACTERS:
-        space = re.compile(r"\s").search(whole, start + PIECE_CHARACTERS)
+        space = _SPACE.search(whole, start + PIECE_CHARACTERS)
         if space is None:
             break
         yield Piece(whole[start : space.start()], text.document, False)

@@ -2,38 +2,28 @@
 
 import hashlib
 import json
-import shutil
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any
 
-import numpy as np
-from filelock import FileLock
 from rich.console import Console
+from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 from tokenizers import Tokenizer
 
+from data.cache import make_once
 from data.config import Mode
+from data.corpora import Corpus
 from data.cutting import Lines, Packed
-from data.encode import Text, encode
-from data.sequences import Sequences
-from data.tokenizer import fingerprint as tokenizer_fingerprint
-from data.tokenizer import special_ids
+from data.encode import Encoded, encode
+from data.sequences import Sequences, open_sequences, write_description, write_tokens
+from data.split import Split
+from data.tokenizer import fingerprint, special_ids
 from model.errors import InputError
 
-Split = Literal["train", "heldout"]
-FORMAT = 1  # of the files and of the rules that make them; a new number leaves old caches behind
-
-
-class Corpus(Protocol):
-    """What is needed of a corpus here."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    def texts(self, split: Split) -> Iterator[Text]: ...
+FORMAT = 1  # of the files and the rules behind them: a new number leaves older caches unused
+SILENCE = 30.0  # seconds between two signs of life where there is no terminal
 
 
 def prepare(
@@ -47,91 +37,65 @@ def prepare(
 ) -> Sequences:
     """The corpus's sequences, made on the first call and found in `cache` on every later one.
 
-    Kept under a fingerprint of corpus, split, tokenizer and settings. They are written beside their
-    place and moved there when complete: a killed run leaves only files that the next one removes.
-    Two processes that want the same sequences wait for each other.
+    They are kept under a digest of corpus, tokenizer and settings. Memory does not grow with the
+    corpus.
+
+    Args:
+      corpus: the text.
+      tokenizer: from `data.tokenizer`.
+      mode: `packed` or `lines`, see `data.cutting`.
+      sequence_length: tokens in a full sequence, [CLS] and [SEP] included.
+      split: the part of the corpus.
+      cache: the folder that keeps what was prepared.
 
     Raises:
-      InputError: the corpus does not fill one sequence, or the cache cannot be written.
+      InputError: the text does not fill one sequence, or the cache cannot be written.
     """
-    settings = [FORMAT, corpus.fingerprint, tokenizer_fingerprint(tokenizer), mode, sequence_length]
-    fingerprint = hashlib.sha256(json.dumps([*settings, split]).encode()).hexdigest()
-    folder = cache / "sequences" / fingerprint[:24]
-    with _writing(cache):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{folder}.lock")
-        lock.acquire()
-    try:
-        if not folder.exists():
-            _make(folder, fingerprint, corpus, tokenizer, mode, sequence_length, split, cache)
-    finally:
-        lock.release()
-    return Sequences.open(folder)
-
-
-def _make(
-    folder: Path,
-    fingerprint: str,
-    corpus: Corpus,
-    tokenizer: Tokenizer,
-    mode: Mode,
-    sequence_length: int,
-    split: Split,
-    cache: Path,
-) -> None:
+    settings = (FORMAT, corpus.fingerprint, fingerprint(tokenizer), mode, sequence_length, split)
+    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
     vocab_size = tokenizer.get_vocab_size()
-    dtype = np.dtype("uint16" if vocab_size < 2**16 else "uint32")
-    cutter = {"packed": Packed, "lines": Lines}[mode](
-        special_ids(tokenizer), sequence_length, vocab_size
-    )
-    partial = folder.with_name(folder.name + ".partial")
-    try:
-        with _writing(cache):
-            shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-            partial.mkdir()
-            tokens_file = (partial / "tokens.bin").open("wb")
-            offsets_file = (partial / "offsets.bin").open("wb")
-            offsets_file.write(np.zeros(1, np.int64).tobytes())
-        end, size, start = 0, 0, time.monotonic()
-        with tokens_file, offsets_file:
-            for batch in encode(corpus.texts(split), tokenizer):
-                tokens, lengths = cutter.add(batch)
-                with _writing(cache):
-                    tokens_file.write(tokens.astype(dtype).tobytes())
-                    offsets_file.write((end + np.cumsum(lengths)).tobytes())
-                    tokens_file.flush()
-                end += len(tokens)
-                size += sum(len(piece.text.encode()) for piece, _ in batch)
-        if end == 0:
+
+    def make(folder: Path) -> None:
+        cut = {"packed": Packed, "lines": Lines}[mode]
+        cutter = cut(special_ids(tokenizer), sequence_length, vocab_size)
+        speed: dict[str, Any] = {}
+        encoded = _reported(encode(corpus.texts(split), tokenizer), f"{corpus.name} {split}", speed)
+        sequences = write_tokens(folder, (cutter.add(batch) for batch in encoded), vocab_size)
+        if sequences == 0:
             raise InputError(
-                f"corpus {corpus.name}: its {split} text of {cutter.stats['tokens']} tokens fills "
-                f"no sequence of {sequence_length}: give more text or a smaller sequence length"
+                f"corpus {corpus.name}: the {cutter.stats['tokens']} tokens of its {split} text "
+                f"make no sequence of {sequence_length} in {mode} mode: give more text or a "
+                f"smaller --data.sequence-length"
             )
+        stats = {"sequences": sequences, **cutter.stats, **speed}
+        write_description(folder, cutter.counts, sequence_length, digest, stats)
+
+    return open_sequences(make_once(cache / "sequences" / digest[:24], make))
+
+
+def _reported(
+    batches: Iterable[list[Encoded]], title: str, speed: dict[str, Any]
+) -> Iterator[list[Encoded]]:
+    """Pass the batches on and show how fast they come: a bar on a terminal, else plain lines."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn(title), DownloadColumn(), TransferSpeedColumn())
+    size, start = 0, time.monotonic()
+    said = start
+
+    def line() -> str:
         seconds = time.monotonic() - start
-        about = {
-            "dtype": dtype.name,
-            "sequence_length": sequence_length,
-            "fingerprint": fingerprint,
-            "stats": cutter.stats | {"bytes": size, "seconds": seconds},
-        }
-        with _writing(cache):
-            np.save(partial / "counts.npy", cutter.counts)
-            (partial / "sequences.json").write_text(json.dumps(about, indent=2))
-            partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    Console(stderr=True).print(
-        f"prepared {corpus.name} ({split}): {size / 1e6:.1f} MB of text in {seconds:.1f} s "
-        f"({size / 1e6 / seconds:.1f} MB/s)"
-    )
+        return f"tokenised {title}: {size / 1e6:.1f} MB, {size / 1e6 / seconds:.1f} MB/s"
 
-
-@contextmanager
-def _writing(cache: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"the cache {cache} cannot be written ({error.strerror}): free space there or choose "
-            f"another folder with --data.cache"
-        ) from None
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(title, total=None)
+        for batch in batches:
+            size += sum(len(piece.text.encode()) for piece, _ in batch)
+            bar.update(task, completed=size)
+            if not console.is_terminal and time.monotonic() - said > SILENCE:
+                said = time.monotonic()
+                print(line(), file=sys.stderr)
+            yield batch
+    print(line(), file=sys.stderr)
+    speed.update(bytes=size, seconds=time.monotonic() - start)

@@ -1,26 +1,34 @@
-"""Prepared sequences on disk, read through a memory map."""
+"""Prepared sequences on disk: appended batch by batch, read through a memory map."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt16, UInt32
 
+from data.cache import writing
+from data.cutting import Cut
+from model.errors import InputError
+
+Ids = UInt16[np.ndarray, " tokens"] | UInt32[np.ndarray, " tokens"]
+
 
 @dataclass(frozen=True)
 class Sequences:
     """Token ids of all sequences, one after the other; only the pages looked at are in memory."""
 
-    tokens: UInt16[np.ndarray, " tokens"] | UInt32[np.ndarray, " tokens"]
-    offsets: Int64[np.ndarray, " sequences+1"]
-    """Where each sequence starts in `tokens`; the last entry is the end."""
+    tokens: Ids
+    offsets: Int64[np.ndarray, " ends"]
+    """Where each sequence starts in `tokens`, and the end of the last."""
     counts: Int64[np.ndarray, " vocabulary"]
     """How often each token occurs in the text of this split, before cutting and dropping. Masking
-    and the unigram floor take those of the training split."""
+    weights and the unigram floor take the training split's."""
     sequence_length: int
-    """Tokens in a full sequence; no sequence is longer."""
+    """Tokens in a full sequence; none is longer."""
     fingerprint: str
     """Of corpus, split, tokenizer and settings."""
     stats: dict[str, Any]
@@ -29,35 +37,85 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> Ids:
         """The ids of one sequence, from its [CLS] to its [SEP]."""
         if not 0 <= index < len(self):
-            raise IndexError(index)
+            raise IndexError(f"sequence {index} of {len(self)}")
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
     def gather(
         self, rows: Int64[np.ndarray, "*rows"], pad_id: int
     ) -> tuple[Int32[np.ndarray, "*rows length"], Bool[np.ndarray, "*rows length"]]:
-        """Several sequences at once, padded to `sequence_length`: ids and attention mask."""
-        starts = self.offsets[rows][..., None]
+        """Many sequences at once, padded to `sequence_length`: their ids and attention masks."""
+        starts, ends = self.offsets[rows][..., None], self.offsets[rows + 1][..., None]
         index = starts + np.arange(self.sequence_length)
-        attended = index < self.offsets[rows + 1][..., None]
+        attended = index < ends
         ids = self.tokens[np.where(attended, index, starts)].astype(np.int32)
-        ids[~attended] = pad_id
-        return ids, attended
-
-    @classmethod
-    def open(cls, folder: Path) -> "Sequences":
-        """What `prepare` wrote."""
-        about = json.loads((folder / "sequences.json").read_text())
-        return cls(
-            tokens=_map(folder / "tokens.bin", about.pop("dtype")),
-            offsets=_map(folder / "offsets.bin", "int64"),
-            counts=np.load(folder / "counts.npy"),
-            **about,
-        )
+        return np.where(attended, ids, np.int32(pad_id)), attended
 
 
-def _map(path: Path, dtype: str) -> np.ndarray:
-    # A plain array over the map: indexing a np.memmap costs several times as much.
-    return np.asarray(np.memmap(path, dtype=dtype, mode="r")).view(np.ndarray)
+def write_tokens(folder: Path, cuts: Iterable[Cut], vocab_size: int) -> int:
+    """Append all sequences to `tokens.bin` and `offsets.bin`; returns how many there are.
+
+    Raises:
+      InputError: the disk is full.
+    """
+    dtype = _dtype(vocab_size)
+    with writing(folder):
+        tokens = (folder / "tokens.bin").open("wb", buffering=0)
+        offsets = (folder / "offsets.bin").open("wb", buffering=0)
+        _append(offsets, np.zeros(1, np.int64))
+    sequences, end = 0, 0
+    with tokens, offsets:
+        for cut in cuts:
+            with writing(folder):
+                _append(tokens, cut.tokens.astype(dtype))
+                _append(offsets, end + np.cumsum(cut.lengths))
+            sequences += len(cut.lengths)
+            end += len(cut.tokens)
+    return sequences
+
+
+def write_description(
+    folder: Path, counts: np.ndarray, sequence_length: int, fingerprint: str, stats: dict[str, Any]
+) -> None:
+    """What `open_sequences` reads beside the tokens."""
+    about = {"sequence_length": sequence_length, "fingerprint": fingerprint, "stats": stats}
+    with writing(folder):
+        np.save(folder / "counts.npy", counts)
+        (folder / "sequences.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+
+
+def open_sequences(folder: Path) -> Sequences:
+    """The sequences of a folder, through a memory map.
+
+    Raises:
+      InputError: files are missing or cut short (a power failure, a copy that stopped).
+    """
+    try:
+        about = json.loads((folder / "sequences.json").read_text(encoding="utf-8"))
+        counts = np.load(folder / "counts.npy")
+        offsets = _map(folder / "offsets.bin", np.dtype("int64"))
+        tokens = _map(folder / "tokens.bin", _dtype(len(counts)))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} is damaged ({error}): remove it to prepare it anew") from error
+    if len(tokens) != offsets[-1]:
+        raise InputError(f"{folder} is damaged (tokens are missing): remove it to prepare it anew")
+    return Sequences(tokens, offsets, counts, **about)
+
+
+def _append(file: FileIO, array: np.ndarray) -> None:
+    # Unbuffered, so that a full disk shows here and not once more when the file is closed; a write
+    # that just fits in part is no error yet.
+    left = memoryview(array.tobytes())
+    while left:
+        left = left[file.write(left) :]
+
+
+def _dtype(vocab_size: int) -> np.dtype:
+    return np.dtype("uint16" if vocab_size < 2**16 else "uint32")
+
+
+def _map(path: Path, dtype: np.dtype) -> np.ndarray:
+    # A plain array over the map: every index into an np.memmap costs microseconds more.
+    return np.memmap(path, dtype=dtype, mode="r").view(np.ndarray)

@@ -1,0 +1,52 @@
+"""Folders that take long to make, made once."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from model.errors import InputError
+
+
+def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """`folder`, filled by `make` unless it is there already.
+
+    `make` writes beside the final place; only a complete folder is moved there. What a killed run
+    left is removed by the next one, and processes that want the same folder wait for each other.
+
+    Raises:
+      InputError: the disk is full or the place cannot be written.
+    """
+    with writing(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{folder}.lock")
+        lock.acquire()
+    try:
+        if not folder.exists():
+            partial = folder.with_name(folder.name + ".partial")
+            try:
+                with writing(folder.parent):
+                    shutil.rmtree(partial, ignore_errors=True)
+                    partial.mkdir()
+                make(partial)
+                with writing(folder.parent):
+                    partial.replace(folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        lock.release()
+    return folder
+
+
+@contextmanager
+def writing(cache: Path) -> Iterator[None]:
+    """Around writes into the cache and nothing else: an OSError in here is the disk's."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {cache} ({error.strerror}): make room there or give another folder "
+            f"with --data.cache"
+        ) from error

@@ -1,0 +1,134 @@
+"""BERT's WordPiece tokenizer: how it reads text, and how a vocabulary for it is learned.
+
+The machinery is the `tokenizers` library's. The order in which text is cleaned and folded is that
+of the pure-Python tokenizer in transformers (`BertTokenizerLegacy`), whose ids these are.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+from tokenizers.trainers import WordPieceTrainer
+
+from model.errors import InputError
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+class Casing(NamedTuple):
+    """What is folded before words are looked up."""
+
+    lowercase: bool = True
+    strip_accents: bool | None = None
+    """None, as in BERT: accents go when the capitals go."""
+    split_chinese: bool = True
+    """Every Chinese character is a word."""
+
+
+def normalizer(casing: Casing) -> normalizers.Normalizer:
+    """Clean, compose, fold: where the library's own BertNormalizer leaves decomposed accents apart.
+
+    It also lowercases letter by letter; a capital sigma that ends a word is another letter.
+    """
+    steps: list[normalizers.Normalizer] = [
+        normalizers.BertNormalizer(
+            clean_text=True,
+            handle_chinese_chars=casing.split_chinese,
+            strip_accents=False,
+            lowercase=False,
+        ),
+        normalizers.NFC(),
+    ]
+    if casing.lowercase:
+        final_sigma = Regex(r"(?<=\p{L}\p{M}?)Σ(?!\p{M}*\p{L})")
+        steps.append(normalizers.Replace(final_sigma, "ς"))
+    steps.append(
+        normalizers.BertNormalizer(
+            clean_text=False,
+            handle_chinese_chars=False,
+            strip_accents=casing.strip_accents,
+            lowercase=casing.lowercase,
+        )
+    )
+    return normalizers.Sequence(steps)
+
+
+def bert_tokenizer(pieces: Mapping[str, int], casing: Casing) -> Tokenizer:
+    """The tokenizer of a vocabulary (piece to id), which holds at least the special tokens."""
+    # BERT makes one [UNK] of a word longer than 100 characters.
+    model = WordPiece(dict(pieces), unk_token="[UNK]", max_input_chars_per_word=100)
+    tokenizer = Tokenizer(model)
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.normalizer = normalizer(casing)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", pieces["[SEP]"]), ("[CLS]", pieces["[CLS]"])
+    )
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    return tokenizer
+
+
+def train_wordpiece(
+    texts: Iterable[str], vocab_size: int, lowercase: bool = True, alphabet_size: int = 1000
+) -> Tokenizer:
+    """A tokenizer with `vocab_size` pieces learned from `texts`, the same in every run.
+
+    The library's trainer numbers single characters in the order of a randomly seeded hash map, and
+    these numbers decide between equally frequent pairs. So the words are counted here, the single
+    characters are handed over in a fixed order, and the trainer learns only what is merged. Memory
+    grows with the number of different words, not with the text.
+
+    Args:
+      texts: read once.
+      vocab_size: pieces in all, the five special tokens included; fewer if the text has no more.
+      lowercase: fold capitals and accents, as BERT's uncased models do.
+      alphabet_size: the most frequent characters, which become pieces of their own; a word with
+        any other character will be [UNK].
+
+    Raises:
+      InputError: there is no text, or more single characters than `vocab_size` has room for.
+    """
+    casing = Casing(lowercase=lowercase)
+    words = _count_words(texts, casing)
+    characters: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            characters[character] += count
+    by_frequency = sorted(characters, key=lambda character: (-characters[character], character))
+    alphabet = set(by_frequency[:alphabet_size])
+    words = {word: count for word, count in sorted(words.items()) if alphabet.issuperset(word)}
+    if not words:
+        raise InputError("there is no text to learn a vocabulary from")
+    singles = sorted({word[0] for word in words})
+    singles += sorted({"##" + character for word in words for character in word[1:]})
+    given = [*SPECIAL_TOKENS, *singles]
+    if vocab_size < len(given):
+        raise InputError(
+            f"a vocabulary of {vocab_size} pieces has no room for the {len(given)} single "
+            f"characters and special tokens of this text: ask for at least {len(given)}"
+        )
+
+    learner = Tokenizer(WordPiece(unk_token="[UNK]"))
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = WordPieceTrainer(vocab_size=vocab_size, special_tokens=given, show_progress=False)
+    learner.train_from_iterator(_repeated(words), trainer)
+    return bert_tokenizer(learner.get_vocab(), casing)
+
+
+def _count_words(texts: Iterable[str], casing: Casing) -> dict[str, int]:
+    """How often each word occurs: what stands between white space and punctuation, or is that."""
+    normalize = normalizer(casing).normalize_str
+    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    words: Counter[str] = Counter()
+    for text in texts:
+        words.update(word for word, _ in split(normalize(text)))
+    return words
+
+
+def _repeated(words: Mapping[str, int], longest: int = 10_000) -> Iterator[str]:
+    """Each word as often as it was counted, in texts of at most `longest` words."""
+    for word, count in words.items():
+        for start in range(0, count, longest):
+            yield " ".join([word] * min(longest, count - start))
