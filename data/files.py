@@ -1,28 +1,42 @@
-"""Text in local files and folders."""
+"""Text in local files and folders: which files, whether they are sound, what is held out."""
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, cast
 
-from data import split as splitting
+from data import rows, wikitext
+from data.split import HeldOut, Split, choose
 from data.text import Text
 from model.errors import InputError
 
-_LINES = (".txt", ".md")
+_PLAIN = (".txt", ".md")
+_WIKITEXT = (".tokens", ".raw")
+_ROWS = {".jsonl": rows.read_jsonl, ".csv": rows.read_csv, ".parquet": rows.read_parquet}
+SUFFIXES = (*_PLAIN, *_WIKITEXT, *_ROWS)
 
 
 @dataclass(frozen=True)
 class Files:
-    """Files as one source; those of a folder in the order of their names."""
+    """A file, or the files below a folder in the order of their names.
+
+    In txt and md each line that is not blank is a text and the file a document; in jsonl, csv and
+    parquet each row is both; WikiText's .tokens and .raw files hold many documents.
+    """
 
     root: Path
     files: tuple[Path, ...]
+    sha256: str
+    """Of the names below `root` and of the contents."""
+    text_field: str
     heldout_share: float
-    digest: str
+
+    own_heldout = False
 
     @property
     def name(self) -> str:
@@ -30,58 +44,99 @@ class Files:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.digest} {self.heldout_share}"
+        return f"{self.sha256} {self.text_field} {self.heldout_share}"
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return {"files": len(self.files), "sha256": self.digest}
+        return {"files": len(self.files), "sha256": self.sha256}
+
+    def texts(self, split: Split | None) -> Iterator[Text]:
+        """The texts of a split, or all of them."""
+        if split is None:
+            return self._read()
+        return self._division.texts(self._read(), split)
 
     @cached_property
-    def _heldout(self) -> splitting.HeldOut:
-        return splitting.choose(self._read, self.heldout_share, self.name)
-
-    def texts(self, split: Literal["train", "heldout"]) -> Iterator[Text]:
-        return self._heldout.split(self._read(), heldout=split == "heldout")
+    def _division(self) -> HeldOut:
+        return choose(self._read, self.heldout_share, self.name)
 
     def _read(self) -> Iterator[Text]:
         for file in self.files:
-            document = file.relative_to(self.root).as_posix() if file != self.root else file.name
-            with _open(file) as lines:
-                for line in lines:
-                    text = line.decode("utf-8-sig").strip()
-                    if text:
-                        yield Text(text, document)
+            suffix, document = _suffix(file), _name(file, self.root)
+            with _opened(file) as stream:
+                if suffix in _ROWS:
+                    for number, text in _ROWS[suffix](stream, self.text_field, str(file)):
+                        yield Text(text, f"{document}:{number}")
+                else:
+                    lines = (line.decode("utf-8-sig").strip() for line in stream)
+                    if suffix in _WIKITEXT:
+                        yield from wikitext.articles(lines, document)
+                    else:
+                        yield from (Text(line, document) for line in lines if line)
 
 
-def open_files(root: Path, heldout_share: float) -> Files:
-    """The text files under `root`, checked."""
-    files = (root,) if root.is_file() else tuple(sorted(_below(root)))
+def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
+    """The text at a path, every file of it read once for its fingerprint and checked.
+
+    Raises:
+        InputError: no file of text, or one that is empty, binary, not UTF-8 or damaged.
+    """
+    if root.is_file() and _suffix(root) not in SUFFIXES:
+        raise InputError(
+            f"{root} is no kind of text that is read here: its name should end in "
+            f"{', '.join(SUFFIXES)}, or one of these and .gz"
+        )
+    found = [root] if root.is_file() else sorted(root.rglob("*"))
+    files = tuple(file for file in found if file.is_file() and _suffix(file) in SUFFIXES)
     if not files:
-        raise InputError(f"{root} holds no file of text ({', '.join(_LINES)}, also .gz)")
+        raise InputError(
+            f"the folder {root} holds no text: no file whose name ends in {', '.join(SUFFIXES)}, "
+            "or one of these and .gz"
+        )
     digest = hashlib.sha256()
     for file in files:
+        digest.update(f"{_name(file, root)}\0".encode())
         _check(file, digest)
-    return Files(root, files, heldout_share, digest.hexdigest())
-
-
-def _below(root: Path) -> Iterator[Path]:
-    for path in root.rglob("*"):
-        if path.is_file() and path.name.removesuffix(".gz").endswith(_LINES):
-            yield path
-
-
-def _open(file: Path):
-    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+    return Files(root, files, digest.hexdigest(), text_field, heldout_share)
 
 
 def _check(file: Path, digest: "hashlib._Hash") -> None:
-    number, anything = 0, False
-    with _open(file) as lines:
-        for number, line in enumerate(lines, 1):
+    """Reads all of a file into the digest; raises InputError unless it holds sound text."""
+    empty = True
+    with _opened(file) as stream:
+        for number, line in enumerate(stream, 1):
             digest.update(line)
+            if _suffix(file) == ".parquet":
+                empty = False
+                continue
             try:
-                anything |= bool(line.decode("utf-8-sig").strip())
-            except UnicodeDecodeError:
-                raise InputError(f"{file}, line {number}, is not UTF-8 text: convert it") from None
-    if not anything:
-        raise InputError(f"{file} is empty: give a file with text")
+                empty &= not line.decode("utf-8-sig").strip()
+            except UnicodeDecodeError as error:
+                kind = "binary" if b"\0" in line else "not UTF-8 text"
+                raise InputError(
+                    f"{file} is {kind} (line {number}, byte {error.start + 1}): give text, "
+                    "converted to UTF-8 (iconv -t UTF-8)"
+                ) from None
+            if b"\0" in line:
+                raise InputError(f"{file} is binary (a zero byte in line {number}): give text")
+    if empty:
+        raise InputError(f"{file} is empty: give a file with text, or remove it from the folder")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[IO[bytes]]:
+    """The file, unpacked if it is packed; what goes wrong on the way is the user's to know."""
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            yield cast(IO[bytes], stream)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{file} cannot be read: {error}") from None
+
+
+def _suffix(file: Path) -> str:
+    return Path(file.name.removesuffix(".gz")).suffix
+
+
+def _name(file: Path, root: Path) -> str:
+    """Independent of where the corpus lies, so that moving it changes neither split nor cache."""
+    return file.name if file == root else file.relative_to(root).as_posix()

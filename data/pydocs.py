@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.progress import track
 
 from data import overlap, prose
+from data.split import Split
 from data.text import Text
 from model.errors import InputError
 
@@ -62,6 +63,7 @@ class Pydocs:
     folder: Path
 
     name = "pydocs"
+    own_heldout = True
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -73,10 +75,11 @@ class Pydocs:
         """Of the text itself: other versions with the same documentation have the same one."""
         return self.manifest["fingerprint"]
 
-    def texts(self, split: Literal["train", "heldout"]) -> Iterator[Text]:
+    def texts(self, split: Split | None) -> Iterator[Text]:
         """One text for each docstring or documentation file, its paragraphs on lines."""
-        with (self.folder / f"{split}.jsonl").open(encoding="utf-8") as file:
-            yield from (Text(*json.loads(line)) for line in file)
+        for part in (split,) if split else ("train", "heldout"):
+            with (self.folder / f"{part}.jsonl").open(encoding="utf-8") as file:
+                yield from (Text(*json.loads(line)) for line in file)
 
 
 def open_pydocs(cache: Path, heldout_share: float) -> Pydocs:
@@ -140,9 +143,9 @@ def literals(path: Path) -> Iterator[str]:
         pieces = {id(v) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for v in n.values}
         # All literals, not docstrings alone: NumPy, SciPy and pandas keep many in variables.
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and id(node) not in pieces:
-                if isinstance(node.value, str) and len(node.value) >= _SHORTEST_LITERAL:
-                    yield node.value
+            text = node.value if isinstance(node, ast.Constant) and id(node) not in pieces else None
+            if isinstance(text, str) and len(text) >= _SHORTEST_LITERAL:
+                yield text
     elif path.suffix in (".pyx", ".pxi"):
         yield from _LITERAL.findall(source)
     elif path.name == "METADATA":

@@ -4,9 +4,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Literal
 
 from data.text import Text
 from model.errors import InputError
+
+Split = Literal["train", "heldout"]
 
 # With fewer documents than this a whole one would be too much or too little to hold out.
 _ENOUGH_DOCUMENTS = 20
@@ -28,10 +31,10 @@ class HeldOut:
     always: str
     never: str
 
-    def split(self, texts: Iterable[Text], *, heldout: bool) -> Iterator[Text]:
-        """Those of the texts (all of the corpus, in order) that are held out, or the others."""
-        for number, text in enumerate(texts):
-            if self._holds(self._unit(number, text)) == heldout:
+    def texts(self, everything: Iterable[Text], split: Split) -> Iterator[Text]:
+        """Those of the texts (all of the corpus, in order) that belong to the split."""
+        for number, text in enumerate(everything):
+            if self._holds(self._unit(number, text)) == (split == "heldout"):
                 yield text
 
     def _unit(self, number: int, text: Text) -> str:
