@@ -27,7 +27,7 @@ class EncoderConfig:
     hidden_dropout: float = 0.1
     attention_dropout: float = 0.1
     classifier_dropout: float = 0.1
-    """Before a sequence or multiple-choice classifier: 0.1 in BERT, 0.2 in DistilBERT."""
+    """Before a classifier: 0.1 in BERT, 0.2 in DistilBERT (there not before a token classifier)."""
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0

@@ -148,10 +148,12 @@ def write_model(folder: Path, config: dict[str, Any], tensors: Tensors) -> None:
                 os.fsync(content.fileno())
         for name, file in unfinished.items():
             file.replace(folder / name)
-    except (OSError, SafetensorError) as error:
+    except BaseException as error:
         with suppress(OSError):
             for file in unfinished.values():
                 file.unlink(missing_ok=True)
             if created:
                 folder.rmdir()
-        raise InputError(f"the model could not be written to {folder}: {error}") from None
+        if isinstance(error, OSError | SafetensorError):
+            raise InputError(f"the model could not be written to {folder}: {error}") from None
+        raise

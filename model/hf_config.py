@@ -100,7 +100,7 @@ def read_config(path: Path) -> tuple[EncoderConfig, tuple[str, ...]]:
     return config, tuple(raw.get("architectures") or ())
 
 
-def _number(raw: dict[str, Any], key: str, field: str, path: Path) -> int | float | None:
+def _number(raw: dict[str, Any], key: str, field: str, path: Path) -> Any:
     value = raw.get(key)
     kind = type(getattr(EncoderConfig, field))
     if value is None:
@@ -157,7 +157,7 @@ def write_config(config: EncoderConfig, task: type[nnx.Module], dtype: str) -> d
     }
 
 
-def task_named(names: tuple[str, ...], architecture: Architecture, path: Path) -> type[nnx.Module]:
+def task_named(names: tuple[str, ...], architecture: Architecture, path: Path) -> type[Any]:
     """The class for what a checkpoint calls itself under `architectures`."""
     known = [TASKS[architecture][name][0] for name in names if name in TASKS[architecture]]
     if not known:

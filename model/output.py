@@ -28,7 +28,7 @@ def check_outputs(outputs: Names) -> None:
 class ModelOutput:
     """A model's answer; fields that it does not make, or that nobody named, are None."""
 
-    last_hidden: Float[Array, "batch length hidden"] | None = None
+    last_hidden: Float[Array, "batch length hidden"]
     """The encoder's last hidden states, in the compute dtype."""
     pooled: Float[Array, "batch hidden"] | None = None
     """BERT's pooler: tanh of a dense layer over [CLS]."""

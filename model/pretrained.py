@@ -10,8 +10,9 @@ No torch is needed, but for old checkpoints that have only a `pytorch_model.bin`
 """
 
 import logging
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,20 +26,22 @@ from model.files import Tensors, find, read_tensors, write_model
 from model.hf_config import read_config, task_named, write_config
 from model.weight_map import TIED, canonical_name, class_name, is_head, tensor_name
 
+Model = TypeVar("Model", bound=nnx.Module)
+
 logger = logging.getLogger(__name__)
 
 
 def load(
     path: str | Path,
-    task: type[nnx.Module] | None = None,
+    task: type[Model] | None = None,
     *,
     init_missing: nnx.Rngs | None = None,
     **changes: Any,
-) -> Any:
+) -> Model:
     """A model with the weights of a checkpoint, in float32 whatever they are stored in.
 
     Every parameter gets a tensor, and every tensor goes to a parameter; only heads that `task` does
-    not have are left out. A `Bert` has a pooler if the checkpoint has it.
+    not have are left out. A `Bert` has a pooler if the checkpoint has one.
 
     Args:
         path: a folder, or a name on the Hugging Face hub, `owner/name` or `owner/name@revision`.
@@ -53,52 +56,44 @@ def load(
             tensors that are missing, unknown or of a wrong shape are in the one message.
     """
     config_file, weights = find(path)
-    config, names = read_config(config_file)
+    config, classes = read_config(config_file)
     config = config.replace(**changes)
     architecture = config.architecture
-    task = task or task_named(names, architecture, config_file)
-    if class_name(task, architecture) is None:
-        raise InputError(f"{path} is a {architecture}, which has no {task.__name__} model")
+    kind: type[Any] = task or task_named(classes, architecture, config_file)
+    if class_name(kind, architecture) is None:
+        raise InputError(f"{path} is a {architecture}, which has no {kind.__name__} model")
     tensors, problems = _canonical(read_tensors(weights), architecture)
-    pooler = {"pooler": "bert.pooler.dense.weight" in tensors} if task is Bert else {}
-
-    def build(rngs: nnx.Rngs) -> nnx.Module:
-        return task(config, rngs=rngs, **pooler)
+    pooler = {"pooler": "bert.pooler.dense.weight" in tensors} if kind is Bert else {}
+    build = partial(kind, config, **pooler)
 
     # The structure without values: drawing 110M random numbers to drop them would take seconds.
-    graphdef, abstract = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
-    parameters = {
-        tensor_name(place, task, architecture): (place, param.shape)
-        for place, param in nnx.to_flat_state(abstract)
-    }
-    values, drawn = {}, []
-    for name, (place, shape) in parameters.items():
-        tensor = tensors.get(name)
-        array = None if tensor is None else _transposed(place, tensor)
-        if array is not None and array.shape == shape:
-            values[place] = jnp.asarray(array, jnp.float32)
+    graphdef, abstract = nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))
+    parameters = dict(nnx.to_flat_state(abstract))
+    places = {tensor_name(place, kind, architecture): place for place in parameters}
+    values, lacking = {}, []
+    for name, place in places.items():
+        shape = _stored_shape(place, parameters[place].shape)
+        if name in tensors and tensors[name].shape == shape:
+            values[place] = jnp.asarray(_transposed(place, tensors[name]), jnp.float32)
         elif init_missing is not None and is_head(name, architecture):
-            drawn.append(name)
-        elif array is not None:
-            problems.append(f"{name} has shape {array.shape} and not {shape}")
+            lacking.append(name)
+        elif name in tensors:
+            problems.append(f"{name} has shape {tensors[name].shape} and not {shape}")
         elif is_head(name, architecture):
             problems.append(f"{name} is missing (init_missing would draw it)")
         else:
             problems.append(f"{name} is missing")
-    problems += [
-        f"{name} is unknown"
-        for name in tensors
-        if name not in parameters and not is_head(name, architecture)
-    ]
+    unknown = (name for name in tensors if name not in places and not is_head(name, architecture))
+    problems += [f"{name} is unknown" for name in unknown]
     if problems:
         raise InputError(
-            f"{path} does not fit {task.__name__} ({architecture} with {config.num_layers} layers, "
+            f"{path} does not fit {kind.__name__} ({architecture} with {config.num_layers} layers, "
             f"{config.hidden_size} wide): {'; '.join(problems)}"
         )
-    if drawn and init_missing is not None:
-        fresh = dict(nnx.to_flat_state(nnx.state(build(init_missing))))
-        values |= {place: fresh[place][...] for place, _ in map(parameters.__getitem__, drawn)}
-        logger.warning("%s lacks %s: drawn at random, to be trained", path, ", ".join(drawn))
+    if init_missing is not None and lacking:
+        drawn = dict(nnx.to_flat_state(nnx.state(build(rngs=init_missing))))
+        values |= {places[name]: drawn[places[name]][...] for name in lacking}
+        logger.warning("%s lacks %s: drawn at random, to be trained", path, ", ".join(lacking))
     state = nnx.from_flat_state({place: nnx.Param(value) for place, value in values.items()})
     return nnx.merge(graphdef, state)
 
@@ -116,23 +111,26 @@ def save(
             permission): then nothing is left of the attempt.
     """
     config: EncoderConfig = model.config  # type: ignore[attr-defined]
-    task = type(model)
+    architecture, kind = config.architecture, type(model)
+    content = write_config(config, kind, dtype)
+    # Only a bare encoder has no prefix in transformers.
+    prefix = f"{architecture}." if issubclass(kind, Backbone) else ""
     tensors = {
-        tensor_name(place, task, config.architecture): np.ascontiguousarray(
+        tensor_name(place, kind, architecture).removeprefix(prefix): np.ascontiguousarray(
             _transposed(place, np.asarray(param[...], dtype))
         )
         for place, param in nnx.to_flat_state(nnx.state(model, nnx.Param))
     }
-    if issubclass(task, Backbone):  # transformers gives a bare encoder no prefix
-        tensors = {
-            name.removeprefix(f"{config.architecture}."): tensor for name, tensor in tensors.items()
-        }
-    write_model(Path(path).expanduser(), write_config(config, task, dtype), tensors)
+    write_model(Path(path).expanduser(), content, tensors)
 
 
-def _transposed(place: tuple[str | int, ...], array: np.ndarray) -> np.ndarray:
+def _transposed(place: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
     """A parameter as the other side stores it: PyTorch's dense layers are [out, in]."""
     return array.T if place[-1] == "kernel" else array
+
+
+def _stored_shape(place: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[::-1] if place[-1] == "kernel" else shape
 
 
 def _canonical(tensors: Tensors, architecture: Architecture) -> tuple[Tensors, list[str]]:
@@ -145,8 +143,8 @@ def _canonical(tensors: Tensors, architecture: Architecture) -> tuple[Tensors, l
             continue
         if name in result:
             problems.append(f"{name} is there twice, once as {stored}")
-        if not np.issubdtype(tensor.dtype, np.floating) and tensor.dtype.name != "bfloat16":
-            problems.append(f"{name} holds {tensor.dtype.name} and not floating-point numbers")
+        if not jnp.issubdtype(tensor.dtype, jnp.floating):
+            problems.append(f"{name} holds {tensor.dtype} and not floating-point numbers")
         result[name] = tensor
     for copy, name in TIED[architecture].items():
         if copy in result:

@@ -51,6 +51,7 @@ class PreTraining(MaskedLM):
 
     def __call__(self, *args, **kwargs) -> ModelOutput:
         output = super().__call__(*args, **kwargs)
+        assert output.pooled is not None
         return replace(output, next_sentence_logits=self.next_sentence(output.pooled))
 
 
@@ -64,6 +65,7 @@ class NextSentence(nnx.Module):
 
     def __call__(self, *args, **kwargs) -> ModelOutput:
         output = self.backbone(*args, **kwargs)
+        assert output.pooled is not None
         return replace(output, next_sentence_logits=self.next_sentence(output.pooled))
 
 
@@ -83,6 +85,7 @@ class SequenceClassification(nnx.Module):
         output = self.backbone(*args, rngs=rngs, **kwargs)
         pool = self.pre_classifier
         pooled = output.pooled if pool is None else pool(output.last_hidden)
+        assert pooled is not None
         return replace(output, logits=self.classifier(pooled, rngs=rngs))
 
 
@@ -107,6 +110,7 @@ class MultipleChoice(SequenceClassification):
             for array in (input_ids, attention_mask, token_type_ids)
         ]
         output = super().__call__(*flat, outputs=outputs, rngs=rngs)
+        assert output.logits is not None
         return replace(output, logits=output.logits.reshape(input_ids.shape[:2]))
 
 
@@ -116,8 +120,10 @@ class TokenClassification(nnx.Module):
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.config = config
         self.backbone = backbone(config, rngs=rngs)
-        # Unlike DistilBERT's sequence classifier, its tagger drops as much as BERT's.
-        self.classifier = Classifier(config, config.num_labels, config.hidden_dropout, rngs=rngs)
+        # DistilBERT's classifier dropout is for sequences: its tagger drops as the encoder does.
+        bert = config.architecture == "bert"
+        rate = config.classifier_dropout if bert else config.hidden_dropout
+        self.classifier = Classifier(config, config.num_labels, rate, rngs=rngs)
 
     def __call__(self, *args, rngs: nnx.Rngs | None = None, **kwargs) -> ModelOutput:
         output = self.backbone(*args, rngs=rngs, **kwargs)

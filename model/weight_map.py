@@ -5,6 +5,7 @@ stores [out, in]), `scale` and `embedding` are all called `weight` there, `bias`
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from flax import nnx
 
@@ -117,9 +118,7 @@ def class_name(task: type[nnx.Module], architecture: Architecture) -> str | None
     return next(names, None)
 
 
-def tensor_name(
-    place: Iterable[str | int], task: type[nnx.Module], architecture: Architecture
-) -> str:
+def tensor_name(place: Iterable[Any], task: type[nnx.Module], architecture: Architecture) -> str:
     """The checkpoint's name for the parameter at `place` of a model of class `task`.
 
     The encoder's tensors bear the model's prefix (`bert.`), whether it has a head or not.
