@@ -20,14 +20,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from tensorboardX import RecordWriter
-
-# Protocol buffer classes are made at import time, where type checkers do not see them.
-from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore
-from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore
 
 from model.errors import InputError
 from train.atomic import replacing
+from train.events import EventLog
 
 SECONDS_BETWEEN_LINES = 20.0
 
@@ -90,7 +86,7 @@ class MetricLog:
             _cut_back(self.path, start_step)
             # Line buffering: each row reaches the kernel, and outlives the process, at once.
             self._file = self.path.open("a", encoding="utf-8", buffering=1)
-            self._events = _Events(folder / "tensorboard", start_step)
+            self._events = EventLog(folder / "tensorboard", start_step=start_step)
         self._bar = Progress(
             TextColumn("step {task.completed:,}/{task.total:,}"),
             BarColumn(),
@@ -206,37 +202,3 @@ def _cut_back(path: Path, step: int) -> None:
             file.writelines(line for row, line in _rows(path) if row["step"] <= step)
         file.flush()
         os.fsync(file.fileno())
-
-
-class _Events:
-    """A TensorBoard event file, one event with all scalars a row.
-
-    tensorboardX's SummaryWriter sends every scalar through a queue to a thread; should that thread
-    die of a full disk, the queue fills and the training hangs. Writing the records ourselves is
-    faster, and errors come back to us. Its file names would also tell the machine's name.
-    """
-
-    def __init__(self, folder: Path, start_step: int) -> None:
-        folder.mkdir(exist_ok=True)
-        # A file holds only steps after the one in its name; TensorBoard reads them by name.
-        path = folder / f"events.out.tfevents.{start_step:010d}"
-        for later in folder.glob("events.out.tfevents.*"):
-            if later.name >= path.name:
-                later.unlink()
-        self._records = RecordWriter(str(path))
-        self._add(file_version="brain.Event:2")
-        # Tells TensorBoard to forget what earlier files have from this step on.
-        self._add(step=start_step + 1, session_log=SessionLog(status=SessionLog.START))
-
-    def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        self._add(step=step, summary=Summary(value=values))
-
-    def _add(self, **fields: Any) -> None:
-        self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
-
-    def flush(self) -> None:
-        self._records.flush()
-
-    def close(self) -> None:
-        self._records.close()
