@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import huggingface_hub
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from tokenizers import Tokenizer
 
 from data.cache import make_once, writing
@@ -218,12 +218,13 @@ def _download(name: str) -> Path:
         folder = huggingface_hub.snapshot_download(
             repository, revision=revision or None, allow_patterns=list(FILES)
         )
-    except HFValidationError:
+    except (HFValidationError, RepositoryNotFoundError):
         raise InputError(
-            f"tokenizer {name}: there is no such file or folder, and it is no hub name (owner/name)"
+            f"tokenizer {name}: there is no such file or folder, and no such model (owner/name) on "
+            f"the hub that may be read"
         ) from None
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # OSErrors, and what the HTTP client beneath the library raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"tokenizer {name}: there is no such file or folder, and the hub did not give it "
             f"({reason})"
