@@ -25,8 +25,8 @@ def batch(rows=64, length=40, seed=0):
     ids[:, 0] = CLS
     ids[np.arange(rows), lengths - 1] = SEP
     attended = np.arange(length) < lengths[:, None]
-    ids = np.where(attended, ids, PAD).astype(np.int32)
-    return ids, attended, np.arange(rows, dtype=np.int32)
+    # The padding stays ordinary tokens: only the attention mask tells it apart.
+    return ids.astype(np.int32), attended, np.arange(rows, dtype=np.int32)
 
 
 def masker(log_weights=None, **settings):
