@@ -261,8 +261,17 @@ def _table(header: Sequence[str], rule: Sequence[str], rows: Sequence[Sequence[s
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
 
 
+def _command(folder: tyro.conf.Positional[Path]) -> None:
+    """Write the report of a training run, also of one that was stopped.
+
+    Args:
+        folder: The run folder, such as runs/distill-tiny.
+    """
+    print(write_report(folder))
+
+
 if __name__ == "__main__":
     # Imported here because the training loop imports this module.
     from train.cli import main
 
-    main(lambda: print(tyro.cli(write_report, prog="python -m eval.report")))
+    main(lambda: tyro.cli(_command, prog="python -m eval.report"))
