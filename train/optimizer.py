@@ -81,7 +81,7 @@ def make_optimizer(
         gradients = jax.tree.map_with_path(
             lambda path, g: jnp.zeros_like(g) if is_frozen(path) else g, gradients
         )
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         # Optax raises Python floats to the power of an integer count here; nowhere else in the
         # project are types promoted.
         with jax.numpy_dtype_promotion("standard"):

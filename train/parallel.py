@@ -69,7 +69,7 @@ class Parallel:
         """Copies of a tree on every device; what is there already stays."""
         return jax.device_put(tree, self.replicated)
 
-    def place(self, batch: dict[str, np.ndarray]) -> Batch:
+    def place(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """A batch of arrays [micro, rows, ...] on the devices, split by rows."""
         if self.mode == "pmap":
             return {

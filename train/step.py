@@ -7,7 +7,7 @@ gradient, also when they hold different numbers of predicted tokens.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ class TrainState(NamedTuple):
     step: Int32[Array, ""]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What a loop minimises: a weighted sum of means, one mean a term."""
 

@@ -1,0 +1,165 @@
+"""One update is the same however the batch is divided: over devices, modes and micro-batches."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from tests import tiny
+from train.objectives import DistillationLoss, DistillationObjective, MaskedLMObjective
+from train.optimizer import OptimizerConfig, make_optimizer
+from train.parallel import Parallel, ParallelConfig
+from train.step import Keys, init_state, make_step
+from train.streams import stream_key
+
+KEYS = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
+LOSS = DistillationLoss(ce=5.0, mlm=2.0, cos=1.0, mse=0.01)
+
+
+def split(model):
+    graphdef, params = nnx.split(model, nnx.Param)
+    return graphdef, nnx.to_pure_dict(params)
+
+
+@cache
+def updates(
+    parallel="jit", devices=1, micro_batches=1, dropout=0.0, steps=3, loss=LOSS, frozen=()
+):
+    """Parameters and losses after a few updates of distillation."""
+    teacher, teacher_params = split(tiny.model(tiny.TEACHER, seed=1))
+    student, params = split(tiny.model(tiny.STUDENT.replace(hidden_dropout=dropout)))
+    start = jax.device_get(params)  # the first update consumes them
+    objective = DistillationObjective(student, teacher, tiny.MASKING, tiny.MASK_ID, loss)
+    # Large epsilon: Adam divides by the gradient's size, which would turn rounding of near-zero
+    # gradients into differences as large as the learning rate.
+    settings = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, epsilon=1e-2, clip_norm=1.0)
+    optimizer = make_optimizer(settings, total_steps=10, frozen=frozen)
+    machine = Parallel(ParallelConfig(parallel=parallel, devices=devices))
+    step = machine.compile(lambda axis: make_step(objective, optimizer, axis))
+    constants = machine.replicate(
+        {"teacher": teacher_params, "log_weights": jnp.asarray(tiny.log_weights())}
+    )
+    state = machine.replicate(init_state(params, optimizer))
+    history = []
+    for number in range(steps):
+        batch = machine.place(tiny.batch(micro_batches=micro_batches, seed=number))
+        state, metrics = step(state, constants, batch, KEYS)
+        history.append({name: float(value) for name, value in metrics.items()})
+    return jax.device_get(state.params), history, start
+
+
+@pytest.mark.parametrize(
+    "divided",
+    [
+        {"micro_batches": 4},
+        {"devices": 4},
+        {"devices": 4, "parallel": "pmap"},
+        {"devices": 2, "micro_batches": 2, "parallel": "pmap"},
+    ],
+    ids=str,
+)
+def test_division_of_the_batch_changes_nothing(divided):
+    params, history, start = updates()
+    other, other_history, _ = updates(**divided)
+    for ours, theirs in zip(history, other_history, strict=True):
+        for name in ("loss", "ce", "mlm", "cos", "mse"):
+            np.testing.assert_allclose(theirs[name], ours[name], rtol=1e-6, err_msg=name)
+    moved = jax.tree.map(np.subtract, params, start)
+    other_moved = jax.tree.map(np.subtract, other, start)
+    assert tiny.difference(other_moved, moved) < 1e-5
+
+
+def test_the_divided_batches_hold_different_numbers_of_predictions():
+    attended = tiny.batch(micro_batches=4)["attention_mask"].sum(axis=(1, 2))
+    assert len(set(attended.tolist())) == 4
+
+
+def test_with_dropout_a_mesh_equals_one_device():
+    params, history, _ = updates(dropout=0.3)
+    other, other_history, _ = updates(dropout=0.3, devices=4)
+    without, *_ = updates()
+    np.testing.assert_allclose(
+        [row["loss"] for row in other_history], [row["loss"] for row in history], rtol=1e-6
+    )
+    assert tiny.difference(other, params) < 1e-5
+    assert tiny.difference(without, params) > 1e-2
+
+
+def test_frozen_positions_neither_move_nor_count_in_the_norm():
+    params, history, start = updates(frozen=("position",))
+    position = params["backbone"]["embeddings"]["position"]["embedding"]
+    np.testing.assert_array_equal(position, start["backbone"]["embeddings"]["position"]["embedding"])
+    assert history[0]["loss"] == updates()[1][0]["loss"]
+    assert history[0]["grad_norm"] < updates()[1][0]["grad_norm"]
+
+
+def test_terms_of_weight_zero_are_not_computed():
+    _, history, _ = updates(loss=DistillationLoss(ce=0.0, mlm=1.0, cos=0.0))
+    assert set(history[0]) == {"loss", "mlm", "grad_norm", "clipped", "learning_rate"}
+    assert history[0]["loss"] == history[0]["mlm"]
+
+
+def test_distillation_by_masked_lm_alone_is_pretraining():
+    student, params = split(tiny.model())
+    optimizer = make_optimizer(OptimizerConfig(), total_steps=10)
+    constants = {"teacher": None, "log_weights": jnp.asarray(tiny.log_weights())}
+    objective = MaskedLMObjective(student, tiny.MASKING, tiny.MASK_ID)
+    step = jax.jit(make_step(objective, optimizer))
+    batch = jax.tree.map(jnp.asarray, tiny.batch())
+    _, metrics = step(init_state(params, optimizer), constants, batch, KEYS)
+    _, history, _ = updates(loss=DistillationLoss(ce=0.0, mlm=1.0, cos=0.0))
+    np.testing.assert_allclose(metrics["mlm"], history[0]["mlm"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("positions", ["attended", "masked"])
+def test_terms_equal_a_loop_over_positions(positions):
+    """The whole objective against float64 sums, one position at a time."""
+    loss = DistillationLoss(ce=5.0, mlm=2.0, cos=1.0, mse=0.01, positions=positions)
+    _, history, _ = updates(loss=loss, steps=1)
+    student, teacher = tiny.model(tiny.STUDENT), tiny.model(tiny.TEACHER, seed=1)
+    objective = DistillationObjective(
+        nnx.graphdef(student), nnx.graphdef(teacher), tiny.MASKING, tiny.MASK_ID, loss
+    )
+    masked = objective.prepare(
+        {"log_weights": jnp.asarray(tiny.log_weights())},
+        jax.tree.map(jnp.asarray, tiny.batch()),
+        jax.random.fold_in(KEYS.masking, jnp.int32(0)),
+    )
+    ids, attended = masked["input_ids"][0], masked["attention_mask"][0]
+    outputs = [model(ids, attended) for model in (student, teacher)]
+    s, t = (np.asarray(o.logits, np.float64) for o in outputs)
+    hs, ht = (np.asarray(o.last_hidden, np.float64) for o in outputs)
+
+    def log_softmax(x):
+        return x - np.log(np.exp(x - x.max()).sum()) - x.max()
+
+    labels = {}
+    for group, (places, tokens, valid) in enumerate(
+        zip(masked["positions"][0], masked["labels"][0], masked["valid"][0], strict=True)
+    ):
+        for place, token, real in zip(places, tokens, valid, strict=True):
+            if real:
+                row = group * tiny.GROUP_ROWS + int(place) // tiny.LENGTH
+                labels[row, int(place) % tiny.LENGTH] = int(token)
+    everywhere = [tuple(place) for place in np.argwhere(np.asarray(attended))]
+    where = everywhere if positions == "attended" else list(labels)
+    kl = [
+        4 * np.sum(np.exp(log_softmax(t[p] / 2)) * (log_softmax(t[p] / 2) - log_softmax(s[p] / 2)))
+        for p in where
+    ]
+    expected = {
+        "ce": np.mean(kl),
+        "mse": np.mean([np.sum((s[p] - t[p]) ** 2) for p in where]),
+        "mlm": np.mean([-log_softmax(s[p])[token] for p, token in labels.items()]),
+        "cos": np.mean(
+            [
+                1 - hs[p] @ ht[p] / np.sqrt((hs[p] @ hs[p] + 1e-12) * (ht[p] @ ht[p] + 1e-12))
+                for p in everywhere
+            ]
+        ),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(history[0][name], value, rtol=2e-6, err_msg=name)
