@@ -18,15 +18,15 @@ class DataConfig:
     """Text in, sequences out."""
 
     tokenizer: str | None = None
-    """A folder, a vocab.txt, a tokenizer.json, a hub name, or `wordpiece:SIZE` to learn one from the
-    corpus; by default that of the model that is loaded."""
+    """A folder, a vocab.txt, a tokenizer.json, a hub name, or `wordpiece:SIZE` to learn one from
+    the corpus; by default that of the model that is loaded."""
     corpus: tuple[str, ...] = ("pydocs",)
-    """`pydocs`, a file or folder (txt, md, jsonl, csv, parquet, each also .gz), or a hub name
-    `owner/name[:config][@revision]`; several are mixed."""
+    """`pydocs`, a file or folder (txt, md, jsonl, csv, parquet, WikiText's tokens and raw, each
+    also .gz), or a hub name `owner/name[:config][@revision]`; several are mixed."""
     heldout: tuple[str, ...] = ()
     """Text to evaluate on, named like the corpus; empty: whole documents of the corpus."""
     heldout_share: float = 0.02
-    """The share of documents held out when `heldout` is empty."""
+    """The share of documents held out when `heldout` is empty and the corpus brings none."""
     text_field: str = "text"
     """The field that holds the text in jsonl, csv, parquet and hub rows."""
     mode: Mode = "packed"

@@ -4,41 +4,21 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from data.config import DataConfig
-from data.files import SUFFIXES, open_files
-from data.hub import HUB_NAME, open_hub
-from data.pydocs import open_pydocs
+from data.files import SUFFIXES, Files, open_files
+from data.hub import HUB_NAME, HubSet, open_hub
+from data.pydocs import Pydocs, open_pydocs
 from data.split import Split
 from data.text import Text
 from model.errors import InputError
 
-
-class Source(Protocol):
-    """One named text."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the text and of what decides about its split."""
-        ...
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """What a reader of the results should know about it."""
-        ...
-
-    @property
-    def own_heldout(self) -> bool:
-        """Whether it comes with a held-out part, so that none is taken from its training text."""
-        ...
-
-    def texts(self, split: Split | None) -> Iterator[Text]:
-        """The texts of a split; with None all that may be trained on when nothing is held out."""
-        ...
+# What each of them has: a `name`; a `fingerprint` of the text and of what decides about its split;
+# a `manifest` with what a reader of the results should know; `own_heldout`, whether it brings a
+# held-out part, so that none is taken from its training text; and `texts(split)`, which with None
+# gives all that may be trained on when nothing is held out.
+Source = Pydocs | Files | HubSet
 
 
 @dataclass(frozen=True)

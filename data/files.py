@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from data import rows, wikitext
 from data.split import HeldOut, Split, choose
@@ -86,8 +87,7 @@ def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
             f"{root} is no kind of text that is read here: its name should end in "
             f"{', '.join(SUFFIXES)}, or one of these and .gz"
         )
-    found = [root] if root.is_file() else sorted(root.rglob("*"))
-    files = tuple(file for file in found if file.is_file() and _suffix(file) in SUFFIXES)
+    files = (root,) if root.is_file() else tuple(sorted(_below(root)))
     if not files:
         raise InputError(
             f"the folder {root} holds no text: no file whose name ends in {', '.join(SUFFIXES)}, "
@@ -98,6 +98,13 @@ def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
         digest.update(f"{_name(file, root)}\0".encode())
         _check(file, digest)
     return Files(root, files, digest.hexdigest(), text_field, heldout_share)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for file in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.is_file() and _suffix(file) in SUFFIXES and not hidden:
+            yield file
 
 
 def _check(file: Path, digest: "hashlib._Hash") -> None:
@@ -124,11 +131,11 @@ def _check(file: Path, digest: "hashlib._Hash") -> None:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[IO[bytes]]:
+def _opened(file: Path) -> Iterator[BufferedIOBase]:
     """The file, unpacked if it is packed; what goes wrong on the way is the user's to know."""
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            yield cast(IO[bytes], stream)
+            yield stream
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{file} cannot be read: {error}") from None
 

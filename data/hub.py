@@ -106,7 +106,8 @@ def open_hub(name: str, text_field: str, heldout_share: float) -> HubSet:
         raise InputError(f"{name} cannot be read from the hub: {_first(error)}") from None
     if "train" not in splits:
         raise InputError(f"{name} has no split `train`, only {', '.join(map(str, splits))}")
-    return HubSet(name, commit, splits, text_field, heldout_share)
+    by_name = {str(split): rows_of for split, rows_of in splits.items()}
+    return HubSet(name, commit, by_name, text_field, heldout_share)
 
 
 def _commit(name: str, repository: str, revision: str | None) -> str:

@@ -10,16 +10,12 @@ kept in the cache, so that it is done once for a set of package versions.
 import ast
 import hashlib
 import json
-import os
 import platform
 import re
-import shutil
 import sysconfig
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +23,7 @@ from typing import Any
 from rich.progress import track
 
 from data import overlap, prose
+from data.cache import make_once, writing
 from data.split import Split
 from data.text import Text
 from model.errors import InputError
@@ -65,7 +62,7 @@ class Pydocs:
     name = "pydocs"
     own_heldout = True
 
-    @cached_property
+    @property
     def manifest(self) -> dict[str, Any]:
         """Package versions, sizes in characters, what is held out, overlap, fingerprint."""
         return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
@@ -92,10 +89,13 @@ def open_pydocs(cache: Path, heldout_share: float) -> Pydocs:
     sources = [Path(module.__file__ or "").read_bytes() for module in (prose, overlap)]
     sources.append(Path(__file__).read_bytes())
     key = hashlib.sha256(json.dumps([versions, heldout_share]).encode() + b"".join(sources))
-    folder = cache / f"pydocs-{key.hexdigest()[:16]}"
-    if not folder.exists():
-        _write(folder, *_split(_harvest(), heldout_share), versions)
-    return Pydocs(folder)
+
+    def make(folder: Path) -> None:
+        training, heldout, manifest = _split(_harvest(), heldout_share)
+        with writing(cache):
+            _write(folder, training, heldout, {"versions": versions, **manifest})
+
+    return Pydocs(make_once(cache / f"pydocs-{key.hexdigest()[:16]}", make))
 
 
 def package_versions() -> dict[str, str]:
@@ -140,11 +140,13 @@ def literals(path: Path) -> Iterator[str]:
                 tree = ast.parse(source)
             except (SyntaxError, ValueError):
                 return  # templates and files for another version of Python
-        pieces = {id(v) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for v in n.values}
+        pieces: set[int] = set()
         # All literals, not docstrings alone: NumPy, SciPy and pandas keep many in variables.
         for node in ast.walk(tree):
-            text = node.value if isinstance(node, ast.Constant) and id(node) not in pieces else None
-            if isinstance(text, str) and len(text) >= _SHORTEST_LITERAL:
+            if isinstance(node, ast.JoinedStr):
+                pieces.update(map(id, node.values))  # parts of sentences; visited after this
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and len(text) >= _SHORTEST_LITERAL and id(node) not in pieces:
                 yield text
     elif path.suffix in (".pyx", ".pxi"):
         yield from _LITERAL.findall(source)
@@ -207,31 +209,12 @@ def _without_leaks(training: list[Text], heldout: list[Text]) -> Iterator[Text]:
 
 
 def _write(
-    folder: Path,
-    training: list[Text],
-    heldout: list[Text],
-    manifest: dict[str, Any],
-    versions: dict[str, str],
+    folder: Path, training: list[Text], heldout: list[Text], manifest: dict[str, Any]
 ) -> None:
-    """The three files, in a folder that appears complete or not at all."""
     fingerprint = hashlib.sha256()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"the cache folder {folder.parent} cannot be written: {error}") from None
-    try:
-        for split, texts in (("train", training), ("heldout", heldout)):
-            lines = [json.dumps(text, ensure_ascii=False) + "\n" for text in texts]
-            (partial / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
-            for line in lines:
-                fingerprint.update(line.encode())
-            fingerprint.update(split.encode())
-        manifest = {"fingerprint": fingerprint.hexdigest(), "versions": versions, **manifest}
-        (partial / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-        os.replace(partial, folder)
-    except OSError as error:
-        if not folder.exists():  # else another process has just written the same
-            raise InputError(f"{folder} cannot be written: {error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    for split, texts in (("train", training), ("heldout", heldout)):
+        lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts).encode()
+        fingerprint.update(split.encode() + lines)
+        (folder / f"{split}.jsonl").write_bytes(lines)
+    manifest = {"fingerprint": fingerprint.hexdigest(), **manifest}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")

@@ -5,21 +5,19 @@ Each reader takes the open file, the column and the file's name for messages, an
 """
 
 import csv
-import io
+import gzip
 import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
-
-import pyarrow
-import pyarrow.parquet
+from io import BufferedIOBase
+from typing import Any
 
 from model.errors import InputError
 
 
-def read_jsonl(stream: IO[bytes], field: str, name: str) -> Iterator[tuple[int, str]]:
+def read_jsonl(stream: BufferedIOBase, field: str, name: str) -> Iterator[tuple[int, str]]:
     """JSON objects, one a line."""
     for number, line in enumerate(stream, 1):
         if not line.strip():
@@ -39,10 +37,10 @@ def read_jsonl(stream: IO[bytes], field: str, name: str) -> Iterator[tuple[int, 
             yield number, text
 
 
-def read_csv(stream: IO[bytes], field: str, name: str) -> Iterator[tuple[int, str]]:
+def read_csv(stream: BufferedIOBase, field: str, name: str) -> Iterator[tuple[int, str]]:
     """Comma-separated values with a header line."""
     csv.field_size_limit(sys.maxsize)  # the module's own limit is shorter than an article
-    table = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
+    table = csv.DictReader(line.decode("utf-8-sig") for line in stream)
     try:
         require_field(table.fieldnames or (), field, name)
         for number, row in enumerate(table, 1):
@@ -53,14 +51,16 @@ def read_csv(stream: IO[bytes], field: str, name: str) -> Iterator[tuple[int, st
         raise InputError(f"{name}, line {table.line_num}, is not CSV: {error}") from None
 
 
-def read_parquet(stream: IO[bytes], field: str, name: str) -> Iterator[tuple[int, str]]:
+def read_parquet(stream: BufferedIOBase, field: str, name: str) -> Iterator[tuple[int, str]]:
     """A parquet file; its one column is all that is read."""
+    import pyarrow  # here, because it takes a second that other text need not wait for
+    import pyarrow.parquet
+
     with tempfile.TemporaryFile() as unpacked:
-        if not hasattr(stream, "raw"):  # gzip cannot jump about in a file, and parquet must
+        if isinstance(stream, gzip.GzipFile):  # gzip cannot jump about in a file, and parquet must
             shutil.copyfileobj(stream, unpacked)
-            stream = unpacked
         try:
-            table = pyarrow.parquet.ParquetFile(stream)
+            table = pyarrow.parquet.ParquetFile(unpacked if unpacked.tell() else stream)
             require_field(table.schema_arrow.names, field, name)
             number = 0
             for batch in table.iter_batches(batch_size=1024, columns=[field]):
@@ -70,7 +70,8 @@ def read_parquet(stream: IO[bytes], field: str, name: str) -> Iterator[tuple[int
                     if text:
                         yield number, text
         except pyarrow.ArrowException as error:
-            raise InputError(f"{name} is not a sound parquet file: {error}") from None
+            cause = str(error).partition("\n")[0]
+            raise InputError(f"{name} is not a sound parquet file: {cause}") from None
 
 
 def require_field(fields: Iterable[str], field: str, where: str) -> None:

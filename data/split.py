@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
@@ -16,6 +17,7 @@ _ENOUGH_DOCUMENTS = 20
 _LONGEST_BLOCK = 1000
 
 
+@lru_cache  # the texts of a document ask again and again
 def position(name: str) -> float:
     """A fixed place for a name, spread evenly over [0, 1)."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
@@ -59,8 +61,8 @@ def choose(read: Callable[[], Iterator[Text]], share: float, name: str) -> HeldO
         lines = sum(1 for _ in read())
         if lines < 2:
             raise InputError(
-                f"{name} holds only {lines} line of text, too little to hold some of it out: "
-                "give more text, or text to evaluate on with --data.heldout"
+                f"{name} holds {'one line' if lines else 'no lines'} of text, too little to hold "
+                "some of it out: give more text, or text to evaluate on with --data.heldout"
             )
         block = min(_LONGEST_BLOCK, -(-lines // _ENOUGH_DOCUMENTS))
         documents = [f"block {number}" for number in range(-(-lines // block))]
