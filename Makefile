@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
-PYTEST := $(PY) -m pytest -q
+PYTEST := $(PY) -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 # The tests of model/, by the names of its modules.
 MODEL_TESTS = $(wildcard $(patsubst model/%.py,tests/test_%.py,$(wildcard model/*.py)))

@@ -33,7 +33,19 @@ os.environ["HF_HOME"] = f"{_scratch}/huggingface"
 os.environ["DISTILBERT_FLAX_CACHE"] = f"{_scratch}/cache"
 os.environ["MPLBACKEND"] = "agg"
 
+# Most of the suite's time is compilation. What commands compile is kept for this session only:
+# tests kill some of them, and a half-written entry would stay.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{_scratch}/compiled"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What the tests themselves compile is found again by the next run."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(config.rootpath / ".pytest_cache" / "jax"))
 
 
 @pytest.fixture(autouse=True)
