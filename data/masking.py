@@ -110,7 +110,9 @@ def mask_tokens(
         )
     grouped = rows // config.group_rows, config.group_rows * length
 
-    def mask_group(group, ids, attended):
+    def mask_group(
+        group: Int32[Array, ""], ids: Int32[Array, " tokens"], attended: Bool[Array, " tokens"]
+    ) -> tuple[Array, Array, Array, Array]:
         choice, action, replacement = jax.random.split(jax.random.fold_in(key, group), 3)
         positions, valid = _choose(choice, attended, log_weights[ids], config.share)
         labels = ids[positions]
@@ -146,7 +148,8 @@ def _choose(
     k = int(needed[-1])
     eligible = jnp.where(attended, log_weights, -jnp.inf)
     scores = eligible + jax.random.gumbel(key, eligible.shape)
-    # A whole sort because XLA leaves it on each device; for `top_k` it gathers the sharded batch.
+    # A whole sort, because XLA leaves it on each device; for `top_k` it may gather a sharded batch
+    # (on CPU it does).
     positions = jnp.argsort(scores, descending=True)[:k]
     drawn = jnp.arange(k) < jnp.asarray(needed)[jnp.sum(attended)]
     return positions, drawn & (eligible[positions] > -jnp.inf)
