@@ -51,7 +51,7 @@ def _first_line(recipe: Callable) -> str:
 
 
 def main(run: Callable[[], object]) -> NoReturn:
-    """Runs a command; a mistake or a signal ends it with one sentence and a status, no traceback."""
+    """Runs a command; a mistake or a signal ends it with a sentence and a status, no traceback."""
     try:
         run()
     except InputError as error:

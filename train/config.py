@@ -65,9 +65,10 @@ class StudentConfig:
     layers: str = "original"
     """Teacher layers to copy: `original` ([0,2,4,7,9,11] of 12), `first`, `last`, `even`, `odd`,
     explicit indices such as `0,2,4,7,9,11`, or `random` for no copy at all."""
-    num_layers: int = 6
+    num_layers: int | None = None
+    """Layers of the student; by default half the teacher's, or as many as are named."""
     copy_head: bool = False
-    """Copy the masked-LM head's dense layer and LayerNorm too (the original's --vocab_transform)."""
+    """Copy the masked-LM head's dense layer and LayerNorm too: the original's --vocab_transform."""
     token_types: Literal["drop", "fold"] = "drop"
     """BERT's type-0 vector: drop it, as the original does, or add it to every position."""
 

@@ -1,5 +1,6 @@
 """The run folder: whose it is, and whether a command may go on in it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from train.provenance import changed_fields, provenance, to_jsonable, write_json
 
 CONFIG = "config.json"
 
-# What may differ when a run goes on: how it is carried out, where things lie, and who carries it out.
+# What may differ when a run goes on: how it is carried out, and where things lie.
 FREE = frozenset({"run", "output", "data.cache", "provenance"})
 
 
@@ -74,8 +75,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it is not JSON.
     """
-    import json
-
     path = folder / CONFIG
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -5,9 +5,9 @@ metrics.jsonl is the record: one JSON object a line, in the order things happene
     {"step": 7, "kind": "train", "loss": 5.1, ..., "tokens_per_second": 9000.0, "seconds": 0.2}
     {"step": 7, "kind": "heldout", "masked_lm_loss": 5.0, ..., "seconds": 3.1}
 
-Numbers are written with all their digits, so that they come back bit by bit. "seconds" is the
-time since the row before it (reading the clock is the only thing that differs between a run that
-was interrupted and one that was not), so the sum over a file is the time the run took.
+Numbers are written with all their digits, so that they come back bit by bit. "seconds" is the time
+since the row before, or since the start: their sum is the time that the run took. But for the two
+timings a run that was interrupted leaves the same rows as one that was not.
 """
 
 import json
@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -196,9 +197,10 @@ def duration(seconds: float) -> str:
 
 
 def _cut_back(path: Path, step: int) -> None:
-    """Remove the rows after `step`, and a torn last line, in one replacement of the file."""
+    """Keep the rows up to `step`, and nothing of what a crash left behind them."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         if step > 0 and path.exists():
-            file.writelines(line for row, line in _rows(path) if row["step"] <= step)
+            kept = takewhile(lambda entry: entry[0]["step"] <= step, _rows(path))
+            file.writelines(line for _, line in kept)
         file.flush()
         os.fsync(file.fileno())

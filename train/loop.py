@@ -33,7 +33,7 @@ from train.step import Keys, Metrics, Objective, TrainState, init_state, make_st
 from train.streams import stream_key
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 (not an error)
     """The run was asked to stop, and has saved what it needs to go on."""
 
     def __init__(self, signum: int, message: str):
@@ -216,8 +216,8 @@ def record_metrics(log: MetricLog, pending: tuple[int, Metrics] | None) -> None:
     broken = [name for name in ("loss", "grad_norm") if not math.isfinite(values[name])]
     if broken:
         raise InputError(
-            f"the {broken[0]} is {values[broken[0]]} at step {number:,}: training stopped, the last "
-            "good checkpoint is kept; try a lower --optimizer.learning-rate or a longer warm-up"
+            f"the {broken[0]} is {values[broken[0]]} at step {number:,}: training stopped, and "
+            "the last good checkpoint is kept; try a lower --optimizer.learning-rate"
         )
 
 

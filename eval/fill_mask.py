@@ -1,0 +1,30 @@
+"""What a masked-LM model would put in the place of [MASK]."""
+
+import jax
+import jax.numpy as jnp
+from tokenizers import Tokenizer
+
+from data.tokenizer import special_ids
+from model.errors import InputError
+from model.tasks import MaskedLM
+
+
+def fill_mask(
+    model: MaskedLM, tokenizer: Tokenizer, text: str, *, top: int = 5
+) -> list[list[tuple[str, float]]]:
+    """For every [MASK] in the text, the `top` likeliest pieces and their probabilities.
+
+    Raises:
+        InputError: the text has no [MASK].
+    """
+    ids = tokenizer.encode(text).ids
+    places = [place for place, index in enumerate(ids) if index == special_ids(tokenizer).mask]
+    if not places:
+        raise InputError(f"there is no [MASK] to fill in {text!r}")
+    logits = model(jnp.asarray([ids])).logits
+    assert logits is not None
+    probabilities, pieces = jax.lax.top_k(jax.nn.softmax(logits[0, jnp.asarray(places)]), top)
+    return [
+        [(tokenizer.id_to_token(int(i)) or "", float(p)) for i, p in zip(row, shares, strict=True)]
+        for row, shares in zip(pieces, probabilities, strict=True)
+    ]

@@ -1,0 +1,272 @@
+"""The first ten minutes: what distillation is worth, seen live on this machine.
+
+    python -m train.quickstart
+    python -m train.quickstart --seeds 5      # the table with intervals, as in docs/results.md
+
+The shipped twelve-layer teacher is distilled into six layers. The same student, with the same
+start, the same batches, masks and number of updates, also learns without the teacher, by masked LM
+alone; and one learns from the teacher but starts from random weights. Nothing is downloaded.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from data.pipeline import open_data
+from data.tokenizer import load_tokenizer, special_ids
+from eval.fill_mask import fill_mask
+from eval.masked_lm import HeldOut
+from eval.plots import plot_curves
+from eval.speed import sentences_per_second
+from model.pretrained import load, save
+from model.tasks import MaskedLM
+from train.cli import main
+from train.config import DistillConfig
+from train.distill import distill, initial_student
+from train.logging import read_metrics
+from train.loop import split
+from train.recipes import TINY_TEACHER, distill_tiny
+
+SENTENCES = (
+    "Return a new [MASK] containing all the items.",
+    "If the file does not [MASK], an exception is raised.",
+    "The [MASK] of the array must be a positive integer.",
+    "This function is [MASK] since version 2.",
+)
+
+TEACHER = "teacher"
+START = "student before training"
+DISTILLED = "distilled"
+ALONE = "without teacher"
+RANDOM = "distilled from random"
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """Distil the shipped teacher and compare, in about ten minutes on two CPU cores."""
+
+    output: Path = Path("runs/quickstart")
+    """Where the runs, the table, the picture and the student go."""
+    teacher: str = TINY_TEACHER
+    """The model to distil."""
+    steps: int = 400
+    """Updates of each of the three students."""
+    seeds: int = 1
+    """How many times the whole comparison is made, each with its own data order and masks."""
+
+
+def variants(recipe: DistillConfig) -> dict[str, DistillConfig]:
+    """The three runs: they differ in nothing but what their name says."""
+    alone = replace(recipe.loss, ce=0.0, cos=0.0, mse=0.0)
+    return {
+        DISTILLED: recipe,
+        ALONE: replace(recipe, loss=alone),
+        RANDOM: replace(recipe, student=replace(recipe.student, layers="random")),
+    }
+
+
+def quickstart(config: Quickstart) -> None:
+    """Runs all of it, printing as it goes, and leaves `config.output`/quickstart.md."""
+    console = Console(highlight=False)
+    started = time.monotonic()
+    recipe = replace(distill_tiny(), teacher=config.teacher, steps=config.steps)
+    recipe = replace(recipe, evaluate_every=max(config.steps // 4, 1))
+    teacher = load(config.teacher, MaskedLM)
+    console.print(f"\n[bold]1. The teacher[/] ({config.teacher}) fills in masks")
+    show_fillings(console, teacher, config.teacher)
+
+    data = open_data(replace(recipe.data, tokenizer=config.teacher))
+    special = special_ids(data.tokenizer)
+    heldout = HeldOut(data.heldout, data.train.counts, special, rows=recipe.batch_size)
+
+    def measure(model: MaskedLM) -> Metrics:
+        student, params = split(model)
+        graphdef, teacher_params = split(teacher)
+        return heldout.evaluator(student, graphdef)(params, teacher_params)
+
+    fixed = {TEACHER: measure(teacher)}
+    console.print(
+        f"On held-out text it guesses {fixed[TEACHER]['masked_lm_accuracy']:.1%} of the masked "
+        f"tokens; always guessing the most frequent gives {fixed[TEACHER]['unigram_accuracy']:.1%}."
+    )
+
+    results: list[dict[str, Metrics]] = []
+    folder = config.output
+    for number in range(config.seeds):
+        seed = recipe.seed + number
+        folder = config.output / f"seed-{seed}" if config.seeds > 1 else config.output
+        seeded = replace(recipe, seed=seed)
+        start = initial_student(teacher, recipe.student, seed=seed)
+        scores = {**fixed, START: measure(start)}
+        for place, (name, variant) in enumerate(variants(seeded).items(), 2):
+            console.print(f"\n[bold]{place}. {name.capitalize()}[/] (seed {seed})")
+            run = folder / name.replace(" ", "-")
+            distill(replace(variant, output=run))
+            scores[name] = measure(load(run / "model", MaskedLM))
+        results.append(scores)
+
+    sizes = describe(teacher, load(folder / DISTILLED / "model", MaskedLM))
+    console.print()
+    console.print(rich_table(results, sizes))
+    write_summary(config, results, sizes, time.monotonic() - started)
+    draw(folder, config.output / "curves.png")
+    console.print(f"\n[bold]{headline(results)}[/]")
+    model = folder / DISTILLED / "model"
+    console.print(
+        f"\nAll of it took {(time.monotonic() - started) / 60:.1f} minutes. Table and curves: "
+        f"{config.output / 'quickstart.md'}\nThe student is in {model}; in transformers:\n"
+        f'  DistilBertForMaskedLM.from_pretrained("{model}")'
+    )
+
+
+def show_fillings(console: Console, model: MaskedLM, path: str) -> None:
+    tokenizer = load_tokenizer(path)
+    for sentence in SENTENCES:
+        guesses = fill_mask(model, tokenizer, sentence, top=3)[0]
+        told = ", ".join(f"{piece} {share:.0%}" for piece, share in guesses)
+        console.print(f"  {sentence:<56} {told}", markup=False)
+
+
+def describe(teacher: MaskedLM, student: MaskedLM) -> dict[str, Metrics]:
+    """Parameters, bytes on disk in float32, and sentences a second, of both architectures."""
+    speeds = sentences_per_second({TEACHER: teacher, DISTILLED: student})
+    sizes = {}
+    for name, model in ((TEACHER, teacher), (DISTILLED, student)):
+        with tempfile.TemporaryDirectory() as folder:
+            save(model, folder)
+            size = (Path(folder) / "model.safetensors").stat().st_size
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(split(model)[1]))
+        sizes[name] = {"parameters": parameters, "bytes": size, "speed": speeds[name]}
+    return sizes
+
+
+def kept_share(scores: Mapping[str, Metrics], name: str) -> float:
+    """The share of the teacher's accuracy above the unigram floor that a student has."""
+    floor = scores[TEACHER]["unigram_accuracy"]
+    above = scores[TEACHER]["masked_lm_accuracy"] - floor
+    return (scores[name]["masked_lm_accuracy"] - floor) / above
+
+
+COLUMNS: dict[str, tuple[Callable[[Mapping[str, Metrics], str], float], str]] = {
+    "masked-LM loss (nats)": (lambda scores, name: scores[name]["masked_lm_loss"], ".3f"),
+    "accuracy": (lambda scores, name: scores[name]["masked_lm_accuracy"], ".1%"),
+    "agrees with teacher": (lambda scores, name: scores[name]["top1_agreement"], ".1%"),
+    "keeps": (kept_share, ".0%"),
+}
+
+
+def interval(values: list[float]) -> float:
+    """Half the width of the 95 % t interval of the mean."""
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return float(stats.t.ppf(0.975, len(values) - 1)) * error
+
+
+def cell(values: list[float], style: str) -> str:
+    mean = format(float(np.mean(values)), style)
+    if len(values) == 1 or np.ptp(values) == 0:
+        return mean
+    return f"{mean} ± {format(interval(values), style)}"
+
+
+def rows(results: list[dict[str, Metrics]], sizes: dict[str, Metrics]) -> list[list[str]]:
+    """The one table: a row a model, means over seeds with 95 % t intervals where there are some."""
+    lines = []
+    for name in results[0]:
+        size = sizes[TEACHER if name == TEACHER else DISTILLED]
+        line = [name, f"{size['parameters'] / 1e6:.2f} M", f"{size['bytes'] / 1e6:.1f} MB"]
+        line.append(f"{size['speed']:,.0f}")
+        for value, style in COLUMNS.values():
+            line.append(cell([value(scores, name) for scores in results], style))
+        lines.append(line)
+    return lines
+
+
+HEADER = ["", "parameters", "float32 file", "sentences/s", *COLUMNS]
+
+
+def rich_table(results: list[dict[str, Metrics]], sizes: dict[str, Metrics]) -> Table:
+    table = Table(title="On held-out text")
+    for title in HEADER:
+        table.add_column(title, justify="right" if title else "left")
+    for line in rows(results, sizes):
+        table.add_row(*line)
+    return table
+
+
+def headline(results: list[dict[str, Metrics]]) -> str:
+    """Distilled against the same start without a teacher, whatever the sign."""
+    gains = [
+        scores[DISTILLED]["masked_lm_accuracy"] - scores[ALONE]["masked_lm_accuracy"]
+        for scores in results
+    ]
+    gain = float(np.mean(gains))
+    spread = f" (95 % interval ± {interval(gains) * 100:.1f})" if len(gains) > 1 else ""
+    return (
+        f"From the same start, {abs(gain) * 100:.1f} points{spread} "
+        f"{'more' if gain >= 0 else 'less'} accuracy with the teacher than without it."
+    )
+
+
+def write_summary(
+    config: Quickstart,
+    results: list[dict[str, Metrics]],
+    sizes: dict[str, Metrics],
+    seconds: float,
+) -> None:
+    """quickstart.md for people, quickstart.json for programs: every single value."""
+    lines = [HEADER, ["---", *["---:"] * (len(HEADER) - 1)], *rows(results, sizes)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    seeds = "one seed" if config.seeds == 1 else f"{config.seeds} seeds, mean ± 95 % t interval"
+    text = f"""# Quickstart
+
+{headline(results)}
+
+{table}
+
+Held-out text of `pydocs`, {config.steps} updates each, {seeds}, {seconds / 60:.1f} minutes.
+"keeps": the share of the teacher's accuracy above the unigram floor
+({results[0][TEACHER]["unigram_accuracy"]:.1%}, loss {results[0][TEACHER]["unigram_loss"]:.3f}).
+The three students have one architecture, so size and speed were measured once.
+
+![Accuracy on held-out text](curves.png)
+"""
+    record: dict[str, Any] = {"sizes": sizes, "results": results, "seconds": seconds}
+    (config.output / "quickstart.md").write_text(text, encoding="utf-8")
+    (config.output / "quickstart.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def draw(folder: Path, picture: Path) -> None:
+    """Held-out accuracy over updates of the three runs in `folder`."""
+    curves, floor = {}, None
+    for name in (DISTILLED, ALONE, RANDOM):
+        heldout = [
+            r for r in read_metrics(folder / name.replace(" ", "-")) if r["kind"] == "heldout"
+        ]
+        curves[name] = [(row["step"], row["masked_lm_accuracy"]) for row in heldout]
+        floor = heldout[0]["unigram_accuracy"]
+    plot_curves(
+        picture,
+        curves,
+        xlabel="updates",
+        ylabel="masked-LM accuracy on held-out text",
+        title="Six layers learn from twelve",
+        floor=floor,
+        share=True,
+    )
+
+
+if __name__ == "__main__":
+    main(lambda: quickstart(tyro.cli(Quickstart, prog="python -m train.quickstart")))
