@@ -2,16 +2,30 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from data.split import Split
 from data.text import Text
 
 BATCH_CHARACTERS = 1_000_000  # tokenised at once; the library's memory is about 100 bytes for each
 PIECE_CHARACTERS = 16_000  # longer texts are tokenised in pieces
 _SPACE = re.compile(r"\s")
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """What is read of a corpus (`data.corpora` has them)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def texts(self, split: Split) -> Iterator[Text]: ...
 
 
 class Piece(NamedTuple):

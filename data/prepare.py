@@ -14,9 +14,8 @@ from tokenizers import Tokenizer
 
 from data.cache import make_once
 from data.config import Mode
-from data.corpora import Corpus
 from data.cutting import Lines, Packed
-from data.encode import Encoded, encode
+from data.encode import Corpus, Encoded, encode
 from data.sequences import Sequences, open_sequences, write_description, write_tokens
 from data.split import Split
 from data.tokenizer import fingerprint, special_ids

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from data.cache import make_once, writing
 from data.config import DataConfig
-from data.corpora import Corpus
+from data.encode import Corpus
 from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, normalizer, train_wordpiece
 from model.errors import InputError
 
@@ -77,6 +77,9 @@ def load_tokenizer(name_or_path: str | Path) -> Tokenizer:
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int = 512) -> None:
     """Write the three files that transformers' AutoTokenizer reads.
+
+    It builds its tokenizer from the vocabulary and the casing, and with the library's BertNormalizer:
+    on decomposed accents (cased) and final capital sigmas (uncased) it differs from ours.
 
     Args:
       tokenizer: from `load_tokenizer` or `train_wordpiece`.
@@ -201,7 +204,8 @@ def _casing(tokenizer: Tokenizer) -> Casing:
     """Read back from the tokenizer's BertNormalizer (ours are several, see `normalizer`)."""
     settings = json.loads(tokenizer.to_str())
     outer = settings["normalizer"] or {}
-    steps = [step for step in outer.get("normalizers", [outer]) if step["type"] == "BertNormalizer"]
+    steps = outer.get("normalizers", [outer])
+    steps = [step for step in steps if step.get("type") == "BertNormalizer"]
     if settings["model"]["type"] != "WordPiece" or not steps:
         raise InputError("the tokenizer is not BERT's, a WordPiece model with a BertNormalizer")
     return Casing(

