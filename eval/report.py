@@ -14,6 +14,7 @@ from typing import Any
 
 import tyro
 
+from eval.naming import FLOORS, NAMES, SHARES, noun, written
 from eval.plots import Curve, Kind, Panel, plot_panels
 from model.errors import InputError
 from train.atomic import replacing
@@ -22,26 +23,6 @@ from train.logging import duration, read_metrics
 
 Row = Mapping[str, Any]
 
-# What the metrics of the loops are called in print; others appear under their own names.
-NAMES = {
-    "loss": "training loss (weighted sum)",
-    "mlm": "masked LM (nats a token)",
-    "ce": "T² KL to teacher (nats a token)",
-    "cos": "cosine distance of hidden states",
-    "mse": "squared error of logits (sum)",
-    "learning_rate": "learning rate",
-    "grad_norm": "gradient norm",
-    "clipped": "share of updates clipped",
-    "tokens_per_second": "tokens/s",
-    "masked_lm_loss": "masked-LM loss (nats)",
-    "masked_lm_accuracy": "masked-LM accuracy",
-    "exp_masked_lm_loss": "exp(masked-LM loss)",
-    "kl_to_teacher": "KL to teacher (nats)",
-    "top1_agreement": "top-1 agreement with teacher",
-    "hidden_cosine": "cosine of hidden states",
-}
-SHARES = {"masked_lm_accuracy", "top1_agreement", "clipped"}
-FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
 RUNNING = ("learning_rate", "grad_norm", "clipped", "tokens_per_second")
 KINDS: dict[str, Kind] = {"learning_rate": "exact", "clipped": "events"}
 BOOKKEEPING = {"step", "kind", "seconds"}
@@ -103,11 +84,11 @@ def _what_came_out(heldout: Sequence[Row]) -> list[str]:
     told = [name for name in FLOORS if name in last] or _metrics(last)
 
     def change(name: str) -> str:
-        start = f"went from {_format(name, first[name])} to" if name in first is not last else "is"
-        return f"the {_noun(name)} {start} {_format(name, last[name])}"
+        start = f"went from {written(name, first[name])} to" if name in first is not last else "is"
+        return f"the {noun(name)} {start} {written(name, last[name])}"
 
     sentences = [f"On held-out text {_listed([change(name) for name in told])}."]
-    floors = [_format(name, last[FLOORS[name]]) for name in told if FLOORS.get(name) in last]
+    floors = [written(name, last[FLOORS[name]]) for name in told if FLOORS.get(name) in last]
     if floors:
         sentences.append(
             "Beside that stands the unigram floor, a model that knows only how often each token "
@@ -115,10 +96,10 @@ def _what_came_out(heldout: Sequence[Row]) -> list[str]:
         )
     if best["step"] != last["step"]:
         name = _yardstick(last)
-        value, step = _format(name, best[name]), best["step"]
-        sentences.append(f"The best {_noun(name)} was {value}, after {step:,} updates.")
+        value, step = written(name, best[name]), best["step"]
+        sentences.append(f"The best {noun(name)} was {value}, after {step:,} updates.")
     if "top1_agreement" in last and "top1_agreement" not in told:
-        share = _format("top1_agreement", last["top1_agreement"])
+        share = written("top1_agreement", last["top1_agreement"])
         sentences.append(f"Its first guess is its teacher's for {share} of the masked tokens.")
     return sentences
 
@@ -135,8 +116,8 @@ def _results(heldout: Sequence[Row]) -> list[str]:
     header += ["unigram floor"] if floors else []
     lines = []
     for name in _metrics(last):
-        cells = [_format(name, row[name]) if name in row else "" for _, row in columns.values()]
-        cells += [_format(name, floors[name]) if name in floors else ""] if floors else []
+        cells = [written(name, row[name]) if name in row else "" for _, row in columns.values()]
+        cells += [written(name, floors[name]) if name in floors else ""] if floors else []
         lines.append([NAMES.get(name, name), *cells])
     return ["## Results", _table(header, ["---", *["---:"] * (len(header) - 1)], lines)]
 
@@ -229,16 +210,6 @@ def _yardstick(row: Row) -> str:
 def _best(heldout: Sequence[Row]) -> Row:
     name = _yardstick(heldout[-1])
     return min(heldout, key=lambda row: row.get(name, math.inf)) if name else heldout[-1]
-
-
-def _noun(name: str) -> str:
-    return NAMES.get(name, name).split(" (")[0]
-
-
-def _format(name: str, value: float) -> str:
-    if name in SHARES:
-        return f"{100 * value:.1f} %"
-    return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def _count(number: float) -> str:

@@ -120,6 +120,16 @@ def test_rows_before_the_checkpoint_keep_their_bytes(tmp_path):
     assert [json.loads(line)["step"] for line in after.splitlines()] == [*range(6), 5, 6, 7]
 
 
+def test_what_a_crash_left_after_the_checkpoint_does_not_matter(tmp_path):
+    with open_log(tmp_path) as log:
+        train(log, 1, 7)
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(bytes(100) + b"\n" + bytes(100))
+    with open_log(tmp_path, start=6) as log:
+        train(log, 7, 8)
+    assert [row["step"] for row in read_metrics(tmp_path)] == [*range(6), 5, 6, 7, 8]
+
+
 def test_starting_at_0_starts_an_empty_record(tmp_path):
     for _ in range(2):  # the first one was killed before its first checkpoint
         with open_log(tmp_path) as log:

@@ -1,0 +1,34 @@
+"""What the metrics of training and evaluation are called in print, and how they are written."""
+
+# Others appear under their own names.
+NAMES = {
+    "loss": "training loss (weighted sum)",
+    "mlm": "masked LM (nats a token)",
+    "ce": "T² KL to teacher (nats a token)",
+    "cos": "cosine distance of hidden states",
+    "mse": "squared error of logits (sum)",
+    "learning_rate": "learning rate",
+    "grad_norm": "gradient norm",
+    "clipped": "share of updates clipped",
+    "tokens_per_second": "tokens/s",
+    "masked_lm_loss": "masked-LM loss (nats)",
+    "masked_lm_accuracy": "masked-LM accuracy",
+    "exp_masked_lm_loss": "exp(masked-LM loss)",
+    "kl_to_teacher": "KL to teacher (nats)",
+    "top1_agreement": "top-1 agreement with teacher",
+    "hidden_cosine": "cosine of hidden states",
+}
+SHARES = {"masked_lm_accuracy", "top1_agreement", "clipped"}
+FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
+
+
+def noun(name: str) -> str:
+    """What a metric is called inside a sentence: its name without the unit."""
+    return NAMES.get(name, name).split(" (")[0]
+
+
+def written(name: str, value: float) -> str:
+    """The value of a metric: a share as per cent, anything else with three decimals."""
+    if name in SHARES:
+        return f"{100 * value:.1f} %"
+    return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
