@@ -15,7 +15,8 @@ _PROSE_DIRECTIVE = r"note|warning|tip|important|seealso|deprecated|version\w+"
 _BLOCK = re.compile(rf"\s*\.\. (?!({_PROSE_DIRECTIVE})::)\S.*|.*::\s*$")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _PROMPTS = (">>>", "$ ", "In [", "Out[")
-_RULE = re.compile(r"\s*([-=~^#*+_\"'.:`]{3,}|[-=+| ]{3,})\s*$|.*\|.*\|.*\|")
+# A line under a title or around a table, and a row of a table: its columns stand apart.
+_RULE = re.compile(r"\s*([-=~^#*+_\"'.:`]{3,}|[-=+| ]{3,})\s*$|.*\|.*\|.*\||.*[^.\s] {3,}\S")
 _TITLE = re.compile(r"[^.!?]{0,60}:?$")
 
 # What opens a paragraph of its own and is no part of its sentence.

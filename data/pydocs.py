@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import track
 
 from data import overlap, prose
@@ -159,7 +160,9 @@ def literals(path: Path) -> Iterator[str]:
 def _harvest() -> Iterator[tuple[str, Text]]:
     """(package, text) without copies; what packages share belongs to the first of PACKAGES."""
     copies = overlap.CopyFilter()
-    for package in track(PACKAGES, "Reading documentation (once)", transient=True):
+    console = Console(stderr=True)
+    shown = {"console": console, "transient": True, "disable": not console.is_terminal}
+    for package in track(PACKAGES, "Reading documentation (once)", **shown):
         for name, path in documentation_files(package):
             for literal in literals(path):
                 kept = [p for p in prose.paragraphs(literal) if copies.is_new(p)]
