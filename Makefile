@@ -4,8 +4,8 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-# The tests of model/, by the names of its modules.
-MODEL_TESTS = $(wildcard $(patsubst model/%.py,tests/test_%.py,$(wildcard model/*.py)))
+# The tests of model/: of the whole, and by the names of its modules.
+MODEL_TESTS = $(wildcard tests/test_model.py $(patsubst model/%.py,tests/test_%.py,$(wildcard model/*.py)))
 
 .PHONY: help quickstart test test-oracle test-all lint types format clean
 .DEFAULT_GOAL := help
