@@ -47,7 +47,7 @@ class Batches:
         host: int = 0,
         hosts: int = 1,
     ):
-        if batch_size < 1 or batch_size % micro_batches:
+        if batch_size < 1 or micro_batches < 1 or batch_size % micro_batches:
             raise InputError(
                 f"a batch of {batch_size} sequences does not divide into {micro_batches} "
                 f"micro-batches: make the batch size a multiple of {micro_batches}"
@@ -58,11 +58,14 @@ class Batches:
                 f"{hosts} hosts: make it a multiple of {hosts}"
             )
         self.sequences, self.batch_size, self.pad_id = sequences, batch_size, pad_id
-        rows = np.arange(batch_size).reshape(micro_batches, hosts, -1)
-        self._rows = rows[:, host]
-        self._order = lru_cache(maxsize=2)(
-            lambda epoch: np.random.default_rng((seed, epoch)).permutation(len(sequences))
-        )
+        self._rows = np.arange(batch_size).reshape(micro_batches, hosts, -1)[:, host]
+
+        # Eight bytes a sequence, for the two epochs that a batch may reach into.
+        @lru_cache(maxsize=2)
+        def order(epoch: int) -> np.ndarray:
+            return np.random.default_rng((seed % 2**64, epoch)).permutation(len(sequences))
+
+        self._order = order
 
     @property
     def steps_per_epoch(self) -> int:
@@ -108,10 +111,8 @@ def heldout_batches(
     if limit is not None and limit < len(sequences):
         chosen = np.linspace(0, len(sequences) - 1, limit).round().astype(np.int64)
     for start in range(0, len(chosen), rows):
-        row = chosen[start : start + rows]
-        missing = rows - len(row)
-        row = np.pad(row, (0, missing), mode="edge")
-        real = np.arange(rows) < rows - missing
+        real = np.arange(rows) < len(chosen) - start
+        row = np.resize(chosen[start : start + rows], rows)
         input_ids, attention_mask = sequences.gather(row, pad_id)
         input_ids[~real], attention_mask[~real] = pad_id, False
         yield {

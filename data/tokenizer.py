@@ -36,11 +36,17 @@ def open_tokenizer(config: DataConfig, corpus: Corpus) -> Tokenizer:
     `wordpiece:8192` stands for a lowercased vocabulary of 8,192 pieces learned from the corpus's
     training text, `wordpiece:8192:cased` for a cased one. It is learned once and kept in the cache.
     """
-    if config.tokenizer is None:
-        raise InputError("there is no --data.tokenizer: name one, or wordpiece:8192 to learn one")
-    wanted = re.fullmatch(r"wordpiece:(\d+)(:cased)?", config.tokenizer)
+    name = config.tokenizer
+    if name is None:
+        raise InputError("--data.tokenizer is missing: name one, or wordpiece:8192 to learn one")
+    if not name.startswith("wordpiece:"):
+        return load_tokenizer(name)
+    wanted = re.fullmatch(r"wordpiece:(\d+)(:cased)?", name)
     if wanted is None:
-        return load_tokenizer(config.tokenizer)
+        raise InputError(
+            f"--data.tokenizer {name}: after wordpiece: comes the number of pieces, as in "
+            f"wordpiece:8192 or wordpiece:8192:cased"
+        )
 
     def make(folder: Path) -> None:
         texts = (text.text for text in corpus.texts("train"))
@@ -48,7 +54,7 @@ def open_tokenizer(config: DataConfig, corpus: Corpus) -> Tokenizer:
         with writing(config.cache):
             save_tokenizer(tokenizer, folder)
 
-    key = hashlib.sha256(f"{corpus.fingerprint} {config.tokenizer}".encode()).hexdigest()
+    key = hashlib.sha256(f"{corpus.fingerprint} {name}".encode()).hexdigest()
     return load_tokenizer(make_once(config.cache / "tokenizers" / key[:24], make))
 
 
@@ -78,8 +84,8 @@ def load_tokenizer(name_or_path: str | Path) -> Tokenizer:
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int = 512) -> None:
     """Write the three files that transformers' AutoTokenizer reads.
 
-    It builds its tokenizer from the vocabulary and the casing, and with the library's BertNormalizer:
-    on decomposed accents (cased) and final capital sigmas (uncased) it differs from ours.
+    From the vocabulary and the casing it builds one with the library's own BertNormalizer, which
+    differs from ours in decomposed accents (when cased) and final capital sigmas (when uncased).
 
     Args:
       tokenizer: from `load_tokenizer` or `train_wordpiece`.

@@ -122,6 +122,8 @@ def test_a_vocabulary_is_learned_from_the_corpus_once(tmp_path):
     assert "P" in vocabulary(open_tokenizer(cased, corpus))
     with pytest.raises(InputError, match=r"--data\.tokenizer"):
         open_tokenizer(DataConfig(cache=tmp_path), corpus)
+    with pytest.raises(InputError, match="wordpiece:8k: after wordpiece: comes the number"):
+        open_tokenizer(DataConfig(tokenizer="wordpiece:8k", cache=tmp_path), corpus)
 
 
 # Bad input

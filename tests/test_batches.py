@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+
+from data.batches import Batches, heldout_batches
+from data.sequences import Sequences
+from model.errors import InputError
+
+LENGTH = 6
+PAD = 99
+
+
+def sequences_of(number: int, shortest: int = LENGTH) -> Sequences:
+    """Sequence i is made of i's alone; lengths go from `shortest` to `LENGTH` and round again."""
+    lengths = shortest + np.arange(number) % (LENGTH - shortest + 1)
+    return Sequences(
+        tokens=np.repeat(np.arange(number, dtype=np.uint16), lengths),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        counts=np.zeros(number, np.int64),
+        sequence_length=LENGTH,
+        fingerprint="",
+        stats={},
+    )
+
+
+def batches_of(number: int, batch_size: int, shortest: int = LENGTH, **settings) -> Batches:
+    settings = {"seed": 0, "pad_id": PAD} | settings
+    return Batches(sequences_of(number, shortest), batch_size=batch_size, **settings)
+
+
+def order(batches: Batches, steps: int) -> list[int]:
+    """Which sequences the first steps hold, one after the other."""
+    return [int(i) for s in range(steps) for i in batches.batch(s)["input_ids"][..., 0].flat]
+
+
+def assert_equal(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], strict=True)
+
+
+def test_a_batch_has_the_parts_and_types_that_were_agreed():
+    batch = batches_of(20, 8, micro_batches=2).batch(3)
+    assert {name: (array.dtype, array.shape) for name, array in batch.items()} == {
+        "input_ids": (np.int32, (2, 4, LENGTH)),
+        "attention_mask": (np.bool_, (2, 4, LENGTH)),
+        "row": (np.int32, (2, 4)),
+    }
+    assert batch["row"].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert batch["attention_mask"].all()
+
+
+def test_short_sequences_are_padded():
+    batch = batches_of(20, 4, shortest=3).batch(0)
+    for ids, attended in zip(batch["input_ids"][0], batch["attention_mask"][0], strict=True):
+        length = 3 + ids[0] % 4
+        assert ids.tolist() == [ids[0]] * length + [PAD] * (LENGTH - length)
+        assert attended.tolist() == [True] * length + [False] * (LENGTH - length)
+
+
+@pytest.mark.parametrize(("number", "batch_size"), [(24, 8), (23, 8), (7, 8), (5, 16), (1, 4)])
+def test_every_sequence_once_an_epoch_and_none_lost_between(number, batch_size):
+    read = order(batches_of(number, batch_size), 12)
+    epochs = [read[i : i + number] for i in range(0, len(read) - number + 1, number)]
+    assert len(epochs) == 12 * batch_size // number
+    assert all(sorted(epoch) == list(range(number)) for epoch in epochs)
+
+
+def test_steps_per_epoch_reach_every_sequence():
+    for number, steps in ((24, 3), (23, 3), (25, 4), (7, 1)):
+        batches = batches_of(number, 8)
+        assert batches.steps_per_epoch == steps
+        assert set(order(batches, steps)) == set(range(number))
+
+
+def test_epochs_and_seeds_differ_and_repeat_themselves():
+    read = [order(batches_of(64, 64, seed=seed), 3) for seed in (0, 1, 0)]
+    assert read[0] == read[2]
+    # Seed 1 must not be seed 0 an epoch later.
+    epochs = [tuple(run[i : i + 64]) for run in read[:2] for i in (0, 64, 128)]
+    assert len(set(epochs)) == 6
+    assert tuple(range(64)) not in epochs
+
+
+def test_the_order_is_uniform():
+    # Each of the 6 orders of 3 sequences in 6,000 epochs: 1,000 times each, with a standard
+    # deviation of 29.
+    read = np.asarray(order(batches_of(3, 60), 300)).reshape(6000, 3)
+    _, times = np.unique(read, axis=0, return_counts=True)
+    assert len(times) == 6
+    assert np.abs(times - 1000).max() < 5 * 29
+
+
+@pytest.mark.parametrize("start", [0, 1, 5, 1000])
+def test_iterating_is_asking_for_each_step(start):
+    batches = batches_of(23, 8, micro_batches=2)
+    for step, batch in zip(range(start, start + 9), batches.iterate(start), strict=False):
+        assert_equal(batch, batches.batch(step))
+
+
+@pytest.mark.parametrize("hosts", [2, 4])
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_hosts_together_read_what_one_reads(hosts, micro_batches):
+    settings = {"number": 23, "batch_size": 16, "shortest": 3, "micro_batches": micro_batches}
+    alone = batches_of(**settings)
+    shares = [batches_of(**settings, host=host, hosts=hosts) for host in range(hosts)]
+    for step in (0, 1, 2, 17):
+        parts = [share.batch(step) for share in shares]
+        together = {name: np.concatenate([p[name] for p in parts], axis=1) for name in parts[0]}
+        assert_equal(together, alone.batch(step))
+
+
+def test_micro_batches_only_fold_the_batch():
+    whole, parts = batches_of(23, 16).batch(5), batches_of(23, 16, micro_batches=4).batch(5)
+    assert_equal({name: array.reshape(whole[name].shape) for name, array in parts.items()}, whole)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 10, "micro_batches": 4}, "10 sequences .* 4 micro-batches"),
+        ({"batch_size": 0}, "0 sequences"),
+        ({"batch_size": 8, "micro_batches": 0}, "0 micro-batches"),
+        ({"batch_size": 12, "micro_batches": 2, "hosts": 4}, "micro-batch of 6 .* 4 hosts"),
+    ],
+)
+def test_a_batch_that_does_not_divide(settings, message):
+    with pytest.raises(InputError, match=message):
+        batches_of(20, **settings)
+
+
+@pytest.mark.parametrize(("number", "rows"), [(12, 4), (10, 4), (3, 8)])
+@pytest.mark.parametrize("limit", [None, 5])
+def test_heldout_batches_hold_every_sequence_once(number, rows, limit):
+    expected = list(range(number))
+    if limit is not None and limit < number:
+        expected = {12: [0, 3, 6, 8, 11], 10: [0, 2, 4, 7, 9]}[number]
+    seen = []
+    batches = heldout_batches(sequences_of(number, 3), rows=rows, pad_id=PAD, limit=limit)
+    for batch in batches:
+        assert batch["input_ids"].shape == batch["attention_mask"].shape == (rows, LENGTH)
+        assert batch["input_ids"].dtype == batch["row"].dtype == np.int32
+        assert batch["row"].shape == (rows,)
+        assert (batch["input_ids"][~batch["attention_mask"]] == PAD).all()
+        real = batch["attention_mask"].any(-1)
+        assert batch["input_ids"][real, 0].tolist() == batch["row"][real].tolist()
+        seen += batch["row"][real].tolist()
+    assert seen == expected
