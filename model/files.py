@@ -10,7 +10,6 @@ from typing import Any
 import huggingface_hub
 import numpy as np
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -40,50 +39,39 @@ def find(path: str | Path) -> tuple[Path, Path]:
         InputError: neither a folder with a model nor a name that the hub knows, or no network.
     """
     folder = Path(path).expanduser()
-    if folder.exists() or isinstance(path, Path):
-        return _find_in_folder(folder)
-    return _find_on_hub(path)
-
-
-def _find_in_folder(folder: Path) -> tuple[Path, Path]:
-    if not folder.is_dir():
-        wrong = "is a file" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} {wrong}: name the folder with {CONFIG} and {WEIGHTS}")
+    if folder.is_file():
+        raise InputError(f"{folder} is a file: name the folder with {CONFIG} and {WEIGHTS}")
+    if not folder.exists():
+        folder = _download(str(path))
     weights = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
     if not weights or not (folder / CONFIG).is_file():
-        raise InputError(f"{folder} holds no model: that takes {CONFIG} and {WEIGHTS}")
+        raise InputError(f"{path} holds no model: that takes {CONFIG} and {WEIGHTS}")
     return folder / CONFIG, weights[0]
 
 
-def _find_on_hub(name: str) -> tuple[Path, Path]:
-    """Downloads what is not in the hub's cache yet; `name` may end in `@revision`."""
+def _download(name: str) -> Path:
+    """The folder of a model on the hub, in the hub's cache; `name` may end in `@revision`."""
     repository, _, revision = name.partition("@")
-
-    def fetch(file: str) -> Path:
-        return Path(huggingface_hub.hf_hub_download(repository, file, revision=revision or None))
-
-    def fetch_weights() -> Path:
-        for file in WEIGHT_FILES:
-            with suppress(EntryNotFoundError):
-                weights = fetch(file)
-                for shard in _shards(weights):
-                    fetch(shard)
-                return weights
-        raise EntryNotFoundError(f"no {WEIGHTS}")
-
     try:
-        return fetch(CONFIG), fetch_weights()
-    except HFValidationError:
-        reason = "and it is not a hub name (owner/name) either"
+        for weights in ("model{}.safetensors", "pytorch_model{}.bin"):
+            plain, shards = weights.format(""), weights.format("-*-of-*")
+            patterns = [CONFIG, plain, f"{plain}.index.json", shards]
+            folder = Path(
+                huggingface_hub.snapshot_download(
+                    repository, revision=revision or None, allow_patterns=patterns
+                )
+            )
+            if any((folder / name).is_file() for name in WEIGHT_FILES):
+                break
+        return folder
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
+        reason = "no such model (owner/name) on the hub that may be read"
     except LocalEntryNotFoundError:
-        reason = "and the hub cannot be reached: is there a network?"
-    except (RepositoryNotFoundError, RevisionNotFoundError):
-        reason = "and the hub has no such model, or not for you (see `hf auth login`)"
-    except EntryNotFoundError:
-        reason = f"and on the hub it has not both {CONFIG} and {WEIGHTS}"
-    except OSError as error:
-        reason = f"and the hub did not give it: {str(error).strip().splitlines()[0]}"
-    raise InputError(f"{name}: there is no such folder, {reason}")
+        reason = "the hub cannot be reached: is there a network?"
+    except Exception as error:  # OSErrors, and what the HTTP client beneath the library raises
+        message = str(error).strip() or type(error).__name__
+        reason = f"the hub did not give it ({message.splitlines()[0]})"
+    raise InputError(f"{name}: there is no such folder here, and {reason}")
 
 
 def read_tensors(weights: Path) -> Tensors:
@@ -128,6 +116,8 @@ def _read_pickle(file: Path) -> Tensors:
             f"to {WEIGHTS} where torch and transformers are installed"
         ) from None
     state = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise pickle.UnpicklingError(f"a {type(state).__name__} instead of named tensors")
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 

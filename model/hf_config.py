@@ -8,7 +8,7 @@ from flax import nnx
 
 from model.config import Architecture, EncoderConfig
 from model.errors import InputError
-from model.tasks import SequenceClassification
+from model.tasks import SequenceClassification, TokenClassification
 from model.weight_map import TASKS, class_name
 
 # Field of EncoderConfig -> key of config.json.
@@ -143,15 +143,18 @@ def write_config(config: EncoderConfig, task: type[nnx.Module], dtype: str) -> d
     fixed = {key: allowed[0] for key, allowed in _FIXED[architecture].items()}
     if architecture == "distilbert":
         fixed |= {"qa_dropout": 0.1, "sinusoidal_pos_embds": False}
-    regression = issubclass(task, SequenceClassification) and config.num_labels == 1
+    extra: dict[str, Any] = {}
+    if task in (SequenceClassification, TokenClassification):
+        extra["id2label"] = {str(index): label for index, label in enumerate(config.labels)}
+        extra["label2id"] = {label: index for index, label in enumerate(config.labels)}
+    if task is SequenceClassification and config.num_labels == 1:
+        extra["problem_type"] = "regression"
     return {
         "architectures": [name],
         "model_type": architecture,
         **{key: getattr(config, field) for field, key in KEYS[architecture].items()},
         **fixed,
-        "id2label": {str(index): label for index, label in enumerate(config.labels)},
-        "label2id": {label: index for index, label in enumerate(config.labels)},
-        **({"problem_type": "regression"} if regression else {}),
+        **extra,
         "tie_word_embeddings": True,
         "dtype": dtype,
     }

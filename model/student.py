@@ -101,10 +101,14 @@ def choose_layers(
                 f"student layers {layers!r} are unknown: there are {', '.join(named)}, random, "
                 "and indices such as 0,5,11"
             ) from None
-    outside = [index for index in chosen if not 0 <= index < depth]
-    if outside or count < 1:
+    size = count if layers in named else len(chosen)
+    if size < 1 or (layers in named and size > depth):
+        raise InputError(f"a teacher with {depth} layers has no student of {size}")
+    outside = [str(index) for index in chosen if not 0 <= index < depth]
+    if outside:
         raise InputError(
-            f"student layers {layers!r} of {count}: the teacher has layers 0 to {depth - 1} only"
+            f"student layers {layers!r}: {', '.join(outside)} is not among the teacher's layers "
+            f"0 to {depth - 1}"
         )
     if num_layers is not None and len(chosen) != num_layers:
         raise InputError(
