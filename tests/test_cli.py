@@ -1,0 +1,115 @@
+"""The command line: recipes by name, flags over them, and mistakes in one sentence."""
+
+from dataclasses import replace
+
+import pytest
+
+from model.errors import InputError
+from tests import runs
+from train.cli import choose, main
+from train.distill import distill
+from train.pretrain import pretrain
+from train.recipes import DISTILL, PRETRAIN
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return runs.make_home(tmp_path_factory.mktemp("home"))
+
+
+def test_flags_change_fields_of_a_recipe():
+    argv = ["tiny", "--optimizer.learning-rate", "3e-4", "--data.corpus", "a", "b"]
+    config = choose(DISTILL, "train.distill", [*argv, "--no-freeze-positions"])
+    recipe = DISTILL["tiny"]()
+    expected = replace(
+        recipe,
+        optimizer=replace(recipe.optimizer, learning_rate=3e-4),
+        data=replace(recipe.data, corpus=("a", "b")),
+        freeze_positions=False,
+    )
+    assert config == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("tinny", "did you mean tiny"), ("distilbert-base-uncase", "distilbert-base-uncased"),
+     ("xyzzy", "there are distilbert-base-cased, ")],
+)  # fmt: skip
+def test_a_mistyped_recipe_is_answered_with_the_nearest(name, hint):
+    with pytest.raises(InputError, match=hint):
+        choose(DISTILL, "train.distill", [name])
+
+
+@pytest.mark.parametrize("recipes", [PRETRAIN, DISTILL], ids=["pretrain", "distill"])
+def test_help_lists_recipes_and_flags(recipes, capsys):
+    with pytest.raises(SystemExit) as done:
+        choose(recipes, "train.command", ["--help"])
+    assert done.value.code == 0
+    listing = capsys.readouterr().out
+    for name in recipes:
+        assert name in listing
+        with pytest.raises(SystemExit) as done:
+            choose(recipes, "train.command", [name, "--help"])
+        assert done.value.code == 0
+        assert "--optimizer.learning-rate" in capsys.readouterr().out
+
+
+def test_without_a_recipe_the_list_is_shown_as_a_mistake(capsys):
+    with pytest.raises(SystemExit) as done:
+        choose(DISTILL, "train.distill", [])
+    assert done.value.code == 2
+    assert "wikitext-103" in capsys.readouterr().out
+
+
+def test_a_mistake_is_one_sentence_and_a_status(capsys):
+    def mistake():
+        raise InputError("the moon is not a corpus: name a file")
+
+    with pytest.raises(SystemExit) as done:
+        main(mistake)
+    assert done.value.code == 2
+    assert capsys.readouterr().err == "error: the moon is not a corpus: name a file\n"
+
+
+@pytest.mark.parametrize("name", DISTILL)
+def test_every_distillation_recipe_runs_in_a_tiny_form(home, name):
+    recipe = DISTILL[name]()
+    config = replace(
+        recipe,
+        output=home / f"distill-{name}",
+        teacher=str(home / "teacher"),
+        data=replace(runs.data_config(home), tokenizer=None, mode=recipe.data.mode),
+        masking=replace(recipe.masking, group_rows=2),
+        batch_size=4,
+        micro_batches=2,
+        steps=2,
+        run=replace(recipe.run, devices=1),
+    )
+    results = distill(config)
+    assert results["kl_to_teacher"] > 0
+    assert (config.output / "report.md").is_file()
+
+
+@pytest.mark.parametrize("name", PRETRAIN)
+def test_every_pretraining_recipe_runs_in_a_tiny_form(home, name):
+    recipe = PRETRAIN[name]()
+    config = replace(
+        recipe,
+        output=home / f"pretrain-{name}",
+        model=runs.MODEL,
+        data=runs.data_config(home),
+        masking=replace(recipe.masking, group_rows=2),
+        batch_size=4,
+        steps=2,
+        run=replace(recipe.run, devices=1),
+    )
+    assert pretrain(config)["masked_lm_loss"] > 0
+
+
+@pytest.mark.parametrize("recipe", [*PRETRAIN.values(), *DISTILL.values()])
+@pytest.mark.parametrize("devices", [1, 8])
+def test_batches_divide_over_devices(recipe, devices):
+    config = recipe()
+    unit = config.micro_batches * config.masking.group_rows
+    if config.batch_size >= 8 * unit:
+        assert config.batch_size % (devices * unit) == 0
