@@ -5,11 +5,8 @@ Each reader takes the open file, the column and the file's name for messages, an
 """
 
 import csv
-import gzip
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from io import BufferedIOBase
 from typing import Any
@@ -56,22 +53,19 @@ def read_parquet(stream: BufferedIOBase, field: str, name: str) -> Iterator[tupl
     import pyarrow  # here, because it takes a second that other text need not wait for
     import pyarrow.parquet
 
-    with tempfile.TemporaryFile() as unpacked:
-        if isinstance(stream, gzip.GzipFile):  # gzip cannot jump about in a file, and parquet must
-            shutil.copyfileobj(stream, unpacked)
-        try:
-            table = pyarrow.parquet.ParquetFile(unpacked if unpacked.tell() else stream)
-            require_field(table.schema_arrow.names, field, name)
-            number = 0
-            for batch in table.iter_batches(batch_size=1024, columns=[field]):
-                for value in batch.column(0).to_pylist():
-                    number += 1
-                    text = text_of(value, f"{name}, row {number}: {field!r}")
-                    if text:
-                        yield number, text
-        except pyarrow.ArrowException as error:
-            cause = str(error).partition("\n")[0]
-            raise InputError(f"{name} is not a sound parquet file: {cause}") from None
+    try:
+        table = pyarrow.parquet.ParquetFile(stream)
+        require_field(table.schema_arrow.names, field, name)
+        number = 0
+        for batch in table.iter_batches(batch_size=1024, columns=[field]):
+            for value in batch.column(0).to_pylist():
+                number += 1
+                text = text_of(value, f"{name}, row {number}: {field!r}")
+                if text:
+                    yield number, text
+    except pyarrow.ArrowException as error:
+        cause = str(error).partition("\n")[0]
+        raise InputError(f"{name} is not a sound parquet file: {cause}") from None
 
 
 def require_field(fields: Iterable[str], field: str, where: str) -> None:

@@ -31,7 +31,7 @@ class HeldOut:
     block: int | None
     """Lines in a block; None: whole documents."""
     always: str
-    never: str
+    """The one that is held out whatever the share."""
 
     def texts(self, everything: Iterable[Text], split: Split) -> Iterator[Text]:
         """Those of the texts (all of the corpus, in order) that belong to the split."""
@@ -43,14 +43,14 @@ class HeldOut:
         return text.document if self.block is None else f"block {number // self.block}"
 
     def _holds(self, unit: str) -> bool:
-        return unit == self.always or (unit != self.never and position(unit) < self.share)
+        return unit == self.always or position(unit) < self.share
 
 
 def choose(read: Callable[[], Iterator[Text]], share: float, name: str) -> HeldOut:
     """How to split the texts that `read` yields, so that neither side is empty.
 
-    Reads on until it has seen 20 documents, or to the end when there are fewer. Of the first units
-    the one with the least hash is held out whatever the share, the one with the greatest never.
+    Reads on until it has seen 20 documents, or to the end when there are fewer. Of these documents
+    (or of all blocks) the one with the least hash is held out whatever the share.
 
     Raises:
         InputError: there is one line or none.
@@ -66,8 +66,7 @@ def choose(read: Callable[[], Iterator[Text]], share: float, name: str) -> HeldO
             )
         block = min(_LONGEST_BLOCK, -(-lines // _ENOUGH_DOCUMENTS))
         documents = [f"block {number}" for number in range(-(-lines // block))]
-    first = sorted(documents[:_ENOUGH_DOCUMENTS], key=position)
-    return HeldOut(share, block, always=first[0], never=first[-1])
+    return HeldOut(share, block, always=min(documents, key=position))
 
 
 def _distinct(names: Iterable[str]) -> Iterator[str]:
