@@ -47,6 +47,6 @@ def writing(cache: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"cannot write to {cache} ({error.strerror}): make room there or give another folder "
-            f"with --data.cache"
+            f"cannot write to {cache} ({error.strerror or error}): make room there or give another "
+            f"folder with --data.cache"
         ) from error

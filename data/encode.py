@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from data.split import Split
 from data.text import Text
+from data.wordpiece import encodable
 
 BATCH_CHARACTERS = 1_000_000  # tokenised at once; the library's memory is about 100 bytes for each
 PIECE_CHARACTERS = 16_000  # longer texts are tokenised in pieces
@@ -63,7 +64,7 @@ def encode(texts: Iterable[Text], tokenizer: Tokenizer) -> Iterator[list[Encoded
 
 
 def _pieces(text: Text) -> Iterator[Piece]:
-    whole, start = text.text, 0
+    whole, start = encodable(text.text), 0
     while len(whole) - start > PIECE_CHARACTERS:
         space = _SPACE.search(whole, start + PIECE_CHARACTERS)
         if space is None:

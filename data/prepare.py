@@ -78,11 +78,11 @@ def _reported(
     """Pass the batches on and show how fast they come: a bar on a terminal, else plain lines."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn(title), DownloadColumn(), TransferSpeedColumn())
-    size, start = 0, time.monotonic()
+    size, start = 0, time.perf_counter()
     said = start
 
     def line() -> str:
-        seconds = time.monotonic() - start
+        seconds = time.perf_counter() - start
         return f"tokenised {title}: {size / 1e6:.1f} MB, {size / 1e6 / seconds:.1f} MB/s"
 
     with Progress(
@@ -92,9 +92,9 @@ def _reported(
         for batch in batches:
             size += sum(len(piece.text.encode()) for piece, _ in batch)
             bar.update(task, completed=size)
-            if not console.is_terminal and time.monotonic() - said > SILENCE:
-                said = time.monotonic()
+            if not console.is_terminal and time.perf_counter() - said > SILENCE:
+                said = time.perf_counter()
                 print(line(), file=sys.stderr)
             yield batch
     print(line(), file=sys.stderr)
-    speed.update(bytes=size, seconds=time.monotonic() - start)
+    speed.update(bytes=size, seconds=time.perf_counter() - start)

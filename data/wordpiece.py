@@ -117,13 +117,18 @@ def train_wordpiece(
     return bert_tokenizer(learner.get_vocab(), casing)
 
 
+def encodable(text: str) -> str:
+    """Without halves of surrogate pairs: JSON may hold them, UTF-8 cannot; BERT drops them too."""
+    return text.encode("utf-8", "ignore").decode("utf-8")
+
+
 def _count_words(texts: Iterable[str], casing: Casing) -> dict[str, int]:
     """How often each word occurs: what stands between white space and punctuation, or is that."""
     normalize = normalizer(casing).normalize_str
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     words: Counter[str] = Counter()
     for text in texts:
-        words.update(word for word, _ in split(normalize(text)))
+        words.update(word for word, _ in split(normalize(encodable(text))))
     return words
 
 

@@ -173,6 +173,11 @@ def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path, size, dtype):
     assert rows(sequences) == [[CLS, *[size + 4] * 10, SEP]]
 
 
+def test_half_a_surrogate_pair_is_dropped(tmp_path):
+    corpus = Texts(("d", ["aaa \ud83d bbb\ude00 " * 5]))
+    assert rows(made(corpus, tmp_path)) == [[CLS, *[5, 6] * 5, SEP]]
+
+
 def test_sequences_are_padded_when_gathered(tmp_path):
     texts = [" ".join(WORDS[:n]) for n in (10, 12, 20)]
     sequences = made(Texts(("d", texts)), tmp_path, "lines", 24)

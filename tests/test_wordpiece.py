@@ -116,6 +116,10 @@ def test_rare_characters_stay_out_of_the_alphabet():
     assert not any("z" in piece for piece in vocabulary(tokenizer))
 
 
+def test_training_drops_half_a_surrogate_pair():
+    assert tokens(train_wordpiece(["aa\ud800 aa"], 20), "aa") == ["aa"]
+
+
 def test_training_needs_text_and_room():
     with pytest.raises(InputError, match="no text"):
         train_wordpiece([" ", "\n"], 100)
