@@ -1,13 +1,12 @@
 """From the data settings to sequences: corpus, tokenizer and both splits, ready to be batched."""
 
 import hashlib
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from data.cache import make_once, writing
 from data.config import DataConfig
 from data.corpora import Corpus, open_corpus
 from data.prepare import Sequences, prepare
@@ -65,22 +64,10 @@ def open_tokenizer(config: DataConfig, corpus: Corpus) -> Tokenizer:
             f"--data.tokenizer {name}: after {LEARN} comes the number of pieces, as 8192"
         )
     key = hashlib.sha256(f"{corpus.fingerprint} {size}".encode()).hexdigest()[:24]
-    folder = config.cache / "tokenizers" / key
-    if not folder.exists():
+
+    def learn(folder: Path) -> None:
         tokenizer = train_wordpiece((text.text for text in corpus.texts("train")), int(size))
-        _keep(tokenizer, folder)
-    return load_tokenizer(folder)
+        with writing(config.cache):
+            save_tokenizer(tokenizer, folder)
 
-
-def _keep(tokenizer: Tokenizer, folder: Path) -> None:
-    """Writes a tokenizer beside its place and moves it there when it is whole."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
-        try:
-            save_tokenizer(tokenizer, partial)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"cannot write to the cache {folder.parent}: {error.strerror}") from error
+    return load_tokenizer(make_once(config.cache / "tokenizers" / key, learn))
