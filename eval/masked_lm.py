@@ -7,21 +7,33 @@ python -m eval.masked_lm bert-base-uncased --data.corpus Salesforce/wikitext:wik
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 from flax import nnx
 from jaxtyping import Array, Float32
+from rich.console import Console
+from rich.table import Table
 
 from data.batches import heldout_batches
+from data.config import DataConfig
 from data.masking import MaskingConfig, mask_tokens, token_log_weights
+from data.pipeline import Data, open_data
 from data.sequences import Sequences
-from data.tokenizer import SpecialIds
+from data.tokenizer import SpecialIds, check_same_vocabulary, load_tokenizer, special_ids
+from eval.naming import FLOORS, NAMES, written
+from model.errors import InputError
+from model.pretrained import load
+from model.student import check_fit
 from model.tasks import MaskedLM
 from train.losses import cosine_distance, cross_entropy, distillation_kl, masked_sum
 from train.objectives import gather_positions
+from train.provenance import provenance, write_json_atomic
 
 # Held-out masks are uniform and always the same: with the frequency-weighted masks of training the
 # loss would be another quantity.
@@ -133,3 +145,96 @@ class HeldOut:
         sums = {name: masked_sum(v.astype(jnp.float32), masked.valid) for name, v in values.items()}
         cosine = 1.0 - cosine_distance(hidden, teacher_hidden)
         return sums | {"hidden_cosine": masked_sum(cosine, batch["attention_mask"])}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Score a masked-LM checkpoint on held-out text, in float32."""
+
+    model: tyro.conf.Positional[str]
+    """A folder or hub name of a BERT or DistilBERT with its masked-LM head."""
+    teacher: str | None = None
+    """The model it is compared with."""
+    data: DataConfig = DataConfig()
+    rows: int = 32
+    """Sequences that are read at a time; changes the speed and nothing else."""
+    limit: int | None = None
+    """At most so many held-out sequences, evenly spread (1024 in the recipes); by default all."""
+    json: Path | None = None
+    """A file for the metrics, with where they come from."""
+
+
+def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
+    """The metrics of `HeldOut`, printed, and written to a file if one is named.
+
+    Raises:
+        InputError: model, teacher, tokenizer and data do not fit.
+    """
+    for name in ("rows", "limit"):
+        if (value := getattr(config, name)) is not None and value < 1:
+            raise InputError(f"--{name} is {value}, and must be at least 1")
+    names = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
+    models = {role: load(name, MaskedLM) for role, name in names.items()}
+    for role, model in models.items():
+        if config.data.sequence_length > model.config.max_positions:
+            raise InputError(
+                f"--data.sequence-length {config.data.sequence_length} is above the "
+                f"{model.config.max_positions} positions of {names[role]}"
+            )
+    if config.teacher:
+        check_fit(models["teacher"].config, models["model"].config)
+    data = open_data(replace(config.data, tokenizer=config.data.tokenizer or config.model))
+    check_vocabularies(config, data, models)
+
+    heldout = HeldOut(
+        data.heldout,
+        data.train.counts,
+        special_ids(data.tokenizer),
+        rows=config.rows,
+        limit=config.limit,
+    )
+    parts = [nnx.split(model) for model in models.values()]
+    metrics = heldout.evaluator(*(graphdef for graphdef, _ in parts))(*(p for _, p in parts))
+    sequences = min(len(data.heldout), config.limit or len(data.heldout))
+    title = f"{config.model} on {sequences:,} held-out sequences of {data.corpus.name}"
+    Console(highlight=False).print(table(metrics, title))
+    if config.json is not None:
+        record = {"settings": config, "sequences": sequences, "corpus": data.corpus.fingerprint}
+        write_json_atomic(config.json, {**record, "metrics": metrics, "provenance": provenance()})
+    return metrics
+
+
+def check_vocabularies(config: Evaluation, data: Data, models: dict[str, MaskedLM]) -> None:
+    """Raises InputError unless every model knows the tokens that the text is made of."""
+    pieces = data.tokenizer.get_vocab_size()
+    size = models["model"].config.vocab_size
+    if size != pieces:
+        raise InputError(
+            f"{config.model} has a vocabulary of {size} and the tokenizer "
+            f"{config.data.tokenizer or config.model} of {pieces}: give the model's own with "
+            "--data.tokenizer"
+        )
+    if config.teacher:
+        check_same_vocabulary(load_tokenizer(config.teacher), data.tokenizer)
+
+
+def table(metrics: dict[str, float], title: str) -> Table:
+    """The metrics, and beside them the floor of those that have one."""
+    result = Table(title=title)
+    result.add_column("")
+    result.add_column("held out", justify="right")
+    result.add_column("unigram floor", justify="right")
+    for name, value in metrics.items():
+        if name not in FLOORS.values():
+            floor = metrics.get(FLOORS.get(name, ""))
+            label = NAMES.get(name, name)
+            result.add_row(
+                label, written(name, value), "" if floor is None else written(name, floor)
+            )
+    return result
+
+
+if __name__ == "__main__":
+    from train.cli import main
+
+    main(lambda: evaluate_checkpoint(tyro.cli(Evaluation, prog="python -m eval.masked_lm")))

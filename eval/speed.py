@@ -1,20 +1,76 @@
-"""How fast models run, as ratios measured in one go on the same machine."""
+"""How fast models run and learn, as ratios measured in one go on the same machine.
 
+    python -m eval.speed
+    python -m eval.speed --against torch --json speed.json
+
+The command times whole updates of distillation: BERT-base reads, DistilBERT-base reads and learns.
+The weights and the tokens are random: speed does not depend on their values.
+"""
+
+import importlib.util
+import math
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 from flax import nnx
+from rich.console import Console
+from rich.table import Table
 
+from data.masking import MaskingConfig
+from model.config import EncoderConfig, bert_base, distilbert_base, tiny_bert, tiny_distilbert
+from model.errors import InputError
+from model.pretrained import save
 from model.tasks import MaskedLM
+from train.objectives import DistillationLoss, DistillationObjective
+from train.optimizer import OptimizerConfig, make_optimizer
+from train.provenance import provenance, write_json_atomic
+from train.step import Batch, Keys, init_state, make_step
+from train.streams import stream_key
+
+SIZES: dict[str, tuple[Callable[[], EncoderConfig], Callable[[], EncoderConfig]]] = {
+    "base": (bert_base, distilbert_base),
+    "tiny": (tiny_bert, tiny_distilbert),
+}
+SPECIAL = 5  # token ids below are special, as in a vocabulary learned here; the last is [MASK]
+LOSS = DistillationLoss()
+# So many updates that the learning rate stays what it is.
+OPTIMIZER, TOTAL_STEPS = OptimizerConfig(warmup_share=0.0), 1_000_000
+KEYS = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
+OURS = "this repository, float32"
 
 
-def median_seconds(
-    functions: Mapping[str, Callable[[], object]], *, repeats: int = 20
-) -> dict[str, float]:
-    """The median time of each function, called by turns so that all meet the same disturbances.
+@dataclass(frozen=True)
+class Speed:
+    """Time whole updates of distillation: the triple loss, its gradient, the clip and AdamW."""
+
+    batch: int = 8
+    """Sequences an update."""
+    length: int = 128
+    """Tokens in a sequence, all of them attended."""
+    size: Literal["base", "tiny"] = "base"
+    """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
+    steps: int = 5
+    """Updates that are timed, after one that is not."""
+    against: Literal["torch"] | None = None
+    """`torch`: Hugging Face's models do the same on the same batches, by turns with ours."""
+    json: Path | None = None
+    """A file for every single time, the versions and the machine."""
+
+
+def seconds_by_turns(
+    functions: Mapping[str, Callable[[], object]], *, repeats: int
+) -> dict[str, list[float]]:
+    """The times of each function, called by turns so that all meet the same disturbances.
 
     Each is called once before, to compile.
     """
@@ -26,11 +82,11 @@ def median_seconds(
             start = time.perf_counter()
             jax.block_until_ready(function())
             times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(values)) for name, values in times.items()}
+    return times
 
 
 def sentences_per_second(
-    models: Mapping[str, MaskedLM], *, sentences: int = 32, length: int = 64
+    models: Mapping[str, MaskedLM], *, sentences: int = 32, length: int = 64, repeats: int = 20
 ) -> dict[str, float]:
     """Sentences of `length` tokens that each encoder reads in a second, `sentences` at a time."""
     ids = jnp.ones((sentences, length), jnp.int32)
@@ -40,5 +96,171 @@ def sentences_per_second(
         encode = jax.jit(lambda params, ids: nnx.merge(graphdef, params)(ids).last_hidden)
         return lambda: encode(params, ids)
 
-    seconds = median_seconds({name: runner(model) for name, model in models.items()})
-    return {name: sentences / value for name, value in seconds.items()}
+    seconds = seconds_by_turns({n: runner(m) for n, m in models.items()}, repeats=repeats)
+    return {name: sentences / float(np.median(values)) for name, values in seconds.items()}
+
+
+class FlaxStep:
+    """The update of `train.distill`, compiled; called again and again it trains the student.
+
+    The student's arrays are consumed. `compile_seconds` is what tracing and compiling took.
+    """
+
+    def __init__(self, student: MaskedLM, teacher: MaskedLM, batch: Batch):
+        (graphdef, params), (teacher_graphdef, teacher_params) = (
+            nnx.split(model, nnx.Param) for model in (student, teacher)
+        )
+        vocabulary = jnp.arange(student.config.vocab_size)
+        self.constants = {
+            "teacher": nnx.to_pure_dict(teacher_params),
+            "log_weights": jnp.where(vocabulary < SPECIAL, -jnp.inf, 0.0),
+        }
+        self.masking = MaskingConfig(group_rows=math.gcd(8, batch["input_ids"].shape[1]))
+        self.objective = DistillationObjective(
+            graphdef, teacher_graphdef, self.masking, SPECIAL - 1, LOSS
+        )
+        optimizer = make_optimizer(OPTIMIZER, TOTAL_STEPS)
+        self.state = init_state(nnx.to_pure_dict(params), optimizer)
+        step = jax.jit(make_step(self.objective, optimizer), donate_argnums=0)
+        start = time.perf_counter()
+        self._step = step.lower(self.state, self.constants, batch, KEYS).compile()
+        self.compile_seconds = time.perf_counter() - start
+
+    def masked(self, batch: Batch, step: int) -> Batch:
+        """The batch as update `step` masks it."""
+        key = jax.random.fold_in(KEYS.masking, jnp.int32(step))
+        return self.objective.prepare(self.constants, batch, key)
+
+    def __call__(self, batch: Batch) -> float:
+        """Makes one update; returns the loss before it."""
+        self.state, metrics = jax.block_until_ready(
+            self._step(self.state, self.constants, batch, KEYS)
+        )
+        return float(metrics["loss"])
+
+
+def random_batch(config: EncoderConfig, rows: int, length: int, seed: int) -> Batch:
+    """One micro-batch of random tokens without padding."""
+    ids = np.random.default_rng(seed).integers(SPECIAL, config.vocab_size, (1, rows, length))
+    return {
+        "input_ids": jnp.asarray(ids, jnp.int32),
+        "attention_mask": jnp.ones(ids.shape, bool),
+        "row": jnp.arange(rows, dtype=jnp.int32)[None],
+    }
+
+
+def measure(config: Speed) -> dict[str, Any]:
+    """Runs the comparison.
+
+    Returns:
+        `seconds`: the time of every update, by name; `compile_seconds` and `peak_memory_bytes` of
+        ours; `provenance`: command, versions and machine.
+
+    Raises:
+        InputError: a setting makes no sense, or torch is asked for and not there.
+    """
+    check(config)
+    # A generator of its own for each: teacher and student are not to share a table.
+    teacher, student = (
+        MaskedLM(make(), rngs=nnx.Rngs(seed)) for seed, make in enumerate(SIZES[config.size])
+    )
+    batches = [
+        random_batch(student.config, config.batch, config.length, seed)
+        for seed in range(config.steps + 2)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        if config.against:
+            save(teacher, Path(folder, "teacher"))
+            save(student, Path(folder, "student"))
+        ours = FlaxStep(student, teacher, batches[0])
+        ours(batches[0])
+        memory = peak_memory()  # before torch, which would be counted with ours
+        functions: dict[str, Callable[[], object]] = {OURS: _in_turn(ours, batches[1:])}
+        record = provenance()
+        if config.against:
+            from eval.speed_torch import TorchStep, as_tensors
+
+            masked = [
+                as_tensors(ours.masked(batch, number)) for number, batch in enumerate(batches)
+            ]
+            for autocast, name in ((False, "torch, float32"), (True, "torch, bfloat16 autocast")):
+                theirs = TorchStep(Path(folder), LOSS, OPTIMIZER, autocast=autocast)
+                functions[name] = _in_turn(theirs, masked[1:])
+            record["versions"] |= {p: metadata.version(p) for p in ("torch", "transformers")}
+        seconds = seconds_by_turns(functions, repeats=config.steps)
+    return {
+        "settings": config,
+        "seconds": seconds,
+        "compile_seconds": ours.compile_seconds,
+        "peak_memory_bytes": memory,
+        "provenance": record,
+    }
+
+
+def check(config: Speed) -> None:
+    """Raises InputError for what cannot be measured."""
+    for name in ("batch", "steps"):
+        if getattr(config, name) < 1:
+            raise InputError(f"--{name} is {getattr(config, name)}, and must be at least 1")
+    positions = SIZES[config.size][0]().max_positions
+    if not 1 <= config.length <= positions:
+        raise InputError(
+            f"--length is {config.length}, and the {config.size} models have {positions} positions"
+        )
+    if config.against is None:
+        return
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
+        raise InputError(
+            "--against torch needs torch and transformers, which are not installed: "
+            "pip install -e .[oracle]"
+        )
+    if jax.default_backend() != "cpu":
+        raise InputError("--against torch compares on the CPU: set JAX_PLATFORMS=cpu")
+
+
+def _in_turn(step: Callable[[Any], object], batches: list[Any]) -> Callable[[], object]:
+    """The step on the next batch at every call."""
+    left = iter(batches)
+    return lambda: step(next(left))
+
+
+def peak_memory() -> int:
+    """The most main memory that this process has held so far, in bytes (ru_maxrss)."""
+    import resource  # not there on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def table(config: Speed, seconds: Mapping[str, list[float]]) -> Table:
+    """Medians, a row each, and how many times as fast each is as torch in float32."""
+    medians = {name: float(np.median(times)) for name, times in seconds.items()}
+    first_torch = next((median for name, median in medians.items() if name != OURS), None)
+    result = Table(title=f"An update of distillation, {config.size}, median of {config.steps}")
+    result.add_column("")
+    for title in ("seconds", "tokens/s", *(["speed over torch float32"] if first_torch else [])):
+        result.add_column(title, justify="right")
+    for name, median in medians.items():
+        cells = [f"{median:.3g}", f"{config.batch * config.length / median:,.0f}"]
+        result.add_row(name, *cells, *([f"{first_torch / median:.2f} x"] if first_torch else []))
+    return result
+
+
+def speed(config: Speed) -> None:
+    """Measures, prints, and writes the file that was asked for."""
+    record = measure(config)
+    console = Console(highlight=False)
+    console.print(table(config, record["seconds"]))
+    console.print(
+        f"{config.batch} x {config.length} tokens an update. Ours compiled in "
+        f"{record['compile_seconds']:.1f} s; peak memory of the process, before any torch: "
+        f"{record['peak_memory_bytes'] / 1e9:.2f} GB (ru_maxrss)."
+    )
+    if config.json is not None:
+        write_json_atomic(config.json, record)
+
+
+if __name__ == "__main__":
+    from train.cli import main
+
+    main(lambda: speed(tyro.cli(Speed, prog="python -m eval.speed")))

@@ -1,0 +1,134 @@
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from eval.speed import (
+    LOSS,
+    OPTIMIZER,
+    OURS,
+    SIZES,
+    FlaxStep,
+    Speed,
+    seconds_by_turns,
+    speed,
+    table,
+)
+from model.errors import InputError
+from model.pretrained import save
+from tests import tiny
+
+TORCH = "torch, float32"
+
+
+@pytest.fixture
+def smallest(monkeypatch):
+    """The models of the tests in place of the tiny pair."""
+    pair = (lambda: tiny.TEACHER, lambda: tiny.STUDENT)
+    monkeypatch.setitem(SIZES, "tiny", pair)
+
+
+def config(**changes) -> Speed:
+    return Speed(batch=4, length=8, size="tiny", steps=2, **changes)
+
+
+def test_functions_are_called_by_turns():
+    called = []
+    functions = {name: lambda name=name: called.append(name) for name in "ab"}
+    times = seconds_by_turns(functions, repeats=2)
+    assert called == ["a", "b"] * 3
+    assert {name: len(values) for name, values in times.items()} == {"a": 2, "b": 2}
+
+
+def test_the_command_measures_and_writes(smallest, tmp_path, capsys):
+    speed(config(json=tmp_path / "speed.json"))
+    printed = capsys.readouterr().out
+    assert OURS in printed and "4 x 8 tokens" in printed and "ru_maxrss" in printed
+    record = json.loads((tmp_path / "speed.json").read_text())
+    assert len(record["seconds"][OURS]) == 2 and min(record["seconds"][OURS]) > 0
+    assert record["settings"]["batch"] == 4
+    assert record["compile_seconds"] > 0
+    # At least what jax's libraries need, and at most the memory of a large machine: bytes.
+    assert 1e8 < record["peak_memory_bytes"] < 1e12
+    assert record["provenance"]["versions"]["jax"] == jax.__version__
+    assert "torch" not in record["provenance"]["versions"]
+
+
+def test_the_table_holds_medians_and_ratios():
+    printed = table(Speed(batch=8, length=128), {OURS: [0.5, 9.0, 0.5], TORCH: [1.0, 0.1, 2.0]})
+    columns = [list(column.cells) for column in printed.columns]
+    assert columns == [[OURS, TORCH], ["0.5", "1"], ["2,048", "1,024"], ["2.00 x", "1.00 x"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"batch": 0}, "--batch is 0, and must be at least 1"),
+        ({"steps": 0}, "--steps is 0, and must be at least 1"),
+        ({"length": 129}, "--length is 129, and the tiny models have 128 positions"),
+        ({"length": 0}, "--length is 0"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_measured_are_told(changes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        speed(Speed(**{"size": "tiny", **changes}))
+
+
+def test_without_torch_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InputError, match=r"pip install -e \.\[oracle\]"):
+        speed(config(against="torch"))
+
+
+def test_a_file_that_cannot_be_written_is_told(smallest, tmp_path):
+    with pytest.raises(InputError, match="cannot write"):
+        speed(config(json=tmp_path / "nowhere" / "speed.json"))
+
+
+@pytest.mark.oracle
+def test_the_command_measures_torch_too(smallest, tmp_path, capsys):
+    speed(config(against="torch", json=tmp_path / "speed.json"))
+    record = json.loads((tmp_path / "speed.json").read_text())
+    assert [len(values) for values in record["seconds"].values()] == [2, 2, 2]
+    assert record["provenance"]["versions"]["torch"]
+    assert "bfloat16 autocast" in capsys.readouterr().out
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("padded", [False, True])
+def test_torch_does_the_same_work(tmp_path, padded):
+    """The losses of three updates: the later ones show that the updates agree too."""
+    from eval.speed_torch import TorchStep, as_tensors
+
+    student, teacher = tiny.model(tiny.STUDENT), tiny.model(tiny.TEACHER, seed=1)
+    save(student, tmp_path / "student")
+    save(teacher, tmp_path / "teacher")
+    batches = [jax.tree.map(jnp.asarray, tiny.batch(seed=seed)) for seed in range(3)]
+    if not padded:
+        for batch in batches:
+            batch["attention_mask"] = jnp.ones_like(batch["attention_mask"])
+            batch["input_ids"] = jnp.maximum(batch["input_ids"], 5)
+    ours = FlaxStep(student, teacher, batches[0])
+    theirs = TorchStep(tmp_path, LOSS, OPTIMIZER, autocast=False)
+    for number, batch in enumerate(batches):
+        expected = theirs(as_tensors(ours.masked(batch, number)))
+        np.testing.assert_allclose(ours(batch), expected, rtol=1e-5, err_msg=str(number))
+
+
+@pytest.mark.oracle
+def test_autocast_computes_in_bfloat16(tmp_path):
+    from eval.speed_torch import TorchStep, as_tensors
+
+    student, teacher = tiny.model(tiny.STUDENT), tiny.model(tiny.TEACHER, seed=1)
+    save(student, tmp_path / "student")
+    save(teacher, tmp_path / "teacher")
+    batch = jax.tree.map(jnp.asarray, tiny.batch())
+    ours = FlaxStep(student, teacher, batch)
+    theirs = TorchStep(tmp_path, LOSS, OPTIMIZER, autocast=True)
+    expected = ours(batch)
+    error = abs(theirs(as_tensors(ours.masked(batch, 0))) / expected - 1)
+    assert 1e-5 < error < 5e-2
