@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import huggingface_hub
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from tokenizers import Tokenizer
 
 from data.cache import make_once, writing
@@ -73,10 +78,12 @@ def load_tokenizer(name_or_path: str | Path) -> Tokenizer:
     path = Path(name_or_path).expanduser()
     if not path.exists():
         path = _download(str(name_or_path))
-    if path.is_dir():
+    if not path.is_file():
         found = [path / name for name in FILES[:2] if (path / name).is_file()]
         if not found:
-            raise InputError(f"{path}: there is neither a tokenizer.json nor a vocab.txt in it")
+            raise InputError(
+                f"{name_or_path}: there is neither a tokenizer.json nor a vocab.txt in it"
+            )
         path = found[0]
     return _read_json(path) if path.suffix == ".json" else _read_vocabulary(path)
 
@@ -228,15 +235,12 @@ def _download(name: str) -> Path:
         folder = huggingface_hub.snapshot_download(
             repository, revision=revision or None, allow_patterns=list(FILES)
         )
-    except (HFValidationError, RepositoryNotFoundError):
-        raise InputError(
-            f"tokenizer {name}: there is no such file or folder, and no such model (owner/name) on "
-            f"the hub that may be read"
-        ) from None
+        return Path(folder)
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
+        reason = "no such model (owner/name) on the hub that may be read"
+    except LocalEntryNotFoundError:
+        reason = "the hub cannot be reached: is there a network?"
     except Exception as error:  # OSErrors, and what the HTTP client beneath the library raises
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"tokenizer {name}: there is no such file or folder, and the hub did not give it "
-            f"({reason})"
-        ) from None
-    return Path(folder)
+        message = str(error).strip() or type(error).__name__
+        reason = f"the hub did not give it ({message.splitlines()[0]})"
+    raise InputError(f"tokenizer {name}: there is no such file or folder here, and {reason}")

@@ -1,12 +1,8 @@
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
+import huggingface_hub
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -25,6 +21,7 @@ from data.tokenizer import (
 )
 from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, train_wordpiece
 from model.errors import InputError
+from tests.hub_server import serve
 
 # The vocabulary and sentence of the tests of Google's BERT.
 PIECES = [*SPECIAL_TOKENS, "want", "##want", "##ed", "wa", "un", "runn", "##ing", ","]
@@ -177,59 +174,24 @@ def test_a_name_that_is_neither_a_path_nor_on_the_hub(name):
 
 
 def test_no_network_for_a_hub_name():
-    with pytest.raises(InputError, match=r"owner/name: there is no such file .* the hub did not"):
+    with pytest.raises(InputError, match=r"owner/name: there is no such file .* network\?"):
         load_tokenizer("owner/name")
 
 
-class Hub(BaseHTTPRequestHandler):
-    """One model with one file, as the hub serves it."""
-
-    commit, content = "c" * 40, "\n".join(PIECES).encode()
-
-    def do_GET(self):
-        path, known = self.path.split("?")[0], "/owner/name/" in self.path
-        headers, body = {"X-Repo-Commit": self.commit, "ETag": '"e"'}, self.content
-        if "/tree/" in path:
-            body = json.dumps(
-                [{"type": "file", "path": "vocab.txt", "size": len(body), "oid": "e"}]
-            )
-        elif "/revision/" in path:
-            body = json.dumps({"id": "owner/name", "sha": self.commit, "siblings": []})
-        if not known:
-            body, headers = "", {"X-Error-Code": "RepoNotFound"}
-        self.send_response(200 if known else 404)
-        for name, value in (headers | {"Content-Length": str(len(body))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body if isinstance(body, bytes) else body.encode())
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def log_message(self, *args):
-        pass
-
-
-def test_a_hub_name_is_downloaded(tmp_path):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    Thread(target=server.serve_forever, daemon=True).start()
-    program = """if True:
-        from data.tokenizer import load_tokenizer
-        print(load_tokenizer("owner/name").encode("unwanted").tokens)
-        try:
-            load_tokenizer("owner/other")
-        except ValueError as error:
-            print(error)
-    """
-    address = f"http://127.0.0.1:{server.server_port}"
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        # The library reads the address when it is imported.
-        env=os.environ | {"HF_ENDPOINT": address, "HF_HUB_CACHE": str(tmp_path)},
-    )
-    server.shutdown()
-    server.server_close()
-    assert run.stdout.splitlines()[0] == "['[CLS]', 'un', '##want', '##ed', '[SEP]']", run.stderr
-    assert "owner/other: there is no such file or folder, and no such model" in run.stdout
+def test_a_hub_name_is_downloaded(tmp_path, monkeypatch):
+    files = {"vocab.txt": "\n".join(PIECES).encode(), "model.safetensors": b"not read"}
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with serve({("owner/name", "main"): files, ("owner/name", "v1"): {}}) as address:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        assert vocabulary(load_tokenizer("owner/name")) == PIECES
+        assert [path.name for path in tmp_path.glob("**/snapshots/*/*")] == ["vocab.txt"]
+        with pytest.raises(InputError, match=r"neither a tokenizer\.json nor a vocab\.txt"):
+            load_tokenizer("owner/name@v1")
+        for name in ("owner/name@v2", "owner/other"):
+            with pytest.raises(InputError, match=f"{name}: .* no such model"):
+                load_tokenizer(name)
+    # Now it is in the cache, and the network may go.
+    assert vocabulary(load_tokenizer("owner/name")) == PIECES
