@@ -151,8 +151,8 @@ def _style(axes: Axes, panel: Panel, xlabel: str) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     if panel.share:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
-    if panel.from_zero:
-        axes.set_ylim(bottom=0)
+    if panel.from_zero and axes.dataLim.y1 > 0:
+        axes.set_ylim(0, 1.06 * axes.dataLim.y1)
 
 
 def _name_at_right(axes: Axes, names: list[tuple[float, str, str]], size: float = 8.5) -> None:

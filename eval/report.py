@@ -198,8 +198,10 @@ def _leaves(tree: Row, prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _metrics(row: Row) -> list[str]:
-    """The names of what was measured, without the floors, which stand beside it."""
-    return [name for name in row if name not in BOOKKEEPING and name not in FLOORS.values()]
+    """What was measured, in the order of NAMES, without the floors, which stand beside it."""
+    measured = [name for name in row if name not in BOOKKEEPING and name not in FLOORS.values()]
+    order = list(NAMES)
+    return sorted(measured, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def _yardstick(row: Row) -> str:

@@ -234,7 +234,7 @@ def test_on_a_pipe_there_is_a_line_for_the_first_steps_and_then_now_and_then(tmp
         for step in range(1, 251):
             log.step(step, {"loss": 2.5})
         log.heldout(250, {"masked_lm_loss": 3.25, "masked_lm_accuracy": 0.125})
-        log.say("the [MASK] of " + 29 * "a long line " + "a long line")
+        log.say("the [unused1] of " + 29 * "a long line " + "a long line")
     lines = out.getvalue().splitlines()
     assert [line.split("  ")[0] for line in lines] == [
         "step 1/250",
@@ -244,7 +244,7 @@ def test_on_a_pipe_there_is_a_line_for_the_first_steps_and_then_now_and_then(tmp
         "step 200/250",
         "step 250/250",
         "step 250",
-        "the [MASK] of " + 29 * "a long line " + "a long line",
+        "the [unused1] of " + 29 * "a long line " + "a long line",
     ]
     assert "loss 2.5000" in lines[3]
     assert "tokens/s" in lines[3]

@@ -138,7 +138,7 @@ class MetricLog:
 
     def say(self, message: str) -> None:
         """Print a line; on a terminal it appears above the bar."""
-        # Text may hold "[MASK]", which rich would take for a style.
+        # Text may hold "[unused1]" and the like, which rich would take for a style.
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def flush(self) -> None:
