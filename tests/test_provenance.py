@@ -150,6 +150,11 @@ def test_an_ignored_name_covers_what_is_below_it_and_nothing_else(ignore, expect
     assert changed_fields(old, new, ignore=ignore) == expected
 
 
+def test_an_ignored_name_means_nothing_inside_another_field():
+    old, new = {"data": {"database": 1}}, {"data": {"database": 2}}
+    assert changed_fields(old, new, ignore={"database"}) == ["data.database"]
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "config.json"
     write_json_atomic(path, {"a": 1})

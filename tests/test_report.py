@@ -167,8 +167,11 @@ def test_a_loss_of_one_term_is_drawn_once(tmp_path, monkeypatch):
         lambda path, panels, **_: drawn.update({path.name: [panel.ylabel for panel in panels]}),
     )
     write_report(run_folder(tmp_path, [{**row, "loss": row["mlm"]} for row in ROWS[1:9]]))
-    assert drawn["losses.png"][0] == "T² KL to teacher (nats a token)"
-    assert "training loss (weighted sum)" not in drawn["losses.png"]
+    assert drawn["losses.png"] == [
+        "masked LM (nats a token)",
+        "T² KL to teacher (nats a token)",
+        "cosine distance of hidden states",
+    ]
 
 
 def test_a_folder_that_holds_no_run_is_one_sentence(tmp_path):
