@@ -23,7 +23,7 @@ def test_a_paragraph_is_a_copy_when_more_than_half_of_it_was_seen():
     assert copies.is_new(first)
     assert not copies.is_new(first.upper() + "!")
     assert not copies.is_new(f"{first} {sentence(10, 2)}")
-    assert copies.is_new(f"{' '.join(first.split()[:15])} {sentence(30, 3)}")
+    assert copies.is_new(f"{' '.join(first.split()[:22])} {sentence(20, 3)}")
     assert copies.is_new("a short one") and not copies.is_new("A short one.")
 
 

@@ -70,7 +70,7 @@ MARKDOWN = """
 This is [the project](https://example.org) that everyone in the field has been waiting for.
 
 ```python
-the code in the fence is not to be read as if it were a text
+The code in the fence is not to be read, even if it were a text.
 ```
 
 - The first thing that it can do is to be read by you.
@@ -132,6 +132,13 @@ def test_a_sentence_that_looks_like_a_title_or_a_field_stays_whole():
     assert list(paragraphs(text)) == [text.replace("\n", " ")]
     text = "Another remark on how this works: it is\nnot to be divided where the\ncolon: is."
     assert list(paragraphs(text)) == [text.replace("\n", " ")]
+
+
+def test_another_indent_is_another_paragraph():
+    first = "The first of them stands at the margin of the text."
+    second = "The second of them is what a line further in is about."
+    for text in (f"\n{first}\n    {second}", f"\n{first}\n  {second}\n{first}"):
+        assert list(paragraphs(text)) == [line.strip() for line in text.split("\n")[1:]]
 
 
 @pytest.mark.parametrize(

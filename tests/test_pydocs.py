@@ -86,7 +86,7 @@ def test_every_kind_of_documentation_is_read_and_nothing_else(packages: Path, tm
         ),
     }
     dropped = {
-        "pieces.py": ('x = f"{}{x}"', "The pieces of a template are not a sentence that one reads"),
+        "pieces.py": ('x = f"{}{x}"', "The pieces of a template are not a sentence one reads."),
         "broken.py": (
             'def :\n"""{}"""',
             "This is the text of a file that cannot be parsed at all.",
