@@ -70,7 +70,7 @@ MARKDOWN = """
 This is [the project](https://example.org) that everyone in the field has been waiting for.
 
 ```python
-The code in the fence is not to be read, even if it were a text.
+Whatever stands between the fences is never kept, even if it reads as a sentence.
 ```
 
 - The first thing that it can do is to be read by you.
