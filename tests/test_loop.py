@@ -216,9 +216,7 @@ def test_teachers_that_do_not_fit_are_told(home, tmp_path):
     no_terms = replace(config, loss=DistillationLoss(ce=0.0, mlm=0.0, cos=0.0))
     with pytest.raises(InputError, match="all weights of --loss are 0"):
         distill(no_terms)
-    layers = runs.distill_config(
-        home, output=home / "refused", student=StudentConfig(layers="0,7")
-    )
+    layers = runs.distill_config(home, output=home / "refused", student=StudentConfig(layers="0,7"))
     with pytest.raises(InputError, match="0 to 1"):
         distill(layers)
     assert not config.output.exists()

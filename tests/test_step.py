@@ -26,11 +26,18 @@ def split(model):
 
 @cache
 def updates(
-    parallel="jit", devices=1, micro_batches=1, dropout=0.0, steps=3, loss=LOSS, frozen=()
+    parallel="jit",
+    devices=1,
+    micro_batches=1,
+    dropout=0.0,
+    steps=3,
+    loss=LOSS,
+    frozen=(),
+    dtype="float32",
 ):
     """Parameters and losses after a few updates of distillation."""
-    teacher, teacher_params = split(tiny.model(tiny.TEACHER, seed=1))
-    student, params = split(tiny.model(tiny.STUDENT.replace(hidden_dropout=dropout)))
+    teacher, teacher_params = split(tiny.model(tiny.TEACHER.replace(dtype=dtype), seed=1))
+    student, params = split(tiny.model(tiny.STUDENT.replace(hidden_dropout=dropout, dtype=dtype)))
     start = jax.device_get(params)  # the first update consumes them
     objective = DistillationObjective(student, teacher, tiny.MASKING, tiny.MASK_ID, loss)
     # Large epsilon: Adam divides by the gradient's size, which would turn rounding of near-zero
@@ -91,9 +98,20 @@ def test_with_dropout_a_mesh_equals_one_device():
 def test_frozen_positions_neither_move_nor_count_in_the_norm():
     params, history, start = updates(frozen=("position",))
     position = params["backbone"]["embeddings"]["position"]["embedding"]
-    np.testing.assert_array_equal(position, start["backbone"]["embeddings"]["position"]["embedding"])
+    np.testing.assert_array_equal(
+        position, start["backbone"]["embeddings"]["position"]["embedding"]
+    )
     assert history[0]["loss"] == updates()[1][0]["loss"]
     assert history[0]["grad_norm"] < updates()[1][0]["grad_norm"]
+
+
+def test_bfloat16_computes_the_same_losses_roughly_and_keeps_float32_parameters():
+    params, history, _ = updates(dtype="bfloat16", steps=1)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}
+    exact = updates()[1][0]
+    for name in ("ce", "mlm", "cos", "mse"):
+        assert history[0][name] != exact[name]
+        np.testing.assert_allclose(history[0][name], exact[name], rtol=0.05, err_msg=name)
 
 
 def test_terms_of_weight_zero_are_not_computed():

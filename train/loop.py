@@ -156,6 +156,7 @@ def fit(
         print_every=config.run.print_every,
     )
     with log, Signals() as signals:
+        log.say(summary(config, data, facts))
         if start:
             log.say(f"going on from step {start:,} of {total_steps:,} in {config.output}")
         try:
@@ -200,6 +201,18 @@ def fit(
     export(config, data, graphdef, state)
     write_report(config.output)
     return results
+
+
+def summary(config: TrainConfig, data: Data, facts: dict[str, Any]) -> str:
+    """What is about to be run, in the units that runs are compared by."""
+    tokens = config.batch_size * config.data.sequence_length
+    epochs = facts["total_steps"] * config.batch_size / len(data.train)
+    return (
+        f"{facts['parameters'] / 1e6:.1f} M parameters, {facts['total_steps']:,} updates of "
+        f"{config.batch_size:,} sequences of up to {config.data.sequence_length} tokens "
+        f"({tokens:,} an update): {epochs:.2g} passes over the {len(data.train):,} sequences of "
+        f"{data.corpus.name}"
+    )
 
 
 def record_metrics(log: MetricLog, pending: tuple[int, Metrics] | None) -> None:
