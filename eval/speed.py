@@ -8,7 +8,7 @@ The weights and the tokens are random: speed does not depend on their values.
 """
 
 import importlib.util
-import math
+import os
 import sys
 import tempfile
 import time
@@ -26,26 +26,17 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from data.masking import MaskingConfig
+from eval.speed_flax import LOSS, OPTIMIZER, FlaxStep, random_batch
 from model.config import EncoderConfig, bert_base, distilbert_base, tiny_bert, tiny_distilbert
 from model.errors import InputError
 from model.pretrained import save
 from model.tasks import MaskedLM
-from train.objectives import DistillationLoss, DistillationObjective
-from train.optimizer import OptimizerConfig, make_optimizer
 from train.provenance import provenance, write_json_atomic
-from train.step import Batch, Keys, init_state, make_step
-from train.streams import stream_key
 
 SIZES: dict[str, tuple[Callable[[], EncoderConfig], Callable[[], EncoderConfig]]] = {
     "base": (bert_base, distilbert_base),
     "tiny": (tiny_bert, tiny_distilbert),
 }
-SPECIAL = 5  # token ids below are special, as in a vocabulary learned here; the last is [MASK]
-LOSS = DistillationLoss()
-# So many updates that the learning rate stays what it is.
-OPTIMIZER, TOTAL_STEPS = OptimizerConfig(warmup_share=0.0), 1_000_000
-KEYS = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
 OURS = "this repository, float32"
 
 
@@ -100,67 +91,19 @@ def sentences_per_second(
     return {name: sentences / float(np.median(values)) for name, values in seconds.items()}
 
 
-class FlaxStep:
-    """The update of `train.distill`, compiled; called again and again it trains the student.
-
-    The student's arrays are consumed. `compile_seconds` is what tracing and compiling took.
-    """
-
-    def __init__(self, student: MaskedLM, teacher: MaskedLM, batch: Batch):
-        (graphdef, params), (teacher_graphdef, teacher_params) = (
-            nnx.split(model, nnx.Param) for model in (student, teacher)
-        )
-        vocabulary = jnp.arange(student.config.vocab_size)
-        self.constants = {
-            "teacher": nnx.to_pure_dict(teacher_params),
-            "log_weights": jnp.where(vocabulary < SPECIAL, -jnp.inf, 0.0),
-        }
-        self.masking = MaskingConfig(group_rows=math.gcd(8, batch["input_ids"].shape[1]))
-        self.objective = DistillationObjective(
-            graphdef, teacher_graphdef, self.masking, SPECIAL - 1, LOSS
-        )
-        optimizer = make_optimizer(OPTIMIZER, TOTAL_STEPS)
-        self.state = init_state(nnx.to_pure_dict(params), optimizer)
-        step = jax.jit(make_step(self.objective, optimizer), donate_argnums=0)
-        start = time.perf_counter()
-        self._step = step.lower(self.state, self.constants, batch, KEYS).compile()
-        self.compile_seconds = time.perf_counter() - start
-
-    def masked(self, batch: Batch, step: int) -> Batch:
-        """The batch as update `step` masks it."""
-        key = jax.random.fold_in(KEYS.masking, jnp.int32(step))
-        return self.objective.prepare(self.constants, batch, key)
-
-    def __call__(self, batch: Batch) -> float:
-        """Makes one update; returns the loss before it."""
-        self.state, metrics = jax.block_until_ready(
-            self._step(self.state, self.constants, batch, KEYS)
-        )
-        return float(metrics["loss"])
-
-
-def random_batch(config: EncoderConfig, rows: int, length: int, seed: int) -> Batch:
-    """One micro-batch of random tokens without padding."""
-    ids = np.random.default_rng(seed).integers(SPECIAL, config.vocab_size, (1, rows, length))
-    return {
-        "input_ids": jnp.asarray(ids, jnp.int32),
-        "attention_mask": jnp.ones(ids.shape, bool),
-        "row": jnp.arange(rows, dtype=jnp.int32)[None],
-    }
-
-
 def measure(config: Speed) -> dict[str, Any]:
     """Runs the comparison.
 
     Returns:
         `seconds`: the time of every update, by name; `compile_seconds` and `peak_memory_bytes` of
-        ours; `provenance`: command, versions and machine.
+        ours; `load_average_before`: how many other threads wanted the cores; `provenance`: command,
+        versions and machine.
 
     Raises:
         InputError: a setting makes no sense, or torch is asked for and not there.
     """
     check(config)
-    # A generator of its own for each: teacher and student are not to share a table.
+    load = os.getloadavg()[0]
     teacher, student = (
         MaskedLM(make(), rngs=nnx.Rngs(seed)) for seed, make in enumerate(SIZES[config.size])
     )
@@ -193,6 +136,7 @@ def measure(config: Speed) -> dict[str, Any]:
         "seconds": seconds,
         "compile_seconds": ours.compile_seconds,
         "peak_memory_bytes": memory,
+        "load_average_before": load,
         "provenance": record,
     }
 
@@ -254,7 +198,9 @@ def speed(config: Speed) -> None:
     console.print(
         f"{config.batch} x {config.length} tokens an update. Ours compiled in "
         f"{record['compile_seconds']:.1f} s; peak memory of the process, before any torch: "
-        f"{record['peak_memory_bytes'] / 1e9:.2f} GB (ru_maxrss)."
+        f"{record['peak_memory_bytes'] / 1e9:.2f} GB (ru_maxrss). Load average before: "
+        f"{record['load_average_before']:.1f}; near 0 on a quiet machine, and only there do the "
+        "ratios mean something: torch's threads wait for each other where others run too."
     )
     if config.json is not None:
         write_json_atomic(config.json, record)

@@ -6,17 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from eval.speed import (
-    LOSS,
-    OPTIMIZER,
-    OURS,
-    SIZES,
-    FlaxStep,
-    Speed,
-    seconds_by_turns,
-    speed,
-    table,
-)
+from eval.speed import OURS, SIZES, Speed, seconds_by_turns, speed, table
+from eval.speed_flax import LOSS, OPTIMIZER, FlaxStep
 from model.errors import InputError
 from model.pretrained import save
 from tests import tiny
@@ -53,6 +44,7 @@ def test_the_command_measures_and_writes(smallest, tmp_path, capsys):
     assert record["compile_seconds"] > 0
     # At least what jax's libraries need, and at most the memory of a large machine: bytes.
     assert 1e8 < record["peak_memory_bytes"] < 1e12
+    assert record["load_average_before"] >= 0
     assert record["provenance"]["versions"]["jax"] == jax.__version__
     assert "torch" not in record["provenance"]["versions"]
 

@@ -1,0 +1,71 @@
+"""The update of distillation that `eval.speed` times, on random tokens."""
+
+import math
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from data.masking import MaskingConfig
+from model.config import EncoderConfig
+from model.tasks import MaskedLM
+from train.objectives import DistillationLoss, DistillationObjective
+from train.optimizer import OptimizerConfig, make_optimizer
+from train.step import Batch, Keys, init_state, make_step
+from train.streams import stream_key
+
+SPECIAL = 5  # token ids below are special, as in a vocabulary learned here; the last is [MASK]
+LOSS = DistillationLoss()
+# So many updates that the learning rate stays what it is.
+OPTIMIZER, TOTAL_STEPS = OptimizerConfig(warmup_share=0.0), 1_000_000
+
+
+class FlaxStep:
+    """The update of `train.distill`, compiled; called again and again it trains the student.
+
+    The student's arrays are consumed. `compile_seconds` is what tracing and compiling took.
+    """
+
+    def __init__(self, student: MaskedLM, teacher: MaskedLM, batch: Batch):
+        (graphdef, params), (teacher_graphdef, teacher_params) = (
+            nnx.split(model, nnx.Param) for model in (student, teacher)
+        )
+        self.keys = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
+        vocabulary = jnp.arange(student.config.vocab_size)
+        self.constants = {
+            "teacher": nnx.to_pure_dict(teacher_params),
+            "log_weights": jnp.where(vocabulary < SPECIAL, -jnp.inf, 0.0),
+        }
+        masking = MaskingConfig(group_rows=math.gcd(8, batch["input_ids"].shape[1]))
+        objective = DistillationObjective(graphdef, teacher_graphdef, masking, SPECIAL - 1, LOSS)
+        self._prepare = jax.jit(objective.prepare)
+        optimizer = make_optimizer(OPTIMIZER, TOTAL_STEPS)
+        self.state = init_state(nnx.to_pure_dict(params), optimizer)
+        step = jax.jit(make_step(objective, optimizer), donate_argnums=0)
+        start = time.perf_counter()
+        self._step = step.lower(self.state, self.constants, batch, self.keys).compile()
+        self.compile_seconds = time.perf_counter() - start
+
+    def masked(self, batch: Batch, step: int) -> Batch:
+        """The batch as update `step` masks it."""
+        key = jax.random.fold_in(self.keys.masking, jnp.int32(step))
+        return self._prepare(self.constants, batch, key)
+
+    def __call__(self, batch: Batch) -> float:
+        """Makes one update; returns the loss before it."""
+        self.state, metrics = jax.block_until_ready(
+            self._step(self.state, self.constants, batch, self.keys)
+        )
+        return float(metrics["loss"])
+
+
+def random_batch(config: EncoderConfig, rows: int, length: int, seed: int) -> Batch:
+    """One micro-batch of random tokens without padding."""
+    ids = np.random.default_rng(seed).integers(SPECIAL, config.vocab_size, (1, rows, length))
+    return {
+        "input_ids": jnp.asarray(ids, jnp.int32),
+        "attention_mask": jnp.ones(ids.shape, bool),
+        "row": jnp.arange(rows, dtype=jnp.int32)[None],
+    }
