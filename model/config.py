@@ -117,7 +117,7 @@ def tiny_bert() -> EncoderConfig:
         max_positions=128,
         hidden_dropout=0.0,
         attention_dropout=0.0,
-        initializer_range=0.05,
+        initializer_range=0.08,
     )
 
 

@@ -57,15 +57,15 @@ def student_from_teacher(
     student = MaskedLM(teacher.config.distilled(len(chosen)), rngs=rngs)
     source, target = teacher.backbone.embeddings, student.backbone.embeddings
     for name in ("word", "position", "norm"):
-        _copy(getattr(source, name), getattr(target, name))
+        copy_parameters(getattr(source, name), getattr(target, name))
     if token_types == "fold":
         if source.token_type is None:
             raise InputError("the teacher has no token types to fold: drop them")
         target.position.embedding[...] += source.token_type.embedding[...][None, 0]
     for index, layer in zip(chosen, student.backbone.encoder.layers, strict=True):
-        _copy(teacher.backbone.encoder.layers[index], layer)
+        copy_parameters(teacher.backbone.encoder.layers[index], layer)
     if copy_head:
-        _copy(teacher.head, student.head)
+        copy_parameters(teacher.head, student.head)
     else:
         student.head.bias[...] = jnp.copy(teacher.head.bias[...])
     return student
@@ -136,6 +136,6 @@ def check_fit(teacher: EncoderConfig, student: EncoderConfig) -> None:
             )
 
 
-def _copy(source: nnx.Module, target: nnx.Module) -> None:
+def copy_parameters(source: nnx.Module, target: nnx.Module) -> None:
     """Copies, because a train step that donates the student must not take the teacher's memory."""
     nnx.update(target, jax.tree.map(jnp.copy, nnx.state(source, nnx.Param)))

@@ -53,9 +53,15 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(TrainConfig):
-    """Masked-LM pretraining of a BERT or DistilBERT from random weights."""
+    """Masked-LM pretraining of a BERT or DistilBERT."""
 
     model: EncoderConfig
+    start: str | None = None
+    """A model to go on from instead of random weights; if it has fewer layers, they are repeated
+    (Gong et al. 2019)."""
+    sinusoidal_start: bool = False
+    """Random weights begin with sinusoids for positions, which are then trained: neighbours look
+    alike from the first update."""
 
 
 @dataclass(frozen=True, kw_only=True)

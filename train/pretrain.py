@@ -1,4 +1,4 @@
-"""Pretraining: a BERT, or a DistilBERT without a teacher, learns masked LM from random weights.
+"""Pretraining: a BERT, or a DistilBERT without a teacher, learns masked LM from text alone.
 
 python -m train.pretrain tiny
 python -m train.pretrain bert-base-uncased --batch-size 256 --run.parallel pmap
@@ -10,8 +10,11 @@ from functools import partial
 from flax import nnx
 
 from data.pipeline import open_data
-from data.tokenizer import special_ids
+from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
 from model.errors import InputError
+from model.pretrained import load
+from model.stacking import stack_layers
+from model.student import sinusoids
 from model.tasks import MaskedLM
 from train.cli import choose, main
 from train.config import PretrainConfig
@@ -39,11 +42,25 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
             f"the tokenizer has {vocab_size} pieces and the model {config.model.vocab_size}: "
             f"set --model.vocab-size {vocab_size}"
         )
-    shape = config.model.replace(dtype=compute_dtype(config))
-    model = MaskedLM(shape, rngs=nnx.Rngs(params=stream_key(config.seed, "init")))
+    if config.start:
+        check_same_vocabulary(load_tokenizer(config.start), data.tokenizer)
+    model = initial_model(config)
     mask_id = special_ids(data.tokenizer).mask
     make_objective = partial(MaskedLMObjective, masking=config.masking, mask_id=mask_id)
     return fit(config, kind="pretrain", data=data, model=model, make_objective=make_objective)
+
+
+def initial_model(config: PretrainConfig) -> MaskedLM:
+    """The model before training."""
+    shape = config.model.replace(dtype=compute_dtype(config))
+    model = MaskedLM(shape, rngs=nnx.Rngs(params=stream_key(config.seed, "init")))
+    if config.sinusoidal_start:
+        positions = model.backbone.embeddings.position.embedding
+        # As large as the words' vectors, which they are added to: a sinusoid's power is 1/2.
+        positions[...] = sinusoids(*positions.shape) * (2**0.5 * shape.initializer_range)
+    if config.start:
+        stack_layers(load(config.start, MaskedLM), model)
+    return model
 
 
 if __name__ == "__main__":
