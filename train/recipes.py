@@ -25,7 +25,7 @@ def pretrain_tiny_shallow() -> PretrainConfig:
     """Two layers, 128 wide, on the Python documentation: what `tiny` starts from.
 
     python -m train.pretrain tiny-shallow
-    Two CPU cores, about ten minutes. 2,048 tokens an update (32 sequences of 64), 6,000 updates.
+    Two CPU cores, about ten minutes. 2,048 tokens an update (32 sequences of 64), 4,000 updates.
     For 1,700 of them the loss stands little below the unigram level; then attention has learned
     what neighbours are, and it falls. Twelve layers from random weights had not come so far after
     2,500 updates, each of which takes several times as long.
@@ -40,7 +40,7 @@ def pretrain_tiny_shallow() -> PretrainConfig:
         ),
         sinusoidal_start=True,
         batch_size=32,
-        steps=6000,
+        steps=4000,
         evaluate_every=1000,
     )
 
@@ -53,7 +53,7 @@ def pretrain_tiny() -> PretrainConfig:
 
     python -m train.pretrain tiny
     Two CPU cores, about 0.35 s an update. Held-out numbers: docs/results.md.
-    2,048 tokens an update (32 sequences of 64), 4,000 updates.
+    2,048 tokens an update (32 sequences of 64), 3,000 updates.
     """
     return PretrainConfig(
         output=Path("runs/pretrain-tiny"),
@@ -63,7 +63,7 @@ def pretrain_tiny() -> PretrainConfig:
         masking=MaskingConfig(group_rows=2),
         optimizer=OptimizerConfig(weight_decay=0.01, clip_norm=1.0),
         batch_size=32,
-        steps=4000,
+        steps=3000,
         evaluate_every=1000,
     )
 
