@@ -26,9 +26,10 @@ def serve(repositories: Repositories) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             path = unquote(urlsplit(self.path).path)
             api = re.fullmatch(
-                r"/api/datasets/([^/]+/[^/]+?)(?:/(revision|tree|paths-info)/(.+))?", path
+                r"/api/(?:datasets|models)/([^/]+/[^/]+?)(?:/(revision|tree|paths-info)/(.+))?",
+                path,
             )
-            file = re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/(\w+)/(.+)", path)
+            file = re.fullmatch(r"/(?:datasets/)?([^/]+/[^/]+)/resolve/(\w+)/(.+)", path)
             if api and api[2] in (None, "revision"):
                 self.repository(api[1], api[3] or "main")
             elif api:
