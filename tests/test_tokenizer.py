@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import huggingface_hub
@@ -64,16 +65,26 @@ def test_casing_is_the_config_beside_a_vocabulary_or_what_its_pieces_show(
     assert tokens(load_tokenizer(tmp_path), "The") == found
 
 
-def test_saved_and_loaded_is_the_same(tmp_path):
-    original = tokenizer_of("The", "caf", "##é")
-    save_tokenizer(original, tmp_path / "new" / "folder")
+CASINGS = [Casing(*values) for values in product([True, False], [None, True, False], [True, False])]
+
+
+@pytest.mark.parametrize("casing", CASINGS)
+def test_saved_and_loaded_is_the_same(tmp_path, casing):
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "The", "caf", "##é"])}
     folder = tmp_path / "new" / "folder"
+    save_tokenizer(bert_tokenizer(ids, casing), folder)
     assert sorted(path.name for path in folder.iterdir()) == [
         *("tokenizer.json", "tokenizer_config.json", "vocab.txt")
     ]
     for place in (folder, folder / "tokenizer.json", folder / "vocab.txt"):
-        assert fingerprint(load_tokenizer(place)) == fingerprint(original)
-    assert fingerprint(tokenizer_of("The", "caf", "##é", lowercase=True)) != fingerprint(original)
+        assert fingerprint(load_tokenizer(place)) == fingerprint(bert_tokenizer(ids, casing))
+
+
+def test_the_fingerprint_is_of_all_that_matters():
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "a", "b"])}
+    other = ids | {"a": ids["b"], "b": ids["a"]}
+    tokenizers = [bert_tokenizer(other, Casing()), *(bert_tokenizer(ids, c) for c in CASINGS)]
+    assert len({fingerprint(tokenizer) for tokenizer in tokenizers}) == len(CASINGS) + 1
 
 
 def test_truncation_and_padding_in_a_file_are_left_out(tmp_path):
