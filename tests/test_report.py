@@ -190,16 +190,24 @@ def test_the_command_ends_with_one_sentence_and_status_2(tmp_path):
     assert "nowhere is no run folder" in done.stderr
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path):
+@pytest.mark.parametrize("room", [5_000, 200_000])  # for no picture; for them but not the text
+def test_a_full_disk_leaves_the_report_of_before(tmp_path, room):
     run_folder(tmp_path)
+    write_report(tmp_path)
+    run_folder(tmp_path, ROWS[:22], config={**CONFIG, "note": "x" * 300_000})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limit[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limit[1]))
     try:
         with pytest.raises(InputError, match="cannot write a report"):
             write_report(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "metrics.jsonl"}
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert after.keys() == before.keys()
+    assert after["report.md"] == before["report.md"]
+    if room == 5_000:
+        assert after == before
 
 
 @pytest.mark.oracle
@@ -250,6 +258,9 @@ def test_names_cover_neither_each_other_nor_the_data(ends):
     assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
     assert all(box.x0 > axes.get_window_extent().x1 for box in boxes)
     assert all(box.x1 <= axes.figure.bbox.x1 for box in boxes)
+    ideal = [axes.transData.transform((0, end))[1] for end in [*ends, 3.01]]
+    centres = [(box.y0 + box.y1) / 2 for box in boxes]
+    assert abs(np.mean(centres) - np.mean(ideal)) < 3  # pixels: pushed apart to both sides alike
 
 
 def test_names_have_the_colours_and_the_order_of_their_curves():
@@ -281,6 +292,13 @@ def test_only_noise_has_an_original_behind_it(kind, lines):
         assert set(values) == {0.0, 1.0}
     else:
         np.testing.assert_allclose(values, 0.5, atol=0.05)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_one_value_that_is_not_finite_does_not_spoil_the_curve(broken):
+    curve = [(step, broken if step == 500 else 1.0) for step in range(1000)]
+    axes, _ = drawn_axes(Panel({"a": curve}, "loss"))
+    assert all(np.isfinite(np.asarray(line.get_ydata())).all() for line in axes.get_lines())
 
 
 def test_pictures_leave_the_state_of_matplotlib_alone(tmp_path):
