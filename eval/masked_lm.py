@@ -193,8 +193,9 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
         rows=config.rows,
         limit=config.limit,
     )
-    parts = [nnx.split(model) for model in models.values()]
-    metrics = heldout.evaluator(*(graphdef for graphdef, _ in parts))(*(p for _, p in parts))
+    student, params = nnx.split(models["model"])
+    teacher, teacher_params = nnx.split(models["teacher"]) if config.teacher else (None, None)
+    metrics = heldout.evaluator(student, teacher)(params, teacher_params)
     sequences = min(len(data.heldout), config.limit or len(data.heldout))
     title = f"{config.model} on {sequences:,} held-out sequences of {data.corpus.name}"
     Console(highlight=False).print(table(metrics, title))

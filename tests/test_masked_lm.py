@@ -1,7 +1,7 @@
 import json
 import math
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import jax
@@ -74,7 +74,8 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
     commonest = max(ordinary, key=lambda token: seen[token])
 
     models = [load(home / name, MaskedLM) for name in ("student", "teacher")]
-    sums, predicted, cosines = Counter(), 0, []
+    sums: dict[str, float] = defaultdict(float)
+    predicted, cosines = 0, []
     for index in range(len(data.heldout)):
         ids = np.asarray(data.heldout[index], np.int32)
         padded = np.pad(ids, (0, 16 - len(ids)), constant_values=special.pad)
@@ -88,8 +89,8 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
             mask_id=special.mask,
         )
         outputs = [model(masked.input_ids[:, : len(ids)]) for model in models]
-        logits, teacher_logits = (np.asarray(out.logits[0], np.float64) for out in outputs)
-        hidden, teacher_hidden = (np.asarray(out.last_hidden[0], np.float64) for out in outputs)
+        logits, teacher_logits = (np.asarray(out.logits, np.float64)[0] for out in outputs)
+        hidden, teacher_hidden = (np.asarray(out.last_hidden, np.float64)[0] for out in outputs)
         for a, b in zip(hidden, teacher_hidden, strict=True):
             cosines.append(a @ b / math.sqrt((a @ a) * (b @ b)))
         for position in np.asarray(masked.positions[0])[np.asarray(masked.valid[0])]:
