@@ -97,6 +97,7 @@ def test_every_pretraining_recipe_runs_in_a_tiny_form(home, name):
         recipe,
         output=home / f"pretrain-{name}",
         model=runs.MODEL,
+        start=str(home / "teacher") if recipe.start else None,
         data=runs.data_config(home),
         masking=replace(recipe.masking, group_rows=2),
         batch_size=4,

@@ -22,7 +22,7 @@ from train.logging import MetricLog
 from train.loop import Stopped
 from train.objectives import DistillationLoss
 from train.optimizer import OptimizerConfig
-from train.pretrain import pretrain
+from train.pretrain import initial_model, pretrain
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_a_full_disk_while_saving_is_told(home, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(ocp.CheckpointManager, "save", full)
-    with pytest.raises(InputError, match="No space left on device.*same command goes on"):
+    with pytest.raises(InputError, match=r"No space left on device.*same command goes on"):
         pretrain(config)
 
 
@@ -220,6 +220,28 @@ def test_teachers_that_do_not_fit_are_told(home, tmp_path):
     with pytest.raises(InputError, match="0 to 1"):
         distill(layers)
     assert not config.output.exists()
+
+
+def test_pretraining_goes_on_from_a_shallower_model(home):
+    config = runs.pretrain_config(home, start=str(home / "teacher"))
+    deep = initial_model(replace(config, model=runs.MODEL.replace(num_layers=3)))
+    shallow = load(home / "teacher", MaskedLM)
+    for source, target in ((0, 0), (1, 2)):
+        ours, theirs = (m.backbone.encoder.layers for m in (deep, shallow))
+        np.testing.assert_array_equal(
+            ours[target].feed_forward.down.kernel, theirs[source].feed_forward.down.kernel
+        )
+
+
+def test_positions_may_start_as_sinusoids_as_large_as_words(home):
+    embeddings = initial_model(
+        runs.pretrain_config(home, sinusoidal_start=True)
+    ).backbone.embeddings
+    table = np.asarray(embeddings.position.embedding)
+    scale = 2**0.5 * runs.MODEL.initializer_range
+    np.testing.assert_allclose(table[:, 1], scale * np.cos(np.arange(16)), atol=1e-6)
+    size = np.sqrt(np.mean(np.square(table)))
+    np.testing.assert_allclose(size, runs.MODEL.initializer_range, rtol=0.05)
 
 
 def test_a_share_that_masks_nothing_is_refused():

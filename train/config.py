@@ -57,8 +57,8 @@ class PretrainConfig(TrainConfig):
 
     model: EncoderConfig
     start: str | None = None
-    """A model to go on from instead of random weights; if it has fewer layers, they are repeated
-    (Gong et al. 2019)."""
+    """A model to go on from instead of random weights; it may have fewer layers, and the further
+    ones then begin as the identity."""
     sinusoidal_start: bool = False
     """Random weights begin with sinusoids for positions, which are then trained: neighbours look
     alike from the first update."""

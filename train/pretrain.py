@@ -12,8 +12,8 @@ from flax import nnx
 from data.pipeline import open_data
 from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
 from model.errors import InputError
+from model.growing import grow
 from model.pretrained import load
-from model.stacking import stack_layers
 from model.student import sinusoids
 from model.tasks import MaskedLM
 from train.cli import choose, main
@@ -59,7 +59,7 @@ def initial_model(config: PretrainConfig) -> MaskedLM:
         # As large as the words' vectors, which they are added to: a sinusoid's power is 1/2.
         positions[...] = sinusoids(*positions.shape) * (2**0.5 * shape.initializer_range)
     if config.start:
-        stack_layers(load(config.start, MaskedLM), model)
+        grow(load(config.start, MaskedLM), model)
     return model
 
 

@@ -1,0 +1,73 @@
+"""The newcomer's first ten minutes, on a teacher and a corpus of toys."""
+
+import json
+
+import numpy as np
+import pytest
+
+from model.pretrained import load
+from model.tasks import MaskedLM
+from tests import runs
+from train import quickstart as module
+from train.quickstart import ALONE, DISTILLED, RANDOM, START, TEACHER, Quickstart, quickstart
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    home = runs.make_home(tmp_path)
+    monkeypatch.setattr(module, "distill_tiny", lambda: runs.distill_config(home))
+    monkeypatch.setattr(module, "SENTENCES", ("the red [MASK] sees the dog",))
+    return home
+
+
+def test_two_seeds_leave_a_table_a_picture_and_a_student(home, capsys):
+    config = Quickstart(output=home / "out", teacher=str(home / "teacher"), steps=2, seeds=2)
+    quickstart(config)
+    printed = capsys.readouterr().out
+    assert "accuracy with the teacher than without it" in printed
+    summary = (config.output / "quickstart.md").read_text()
+    assert summary.count("\n| ") == 7
+    assert (config.output / "curves.png").read_bytes().startswith(b"\x89PNG")
+    record = json.loads((config.output / "quickstart.json").read_text())
+    assert list(record["results"][0]) == [TEACHER, START, DISTILLED, ALONE, RANDOM]
+    first, second = (scores[DISTILLED]["masked_lm_loss"] for scores in record["results"])
+    assert first != second
+    for name in ("distilled", "without-teacher", "distilled-from-random"):
+        model = load(config.output / "seed-57" / name / "model", MaskedLM)
+        assert model.config.architecture == "distilbert"
+    assert record["sizes"][DISTILLED]["parameters"] < record["sizes"][TEACHER]["parameters"]
+
+
+def test_the_three_runs_differ_in_what_their_names_say():
+    recipe = runs.distill_config(runs.Path("home"))
+    made = module.variants(recipe)
+    assert made[DISTILLED] == recipe
+    assert set(made[ALONE].loss.weights()) == {"mlm"}
+    assert made[ALONE].student == recipe.student
+    assert made[RANDOM].student.layers == "random"
+    assert made[RANDOM].loss == recipe.loss
+
+
+def test_the_interval_is_students():
+    """Five values with mean 3 and standard deviation sqrt(2.5): t(0.975, 4) = 2.776."""
+    expected = 2.776445 * np.sqrt(2.5) / np.sqrt(5)
+    assert module.interval([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_headline_tells_either_sign():
+    def scores(distilled, alone):
+        return {
+            DISTILLED: {"masked_lm_accuracy": distilled},
+            ALONE: {"masked_lm_accuracy": alone},
+        }
+
+    assert "2.0 points more accuracy" in module.headline([scores(0.22, 0.20)])
+    assert "3.0 points less accuracy" in module.headline([scores(0.20, 0.23)])
+
+
+def test_the_share_kept_is_counted_from_the_floor():
+    scores = {
+        TEACHER: {"masked_lm_accuracy": 0.30, "unigram_accuracy": 0.10},
+        DISTILLED: {"masked_lm_accuracy": 0.25, "unigram_accuracy": 0.10},
+    }
+    assert module.kept_share(scores, DISTILLED) == pytest.approx(0.75)
