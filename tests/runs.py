@@ -17,9 +17,10 @@ from model.tasks import MaskedLM
 from train.config import DistillConfig, PretrainConfig, RunConfig
 from train.optimizer import OptimizerConfig
 
-WORDS = (
-    "the a red green small old cat dog bird tree sees likes hears finds and or not of in on".split()
-)
+WORDS = [
+    *("the", "a", "red", "green", "small", "old", "cat", "dog", "bird", "tree"),
+    *("sees", "likes", "hears", "finds", "and", "or", "not", "of", "in", "on"),
+]
 VOCAB = 80
 MODEL = EncoderConfig(
     vocab_size=VOCAB,

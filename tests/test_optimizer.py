@@ -12,11 +12,11 @@ from train.optimizer import OptimizerConfig, learning_rate, make_optimizer
 def test_the_rate_rises_to_the_peak_and_falls_to_zero():
     schedule = learning_rate(OptimizerConfig(learning_rate=2.0, warmup_share=0.2), total_steps=50)
     expected = [2.0 * t / 10 if t <= 10 else 2.0 * (50 - t) / 40 for t in range(51)]
-    np.testing.assert_allclose([float(schedule(t)) for t in range(51)], expected, atol=1e-6)
+    np.testing.assert_allclose(np.stack([schedule(t) for t in range(51)]), expected, atol=1e-6)
 
 
 def test_updates_equal_adamw_written_out():
-    """Loshchilov and Hutter 2019, algorithm 2, with bias correction, after a clip by global norm."""
+    """Loshchilov and Hutter 2019, algorithm 2, with bias correction, after a clip by norm."""
     config = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, weight_decay=0.3, clip_norm=1.5)
     optimizer = make_optimizer(config, total_steps=20)
     rng = np.random.default_rng(0)

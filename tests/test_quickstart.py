@@ -20,8 +20,8 @@ def home(tmp_path, monkeypatch):
     return home
 
 
-def test_two_seeds_leave_a_table_a_picture_and_a_student(home, capsys):
-    config = Quickstart(output=home / "out", teacher=str(home / "teacher"), steps=2, seeds=2)
+def test_it_leaves_a_table_a_picture_and_a_student(home, capsys):
+    config = Quickstart(output=home / "out", teacher=str(home / "teacher"), steps=1)
     quickstart(config)
     printed = capsys.readouterr().out
     assert "accuracy with the teacher than without it" in printed
@@ -30,10 +30,8 @@ def test_two_seeds_leave_a_table_a_picture_and_a_student(home, capsys):
     assert (config.output / "curves.png").read_bytes().startswith(b"\x89PNG")
     record = json.loads((config.output / "quickstart.json").read_text())
     assert list(record["results"][0]) == [TEACHER, START, DISTILLED, ALONE, RANDOM]
-    first, second = (scores[DISTILLED]["masked_lm_loss"] for scores in record["results"])
-    assert first != second
     for name in ("distilled", "without-teacher", "distilled-from-random"):
-        model = load(config.output / "seed-57" / name / "model", MaskedLM)
+        model = load(config.output / name / "model", MaskedLM)
         assert model.config.architecture == "distilbert"
     assert record["sizes"][DISTILLED]["parameters"] < record["sizes"][TEACHER]["parameters"]
 
@@ -46,6 +44,12 @@ def test_the_three_runs_differ_in_what_their_names_say():
     assert made[ALONE].student == recipe.student
     assert made[RANDOM].student.layers == "random"
     assert made[RANDOM].loss == recipe.loss
+
+
+def test_seeds_share_a_cell_with_their_interval():
+    assert module.cell([0.25], ".1%") == "25.0%"
+    assert module.cell([0.25, 0.25], ".1%") == "25.0%"
+    assert module.cell([0.2, 0.3], ".1%") == "25.0% ± 63.5%"
 
 
 def test_the_interval_is_students():

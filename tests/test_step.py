@@ -11,7 +11,7 @@ from flax import nnx
 from tests import tiny
 from train.objectives import DistillationLoss, DistillationObjective, MaskedLMObjective
 from train.optimizer import OptimizerConfig, make_optimizer
-from train.parallel import Parallel, ParallelConfig
+from train.parallel import Mode, Parallel, ParallelConfig
 from train.step import Keys, init_state, make_step
 from train.streams import stream_key
 
@@ -26,7 +26,7 @@ def split(model):
 
 @cache
 def updates(
-    parallel="jit",
+    parallel: Mode = "jit",
     devices=1,
     micro_batches=1,
     dropout=0.0,

@@ -32,6 +32,12 @@ def model(config: EncoderConfig = STUDENT, seed: int = 0) -> MaskedLM:
     return MaskedLM(config, rngs=nnx.Rngs(seed))
 
 
+def logits(model: MaskedLM, ids) -> jax.Array:
+    made = model(ids).logits
+    assert made is not None
+    return made
+
+
 def log_weights() -> np.ndarray:
     weights = np.zeros(VOCAB, np.float32)
     weights[:5] = -np.inf

@@ -64,9 +64,10 @@ def _check_same(path: Path, record: dict[str, Any]) -> None:
 
 
 def _lookup(tree: dict[str, Any], dotted: str) -> Any:
+    value: Any = tree
     for name in dotted.split("."):
-        tree = tree.get(name) if isinstance(tree, dict) else None
-    return tree
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def variants(recipe: DistillConfig) -> dict[str, DistillConfig]:
 
 def quickstart(config: Quickstart) -> None:
     """Runs all of it, printing as it goes, and leaves `config.output`/quickstart.md."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
     recipe = replace(distill_tiny(), teacher=config.teacher, steps=config.steps)
     recipe = replace(recipe, evaluate_every=max(config.steps // 4, 1))
@@ -118,7 +118,8 @@ def quickstart(config: Quickstart) -> None:
             scores[name] = measure(load(run / "model", MaskedLM))
         results.append(scores)
 
-    sizes = describe(teacher, load(folder / DISTILLED / "model", MaskedLM))
+    student = load(folder / DISTILLED / "model", MaskedLM)
+    sizes = describe(teacher, student, recipe.data.sequence_length)
     console.print()
     console.print(rich_table(results, sizes))
     write_summary(config, results, sizes, time.monotonic() - started)
@@ -140,9 +141,9 @@ def show_fillings(console: Console, model: MaskedLM, path: str) -> None:
         console.print(f"  {sentence:<56} {told}", markup=False)
 
 
-def describe(teacher: MaskedLM, student: MaskedLM) -> dict[str, Metrics]:
-    """Parameters, bytes on disk in float32, and sentences a second, of both architectures."""
-    speeds = sentences_per_second({TEACHER: teacher, DISTILLED: student})
+def describe(teacher: MaskedLM, student: MaskedLM, length: int) -> dict[str, Metrics]:
+    """Parameters, bytes on disk in float32, and sentences of `length` tokens a second, of both."""
+    speeds = sentences_per_second({TEACHER: teacher, DISTILLED: student}, length=length)
     sizes = {}
     for name, model in ((TEACHER, teacher), (DISTILLED, student)):
         with tempfile.TemporaryDirectory() as folder:

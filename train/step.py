@@ -43,7 +43,7 @@ class Objective(Protocol):
         """Over how many positions of the prepared batch each term is averaged."""
         ...
 
-    def sums(self, params: Params, constants: Any, micro_batch: Batch, rngs: nnx.Rngs) -> Metrics:
+    def sums(self, params: Params, constants: Any, batch: Batch, rngs: nnx.Rngs) -> Metrics:
         """Each term, summed over the positions of one micro-batch."""
         ...
 
