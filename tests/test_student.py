@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -13,7 +14,10 @@ from model.student import check_fit, choose_layers, sinusoids, student_from_teac
 from model.weight_map import tensor_name
 from tests.small import BERT, build, call, parameters, tokens
 
-TEACHER = BERT.replace(num_layers=12, hidden_dropout=0.15, layer_norm_eps=1e-9, dtype="float32")
+# A published model's deviation, for the narrower width: 0.02 * sqrt(768 / 16).
+TEACHER = BERT.replace(
+    num_layers=12, hidden_dropout=0.15, layer_norm_eps=1e-9, initializer_range=0.14
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +41,13 @@ def shallow(teacher: MaskedLM, layers: tuple[int, ...], *, zero_types: bool) -> 
 def test_with_zero_token_types_the_student_is_a_shallow_bert_bit_by_bit(
     teacher: Any, layers: str | tuple[int, ...]
 ) -> None:
-    mask = np.arange(12)[None] < np.array([[12], [7], [1]])
+    ids, mask = jnp.asarray(tokens()), jnp.arange(12)[None] < jnp.array([[12], [7], [1]])
     student = student_from_teacher(teacher, layers=layers, rngs=nnx.Rngs(0))
     bert = shallow(teacher, choose_layers(layers, 12), zero_types=True)
     assert student.config.architecture == "distilbert"
     outputs = ("hidden_states", "attentions")
-    ours, theirs = (call(model, tokens(), mask, outputs=outputs) for model in (student, bert))
+    # Operation by operation: in one program XLA would order the sums of the two differently.
+    ours, theirs = (model(ids, mask, outputs=outputs) for model in (student, bert))
     assert all(map(np.array_equal, jax.tree.leaves(ours), jax.tree.leaves(theirs)))
 
 
@@ -92,7 +97,7 @@ def test_tensors_of_the_original_extraction(teacher: Any) -> None:
     assert all(np.array_equal(ours[new], theirs[old]) for new, old in expected.items())
     # The head's dense layer and LayerNorm start anew.
     assert not np.any(ours["vocab_transform.bias"])
-    assert abs(ours["vocab_transform.weight"].std() / 0.3 - 1) < 5 / math.sqrt(2 * 16 * 16)
+    assert abs(ours["vocab_transform.weight"].std() / 0.14 - 1) < 5 / math.sqrt(2 * 16 * 16)
     assert np.all(ours["vocab_layer_norm.weight"] == 1)
 
 
