@@ -28,7 +28,14 @@ class FlaxStep:
     The student's arrays are consumed. `compile_seconds` is what tracing and compiling took.
     """
 
-    def __init__(self, student: MaskedLM, teacher: MaskedLM, batch: Batch):
+    def __init__(
+        self,
+        student: MaskedLM,
+        teacher: MaskedLM,
+        batch: Batch,
+        loss: DistillationLoss = LOSS,
+        optimizer: OptimizerConfig = OPTIMIZER,
+    ):
         (graphdef, params), (teacher_graphdef, teacher_params) = (
             nnx.split(model, nnx.Param) for model in (student, teacher)
         )
@@ -39,11 +46,11 @@ class FlaxStep:
             "log_weights": jnp.where(vocabulary < SPECIAL, -jnp.inf, 0.0),
         }
         masking = MaskingConfig(group_rows=math.gcd(8, batch["input_ids"].shape[1]))
-        objective = DistillationObjective(graphdef, teacher_graphdef, masking, SPECIAL - 1, LOSS)
+        objective = DistillationObjective(graphdef, teacher_graphdef, masking, SPECIAL - 1, loss)
         self._prepare = jax.jit(objective.prepare)
-        optimizer = make_optimizer(OPTIMIZER, TOTAL_STEPS)
-        self.state = init_state(nnx.to_pure_dict(params), optimizer)
-        step = jax.jit(make_step(objective, optimizer), donate_argnums=0)
+        adamw = make_optimizer(optimizer, TOTAL_STEPS)
+        self.state = init_state(nnx.to_pure_dict(params), adamw)
+        step = jax.jit(make_step(objective, adamw), donate_argnums=0)
         start = time.perf_counter()
         self._step = step.lower(self.state, self.constants, batch, self.keys).compile()
         self.compile_seconds = time.perf_counter() - start
