@@ -42,7 +42,7 @@ SENTENCES = (
     "Return a new [MASK] containing all the items.",
     "If the file does not [MASK], an exception is raised.",
     "The [MASK] of the array must be a positive integer.",
-    "This function is [MASK] since version 2.",
+    "Raises an [MASK] if the argument is not valid.",
 )
 
 TEACHER = "teacher"
@@ -62,7 +62,7 @@ class Quickstart:
     """Where the runs, the table, the picture and the student go."""
     teacher: str = TINY_TEACHER
     """The model to distil."""
-    steps: int = 400
+    steps: int = 200
     """Updates of each of the three students."""
     seeds: int = 1
     """How many times the whole comparison is made, each with its own data order and masks."""
