@@ -150,7 +150,8 @@ def describe(teacher: MaskedLM, student: MaskedLM, length: int) -> dict[str, Met
             save(model, folder)
             size = (Path(folder) / "model.safetensors").stat().st_size
         parameters = sum(leaf.size for leaf in jax.tree.leaves(split(model)[1]))
-        sizes[name] = {"parameters": parameters, "bytes": size, "speed": speeds[name]}
+        numbers = {"parameters": parameters, "bytes": size, "speed": speeds[name]}
+        sizes[name] = {title: float(number) for title, number in numbers.items()}
     return sizes
 
 
