@@ -199,8 +199,8 @@ def speed(config: Speed) -> None:
         f"{config.batch} x {config.length} tokens an update. Ours compiled in "
         f"{record['compile_seconds']:.1f} s; peak memory of the process, before any torch: "
         f"{record['peak_memory_bytes'] / 1e9:.2f} GB (ru_maxrss). Load average before: "
-        f"{record['load_average_before']:.1f}; near 0 on a quiet machine, and only there do the "
-        "ratios mean something: torch's threads wait for each other where others run too."
+        f"{record['load_average_before']:.1f} (the "
+        "ratios mean something only on a quiet machine, where it is near 0)."
     )
     if config.json is not None:
         write_json_atomic(config.json, record)
