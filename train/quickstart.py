@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 import tyro
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
@@ -46,7 +47,7 @@ SENTENCES = (
 )
 
 TEACHER = "teacher"
-START = "student before training"
+START = "before training"
 DISTILLED = "distilled"
 ALONE = "without teacher"
 RANDOM = "distilled from random"
@@ -163,9 +164,9 @@ def kept_share(scores: Mapping[str, Metrics], name: str) -> float:
 
 
 COLUMNS: dict[str, tuple[Callable[[Mapping[str, Metrics], str], float], str]] = {
-    "masked-LM loss (nats)": (lambda scores, name: scores[name]["masked_lm_loss"], ".3f"),
+    "loss": (lambda scores, name: scores[name]["masked_lm_loss"], ".3f"),
     "accuracy": (lambda scores, name: scores[name]["masked_lm_accuracy"], ".1%"),
-    "agrees with teacher": (lambda scores, name: scores[name]["top1_agreement"], ".1%"),
+    "agreement": (lambda scores, name: scores[name]["top1_agreement"], ".1%"),
     "keeps": (kept_share, ".0%"),
 }
 
@@ -196,11 +197,11 @@ def rows(results: list[dict[str, Metrics]], sizes: dict[str, Metrics]) -> list[l
     return lines
 
 
-HEADER = ["", "parameters", "float32 file", "sentences/s", *COLUMNS]
+HEADER = ["", "params", "size", "sentences/s", *COLUMNS]
 
 
 def rich_table(results: list[dict[str, Metrics]], sizes: dict[str, Metrics]) -> Table:
-    table = Table(title="On held-out text")
+    table = Table(title="On held-out text", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for title in HEADER:
         table.add_column(title, justify="right" if title else "left")
     for line in rows(results, sizes):
@@ -239,9 +240,10 @@ def write_summary(
 {table}
 
 Held-out text of `pydocs`, {config.steps} updates each, {seeds}, {seconds / 60:.1f} minutes.
-"keeps": the share of the teacher's accuracy above the unigram floor
+Size: the file in float32. Loss: masked LM, in nats; accuracy: masked tokens guessed right;
+agreement: guessed as the teacher does. "keeps": the share of the teacher's accuracy above the unigram floor
 ({results[0][TEACHER]["unigram_accuracy"]:.1%}, loss {results[0][TEACHER]["unigram_loss"]:.3f}).
-The three students have one architecture, so size and speed were measured once.
+The students have one architecture, so size and speed were measured once.
 
 ![Accuracy on held-out text](curves.png)
 """
