@@ -241,8 +241,8 @@ def write_summary(
 
 Held-out text of `pydocs`, {config.steps} updates each, {seeds}, {seconds / 60:.1f} minutes.
 Size: the file in float32. Loss: masked LM, in nats; accuracy: masked tokens guessed right;
-agreement: guessed as the teacher does. "keeps": the share of the teacher's accuracy above the unigram floor
-({results[0][TEACHER]["unigram_accuracy"]:.1%}, loss {results[0][TEACHER]["unigram_loss"]:.3f}).
+agreement: guessed as the teacher does. "keeps": the share of the teacher's accuracy above the
+unigram floor ({results[0][TEACHER]["unigram_accuracy"]:.1%}, loss {results[0][TEACHER]["unigram_loss"]:.3f}).
 The students have one architecture, so size and speed were measured once.
 
 ![Accuracy on held-out text](curves.png)
