@@ -233,6 +233,7 @@ def write_summary(
     lines = [HEADER, ["---", *["---:"] * (len(HEADER) - 1)], *rows(results, sizes)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     seeds = "one seed" if config.seeds == 1 else f"{config.seeds} seeds, mean ± 95 % t interval"
+    floor = results[0][TEACHER]
     text = f"""# Quickstart
 
 {headline(results)}
@@ -242,7 +243,7 @@ def write_summary(
 Held-out text of `pydocs`, {config.steps} updates each, {seeds}, {seconds / 60:.1f} minutes.
 Size: the file in float32. Loss: masked LM, in nats; accuracy: masked tokens guessed right;
 agreement: guessed as the teacher does. "keeps": the share of the teacher's accuracy above the
-unigram floor ({results[0][TEACHER]["unigram_accuracy"]:.1%}, loss {results[0][TEACHER]["unigram_loss"]:.3f}).
+unigram floor ({floor["unigram_accuracy"]:.1%}, loss {floor["unigram_loss"]:.3f}).
 The students have one architecture, so size and speed were measured once.
 
 ![Accuracy on held-out text](curves.png)
