@@ -1,0 +1,59 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from model.layers import LayerNorm, dropout, gelu, linear
+from tests.small import BERT, build
+
+
+def normalised(x: np.ndarray, epsilon: float) -> np.ndarray:
+    """LayerNorm in float64, with scale 1 and bias 0."""
+    x = x.astype(np.float64)
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + epsilon)
+
+
+def test_layer_norm_of_values_far_from_zero() -> None:
+    # E[x^2] - E[x]^2 in float32 would give a variance of 0, and then anything.
+    x = np.random.default_rng(0).normal(30, 0.01, (5, 768)).astype(np.float32)
+    norm = LayerNorm(BERT.replace(hidden_size=768), rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(norm(jnp.asarray(x)), normalised(x, 1e-12), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-5])
+def test_layer_norm_has_the_epsilon_of_the_configuration(epsilon: float) -> None:
+    x = np.random.default_rng(0).normal(0, 1e-3, (5, 16)).astype(np.float32)
+    norm = LayerNorm(BERT.replace(layer_norm_eps=epsilon), rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(norm(jnp.asarray(x)), normalised(x, epsilon), rtol=0, atol=1e-5)
+
+
+def test_layer_norm_reads_bfloat16_and_computes_in_float32() -> None:
+    x = jnp.asarray(np.random.default_rng(0).normal(3, 1, (5, 16)), jnp.bfloat16)
+    norm = build(LayerNorm, BERT)
+    assert norm(x).dtype == jnp.bfloat16
+    assert np.array_equal(norm(x), norm(x.astype(jnp.float32)).astype(jnp.bfloat16))
+
+
+def test_gelu_is_by_the_error_function() -> None:
+    x = np.linspace(-6, 6, 200, dtype=np.float32)
+    expected = [value * 0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x.tolist()]
+    np.testing.assert_allclose(gelu(jnp.asarray(x)), expected, rtol=0, atol=1e-6)
+
+
+def test_a_dense_layer_computes_in_the_configured_type_unless_told() -> None:
+    config, x = BERT.replace(dtype="bfloat16"), jnp.ones((2, 16))
+    assert linear(config, 16, 4, rngs=nnx.Rngs(0))(x).dtype == jnp.bfloat16
+    assert linear(config, 16, 4, rngs=nnx.Rngs(0), dtype="float32")(x).dtype == jnp.float32
+
+
+def test_dropout_keeps_the_mean_and_needs_rngs() -> None:
+    x = jnp.ones((100, 100))
+    assert dropout(x, 0.3, None) is x
+    assert dropout(x, 0.0, nnx.Rngs(dropout=0)) is x
+    dropped = np.asarray(dropout(x, 0.3, nnx.Rngs(dropout=jax.random.key(0))))
+    assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.7)}
+    assert abs(dropped.mean() - 1) < 5 * math.sqrt(0.3 / 0.7 / x.size)
