@@ -322,7 +322,8 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
         from pathlib import Path
         from tests.test_prepare import Texts, made, random_texts
         texts = random_texts(0, 1000, 200)
-        corpus = Texts(*((str(i), texts) for i in range(int(sys.argv[1]))))
+        documents = ((str(i), texts) for i in range(int(sys.argv[1])))
+        corpus = Texts(*documents, fingerprint=sys.argv[1])
         size = made(corpus, Path(sys.argv[2]), sys.argv[3], 128).stats["bytes"]
         print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
     """
