@@ -67,6 +67,9 @@ class Batches:
 
         self._order = order
 
+    def __len__(self) -> int:
+        return len(self.sequences)
+
     @property
     def steps_per_epoch(self) -> int:
         """Updates in which every sequence is seen; the last may reach into the next epoch."""

@@ -4,12 +4,8 @@ The hyper-parameters are those of Devlin et al. 2019 (appendix A.3, sections 4.2
 with which the DistilBERT paper fine-tuned are unpublished.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
-
-from data.examples import Example
 
 Kind = Literal["classification", "regression", "tags", "answers"]
 Split = Literal["train", "dev", "test"]

@@ -21,7 +21,7 @@ TIMINGS = ("seconds", "tokens_per_second")
 
 def open_log(folder: Path, *, start: int = 0, total: int = 20, **options) -> MetricLog:
     options.setdefault("console", Console(file=io.StringIO()))
-    return MetricLog(folder, total_steps=total, start_step=start, tokens_per_step=128, **options)
+    return MetricLog(folder, total_steps=total, start_step=start, **options)
 
 
 def metrics(step: int) -> dict[str, float]:
@@ -35,7 +35,7 @@ def train(log: MetricLog, first: int, last: int) -> None:
     if first == 1:
         log.heldout(0, metrics(0))
     for step in range(first, last + 1):
-        log.step(step, metrics(step))
+        log.step(step, metrics(step), 128)
         if step % 5 == 0:
             log.heldout(step, metrics(step))
             log.flush()
@@ -62,7 +62,7 @@ def test_numbers_come_back_bit_by_bit(tmp_path):
     values = bits.view(np.float32)[np.isfinite(bits.view(np.float32))]
     with open_log(tmp_path) as log:
         for step, value in enumerate(values, start=1):
-            log.step(step, {"loss": float(value)})
+            log.step(step, {"loss": float(value)}, 128)
     read = np.array([row["loss"] for row in read_metrics(tmp_path)], np.float32)
     assert read.tobytes() == values.tobytes()
 
@@ -85,11 +85,11 @@ def test_a_row_holds_the_time_since_the_one_before(tmp_path, monkeypatch):
     with open_log(tmp_path) as log:
         for step, seconds in enumerate([4.0, 0.5, 0.25], start=1):
             now += seconds
-            log.step(step, metrics(step))
+            log.step(step, metrics(step), 128)
         now += 7.0
         log.heldout(3, metrics(3))
         now += 0.5
-        log.step(4, metrics(4))
+        log.step(4, metrics(4), 128)
     rows = read_metrics(tmp_path)
     assert [row["seconds"] for row in rows] == [4.0, 0.5, 0.25, 7.0, 0.5]
     speeds = [row["tokens_per_second"] for row in rows if row["kind"] == "train"]
@@ -143,11 +143,11 @@ import io, itertools, sys
 from pathlib import Path
 from rich.console import Console
 from train.logging import MetricLog
-log = MetricLog(Path({str(tmp_path)!r}), total_steps=10**9, tokens_per_step=1,
+log = MetricLog(Path({str(tmp_path)!r}), total_steps=10**9,
                 console=Console(file=io.StringIO()))
 print("torch" in sys.modules)
 for step in itertools.count(1):
-    log.step(step, {{"loss": 1 / step}})
+    log.step(step, {{"loss": 1 / step}}, 1)
     print(step, flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -232,7 +232,7 @@ def test_on_a_pipe_there_is_a_line_for_the_first_steps_and_then_now_and_then(tmp
     out = io.StringIO()
     with open_log(tmp_path, total=250, console=Console(file=out)) as log:
         for step in range(1, 251):
-            log.step(step, {"loss": 2.5})
+            log.step(step, {"loss": 2.5}, 128)
         log.heldout(250, {"masked_lm_loss": 3.25, "masked_lm_accuracy": 0.125})
         log.say("the [unused1] of " + 29 * "a long line " + "a long line")
     lines = out.getvalue().splitlines()
@@ -258,7 +258,7 @@ def test_on_a_pipe_a_slow_run_is_not_silent_for_long(tmp_path, monkeypatch):
     with open_log(tmp_path, total=99, console=Console(file=out)) as log:
         for step in range(1, 13):
             now += 6.0
-            log.step(step, {"loss": 1.0})
+            log.step(step, {"loss": 1.0}, 128)
     said = [line.split("/")[0] for line in out.getvalue().splitlines()]
     assert said == ["step 1", "step 2", "step 3", "step 7", "step 11"]
     assert "21 tokens/s  9 min left" in out.getvalue().splitlines()[-1]

@@ -42,8 +42,8 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """A signal arrives while the metrics of `step` are written."""
     write = MetricLog.step
 
-    def interrupted(self, now, metrics):
-        write(self, now, metrics)
+    def interrupted(self, now, metrics, tokens):
+        write(self, now, metrics, tokens)
         if now == step:
             os.kill(os.getpid(), number)
 
@@ -142,8 +142,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(home, monkeypatch):
     config = runs.pretrain_config(home, output=home / "broken")
     write = MetricLog.step
 
-    def spoiled(self, step, metrics):
-        write(self, step, metrics)
+    def spoiled(self, step, metrics, tokens):
+        write(self, step, metrics, tokens)
         if step == 8:
             metrics["loss"] = float("nan")
 

@@ -30,8 +30,6 @@ class TrainConfig:
 
     output: Path
     """The run folder: configuration, metrics, checkpoints, report and the trained model."""
-    data: DataConfig
-    masking: MaskingConfig = MaskingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     batch_size: int
     """Sequences an update, over all micro-batches and devices."""
@@ -40,19 +38,27 @@ class TrainConfig:
     steps: int | None = None
     """Updates; by default as many as `epochs` need."""
     epochs: float = 3.0
-    """Passes over the corpus, where `steps` is not given."""
+    """Passes over the data, where `steps` is not given."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the models compute in; auto: bfloat16 on TPU and GPU, float32 on CPU."""
     evaluate_every: int = 500
-    """Updates between evaluations on held-out text; also before the first and after the last."""
-    heldout_sequences: int = 1024
-    """At most so many held-out sequences, evenly spread, are evaluated on."""
+    """Updates between evaluations; also before the first and after the last."""
     seed: int = 56
     run: RunConfig = RunConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(TrainConfig):
+class TextConfig(TrainConfig):
+    """What the two loops have that learn from running text."""
+
+    data: DataConfig
+    masking: MaskingConfig = MaskingConfig()
+    heldout_sequences: int = 1024
+    """At most so many held-out sequences, evenly spread, are evaluated on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TextConfig):
     """Masked-LM pretraining of a BERT or DistilBERT."""
 
     model: EncoderConfig
@@ -80,7 +86,7 @@ class StudentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillConfig(TrainConfig):
+class DistillConfig(TextConfig):
     """Distillation of a BERT into a DistilBERT."""
 
     teacher: str

@@ -7,7 +7,6 @@ python -m train.distill distilbert-base-uncased --optimizer.learning-rate 1e-4
 
 import sys
 from dataclasses import replace
-from functools import partial
 
 from flax import nnx
 
@@ -19,10 +18,11 @@ from model.student import student_from_teacher
 from model.tasks import MaskedLM
 from train.cli import choose, main
 from train.config import DistillConfig, StudentConfig
-from train.loop import compute_dtype, fit
+from train.loop import compute_dtype
 from train.objectives import DistillationObjective
 from train.recipes import DISTILL
 from train.streams import stream_key
+from train.text import fit_text
 
 
 def distill(config: DistillConfig) -> dict[str, float]:
@@ -42,19 +42,19 @@ def distill(config: DistillConfig) -> dict[str, float]:
     data = open_data(replace(config.data, tokenizer=config.data.tokenizer or config.teacher))
     check_same_vocabulary(load_tokenizer(config.teacher), data.tokenizer)
     student = initial_student(teacher, config.student, seed=config.seed)
-    make_objective = partial(
-        DistillationObjective,
-        teacher=nnx.graphdef(teacher),
+    objective = DistillationObjective(
+        nnx.graphdef(student),
+        nnx.graphdef(teacher),
         masking=config.masking,
         mask_id=special_ids(data.tokenizer).mask,
         loss=config.loss,
     )
-    return fit(
+    return fit_text(
         config,
         kind="distill",
         data=data,
         model=student,
-        make_objective=make_objective,
+        objective=objective,
         teacher=teacher,
         frozen=("position",) if config.freeze_positions else (),
     )

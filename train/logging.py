@@ -72,14 +72,12 @@ class MetricLog:
         *,
         total_steps: int,
         start_step: int = 0,
-        tokens_per_step: int,
         print_every: int = 100,
         console: Console | None = None,
     ) -> None:
         self.path = folder / "metrics.jsonl"
         self.total_steps = total_steps
         self.start_step = start_step
-        self.tokens_per_step = tokens_per_step
         self.print_every = print_every
         self.console = console or Console()
         with self._explained():
@@ -97,7 +95,8 @@ class MetricLog:
             disable=not self.console.is_terminal,
         )
         self._task = self._bar.add_task("compiling", total=total_steps, completed=start_step)
-        self._seconds_per_step: float | None = None
+        # Means that forget: of the seconds of a step, and of its tokens.
+        self._pace: tuple[float, float] | None = None
         self._clock = self._line_clock = time.perf_counter()
 
     def __enter__(self) -> "MetricLog":
@@ -116,14 +115,14 @@ class MetricLog:
             if error is None:  # what is already being raised tells more
                 raise
 
-    def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record one training update; steps count from 1."""
+    def step(self, step: int, metrics: Mapping[str, float], tokens: int) -> None:
+        """Record one training update over so many tokens; steps count from 1."""
         seconds = self._lap()
-        speed = self.tokens_per_step / seconds
+        speed = tokens / seconds
         self._write(step, "train", metrics, {"tokens_per_second": speed, "seconds": seconds})
         if step > self.start_step + 1:  # the first one compiled
-            previous = self._seconds_per_step or seconds
-            self._seconds_per_step = 0.95 * previous + 0.05 * seconds
+            before = self._pace or (seconds, tokens)
+            self._pace = 0.95 * before[0] + 0.05 * seconds, 0.95 * before[1] + 0.05 * tokens
         if self.console.is_terminal:
             self._bar.update(self._task, completed=step, description=self._status(step, metrics))
         elif self._line_is_due(step):
@@ -163,10 +162,10 @@ class MetricLog:
 
     def _status(self, step: int, metrics: Mapping[str, float]) -> str:
         parts = [f"loss {metrics['loss']:.4f}"] if "loss" in metrics else []
-        if self._seconds_per_step is not None:
-            left = (self.total_steps - step) * self._seconds_per_step
-            parts.append(f"{self.tokens_per_step / self._seconds_per_step:,.0f} tokens/s")
-            parts.append(f"{duration(left)} left")
+        if self._pace is not None:
+            seconds, tokens = self._pace
+            parts.append(f"{tokens / seconds:,.0f} tokens/s")
+            parts.append(f"{duration((self.total_steps - step) * seconds)} left")
         return "  ".join(parts)
 
     def _line_is_due(self, step: int) -> bool:

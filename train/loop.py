@@ -6,31 +6,31 @@ to is then on disk before it, and a run that goes on from it repeats nothing and
 
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from tokenizers import Tokenizer
 
-from data.batches import Batches
-from data.masking import token_log_weights
-from data.pipeline import Data
-from data.tokenizer import save_tokenizer, special_ids
-from eval.masked_lm import HeldOut
+from data.tokenizer import save_tokenizer
 from eval.report import write_report
 from model.errors import InputError
 from model.pretrained import save
-from model.tasks import MaskedLM
 from train.checkpoint import Checkpoints
 from train.config import TrainConfig
 from train.folder import claim
-from train.logging import MetricLog
+from train.logging import MetricLog, read_metrics
 from train.optimizer import make_optimizer
 from train.parallel import Parallel
 from train.step import Keys, Metrics, Objective, TrainState, init_state, make_step
 from train.streams import stream_key
+
+Batch = dict[str, np.ndarray]
+Evaluate = Callable[[Any, dict[str, Any]], dict[str, float]]
 
 
 class Stopped(Exception):  # noqa: N818 (not an error)
@@ -75,73 +75,73 @@ def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any]:
     return graphdef, nnx.to_pure_dict(params)
 
 
+@runtime_checkable
+class Batches(Protocol):
+    """What is trained on, endless and by random access: the place in the data is the step."""
+
+    batch_size: int
+
+    def __len__(self) -> int:
+        """How many sequences there are."""
+        ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def iterate(self, start: int) -> Iterator[Batch]: ...
+
+
 def fit(
     config: TrainConfig,
     *,
     kind: str,
-    data: Data,
-    model: MaskedLM,
-    make_objective: Callable[[nnx.GraphDef], Objective],
-    teacher: MaskedLM | None = None,
+    title: str,
+    model: nnx.Module,
+    tokenizer: Tokenizer,
+    batches: Batches,
+    parallel: Parallel,
+    objective: Objective,
+    constants: dict[str, Any],
+    evaluate: Evaluate,
+    facts: dict[str, Any],
     frozen: tuple[str, ...] = (),
+    best_by: str | None = None,
 ) -> dict[str, float]:
     """Trains `model` as `config` says and leaves a run folder; goes on where an earlier try ended.
 
+    Args:
+        config: of the run.
+        kind: the loop: `pretrain`, `distill` or `finetune`.
+        title: what is trained on, for the first line.
+        model: before training.
+        tokenizer: is exported with it.
+        batches: of which update n reads `batch(n - 1)`.
+        parallel: where it runs.
+        objective: what is minimised.
+        constants: what the objective reads beside the batch; the same at every step.
+        evaluate: from parameters and constants to metrics.
+        facts: fingerprints of what the configuration names; a run goes on only if they agree.
+        frozen: names in the paths of parameters that stay as they are.
+        best_by: a metric of `evaluate`, higher being better, whose best model is kept in
+            `output`/best beside that of the last step.
+
     Returns:
-        The held-out metrics at the end.
+        The metrics at the end.
 
     Raises:
         InputError: something that the user can mend.
         Stopped: a signal asked for it; the same command goes on.
     """
-    parallel = Parallel(config.run)
-    parallel.check_rows(config.batch_size, config.micro_batches, config.masking.group_rows)
-    special = special_ids(data.tokenizer)
-    batches = Batches(
-        data.train,
-        batch_size=config.batch_size,
-        micro_batches=config.micro_batches,
-        seed=config.seed,
-        pad_id=special.pad,
-        host=jax.process_index(),
-        hosts=jax.process_count(),
-    )
     total_steps = config.steps or max(math.ceil(config.epochs * batches.steps_per_epoch), 1)
-
     graphdef, params = split(model)
-    teacher_graphdef, teacher_params = (None, {}) if teacher is None else split(teacher)
     optimizer = make_optimizer(config.optimizer, total_steps, frozen=frozen)
-    objective = make_objective(graphdef)
     step = parallel.compile(lambda axis: make_step(objective, optimizer, axis))
-    counts = data.train.counts
-    constants = parallel.replicate(
-        {
-            "log_weights": jnp.asarray(
-                token_log_weights(counts, special, config.masking.smoothing)
-            ),
-            "teacher": teacher_params,
-        }
-    )
+    constants = parallel.replicate(constants)
     keys = parallel.replicate(
         Keys(stream_key(config.seed, "masking"), stream_key(config.seed, "dropout"))
     )
-    heldout = HeldOut(
-        data.heldout,
-        counts,
-        special,
-        rows=config.batch_size // config.micro_batches,
-        limit=config.heldout_sequences,
-    )
-    evaluate = heldout.evaluator(graphdef, teacher_graphdef, parallel.place_rows)
-
-    facts = {
-        "corpus": data.corpus.fingerprint,
-        "sequences": data.train.fingerprint,
-        "heldout_sequences": data.heldout.fingerprint,
-        "total_steps": total_steps,
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-    }
-    record = claim(config, kind, facts)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+    record = claim(config, kind, {**facts, "total_steps": total_steps, "parameters": parameters})
     checkpoints = Checkpoints(config.output, keep=config.run.keep_checkpoints)
     state = parallel.replicate(init_state(params, optimizer))
     start = checkpoints.latest() or 0
@@ -152,26 +152,37 @@ def fit(
         config.output,
         total_steps=total_steps,
         start_step=start,
-        tokens_per_step=config.batch_size * config.data.sequence_length,
         print_every=config.run.print_every,
     )
+    best = _best_so_far(config.output, best_by)
+
+    def measure(number: int) -> dict[str, float]:
+        nonlocal best
+        results = evaluate(state.params, constants)
+        log.heldout(number, results)
+        if best_by is not None and results[best_by] > best:
+            best = results[best_by]
+            export(graphdef, state, tokenizer, config.output / "best")
+        return results
+
     with log, Signals() as signals:
-        log.say(summary(config, data, facts))
+        log.say(
+            f"{parameters / 1e6:.1f} M parameters, {total_steps:,} updates of "
+            f"{batches.batch_size:,} sequences: "
+            f"{total_steps * batches.batch_size / len(batches):.2g} passes over {title}"
+        )
         if start:
             log.say(f"going on from step {start:,} of {total_steps:,} in {config.output}")
         try:
-            results = {}
-            if start == 0:
-                results = evaluate(state.params, constants["teacher"])
-                log.heldout(0, results)
-            pending: tuple[int, Metrics] | None = None
+            results = measure(0) if start == 0 else {}
+            pending: Pending | None = None
             for number, batch in enumerate(batches.iterate(start), start + 1):
                 if number > total_steps:
                     break
                 state, metrics = step(state, constants, parallel.place(batch), keys)
                 # The metrics of the step before are fetched while this one runs.
                 record_metrics(log, pending)
-                pending = number, metrics
+                pending = Pending(number, metrics, batch["input_ids"].size)
 
                 last = number == total_steps
                 due = last or number % config.evaluate_every == 0
@@ -181,8 +192,7 @@ def fit(
                     record_metrics(log, pending)
                     pending = None
                 if due:
-                    results = evaluate(state.params, constants["teacher"])
-                    log.heldout(number, results)
+                    results = measure(number)
                 if save_now:
                     log.flush()
                     checkpoints.save(state, record)
@@ -196,26 +206,30 @@ def fit(
             checkpoints.close()
         if start >= total_steps:
             log.say(f"{config.output} is complete: {total_steps:,} steps were done before")
-            results = evaluate(state.params, constants["teacher"])
+            results = evaluate(state.params, constants)
 
-    export(config, data, graphdef, state)
+    export(graphdef, state, tokenizer, config.output / "model")
     write_report(config.output)
     return results
 
 
-def summary(config: TrainConfig, data: Data, facts: dict[str, Any]) -> str:
-    """What is about to be run, in the units that runs are compared by."""
-    tokens = config.batch_size * config.data.sequence_length
-    epochs = facts["total_steps"] * config.batch_size / len(data.train)
-    return (
-        f"{facts['parameters'] / 1e6:.1f} M parameters, {facts['total_steps']:,} updates of "
-        f"{config.batch_size:,} sequences of up to {config.data.sequence_length} tokens "
-        f"({tokens:,} an update): {epochs:.2g} passes over the {len(data.train):,} sequences of "
-        f"{data.corpus.name}"
-    )
+def _best_so_far(folder: Path, name: str | None) -> float:
+    """The best evaluation that a run has recorded; what is not recorded any more comes again."""
+    if name is None or not (folder / "metrics.jsonl").is_file():
+        return -math.inf
+    values = [row[name] for row in read_metrics(folder) if row["kind"] == "heldout"]
+    return max(values, default=-math.inf)
 
 
-def record_metrics(log: MetricLog, pending: tuple[int, Metrics] | None) -> None:
+class Pending(NamedTuple):
+    """A step that was started, and whose metrics the device may not have made yet."""
+
+    step: int
+    metrics: Metrics
+    tokens: int
+
+
+def record_metrics(log: MetricLog, pending: Pending | None) -> None:
     """Fetches and logs one step's metrics.
 
     Raises:
@@ -223,9 +237,9 @@ def record_metrics(log: MetricLog, pending: tuple[int, Metrics] | None) -> None:
     """
     if pending is None:
         return
-    number, metrics = pending
-    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-    log.step(number, values)
+    number = pending.step
+    values = {name: float(value) for name, value in jax.device_get(pending.metrics).items()}
+    log.step(number, values, pending.tokens)
     broken = [name for name in ("loss", "grad_norm") if not math.isfinite(values[name])]
     if broken:
         raise InputError(
@@ -234,8 +248,7 @@ def record_metrics(log: MetricLog, pending: tuple[int, Metrics] | None) -> None:
         )
 
 
-def export(config: TrainConfig, data: Data, graphdef: nnx.GraphDef, state: TrainState) -> None:
-    """Writes the trained model with its tokenizer as a Hugging Face folder, `output`/model."""
-    folder = config.output / "model"
+def export(graphdef: nnx.GraphDef, state: TrainState, tokenizer: Tokenizer, folder: Path) -> None:
+    """Writes a model with its tokenizer as a Hugging Face folder."""
     save(nnx.merge(graphdef, jax.device_get(state.params)), folder)
-    save_tokenizer(data.tokenizer, folder)
+    save_tokenizer(tokenizer, folder)

@@ -5,7 +5,6 @@ python -m train.pretrain bert-base-uncased --batch-size 256 --run.parallel pmap
 """
 
 import sys
-from functools import partial
 
 from flax import nnx
 
@@ -18,10 +17,11 @@ from model.student import sinusoids
 from model.tasks import MaskedLM
 from train.cli import choose, main
 from train.config import PretrainConfig
-from train.loop import compute_dtype, fit
+from train.loop import compute_dtype
 from train.objectives import MaskedLMObjective
 from train.recipes import PRETRAIN
 from train.streams import stream_key
+from train.text import fit_text
 
 
 def pretrain(config: PretrainConfig) -> dict[str, float]:
@@ -46,8 +46,8 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         check_same_vocabulary(load_tokenizer(config.start), data.tokenizer)
     model = initial_model(config)
     mask_id = special_ids(data.tokenizer).mask
-    make_objective = partial(MaskedLMObjective, masking=config.masking, mask_id=mask_id)
-    return fit(config, kind="pretrain", data=data, model=model, make_objective=make_objective)
+    objective = MaskedLMObjective(nnx.graphdef(model), config.masking, mask_id)
+    return fit_text(config, kind="pretrain", data=data, model=model, objective=objective)
 
 
 def initial_model(config: PretrainConfig) -> MaskedLM:

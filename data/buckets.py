@@ -1,0 +1,136 @@
+"""Length buckets: examples of like lengths share a batch, padded to one of a few static shapes.
+
+A program is compiled for each shape, so there are few of them; where they lie is chosen for the
+lengths at hand, so that as little as possible is padding.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import grain
+import numpy as np
+from jaxtyping import Int
+
+from data.batches import ENDLESS, Batch
+from data.windows import Windows
+from model.errors import InputError
+
+
+def bucket_lengths(
+    lengths: Int[np.ndarray, " windows"], *, most: int = 6, multiple: int = 8
+) -> tuple[int, ...]:
+    """The at most `most` lengths, each a multiple of `multiple`, that need the least padding.
+
+    Every window goes to the shortest bucket that holds it. The best choice, by dynamic programming
+    over the lengths that occur.
+    """
+    rounded = -(-lengths // multiple) * multiple
+    ends, sizes = np.unique(rounded, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(sizes)])
+    # cost[j]: tokens of all windows up to the j-th length in the buckets so far, the last ending
+    # there; the first bucket takes them all, another one those above an earlier end.
+    cost = ends * below[1:]
+    chosen = [[int(end)] for end in ends]
+    for _ in range(min(most, len(ends)) - 1):
+        with_one_more = [
+            min((cost[i] + ends[j] * (below[j + 1] - below[i + 1]), i) for i in range(j))
+            if j
+            else (cost[0], -1)
+            for j in range(len(ends))
+        ]
+        better = [(tokens, i) for tokens, i in with_one_more]
+        chosen = [
+            chosen[i] + [int(ends[j])] if tokens < cost[j] and i >= 0 else chosen[j]
+            for j, (tokens, i) in enumerate(better)
+        ]
+        cost = np.minimum(cost, [tokens for tokens, _ in better])
+    return tuple(chosen[-1])
+
+
+class BucketBatches:
+    """The training batches of a task, endless, any of them directly.
+
+    An epoch sees every window once, in an order of its own. Windows are dealt to their buckets in
+    that order; what does not fill a batch of its bucket goes up into the next longer one, so that
+    only the epoch's very last batch is not full: rows that are not `valid` fill it up. Then the
+    batches are shuffled.
+
+    Args:
+      windows: encoded examples.
+      lengths: of the buckets, rising; the longest holds all.
+      batch_size: windows an update, over all hosts and micro-batches.
+      micro_batches: parts whose gradients are accumulated; all of an update have one length.
+      seed: of the order.
+      host, hosts: which share of the rows to read.
+
+    Raises:
+      InputError: the batch does not divide evenly.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        lengths: Sequence[int],
+        *,
+        batch_size: int,
+        micro_batches: int = 1,
+        seed: int,
+        host: int = 0,
+        hosts: int = 1,
+    ):
+        if batch_size < 1 or batch_size % (micro_batches * hosts):
+            raise InputError(
+                f"a batch of {batch_size} sequences does not divide into {micro_batches} "
+                f"micro-batches on {hosts} hosts: make it a multiple of {micro_batches * hosts}"
+            )
+        self.windows, self.lengths, self.batch_size = windows, tuple(lengths), batch_size
+        self._rows = np.arange(batch_size).reshape(micro_batches, hosts, -1)[:, host]
+        bucket = np.searchsorted(self.lengths, windows.lengths)
+
+        @lru_cache(maxsize=2)
+        def plan(epoch: int) -> list[tuple[int, np.ndarray]]:
+            random = np.random.default_rng((seed % 2**64, epoch))
+            order = random.permutation(len(windows))
+            batches, left = [], order[:0]
+            for number, length in enumerate(self.lengths):
+                left = np.concatenate([left, order[bucket[order] == number]])
+                full = len(left) // batch_size * batch_size
+                batches += [(length, rows) for rows in left[:full].reshape(-1, batch_size)]
+                left = left[full:]
+            if len(left):
+                batches.append((self.lengths[bucket[left].max()], left))
+            return [batches[place] for place in random.permutation(len(batches))]
+
+        self._plan = plan
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.windows) // self.batch_size)
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        """Positions that the first epoch's batches have, padding included."""
+        return sum(length * self.batch_size for length, _ in self._plan(0))
+
+    def batch(self, step: int) -> Batch:
+        """This host's part of update `step`.
+
+        Returns:
+          The columns of `Windows.gather`, [micro, rows, ...], `valid` (bool [micro, rows]): whether
+          a row counts, and `row` (int32 [micro, rows]): which window it is.
+        """
+        epoch, place = divmod(step, self.steps_per_epoch)
+        length, members = self._plan(epoch)[place]
+        rows = np.resize(members, self.batch_size)[self._rows]
+        flat = self.windows.gather(rows.reshape(-1), length)
+        batch = {name: array.reshape(*rows.shape, *array.shape[1:]) for name, array in flat.items()}
+        return batch | {"valid": self._rows < len(members), "row": rows.astype(np.int32)}
+
+    def iterate(self, start: int = 0) -> Iterator[Batch]:
+        """Batches from step `start` on, read ahead by grain's threads."""
+        steps = grain.MapDataset.range(start, ENDLESS).map(self.batch)
+        options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
+        return iter(steps.to_iter_dataset(options))
