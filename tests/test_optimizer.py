@@ -67,3 +67,24 @@ def test_decay_touches_matrices_and_nothing_else(config):
             now = now[entry.key]
         decayed = not np.array_equal(now, before)
         assert decayed == (before.ndim == 2), jax.tree_util.keystr(path)
+
+
+def test_what_is_frozen_neither_moves_nor_enters_the_clip():
+    """However large its gradient, the others are updated as if it were 0."""
+    settings = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, clip_norm=1.0)
+    optimizer = make_optimizer(settings, total_steps=10, frozen=("position",))
+    params = {"position": {"embedding": jnp.ones((2, 3))}, "word": {"embedding": jnp.ones((4, 3))}}
+    results = []
+    for size in (0.0, 1e6):
+        gradients = {
+            "position": {"embedding": jnp.full((2, 3), size)},
+            "word": {"embedding": jnp.full((4, 3), 0.1)},
+        }
+        results.append(optimizer.update(gradients, optimizer.init(params), params, jnp.int32(0)))
+    for after, _, stats in results:
+        np.testing.assert_array_equal(after["position"]["embedding"], 1.0)
+        np.testing.assert_allclose(stats["grad_norm"], 0.1 * 12**0.5, rtol=1e-6)
+        assert not stats["clipped"]
+        np.testing.assert_array_equal(
+            after["word"]["embedding"], results[0][0]["word"]["embedding"]
+        )
