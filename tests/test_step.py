@@ -1,6 +1,7 @@
 """One update is the same however the batch is divided: over devices, modes and micro-batches."""
 
 from functools import cache
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -181,3 +182,32 @@ def test_terms_equal_a_loop_over_positions(positions):
     }
     for name, value in expected.items():
         np.testing.assert_allclose(history[0][name], value, rtol=2e-6, err_msg=name)
+
+
+class OneDraw:
+    """An objective whose only term is a number drawn from the stream of dropout."""
+
+    weights: ClassVar = {"draw": 1.0}
+
+    def prepare(self, constants, batch, key):
+        return batch
+
+    def counts(self, batch):
+        return {"draw": jnp.float32(batch["input_ids"].shape[0])}
+
+    def sums(self, params, constants, batch, rngs):
+        return {"draw": jax.random.uniform(rngs.dropout()) + 0 * jnp.sum(params["kernel"])}
+
+
+def test_dropout_is_drawn_anew_for_every_micro_batch_and_step():
+    optimizer = make_optimizer(OptimizerConfig(), total_steps=10)
+    step = jax.jit(make_step(OneDraw(), optimizer))
+    means = []
+    for micro_batches in (1, 2):
+        state = init_state({"kernel": jnp.ones((2, 2))}, optimizer)
+        batch = {"input_ids": jnp.zeros((micro_batches, 1, 4), jnp.int32)}
+        for _ in range(2):
+            state, metrics = step(state, {}, batch, KEYS)
+            means.append(float(metrics["draw"]))
+    # Were the second micro-batch's draw the first one's, their mean would be what one alone drew.
+    assert len(set(means)) == 4
