@@ -5,7 +5,7 @@ lengths at hand, so that as little as possible is padding.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import grain
 import numpy as np
@@ -21,30 +21,25 @@ def bucket_lengths(
 ) -> tuple[int, ...]:
     """The at most `most` lengths, each a multiple of `multiple`, that need the least padding.
 
-    Every window goes to the shortest bucket that holds it. The best choice, by dynamic programming
-    over the lengths that occur.
+    Every window goes to the shortest bucket that holds it; what the last bucket should start at
+    decides what is left for the others (dynamic programming).
     """
-    rounded = -(-lengths // multiple) * multiple
-    ends, sizes = np.unique(rounded, return_counts=True)
+    ends, sizes = np.unique(-(-lengths // multiple) * multiple, return_counts=True)
     below = np.concatenate([[0], np.cumsum(sizes)])
-    # cost[j]: tokens of all windows up to the j-th length in the buckets so far, the last ending
-    # there; the first bucket takes them all, another one those above an earlier end.
-    cost = ends * below[1:]
-    chosen = [[int(end)] for end in ends]
-    for _ in range(min(most, len(ends)) - 1):
-        with_one_more = [
-            min((cost[i] + ends[j] * (below[j + 1] - below[i + 1]), i) for i in range(j))
-            if j
-            else (cost[0], -1)
-            for j in range(len(ends))
-        ]
-        better = [(tokens, i) for tokens, i in with_one_more]
-        chosen = [
-            chosen[i] + [int(ends[j])] if tokens < cost[j] and i >= 0 else chosen[j]
-            for j, (tokens, i) in enumerate(better)
-        ]
-        cost = np.minimum(cost, [tokens for tokens, _ in better])
-    return tuple(chosen[-1])
+
+    @cache
+    def best(last: int, most: int) -> tuple[float, tuple[int, ...]]:
+        """The fewest tokens for the first `last` lengths in `most` buckets, and these buckets."""
+        if last == 0 or most == 0:
+            return (0.0 if last == 0 else np.inf), ()
+        end = int(ends[last - 1])
+        return min(
+            (tokens + end * float(below[last] - below[first]), (*buckets, end))
+            for first in range(last)
+            for tokens, buckets in [best(first, most - 1)]
+        )
+
+    return best(len(ends), most)[1]
 
 
 class BucketBatches:
@@ -109,11 +104,6 @@ class BucketBatches:
     @property
     def steps_per_epoch(self) -> int:
         return -(-len(self.windows) // self.batch_size)
-
-    @property
-    def tokens_per_epoch(self) -> int:
-        """Positions that the first epoch's batches have, padding included."""
-        return sum(length * self.batch_size for length, _ in self._plan(0))
 
     def batch(self, step: int) -> Batch:
         """This host's part of update `step`.

@@ -1,17 +1,14 @@
 """Text in local files and folders: which files, whether they are sound, what is held out."""
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
 from data import rows, wikitext
+from data.lines import opened
 from data.split import HeldOut, Split, choose
 from data.text import Text
 from model.errors import InputError
@@ -64,7 +61,7 @@ class Files:
     def _read(self) -> Iterator[Text]:
         for file in self.files:
             suffix, document = _suffix(file), _name(file, self.root)
-            with _opened(file) as stream:
+            with opened(file) as stream:
                 if suffix in _ROWS:
                     for number, text in _ROWS[suffix](stream, self.text_field, str(file)):
                         yield Text(text, f"{document}:{number}")
@@ -110,7 +107,7 @@ def _below(folder: Path) -> Iterator[Path]:
 def _check(file: Path, digest: "hashlib._Hash") -> None:
     """Reads all of a file into the digest; raises InputError unless it holds sound text."""
     empty = True
-    with _opened(file) as stream:
+    with opened(file) as stream:
         for number, line in enumerate(stream, 1):
             digest.update(line)
             if _suffix(file) == ".parquet":
@@ -128,16 +125,6 @@ def _check(file: Path, digest: "hashlib._Hash") -> None:
                 raise InputError(f"{file} is binary (a zero byte in line {number}): give text")
     if empty:
         raise InputError(f"{file} is empty: give a file with text, or remove it from the folder")
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[BufferedIOBase]:
-    """The file, unpacked if it is packed; what goes wrong on the way is the user's to know."""
-    try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            yield stream
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{file} cannot be read: {error}") from None
 
 
 def _suffix(file: Path) -> str:

@@ -86,15 +86,33 @@ def open_hub(name: str, text_field: str, heldout_share: float) -> HubSet:
     Raises:
         InputError: no network, no such set, revision or config, or a set that needs a script.
     """
+    commit, splits = load(name, streaming=True, instead="give text on this machine")
+    if "train" not in splits:
+        raise InputError(f"{name} has no split `train`, only {', '.join(map(str, splits))}")
+    return HubSet(name, commit, splits, text_field, heldout_share)
+
+
+def load(name: str, *, streaming: bool, instead: str) -> tuple[str, dict[str, Any]]:
+    """The commit that `owner/name[:config][@revision]` is at, and its splits by name.
+
+    Args:
+        name: of the data set.
+        streaming: whether the splits are streams, or else kept in the hub's cache.
+        instead: what else could be given, for the message where there is no network.
+
+    Raises:
+        InputError: no network, no such set, revision or config, or a set that needs a script.
+    """
     # Imported here: it takes two seconds, which those with local text need not wait.
     import datasets
+    from datasets.exceptions import DatasetsError
 
     match = HUB_NAME.fullmatch(name)
     assert match is not None, name
     repository, config, revision = match.groups()
-    commit = _commit(name, repository, revision)
+    commit = _commit(name, repository, revision, instead)
     try:
-        splits = datasets.load_dataset(repository, config, revision=commit, streaming=True)
+        splits = datasets.load_dataset(repository, config, revision=commit, streaming=streaming)
     except RuntimeError as error:
         if "scripts are no longer supported" not in str(error):
             raise
@@ -102,15 +120,12 @@ def open_hub(name: str, text_field: str, heldout_share: float) -> HubSet:
             f"{name} is made by a script, which is not run: give {repository}@{_PARQUET_COPY}, "
             "the hub's own copy of its rows"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DatasetsError) as error:
         raise InputError(f"{name} cannot be read from the hub: {_first(error)}") from None
-    if "train" not in splits:
-        raise InputError(f"{name} has no split `train`, only {', '.join(map(str, splits))}")
-    by_name = {str(split): rows_of for split, rows_of in splits.items()}
-    return HubSet(name, commit, by_name, text_field, heldout_share)
+    return commit, {str(split): rows_of for split, rows_of in splits.items()}
 
 
-def _commit(name: str, repository: str, revision: str | None) -> str:
+def _commit(name: str, repository: str, revision: str | None, instead: str) -> str:
     """The commit a set is at. Asked first, without the minutes of retries that reading makes."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
@@ -127,7 +142,7 @@ def _commit(name: str, repository: str, revision: str | None) -> str:
     except Exception as error:  # the kinds belong to whichever HTTP library the hub's client uses
         raise InputError(
             f"{name} is no file or folder here, and the hub cannot be reached to look there "
-            f"({_first(error)}): check the connection, or give text on this machine"
+            f"({_first(error)}): check the connection, or {instead}"
         ) from None
     return str(info.sha)
 

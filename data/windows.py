@@ -19,7 +19,7 @@ class Windows:
     example: Int[np.ndarray, " windows"]
     """Which example a window is of; those of an example follow each other."""
     pad_id: int
-    tokens: dict[str, tuple[Column, float]] = field(default_factory=dict)
+    tokens: dict[str, tuple[Column, float | int]] = field(default_factory=dict)
     """Further arrays that have an entry, or a row, for each token, by name, such as
     `token_type_ids` or `tags`, each with what fills them up behind the last token."""
     values: dict[str, np.ndarray] = field(default_factory=dict)
@@ -28,6 +28,10 @@ class Windows:
     """What no model reads: for each token its `word`, or its `offsets` in the text."""
     longer: int = 0
     """How many examples did not fit into one window."""
+    cut_questions: int = 0
+    """How many questions were cut to their maximum length."""
+    lost: int = 0
+    """How many answers that annotators gave lie wholly in no window."""
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -44,7 +48,7 @@ class Windows:
         return batch | {name: values[rows] for name, values in self.values.items()}
 
 
-def _padded(column: Column, fill: float, rows: np.ndarray, length: int) -> np.ndarray:
+def _padded(column: Column, fill: float | int, rows: np.ndarray, length: int) -> np.ndarray:
     first = column[0]
     result = np.full((len(rows), length, *first.shape[1:]), fill, first.dtype)
     for place, row in enumerate(rows):

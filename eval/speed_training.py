@@ -1,7 +1,11 @@
-"""The update of distillation that `eval.speed` times, on random tokens."""
+"""How long an update of distillation takes, on random tokens."""
 
 import math
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +13,9 @@ import numpy as np
 from flax import nnx
 
 from data.masking import MaskingConfig
+from eval.timing import peak_memory, seconds_by_turns
 from model.config import EncoderConfig
+from model.pretrained import save
 from model.tasks import MaskedLM
 from train.objectives import DistillationLoss, DistillationObjective
 from train.optimizer import OptimizerConfig, make_optimizer
@@ -19,6 +25,7 @@ from train.streams import stream_key
 SPECIAL = 5  # token ids below are special, as in a vocabulary learned here; the last is [MASK]
 LOSS = DistillationLoss()
 # So many updates that the learning rate stays what it is.
+OURS = "this repository, float32"
 OPTIMIZER, TOTAL_STEPS = OptimizerConfig(warmup_share=0.0), 1_000_000
 
 
@@ -76,3 +83,52 @@ def random_batch(config: EncoderConfig, rows: int, length: int, seed: int) -> Ba
         "attention_mask": jnp.ones(ids.shape, bool),
         "row": jnp.arange(rows, dtype=jnp.int32)[None],
     }
+
+
+def measure(
+    teacher: EncoderConfig,
+    student: EncoderConfig,
+    *,
+    rows: int,
+    length: int,
+    repeats: int,
+    torch: bool = False,
+) -> dict[str, Any]:
+    """Times whole updates: the triple loss, its gradient, the clip and AdamW.
+
+    Returns:
+        `seconds`: the time of every update, by name, with `torch` also of transformers' in float32
+        and under bfloat16 autocast, on the same batches by turns; `compile_seconds` and
+        `peak_memory_bytes` (of the process, before any torch) of ours.
+    """
+    models = [MaskedLM(shape, rngs=nnx.Rngs(n)) for n, shape in enumerate((teacher, student))]
+    batches = [random_batch(student, rows, length, seed) for seed in range(repeats + 2)]
+    with tempfile.TemporaryDirectory() as folder:
+        if torch:
+            for name, model in zip(("teacher", "student"), models, strict=True):
+                save(model, Path(folder, name))
+        ours = FlaxStep(models[1], models[0], batches[0])
+        ours(batches[0])
+        memory = peak_memory()
+        functions: dict[str, Callable[[], object]] = {OURS: _in_turn(ours, batches[1:])}
+        if torch:
+            from eval.speed_torch import TorchStep, as_tensors
+
+            masked = [as_tensors(ours.masked(batch, n)) for n, batch in enumerate(batches)]
+            for autocast, name in ((False, "torch, float32"), (True, "torch, bfloat16 autocast")):
+                theirs = TorchStep(Path(folder), LOSS, OPTIMIZER, autocast=autocast)
+                functions[name] = _in_turn(theirs, masked[1:])
+        seconds = seconds_by_turns(functions, repeats=repeats)
+    return {
+        "batch": rows,
+        "length": length,
+        "seconds": seconds,
+        "compile_seconds": ours.compile_seconds,
+        "peak_memory_bytes": memory,
+    }
+
+
+def _in_turn(step: Callable[[Any], object], batches: list[Any]) -> Callable[[], object]:
+    """The step on the next batch at every call."""
+    left = iter(batches)
+    return lambda: step(next(left))

@@ -13,6 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from model.backbone import Backbone
 from model.config import EncoderConfig
 from model.errors import InputError
 from model.tasks import MaskedLM
@@ -46,29 +47,50 @@ def student_from_teacher(
     Raises:
         InputError: the teacher has no such layers, or no token types to fold.
     """
-    depth = teacher.config.num_layers
-    if layers == "random":
-        student = MaskedLM(teacher.config.distilled(num_layers or max(1, depth // 2)), rngs=rngs)
-        positions = student.backbone.embeddings.position.embedding
-        positions[...] = sinusoids(*positions.shape)
-        return student
+    config = student_config(teacher.config, layers, num_layers)
+    student = MaskedLM(config, rngs=rngs)
+    initialise(student.backbone, teacher.backbone, layers, token_types=token_types)
+    if layers != "random" and copy_head:
+        copy_parameters(teacher.head, student.head)
+    elif layers != "random":
+        student.head.bias[...] = jnp.copy(teacher.head.bias[...])
+    return student
 
-    chosen = choose_layers(layers, depth, num_layers)
-    student = MaskedLM(teacher.config.distilled(len(chosen)), rngs=rngs)
-    source, target = teacher.backbone.embeddings, student.backbone.embeddings
+
+def student_config(
+    teacher: EncoderConfig, layers: str | tuple[int, ...], num_layers: int | None = None
+) -> EncoderConfig:
+    """The shape of the DistilBERT that these layers of a teacher make.
+
+    Raises:
+        InputError: the teacher has no such layers.
+    """
+    if layers == "random":
+        return teacher.distilled(num_layers or max(1, teacher.num_layers // 2))
+    return teacher.distilled(len(choose_layers(layers, teacher.num_layers, num_layers)))
+
+
+def initialise(
+    student: Backbone,
+    teacher: Backbone,
+    layers: str | tuple[int, ...],
+    *,
+    token_types: TokenTypes = "drop",
+) -> None:
+    """Gives a student, made with `student_config`, the weights of its teacher's layers."""
+    source, target = teacher.embeddings, student.embeddings
+    if layers == "random":
+        target.position.embedding[...] = sinusoids(*target.position.embedding.shape)
+        return
     for name in ("word", "position", "norm"):
         copy_parameters(getattr(source, name), getattr(target, name))
     if token_types == "fold":
         if source.token_type is None:
             raise InputError("the teacher has no token types to fold: drop them")
         target.position.embedding[...] += source.token_type.embedding[...][None, 0]
-    for index, layer in zip(chosen, student.backbone.encoder.layers, strict=True):
-        copy_parameters(teacher.backbone.encoder.layers[index], layer)
-    if copy_head:
-        copy_parameters(teacher.head, student.head)
-    else:
-        student.head.bias[...] = jnp.copy(teacher.head.bias[...])
-    return student
+    chosen = choose_layers(layers, teacher.config.num_layers, student.config.num_layers)
+    for index, layer in zip(chosen, student.encoder.layers, strict=True):
+        copy_parameters(teacher.encoder.layers[index], layer)
 
 
 def choose_layers(

@@ -4,6 +4,7 @@
 DistilBertForMaskedLM, and so on. All are called as `Backbone` is.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from flax import nnx
@@ -22,6 +23,17 @@ def backbone(config: EncoderConfig, *, pooler: bool = False, rngs: nnx.Rngs) -> 
     if config.architecture == "distilbert":
         return DistilBert(config, rngs=rngs)
     return Bert(config, pooler=pooler, rngs=rngs)
+
+
+def read_batch(
+    model: nnx.Module, batch: Mapping[str, Array], *, rngs: nnx.Rngs | None = None
+) -> ModelOutput:
+    """Calls a model on the arrays of a batch by name; token types only where it has them."""
+    arrays = [batch["input_ids"], batch["attention_mask"]]
+    config: EncoderConfig = model.config  # type: ignore[attr-defined]
+    if config.type_vocab_size:
+        arrays.append(batch["token_type_ids"])
+    return model(*arrays, rngs=rngs)  # type: ignore[operator]
 
 
 class MaskedLM(nnx.Module):

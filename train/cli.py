@@ -1,6 +1,7 @@
 """What all commands share: a recipe by name, flags over it, and mistakes told in one sentence."""
 
 import difflib
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ def _first_line(recipe: Callable) -> str:
 
 def main(run: Callable[[], object]) -> NoReturn:
     """Runs a command; a mistake or a signal ends it with a sentence and a status, no traceback."""
+    logging.basicConfig(format="%(message)s", force=True)  # others have set it to something longer
     try:
         run()
     except InputError as error:

@@ -4,12 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import tyro
+from data.reading import Reading
+from data.task_data import TaskDataConfig
+
 from data.config import DataConfig
 from data.masking import MaskingConfig
 from model.config import EncoderConfig
 from train.objectives import DistillationLoss
 from train.optimizer import OptimizerConfig
 from train.parallel import ParallelConfig
+from train.task_objective import TaskLoss
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,9 @@ class TrainConfig:
     """Passes over the data, where `steps` is not given."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the models compute in; auto: bfloat16 on TPU and GPU, float32 on CPU."""
-    evaluate_every: int = 500
-    """Updates between evaluations; also before the first and after the last."""
+    evaluate_every: int | None = None
+    """Updates between evaluations, by default those of an epoch; also before the first and after
+    the last."""
     seed: int = 56
     run: RunConfig = RunConfig()
 
@@ -95,3 +101,30 @@ class DistillConfig(TextConfig):
     loss: DistillationLoss = DistillationLoss()
     freeze_positions: bool = True
     """Keep the position table as it starts, as the original in effect does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(TrainConfig):
+    """Fine-tuning of a BERT or DistilBERT for one task, alone or with a fine-tuned teacher."""
+
+    task: tyro.conf.Suppress[str]
+    model: str
+    """A folder or hub name: what is fine-tuned. A head that it lacks is drawn at random."""
+    layers: str | None = None
+    """Start as a DistilBERT of these layers of the model, as `even` or `0,2,4` (see
+    --student.layers of train.distill); by default as the model itself."""
+    data: TaskDataConfig = TaskDataConfig()
+    reading: Reading = Reading()
+    teacher: str | None = None
+    """A folder or hub name of a model that was fine-tuned for the task, to learn from too."""
+    loss: TaskLoss = TaskLoss()
+    labels: tuple[str, ...] = ()
+    """The names of the classes in the order of the model and the teacher, where these only number
+    them (LABEL_0, LABEL_1)."""
+    seeds: int = 1
+    """Fine-tune with so many seeds, from `seed` on; median, mean and spread are reported."""
+    report: Literal["final", "best"] = "final"
+    """Report the last step, as published numbers do, or the best one, which flatters: it is chosen
+    by the score that is reported."""
+    buckets: int = 6
+    """Texts of like lengths share batches of so many lengths at most; 1: all padded alike."""

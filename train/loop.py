@@ -154,6 +154,7 @@ def fit(
         start_step=start,
         print_every=config.run.print_every,
     )
+    evaluate_every = config.evaluate_every or batches.steps_per_epoch
     best = _best_so_far(config.output, best_by)
 
     def measure(number: int) -> dict[str, float]:
@@ -185,7 +186,7 @@ def fit(
                 pending = Pending(number, metrics, batch["input_ids"].size)
 
                 last = number == total_steps
-                due = last or number % config.evaluate_every == 0
+                due = last or number % evaluate_every == 0
                 stop = signals.received is not None
                 save_now = last or stop or number % config.run.checkpoint_every == 0
                 if due or save_now:

@@ -65,6 +65,10 @@ class Parallel:
                 f"{max(round(batch_size / unit), 1) * unit}"
             )
 
+    def divisible(self, rows: int) -> int:
+        """At least so many rows, and such that the devices share them evenly."""
+        return -(-rows // self.count) * self.count
+
     def replicate(self, tree: Any) -> Any:
         """Copies of a tree on every device; what is there already stays."""
         return jax.device_put(tree, self.replicated)

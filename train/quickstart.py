@@ -9,28 +9,26 @@ alone; and one learns from the teacher but starts from random weights. Nothing i
 """
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import tyro
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 from data.pipeline import open_data
 from data.tokenizer import load_tokenizer, special_ids
 from eval.fill_mask import fill_mask
 from eval.masked_lm import HeldOut
 from eval.plots import plot_curves
-from eval.speed import sentences_per_second
-from model.pretrained import load, save
+from eval.speed_inference import sentences_per_second, sizes
+from eval.spread import interval
+from model.pretrained import load
 from model.tasks import MaskedLM
 from train.cli import main
 from train.config import DistillConfig
@@ -144,16 +142,13 @@ def show_fillings(console: Console, model: MaskedLM, path: str) -> None:
 
 def describe(teacher: MaskedLM, student: MaskedLM, length: int) -> dict[str, Metrics]:
     """Parameters, bytes on disk in float32, and sentences of `length` tokens a second, of both."""
-    speeds = sentences_per_second({TEACHER: teacher, DISTILLED: student}, length=length)
-    sizes = {}
+    models = {TEACHER: teacher.backbone, DISTILLED: student.backbone}
+    speeds = sentences_per_second(models, sentences=32, length=length, repeats=20)
+    result = {}
     for name, model in ((TEACHER, teacher), (DISTILLED, student)):
-        with tempfile.TemporaryDirectory() as folder:
-            save(model, folder)
-            size = (Path(folder) / "model.safetensors").stat().st_size
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(split(model)[1]))
-        numbers = {"parameters": parameters, "bytes": size, "speed": speeds[name]}
-        sizes[name] = {title: float(number) for title, number in numbers.items()}
-    return sizes
+        numbers = {**sizes(model), "speed": speeds[name]}
+        result[name] = {title: float(number) for title, number in numbers.items()}
+    return result
 
 
 def kept_share(scores: Mapping[str, Metrics], name: str) -> float:
@@ -169,12 +164,6 @@ COLUMNS: dict[str, tuple[Callable[[Mapping[str, Metrics], str], float], str]] = 
     "agreement": (lambda scores, name: scores[name]["top1_agreement"], ".1%"),
     "keeps": (kept_share, ".0%"),
 }
-
-
-def interval(values: list[float]) -> float:
-    """Half the width of the 95 % t interval of the mean."""
-    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return float(stats.t.ppf(0.975, len(values) - 1)) * error
 
 
 def cell(values: list[float], style: str) -> str:

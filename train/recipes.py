@@ -9,8 +9,9 @@ from pathlib import Path
 
 from data.config import DataConfig
 from data.masking import MaskingConfig
+from data.tasks import TASKS, Task
 from model import config as models
-from train.config import DistillConfig, PretrainConfig, RunConfig, StudentConfig
+from train.config import DistillConfig, FinetuneConfig, PretrainConfig, RunConfig, StudentConfig
 from train.objectives import DistillationLoss
 from train.optimizer import OptimizerConfig
 
@@ -190,6 +191,38 @@ def distill_wikitext_103() -> DistillConfig:
     )
 
 
+def finetune_recipe(task: Task) -> Callable[[], FinetuneConfig]:
+    """The recipe of a task: its hyper-parameters, with the optimizer of Devlin et al. 2019."""
+
+    def recipe() -> FinetuneConfig:
+        return FinetuneConfig(
+            output=Path(f"runs/finetune-{task.name}"),
+            task=task.name,
+            model="distilbert/distilbert-base-uncased",
+            optimizer=OptimizerConfig(
+                learning_rate=task.learning_rate,
+                warmup_share=0.1,
+                beta2=0.999,
+                epsilon=1e-8,
+                weight_decay=0.01,
+                clip_norm=1.0,
+            ),
+            batch_size=task.batch_size,
+            epochs=task.epochs,
+            seed=1,
+        )
+
+    recipe.__doc__ = f"""{task.title}: fine-tuning as in Devlin et al. 2019, appendix A.3.
+
+    {task.batch_size} examples an update, {task.epochs:g} epochs; the learning rate rises to
+    {task.learning_rate:g} over 10 % of them and falls to 0; decay 0.01. What the DistilBERT paper
+    used is unpublished.
+
+    python -m train.finetune {task.name} --model MODEL
+    """
+    return recipe
+
+
 PRETRAIN: dict[str, Callable[[], PretrainConfig]] = {
     "tiny-shallow": pretrain_tiny_shallow,
     "tiny": pretrain_tiny,
@@ -202,4 +235,8 @@ DISTILL: dict[str, Callable[[], DistillConfig]] = {
     "distilbert-base-cased": distill_distilbert_base_cased,
     "distilbert-base-multilingual-cased": distill_distilbert_base_multilingual_cased,
     "wikitext-103": distill_wikitext_103,
+}
+
+FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {
+    name: finetune_recipe(task) for name, task in TASKS.items()
 }

@@ -1,0 +1,88 @@
+"""How the examples of any task become windows, and what is said about what did not fit."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from data.encode_questions import encode_questions
+from data.encode_texts import Long, encode_texts
+from data.encode_words import encode_words
+from data.examples import Example
+from data.tasks import Task
+from data.windows import Windows
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a text becomes what the model reads."""
+
+    max_length: int | None = None
+    """Tokens of a window, [CLS] and [SEP] included; by default those of the task."""
+    long: Long = "truncate"
+    """Longer texts: keep their beginning (`truncate`), beginning and end (`head+tail`), or all of
+    them in several `windows`, whose logits are averaged."""
+    overlap: int = 128
+    """Tokens that neighbouring windows of a text share."""
+    doc_stride: int = 128
+    """Tokens from the start of one window to the next where answers are looked for."""
+    max_question: int = 64
+    """Tokens of a question; longer ones are cut."""
+
+
+def encode(
+    task: Task,
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    reading: Reading,
+    labels: tuple[str, ...],
+) -> Windows:
+    """The examples of a task as windows; `labels` are its classes in the model's order.
+
+    Raises:
+        InputError: an example or a setting does not fit.
+    """
+    length = reading.max_length or task.max_length
+    given: Any = examples  # of the type that belongs to the kind
+    if task.kind == "answers":
+        return encode_questions(
+            given,
+            tokenizer,
+            max_length=length,
+            doc_stride=reading.doc_stride,
+            max_question=reading.max_question,
+        )
+    if task.kind == "tags":
+        return encode_words(given, tokenizer, max_length=length, labels=labels)
+    return encode_texts(
+        given,
+        tokenizer,
+        max_length=length,
+        long=reading.long,
+        stride=reading.overlap,
+        labels=() if task.kind == "regression" else labels,
+    )
+
+
+def remarks(
+    name: str, task: Task, examples: int, windows: Windows, reading: Reading
+) -> Iterator[str]:
+    """Sentences about what did not fit: nothing is cut without being told."""
+    length = reading.max_length or task.max_length
+    if windows.longer:
+        whole = task.kind in ("answers", "tags") or reading.long == "windows"
+        done = {
+            "truncate": "their beginning is read",
+            "head+tail": "their beginning and end are read",
+            "windows": "read in several windows",
+        }["windows" if whole else reading.long]
+        yield (
+            f"{name}: {windows.longer:,} of {examples:,} are longer than {length} tokens: {done}"
+        )
+    if windows.cut_questions:
+        yield (
+            f"{name}: {windows.cut_questions:,} questions are cut to {reading.max_question} tokens"
+        )
+    if windows.lost:
+        yield f"{name}: {windows.lost:,} answers lie wholly in no window, and cannot be learned"

@@ -1,0 +1,173 @@
+"""The same fine-tuning here and in transformers: the same losses, the same quality, how fast.
+
+    python -m eval.against_torch rte --model MODEL --data.root glue --seeds 5
+
+First, with dropout off, both make 20 updates on the same batches from the same weights: the losses
+must be the same. Then both are trained with dropout, by turns, once a seed; start and batches are
+shared, dropout is not. Needs torch and transformers (pip install -e .[oracle]).
+"""
+
+import importlib.util
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from data.buckets import BucketBatches
+from eval.score import score
+from eval.spread import interval
+from model.errors import InputError
+from model.pretrained import save
+from train.cli import choose, main
+from train.config import FinetuneConfig
+from train.finetune import Prepared, finetune_seed, initial_model, prepare
+from train.logging import read_metrics
+from train.loop import split
+from train.optimizer import make_optimizer
+from train.provenance import provenance, write_json_atomic
+from train.recipes import FINETUNE
+from train.step import Keys, init_state, make_step
+from train.streams import stream_key
+from train.task_objective import TaskObjective
+
+STEPS = 20
+CALM = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "classifier_dropout": 0.0}
+
+
+def compare(config: FinetuneConfig) -> dict[str, Any]:
+    """Makes the comparison, prints it, and leaves `against_torch.json` in the run's folder.
+
+    Raises:
+        InputError: torch is not there, or the task has no classes or values.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
+        raise InputError("this needs torch and transformers: pip install -e .[oracle]")
+    prepared = prepare(config)
+    task = prepared.data.task
+    if task.kind not in ("classification", "regression") or config.teacher:
+        raise InputError(f"only classification and regression are compared, and not {task.name}")
+    console = Console(highlight=False)
+    ours, theirs = losses_without_dropout(config, prepared)
+    difference = float(np.max(np.abs(np.subtract(ours, theirs))))
+    console.print(
+        f"Without dropout the losses of {STEPS} updates differ by {difference:.1e} at most "
+        f"({ours[0]:.4f} to {ours[-1]:.4f})."
+    )
+    runs = [by_turns(config, prepared, config.seed + number) for number in range(config.seeds)]
+    record = {
+        "settings": config,
+        "losses": {"ours": ours, "torch": theirs, "largest_difference": difference},
+        "seeds": runs,
+        "provenance": provenance(),
+    }
+    write_json_atomic(config.output / "against_torch.json", record)
+    report(console, task.title, runs)
+    return record
+
+
+def batches_of(config: FinetuneConfig, prepared: Prepared) -> BucketBatches:
+    return BucketBatches(
+        prepared.train, prepared.lengths, batch_size=config.batch_size, seed=config.seed
+    )
+
+
+def losses_without_dropout(
+    config: FinetuneConfig, prepared: Prepared
+) -> tuple[list[float], list[float]]:
+    """The losses of the first updates, ours and transformers'."""
+    from eval.finetune_torch import TorchFinetune, first_batches
+
+    model = initial_model(config, prepared.data)
+    model = nnx.merge(
+        nnx.graphdef(type(model)(model.config.replace(**CALM), rngs=nnx.Rngs(0))), nnx.state(model)
+    )
+    source = batches_of(config, prepared)
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, folder)
+        torch_run = TorchFinetune(Path(folder), config.optimizer, STEPS)
+        theirs = list(torch_run.train(first_batches(source, STEPS)))
+    graphdef, params = split(model)
+    optimizer = make_optimizer(config.optimizer, STEPS)
+    step = jax.jit(make_step(TaskObjective(graphdef, prepared.data.task.kind), optimizer))
+    keys = Keys(stream_key(config.seed, "masking"), stream_key(config.seed, "dropout"))
+    state, ours = init_state(params, optimizer), []
+    for number in range(STEPS):
+        state, metrics = step(state, {}, source.batch(number), keys)
+        ours.append(float(metrics["loss"]))
+    return ours, theirs
+
+
+def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str, Any]:
+    """One seed of both: metrics on the development set, and examples a second."""
+    from eval.finetune_torch import TorchFinetune, first_batches, seconds
+
+    seeded = replace(config, seed=seed, output=config.output / f"seed-{seed}", seeds=1)
+    ours = finetune_seed(seeded, prepared, initial_model(seeded, prepared.data))
+    rows = [row for row in read_metrics(seeded.output) if row["kind"] == "train"]
+    steps = len(rows)
+    source = batches_of(seeded, prepared)
+    with tempfile.TemporaryDirectory() as folder:
+        save(initial_model(seeded, prepared.data), folder)
+        torch_run = TorchFinetune(Path(folder), config.optimizer, steps, seed=seed)
+    started = time.perf_counter()
+    _, torch_seconds = seconds(torch_run.train(first_batches(source, steps)))
+    dev = prepared.data.splits["dev"]
+    logits = {"logits": torch_run.logits(prepared.dev)}
+    theirs = score(
+        prepared.data.task, dev, prepared.dev, logits, prepared.model.config.labels
+    ).metrics
+    compiled: set[float] = set()
+    running = []
+    for row in rows:
+        shape = round(row["tokens_per_second"] * row["seconds"])
+        if shape in compiled:
+            running.append(row["seconds"])
+        compiled.add(shape)
+    return {
+        "seed": seed,
+        "ours": {
+            **ours,
+            "examples_per_second": config.batch_size * len(running) / sum(running),
+            "seconds_with_compilation": sum(row["seconds"] for row in rows),
+        },
+        "torch": {
+            **theirs,
+            "examples_per_second": config.batch_size * (steps - 1) / torch_seconds,
+            "seconds_with_evaluation": time.perf_counter() - started,
+        },
+    }
+
+
+def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
+    table = Table(title=f"{title}, development set", box=box.SIMPLE_HEAD)
+    columns = ["", *(f"seed {run['seed']}" for run in runs), "mean"]
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left")
+    for name, style in (("score", ".4f"), ("examples_per_second", ".1f")):
+        for side in ("ours", "torch"):
+            values = [run[side][name] for run in runs]
+            cells = [format(value, style) for value in [*values, float(np.mean(values))]]
+            table.add_row(f"{side}: {name}", *cells)
+    console.print(table)
+    differences = [run["ours"]["score"] - run["torch"]["score"] for run in runs]
+    spread = f" ± {interval(differences):.4f} (95 %)" if len(runs) > 1 else ""
+    ratios = [
+        run["ours"]["examples_per_second"] / run["torch"]["examples_per_second"] for run in runs
+    ]
+    console.print(
+        f"Ours minus torch: {float(np.mean(differences)):+.4f}{spread}; examples a second "
+        f"{float(np.median(ratios)):.2f} times torch's (the first update of both left out)."
+    )
+
+
+if __name__ == "__main__":
+    main(lambda: compare(choose(FINETUNE, "eval.against_torch", sys.argv[1:])))

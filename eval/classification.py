@@ -1,0 +1,78 @@
+"""How good predicted classes and values are, each metric a function of (gold, predicted).
+
+The numbers are scikit-learn's and scipy's, between 0 and 1 (correlations: -1 and 1).
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import stats
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+Classes = Int[np.ndarray, " examples"]
+Values = Float[np.ndarray, " examples"]
+_MEAN_OF_F1: dict[str, Any] = {"average": "macro", "zero_division": 0}
+
+
+def accuracy(gold: Classes, predicted: Classes) -> float:
+    return float(accuracy_score(gold, predicted))
+
+
+def f1(gold: Classes, predicted: Classes) -> float:
+    """Of the second class, which GLUE's MRPC and QQP call positive: 0 if nowhere predicted."""
+    # Named as the one class averaged over, it need not be one of two.
+    return float(f1_score(gold, predicted, labels=[1], **_MEAN_OF_F1))
+
+
+def macro_f1(gold: Classes, predicted: Classes) -> float:
+    """The mean of the F1 of each class that is there or is predicted."""
+    return float(f1_score(gold, predicted, **_MEAN_OF_F1))
+
+
+def matthews(gold: Classes, predicted: Classes) -> float:
+    """Matthews correlation (for more than two classes its generalisation): 0 if one is constant."""
+    if collapsed(gold) is not None or collapsed(predicted) is not None:
+        return 0.0
+    return float(matthews_corrcoef(gold, predicted))
+
+
+def pearson(gold: Values, predicted: Values) -> float:
+    """Pearson correlation: 0, and a warning, if one is constant."""
+    return _correlation(stats.pearsonr, "Pearson", gold, predicted)
+
+
+def spearman(gold: Values, predicted: Values) -> float:
+    """Spearman's rank correlation: 0, and a warning, if one is constant."""
+    return _correlation(stats.spearmanr, "Spearman", gold, predicted)
+
+
+def _correlation(function, name: str, gold: Values, predicted: Values) -> float:
+    for what, values in (("gold", gold), ("predicted", predicted)):
+        if np.all(values == values[0]):
+            warnings.warn(
+                f"all {len(values)} {what} values are {values[0]:g}: {name} correlation is "
+                f"undefined, and 0 is reported",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            return 0.0
+    return float(function(gold.astype(np.float64), predicted.astype(np.float64)).statistic)
+
+
+def collapsed(predicted: Classes) -> int | None:
+    """The class that all are put into, where that is one: a seed whose training failed."""
+    return int(predicted[0]) if np.all(predicted == predicted[0]) else None
+
+
+def combine_windows(
+    logits: Float[np.ndarray, "windows labels"], example: Int[np.ndarray, " windows"]
+) -> Float[np.ndarray, "examples labels"]:
+    """The mean over each example's windows (`Windows.example`).
+
+    A classifier is affine in the pooled vector: these are the logits of the mean pooled vector.
+    """
+    starts = np.flatnonzero(np.diff(example, prepend=-1))
+    counts = np.diff(starts, append=len(example))
+    return np.add.reduceat(logits, starts, axis=0) / counts[:, None].astype(logits.dtype)

@@ -1,0 +1,73 @@
+"""SQuAD's exact match and F1: the rules of the official evaluation scripts, from 0 to 1.
+
+Where every question has an answer the rules are those of `evaluate-v1.1.py`, otherwise those of
+`evaluate-v2.0.py`. They differ in answers of punctuation and articles alone, such as "." (three
+questions of the development set of 1.1): version 2.0 leaves these out.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+
+Golds = Sequence[Sequence[str]]
+"""The answers that annotators gave to each question; none where there is none."""
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def exact_match(gold: Golds, predicted: Sequence[str]) -> float:
+    """How often a prediction is one of the answers, but for capitals, punctuation and articles."""
+    return _mean([exact for exact, _ in _scores(gold, predicted)])
+
+
+def squad_f1(gold: Golds, predicted: Sequence[str]) -> float:
+    """The mean F1 of a prediction's words and those of the answer that it is closest to."""
+    return _mean([f1 for _, f1 in _scores(gold, predicted)])
+
+
+def squad_breakdown(gold: Golds, predicted: Sequence[str]) -> dict[str, float]:
+    """Both metrics where there is an answer (`has_answer_...`) and where not (`no_answer_...`).
+
+    Whichever there are, each with the number of its questions as `has_answer` and `no_answer`.
+    """
+    parts: dict[str, list[tuple[float, float]]] = {}
+    for score, answers in zip(_scores(gold, predicted), gold, strict=True):
+        parts.setdefault("has_answer" if answers else "no_answer", []).append(score)
+    result = {}
+    for name, scores in sorted(parts.items()):
+        result[name] = float(len(scores))
+        result[f"{name}_exact_match"] = _mean([exact for exact, _ in scores])
+        result[f"{name}_squad_f1"] = _mean([f1 for _, f1 in scores])
+    return result
+
+
+def normalize_answer(text: str) -> str:
+    """In lower case, without punctuation, articles and superfluous white space."""
+    without = text.lower().translate(_PUNCTUATION)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", without).split())
+
+
+def _scores(gold: Golds, predicted: Sequence[str]) -> list[tuple[float, float]]:
+    """Exact match and F1 of each question."""
+    version_2 = not all(gold)
+    scores = []
+    for answers, prediction in zip(gold, predicted, strict=True):
+        normal = normalize_answer(prediction)
+        golds = [normalize_answer(answer) for answer in answers]
+        if version_2:
+            golds = [answer for answer in golds if answer]
+        if golds:
+            scores.append((float(normal in golds), max(_f1(answer, normal) for answer in golds)))
+        else:
+            scores.append((float(not normal),) * 2)
+    return scores
+
+
+def _f1(gold: str, predicted: str) -> float:
+    gold_words, words = gold.split(), predicted.split()
+    same = sum((Counter(gold_words) & Counter(words)).values())
+    return 2 * same / (len(gold_words) + len(words)) if same else 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

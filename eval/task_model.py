@@ -1,0 +1,104 @@
+"""A model for a task: its head and its classes, matched by name and never by position."""
+
+import logging
+from typing import Any
+
+from flax import nnx
+
+from data.tasks import Kind, Task
+from model.bert import Bert
+from model.config import DType
+from model.distilbert import DistilBert
+from model.errors import InputError
+from model.files import find
+from model.hf_config import read_config
+from model.pretrained import load
+from model.student import copy_parameters
+from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
+from model.weight_map import class_name
+
+HEADS: dict[Kind, type[Any]] = {
+    "classification": SequenceClassification,
+    "regression": SequenceClassification,
+    "tags": TokenClassification,
+    "answers": QuestionAnswering,
+}
+
+logger = logging.getLogger(__name__)
+
+
+def load_for_task(
+    path: str,
+    task: Task,
+    *,
+    order: tuple[str, ...] = (),
+    new_head: nnx.Rngs | None = None,
+    dtype: DType = "float32",
+) -> Any:
+    """A checkpoint with the head that a task needs.
+
+    A head that the checkpoint has is taken if its classes are those of the task, in whatever order:
+    `model.config.labels` says which. If they are only numbered (LABEL_0, ...), `order` names them.
+
+    Args:
+        path: a folder or a hub name.
+        task: with its labels.
+        order: the names of the model's classes, by index.
+        new_head: draws a head where there is none, or one for other classes; a warning says so.
+        dtype: what it computes in.
+
+    Raises:
+        InputError: there is no fitting head and none is to be drawn; or the classes have no names.
+    """
+    head = HEADS[task.kind]
+    config_file, _ = find(path)
+    config, classes = read_config(config_file)
+    if class_name(head, config.architecture) not in classes:
+        if new_head is None:
+            raise InputError(
+                f"{path} is a {' or '.join(classes) or 'bare encoder'}, which has no head for "
+                f"{task.name}: fine-tune it first, with train.finetune {task.name}"
+            )
+        labels = {} if task.kind == "answers" else {"labels": class_names(task)}
+        return load(path, head, init_missing=new_head, dtype=dtype, **labels)
+    if task.kind == "answers" or (task.kind == "regression" and config.num_labels == 1):
+        return load(path, head, dtype=dtype)
+
+    names = class_names(task)
+    if order and sorted(order) != sorted(names):
+        raise InputError(
+            f"--labels {' '.join(order)}: {task.name} has the classes {', '.join(names)}"
+        )
+    ours = order or config.labels
+    if sorted(ours) == sorted(names) and len(ours) == config.num_labels:
+        return load(path, head, dtype=dtype, labels=ours)
+    numbered = config.labels == tuple(f"LABEL_{i}" for i in range(len(names)))
+    if numbered:
+        raise InputError(
+            f"the classes of {path} are only numbered ({', '.join(config.labels)}): name them in "
+            f"the model's order, as in --labels {' '.join(names)}"
+        )
+    if new_head is None:
+        raise InputError(
+            f"{path} knows the {config.num_labels} classes {', '.join(config.labels)}, and "
+            f"{task.name} has {', '.join(names)}: it was fine-tuned for something else"
+        )
+    logger.warning("%s has a head for other classes: a new one is drawn, to be trained", path)
+    encoder = load_encoder(path)
+    model = head(config.replace(labels=names, dtype=dtype), rngs=new_head)
+    for part in ("embeddings", "encoder", "pooler"):
+        source, target = (getattr(of, part, None) for of in (encoder, model.backbone))
+        if source is not None and target is not None:
+            copy_parameters(source, target)
+    return model
+
+
+def class_names(task: Task) -> tuple[str, ...]:
+    """The names of what a head's outputs are; transformers numbers that of a value."""
+    return ("LABEL_0",) if task.kind == "regression" else task.labels
+
+
+def load_encoder(path: str) -> Any:
+    """A checkpoint without its head."""
+    config, _ = read_config(find(path)[0])
+    return load(path, DistilBert if config.architecture == "distilbert" else Bert)

@@ -1,0 +1,172 @@
+"""Fine-tuning: a BERT or DistilBERT learns a task from labelled examples, and from a teacher.
+
+python -m train.finetune sst2 --model distilbert/distilbert-base-uncased
+python -m train.finetune sst2 --model runs/distill-tiny/model --data.root glue --seeds 5
+python -m train.finetune squad --teacher runs/bert-squad/model
+python -m train.finetune classification --data.train my.csv --data.label-field topic
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from tokenizers import Tokenizer
+
+from data.buckets import BucketBatches, bucket_lengths
+from data.reading import encode, remarks
+from data.task_data import TaskData, open_task
+from data.tokenizer import fingerprint, load_tokenizer
+from data.windows import Windows
+from eval.logits import EVALUATION_ROWS, predictor
+from eval.score import score
+from eval.task_model import HEADS, class_names, load_encoder, load_for_task
+from model.errors import InputError
+from model.student import initialise, student_config
+from train.cli import choose, main
+from train.config import FinetuneConfig
+from train.logging import read_metrics
+from train.loop import compute_dtype, fit
+from train.parallel import Parallel
+from train.recipes import FINETUNE
+from train.seeds import report_seeds
+from train.soft_targets import with_soft_targets
+from train.streams import stream_key
+from train.task_objective import TaskObjective
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What all seeds of a run share."""
+
+    data: TaskData
+    tokenizer: Tokenizer
+    model: Any
+    """Before the training of the first seed. Its labels are the classes in the order of all."""
+    train: Windows
+    dev: Windows
+    lengths: tuple[int, ...]
+    """Of the buckets of the training batches."""
+
+
+def finetune(config: FinetuneConfig) -> list[Metrics]:
+    """Trains as the configuration says, once a seed; returns the development metrics of each.
+
+    Raises:
+        InputError: model, task and data do not fit.
+    """
+    if config.seeds < 1:
+        raise InputError(f"--seeds is {config.seeds}, and must be at least 1")
+    if config.buckets < 1:
+        raise InputError(f"--buckets is {config.buckets}, and must be at least 1")
+    prepared = prepare(config)
+    results = []
+    for seed in range(config.seed, config.seed + config.seeds):
+        folder = config.output if config.seeds == 1 else config.output / f"seed-{seed}"
+        once = replace(config, seed=seed, output=folder, seeds=1)
+        first = prepared.model if seed == config.seed else initial_model(once, prepared.data)
+        results.append(finetune_seed(once, prepared, first))
+    report_seeds(config, prepared.data.task, results)
+    return results
+
+
+def prepare(config: FinetuneConfig) -> Prepared:
+    """Reads the data and cuts it into windows; the teacher, if there is one, reads them too."""
+    data = open_task(config.task, config.data, splits=("train", "dev"))
+    task, tokenizer = data.task, load_tokenizer(config.model)
+    model = initial_model(config, data)
+    positions = model.config.max_positions
+    if (config.reading.max_length or task.max_length) > positions:
+        raise InputError(
+            f"--reading.max-length {config.reading.max_length or task.max_length} is above the "
+            f"{positions} positions of {config.model}: give at most {positions}"
+        )
+    train, dev = (
+        encode(task, data.splits[split], tokenizer, config.reading, model.config.labels)
+        for split in ("train", "dev")
+    )
+    lengths = bucket_lengths(train.lengths, most=config.buckets)
+    padded = sum(np.asarray(lengths)[np.searchsorted(lengths, train.lengths)])
+    share = padded / (len(train) * max(train.lengths))
+    for note in data.notes:
+        print(note)
+    for split, windows in (("train", train), ("dev", dev)):
+        for remark in remarks(split, task, len(data.splits[split]), windows, config.reading):
+            print(remark)
+    print(
+        f"batches of {', '.join(map(str, lengths))} tokens: {share:.0%} of what padding all to the "
+        f"longest would be"
+    )
+    if config.teacher:
+        train = with_soft_targets(config, task, tokenizer, train, model.config.labels)
+    return Prepared(data, tokenizer, model, train, dev, lengths)
+
+
+def initial_model(config: FinetuneConfig, data: TaskData) -> Any:
+    """The model before training."""
+    rngs = nnx.Rngs(params=stream_key(config.seed, "init"))
+    dtype = compute_dtype(config)
+    if config.layers is None:
+        return load_for_task(
+            config.model, data.task, order=config.labels, new_head=rngs, dtype=dtype
+        )
+    encoder = load_encoder(config.model)
+    shape = student_config(encoder.config, config.layers)
+    shape = shape.replace(labels=class_names(data.task), dtype=dtype)
+    model = HEADS[data.task.kind](shape, rngs=rngs)
+    initialise(model.backbone, encoder, config.layers)
+    return model
+
+
+def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Metrics:
+    """Trains `model`; the development metrics of the step that `config.report` names.
+
+    Those of the best step say which `step` that is.
+    """
+    data, task = prepared.data, prepared.data.task
+    parallel = Parallel(config.run)
+    parallel.check_rows(config.batch_size, config.micro_batches, group_rows=1)
+    batches = BucketBatches(
+        prepared.train,
+        prepared.lengths,
+        batch_size=config.batch_size,
+        micro_batches=config.micro_batches,
+        seed=config.seed,
+        host=jax.process_index(),
+        hosts=jax.process_count(),
+    )
+    graphdef = nnx.graphdef(model)
+    rows = parallel.divisible(EVALUATION_ROWS)
+    predict = predictor(graphdef, prepared.dev, rows=rows, place=parallel.place_rows)
+
+    def evaluate(params: Any, constants: Any) -> Metrics:
+        labels = model.config.labels
+        return score(task, data.splits["dev"], prepared.dev, predict(params), labels).metrics
+
+    results = fit(
+        config,
+        kind="finetune",
+        title=f"the {len(prepared.train):,} training windows of {task.title}",
+        model=model,
+        tokenizer=prepared.tokenizer,
+        batches=batches,
+        parallel=parallel,
+        objective=TaskObjective(graphdef, task.kind, config.loss if config.teacher else None),
+        constants={},
+        evaluate=evaluate,
+        facts={"data": data.fingerprint, "tokenizer": fingerprint(prepared.tokenizer)},
+        best_by="score" if config.report == "best" else None,
+    )
+    if config.report == "final":
+        return results
+    evaluations = [row for row in read_metrics(config.output) if row["kind"] == "heldout"]
+    best = max(evaluations, key=lambda row: row["score"])
+    return {name: best[name] for name in results} | {"step": best["step"]}
+
+
+if __name__ == "__main__":
+    main(lambda: finetune(choose(FINETUNE, "train.finetune", sys.argv[1:])))

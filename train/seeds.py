@@ -1,0 +1,66 @@
+"""What several seeds of a fine-tuning came to: every value, median, mean and spread."""
+
+import json
+import statistics
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from data.tasks import Task
+from eval.naming import NAMES, written
+from train.atomic import replacing
+from train.config import FinetuneConfig
+
+
+def report_seeds(config: FinetuneConfig, task: Task, results: Sequence[dict[str, float]]) -> None:
+    """Prints the table, and writes `results.md` and `results.json` into the run's folder."""
+    seeds = [config.seed + number for number in range(len(results))]
+    names = [name for name in ("score", *task.metrics) if name in results[0]]
+    step = {"final": "the final step", "best": "the best step, chosen by this very score"}
+    title = f"{task.title}, development set, {step[config.report]}"
+    several = len(seeds) > 1
+    header = ["", *(f"seed {seed}" for seed in seeds), *(SPREAD if several else [])]
+    rows = []
+    for name in names:
+        values = [result[name] for result in results]
+        spread = [function(values) for function in SPREAD.values()] if several else []
+        rows.append([NAMES.get(name, name), *(written(name, v) for v in [*values, *spread])])
+    collapsed = [seed for seed, r in zip(seeds, results, strict=True) if r.get("collapsed")]
+    remarks = [
+        f"Seed {seed} collapsed: it gives every example of the development set the same class."
+        for seed in collapsed
+    ]
+
+    table = Table(title=title, box=box.SIMPLE_HEAD)
+    for text in header:
+        table.add_column(text, justify="right" if text else "left")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    console.print(table)
+    for remark in remarks:
+        console.print(remark)
+
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    markdown = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text = "\n\n".join([f"# {title}", f"`{config.model}`", markdown, *remarks]) + "\n"
+    record = {
+        "task": task.name,
+        "model": config.model,
+        "teacher": config.teacher,
+        "report": config.report,
+        "seeds": dict(zip(map(str, seeds), results, strict=True)),
+    }
+    with replacing(config.output / "results.md") as file:
+        file.write_text(text, encoding="utf-8")
+    with replacing(config.output / "results.json") as file:
+        file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+SPREAD = {
+    "median": statistics.median,
+    "mean": statistics.fmean,
+    "standard deviation": statistics.stdev,
+}
