@@ -19,12 +19,15 @@ from model.errors import InputError
 def bucket_lengths(
     lengths: Int[np.ndarray, " windows"], *, most: int = 6, multiple: int = 8
 ) -> tuple[int, ...]:
-    """The at most `most` lengths, each a multiple of `multiple`, that need the least padding.
+    """The at most `most` lengths that need the least padding.
+
+    Each is a multiple of `multiple`, but for the longest, which is the longest window's.
 
     Every window goes to the shortest bucket that holds it; what the last bucket should start at
     decides what is left for the others (dynamic programming).
     """
-    ends, sizes = np.unique(-(-lengths // multiple) * multiple, return_counts=True)
+    rounded = np.minimum(-(-lengths // multiple) * multiple, lengths.max())
+    ends, sizes = np.unique(rounded, return_counts=True)
     below = np.concatenate([[0], np.cumsum(sizes)])
 
     @cache

@@ -26,8 +26,8 @@ def plot_confusion(
 
     Args:
         path: where to write the picture.
-        gold: the right class of each example.
-        predicted: what it was taken for.
+        gold: the class of each example.
+        predicted: the class it was put into.
         labels: all classes, in the order to show.
         title: said above the axes.
     """
@@ -40,7 +40,7 @@ def plot_confusion(
 def draw_confusion(
     counts: Int[np.ndarray, "gold predicted"], labels: Sequence[str], *, title: str
 ) -> Figure:
-    """Counts as numbers, their shares of the right class (of a row) as shades of grey.
+    """Counts as numbers, their shares of the gold class (of a row) as shades of grey.
 
     Where there are few classes the shares are numbers too. Empty cells stay white.
     """
@@ -67,8 +67,10 @@ def draw_confusion(
     upright = "vertical" if max(map(len, labels)) > 8 else "horizontal"
     axes.set_xticks(range(len(labels)), labels, rotation=upright)
     axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("predicted", color=INK, fontsize=9)
-    axes.set_ylabel("right", color=INK, fontsize=9)
+    axes.set_xlabel(
+        "predicted" if few else "predicted (shade: share of the row)", color=INK, fontsize=9
+    )
+    axes.set_ylabel("gold", color=INK, fontsize=9)
     axes.tick_params(length=0, labelcolor=INK, labelsize=9 if few else 7)
     axes.spines[:].set_color(GREY)
     figure.suptitle(title, x=0.02, ha="left", fontsize=10, fontweight="bold", color=INK)

@@ -17,8 +17,22 @@ NAMES = {
     "kl_to_teacher": "KL to teacher (nats)",
     "top1_agreement": "top-1 agreement with teacher",
     "hidden_cosine": "cosine of hidden states",
+    "task": "loss on the labels",
+    "soft": "loss against the teacher",
+    "score": "score (mean of the task's metrics)",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "matthews": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "entity_f1": "entity F1 (seqeval, default mode)",
+    "exact_match": "exact match",
+    "squad_f1": "F1 of words",
 }
-SHARES = {"masked_lm_accuracy", "top1_agreement", "clipped"}
+SHARES = {
+    *("masked_lm_accuracy", "top1_agreement", "clipped", "score", "accuracy", "f1", "macro_f1"),
+    *("matthews", "pearson", "spearman", "entity_f1", "exact_match", "squad_f1"),
+}
 FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
 
 

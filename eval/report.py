@@ -6,7 +6,6 @@ The training loop writes it at the end of a run; the command does it for one tha
 """
 
 import json
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,12 +40,13 @@ def write_report(folder: Path) -> Path:
     train = [row for row in rows if row["kind"] == "train"]
     heldout = [row for row in rows if row["kind"] == "heldout"]
     path = folder / "report.md"
+    where = "the development set" if config.get("kind") == "finetune" else "held-out text"
     try:
         parts = [
             f"# {folder.absolute().name}",
-            " ".join([*_what_was_run(config, rows, train), *_what_came_out(heldout)]),
-            *_results(heldout),
-            *_pictures(folder, train, heldout),
+            " ".join([*_what_was_run(config, rows, train), *_what_came_out(where, heldout)]),
+            *_results(where, heldout),
+            *_pictures(folder, where, train, heldout),
             *_how_to_load(folder / "model"),
             *_settings(config),
         ]
@@ -58,7 +58,11 @@ def write_report(folder: Path) -> Path:
 
 
 def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> list[str]:
-    kinds = {"pretrain": "Masked-LM pretraining", "distill": "Distillation"}
+    kinds = {
+        "pretrain": "Masked-LM pretraining",
+        "distill": "Distillation",
+        "finetune": "Fine-tuning",
+    }
     what = kinds.get(config.get("kind", ""), "Training")
     if "teacher" in config:
         what += f" from `{config['teacher']}`"
@@ -77,9 +81,9 @@ def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> lis
     ]
 
 
-def _what_came_out(heldout: Sequence[Row]) -> list[str]:
+def _what_came_out(where: str, heldout: Sequence[Row]) -> list[str]:
     if not heldout:
-        return ["It was not evaluated on held-out text."]
+        return [f"It was not evaluated on {where}."]
     first, best, last = heldout[0], _best(heldout), heldout[-1]
     told = [name for name in FLOORS if name in last] or _metrics(last)
 
@@ -87,7 +91,7 @@ def _what_came_out(heldout: Sequence[Row]) -> list[str]:
         start = f"went from {written(name, first[name])} to" if name in first is not last else "is"
         return f"the {noun(name)} {start} {written(name, last[name])}"
 
-    sentences = [f"On held-out text {_listed([change(name) for name in told])}."]
+    sentences = [f"On {where} {_listed([change(name) for name in told])}."]
     floors = [written(name, last[FLOORS[name]]) for name in told if FLOORS.get(name) in last]
     if floors:
         sentences.append(
@@ -104,7 +108,7 @@ def _what_came_out(heldout: Sequence[Row]) -> list[str]:
     return sentences
 
 
-def _results(heldout: Sequence[Row]) -> list[str]:
+def _results(where: str, heldout: Sequence[Row]) -> list[str]:
     if not heldout:
         return []
     columns: dict[int, tuple[list[str], Row]] = {}
@@ -112,7 +116,7 @@ def _results(heldout: Sequence[Row]) -> list[str]:
         columns.setdefault(row["step"], ([], row))[0].append(title)
     last = heldout[-1]
     floors = {name: last[floor] for name, floor in FLOORS.items() if floor in last}
-    header = ["held out", *(f"{', '.join(t)} ({step:,})" for step, (t, _) in columns.items())]
+    header = [where, *(f"{', '.join(t)} ({step:,})" for step, (t, _) in columns.items())]
     header += ["unigram floor"] if floors else []
     lines = []
     for name in _metrics(last):
@@ -122,7 +126,7 @@ def _results(heldout: Sequence[Row]) -> list[str]:
     return ["## Results", _table(header, ["---", *["---:"] * (len(header) - 1)], lines)]
 
 
-def _pictures(folder: Path, train: Sequence[Row], heldout: Sequence[Row]) -> list[str]:
+def _pictures(folder: Path, where: str, train: Sequence[Row], heldout: Sequence[Row]) -> list[str]:
     quality = [name for name in _metrics(heldout[-1] if heldout else {}) if name[:4] != "exp_"]
     terms = [name for name in _metrics(train[-1] if train else {}) if name not in RUNNING]
     if any(_curve(train, name) == _curve(train, "loss") for name in terms if name != "loss"):
@@ -130,7 +134,7 @@ def _pictures(folder: Path, train: Sequence[Row], heldout: Sequence[Row]) -> lis
     running = [name for name in RUNNING if train and name in train[-1]]
     parts = []
     for file, title, rows, names in [
-        ("heldout.png", "On held-out text", heldout, quality),
+        ("heldout.png", f"On {where}", heldout, quality),
         ("losses.png", "What training minimises", train, terms),
         ("running.png", "How the training ran", train, running),
     ]:
@@ -205,13 +209,17 @@ def _metrics(row: Row) -> list[str]:
 
 
 def _yardstick(row: Row) -> str:
-    """The metric that tells which evaluation was the best, lower being better; "" if none does."""
-    return next((name for name in ("masked_lm_loss", "kl_to_teacher", "loss") if name in row), "")
+    """The metric that tells which evaluation was the best; "" if none does."""
+    names = ("score", "masked_lm_loss", "kl_to_teacher", "loss")
+    return next((name for name in names if name in row), "")
 
 
 def _best(heldout: Sequence[Row]) -> Row:
     name = _yardstick(heldout[-1])
-    return min(heldout, key=lambda row: row.get(name, math.inf)) if name else heldout[-1]
+    if not name:
+        return heldout[-1]
+    best = max if name == "score" else min
+    return best((row for row in heldout if name in row), key=lambda row: row[name])
 
 
 def _count(number: float) -> str:

@@ -65,13 +65,16 @@ def load_for_task(
         return load(path, head, dtype=dtype)
 
     names = class_names(task)
-    if order and sorted(order) != sorted(names):
-        raise InputError(
-            f"--labels {' '.join(order)}: {task.name} has the classes {', '.join(names)}"
-        )
-    ours = order or config.labels
+    # Some write POSITIVE where others write positive.
+    spelling = {name.casefold(): name for name in names}
+    ours = tuple(spelling.get(name.casefold(), name) for name in order or config.labels)
     if sorted(ours) == sorted(names) and len(ours) == config.num_labels:
         return load(path, head, dtype=dtype, labels=ours)
+    if order:
+        raise InputError(
+            f"--labels {' '.join(order)}: {task.name} has the classes {', '.join(names)}, and "
+            f"{path} has {config.num_labels}"
+        )
     numbered = config.labels == tuple(f"LABEL_{i}" for i in range(len(names)))
     if numbered:
         raise InputError(

@@ -112,7 +112,7 @@ def test_results_are_told_at_the_start_the_best_and_the_end(report):
 
 def test_a_best_that_is_also_the_last_is_one_column(tmp_path):
     text = write_report(run_folder(tmp_path, ROWS[:22])).read_text()
-    assert "| held out | start (0) | best, final (20) | unigram floor |" in text
+    assert "| held-out text | start (0) | best, final (20) | unigram floor |" in text
     assert "The best" not in text
     assert "20 of 40 updates" in text
 

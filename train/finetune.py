@@ -20,6 +20,7 @@ from data.reading import encode, remarks
 from data.task_data import TaskData, open_task
 from data.tokenizer import fingerprint, load_tokenizer
 from data.windows import Windows
+from eval.inputs import check_inputs
 from eval.logits import EVALUATION_ROWS, predictor
 from eval.score import score
 from eval.task_model import HEADS, class_names, load_encoder, load_for_task
@@ -79,12 +80,7 @@ def prepare(config: FinetuneConfig) -> Prepared:
     data = open_task(config.task, config.data, splits=("train", "dev"))
     task, tokenizer = data.task, load_tokenizer(config.model)
     model = initial_model(config, data)
-    positions = model.config.max_positions
-    if (config.reading.max_length or task.max_length) > positions:
-        raise InputError(
-            f"--reading.max-length {config.reading.max_length or task.max_length} is above the "
-            f"{positions} positions of {config.model}: give at most {positions}"
-        )
+    check_inputs(config.model, model, tokenizer, config.reading.max_length or task.max_length)
     train, dev = (
         encode(task, data.splits[split], tokenizer, config.reading, model.config.labels)
         for split in ("train", "dev")

@@ -1,0 +1,188 @@
+"""What a model says about a text: any checkpoint, with whichever head it has.
+
+    python -m eval.predict runs/finetune-sst2/model "a charming film" "dull from start to end"
+    python -m eval.predict runs/finetune-mrpc/model "He left." --pair "He went away."
+    python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --json
+    python -m eval.predict runs/finetune-squad/model "Ada came at noon." --question "Who came?"
+    echo "The list is [MASK]." | python -m eval.predict assets/bert-tiny-pydocs
+
+From Python:
+
+    model, tokenizer = open_model("runs/finetune-squad/model")
+    predict(model, tokenizer, ["Ada came at noon."], Asked(question="Who came?"))
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import shorten
+from typing import Annotated, Any
+
+import tyro
+from tokenizers import Tokenizer
+
+from data.lines import read_lines
+from data.tokenizer import load_tokenizer
+from data.words import check_text
+from eval.heads import PLAINLY, Asked, Said, check_asked, head_of, say
+from model.errors import InputError
+from model.files import find
+from model.pretrained import load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(Asked):
+    """Ask a model about texts: arguments, the lines of a file, or those of standard input.
+
+    Its config.json tells what it can say: labels with probabilities, a value, entities with their
+    places, answers to a question, or what may stand for [MASK].
+    """
+
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """A folder or hub name of a BERT or DistilBERT, ours or Hugging Face's."""
+    texts: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[TEXT [TEXT ...]]")
+    ] = ()
+    """The texts, each in quotes; a question answerer looks for answers in them."""
+    file: Path | None = None
+    """Read the texts from here, one a line."""
+    json: bool = False
+    """Print a JSON object for each text, on a line of its own, for programs."""
+
+
+def predict(
+    model: Any, tokenizer: Tokenizer, texts: Sequence[str], asked: Asked = PLAINLY
+) -> list[Said]:
+    """What a model says about each text. How many were too long is logged as a warning.
+
+    Args:
+        model: of `model.tasks`, with any head but multiple choice and next sentence.
+        tokenizer: its own, from `data.tokenizer.load_tokenizer`.
+        texts: not empty.
+        asked: a second text, a question, and how much is to be said.
+
+    Returns:
+        For each text its `text`, the `pair` or `question` if there is one, and, likeliest first,
+
+        - of a classifier: `label`, `probability`, and `probabilities` by label;
+        - of one with a single output: `value`;
+        - of a tagger: `entities` as they come, each with `type`, `text`, `start` and `end`;
+        - of a question answerer: `answers`, each with `text`, `start`, `end` and `probability`
+          (among 20 candidates); an empty `text` says that there is no answer;
+        - of a masked LM: `masks`, for each [MASK] a list of `token` and `probability`.
+
+        Places are numbers of characters: `text[start:end]`.
+
+    Raises:
+        InputError: a text is empty, or what is asked does not go with the model.
+    """
+    check_asked(head_of(model), asked)
+    for number, text in enumerate(texts, 1):
+        check_text(text, f"text {number}")
+    if not texts:
+        return []
+    both = {name: getattr(asked, name) for name in ("pair", "question")}
+    context = {name: value for name, value in both.items() if value is not None}
+    said = say(model, tokenizer, texts, asked)
+    return [{"text": text, **context, **more} for text, more in zip(texts, said, strict=True)]
+
+
+def open_model(path: str) -> tuple[Any, Tokenizer]:
+    """A checkpoint with the head that its config.json names, and its tokenizer.
+
+    Raises:
+        InputError: there is none, or it gives several labels at once.
+    """
+    model = load(path)
+    settings = json.loads(find(path)[0].read_text("utf-8"))
+    if settings.get("problem_type") == "multi_label_classification":
+        raise InputError(f"{path} gives a text several labels at once, which is not supported")
+    return model, load_tokenizer(path)
+
+
+def run(config: Prediction) -> None:
+    """Prints what the model says about the texts.
+
+    Raises:
+        InputError: as `predict`; the message names the argument, or the file and line.
+    """
+    model, tokenizer = open_model(config.model)
+    check_asked(head_of(model), config)
+    said = predict(model, tokenizer, list(_texts(config)), config)
+    for number, result in enumerate(said):
+        if config.json:
+            print(json.dumps(result, ensure_ascii=False))
+        else:
+            print("\n" * (number > 0) + "\n".join(_lines(result)))
+
+
+def _texts(config: Prediction) -> Iterator[str]:
+    if config.texts and config.file:
+        raise InputError("--file goes without texts as arguments: give one or the other")
+    if config.texts:
+        texts = ((f"text {number}", text) for number, text in enumerate(config.texts, 1))
+    else:
+        name = str(config.file or "standard input")
+        lines = read_lines(config.file) if config.file else _standard_input()
+        texts = (
+            (f"{name}, line {number},", line.rstrip("\r\n")) for number, line in enumerate(lines, 1)
+        )
+    none = True
+    for place, text in texts:
+        check_text(text, place)
+        none = False
+        yield text
+    if none:
+        raise InputError(
+            f"{config.file or 'standard input'} has no lines: give texts as arguments, or one a "
+            "line in --file or on standard input"
+        )
+
+
+def _standard_input() -> Iterator[str]:
+    if sys.stdin.isatty():
+        print("One text a line; Ctrl-D after the last.", file=sys.stderr)
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"standard input, line {number}, is not UTF-8 text") from None
+
+
+def _lines(result: Said) -> Iterator[str]:
+    """A result for people."""
+    for name in ("text", "pair", "question"):
+        if name in result:
+            yield shorten(result[name], 100, placeholder=" ...")
+    if "value" in result:
+        yield f"  {result['value']:.3f}"
+    for label, probability in result.get("probabilities", {}).items():
+        yield f"  {_percent(probability)}  {label}"
+    for entity in result.get("entities", ()):
+        yield f"  {entity['type']}: {entity['text']}  {_place(entity)}"
+    if result.get("entities") == []:
+        yield "  no entities"
+    for answer in result.get("answers", ()):
+        said = f"{answer['text']}  {_place(answer)}" if answer["text"] else "no answer"
+        yield f"  {_percent(answer['probability'])}  {said}"
+    for number, mask in enumerate(result.get("masks", ()), 1):
+        if len(result["masks"]) > 1:
+            yield f"  [MASK] {number}"
+        for filling in mask:
+            yield f"  {_percent(filling['probability'])}  {filling['token']}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:5.1f} %"
+
+
+def _place(found: Said) -> str:
+    return f"[{found['start']}:{found['end']}]"
+
+
+if __name__ == "__main__":
+    from train.cli import main
+
+    main(lambda: run(tyro.cli(Prediction, prog="python -m eval.predict")))

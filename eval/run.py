@@ -1,0 +1,193 @@
+"""How good a fine-tuned model is at a task: any checkpoint, ours or Hugging Face's.
+
+    python -m eval.run runs/finetune-sst2/model --task sst2
+    python -m eval.run runs/finetune-mnli/model --task mnli --data.root glue --split dev
+    python -m eval.run textattack/bert-base-uncased-SST-2 --task sst2 --labels negative positive
+    python -m eval.run runs/finetune-rte/model --task rte --data.root glue --split test
+    python -m eval.run my-model --task classification --data.test reviews.csv
+
+It leaves a folder with every prediction (jsonl), the metrics and settings (results.json), the
+confusion matrix of a classifier (png), and the errors it was surest of (md). For the test sets of
+GLUE, whose answers are kept back, it is the file to hand in at gluebenchmark.com.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from flax import nnx
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from tokenizers import Tokenizer
+
+from data.reading import Reading, encode, remarks
+from data.task_data import TaskData, TaskDataConfig, open_task
+from data.tasks import find_task
+from data.tokenizer import load_tokenizer
+from eval.confusion import plot_confusion
+from eval.errors import write_errors
+from eval.inputs import check_inputs
+from eval.logits import predictor
+from eval.naming import NAMES, written
+from eval.score import Scored, score
+from eval.submission import FILES, write_submission
+from eval.task_model import load_for_task
+from model.errors import InputError
+from model.files import find
+from model.hf_config import read_config
+from train.atomic import replacing
+from train.provenance import provenance, write_json_atomic
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEvaluation:
+    """Score a fine-tuned model on a task, and keep what it said."""
+
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """A folder or hub name of a BERT or DistilBERT with a head for the task."""
+    task: str
+    """Such as sst2, mnli, squad, conll2003, imdb; or, for your own files, classification,
+    regression, tags or answers. A wrong name lists them all."""
+    data: TaskDataConfig = TaskDataConfig()
+    split: tuple[str, ...] = ()
+    """Such as dev, test, dev_mismatched. By default the development sets (for mnli both), or the
+    test set where the authors published no other."""
+    reading: Reading = Reading()
+    labels: tuple[str, ...] = ()
+    """The names of the model's classes in its own order, where it only numbers them (LABEL_0,
+    LABEL_1) or calls them otherwise than the task."""
+    output: Path | None = None
+    """The folder for predictions, pictures and metrics; by default runs/eval-TASK."""
+    json: Path | None = None
+    """A further file for what results.json holds."""
+
+
+def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
+    """Scores the model, prints a table and writes the folder; returns the metrics of each split.
+
+    Raises:
+        InputError: task, data and model do not fit, or the disk refuses.
+    """
+    splits, left_out = (config.split, ()) if config.split else default_splits(config)
+    data = open_task(config.task, config.data, splits=splits)
+    data = with_own_labels(config, replace(data, notes=(*data.notes, *left_out)))
+    task = data.task
+    model = load_for_task(config.model, task, order=config.labels)
+    tokenizer = load_tokenizer(config.model)
+    check_inputs(config.model, model, tokenizer, config.reading.max_length or task.max_length)
+    for note in data.notes:
+        print(note)
+    output = config.output or Path(f"runs/eval-{task.name}")
+    results = {}
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for split in data.splits:
+            scored, said = score_split(config, data, split, model, tokenizer)
+            write_split(output, config.model, data, split, scored)
+            results[split] = {"examples": len(data.splits[split]), "remarks": said}
+            results[split]["metrics"] = scored.metrics
+    except OSError as error:
+        raise InputError(f"cannot write into {output}: {error.strerror}") from error
+    record = {
+        "settings": config,
+        "data": {"source": data.source, "fingerprint": data.fingerprint, "notes": data.notes},
+        "splits": results,
+        "provenance": provenance(),
+    }
+    for file in (output / "results.json", *([config.json] if config.json else [])):
+        write_json_atomic(file, record)
+    print(f"\n{config.model} on {task.title}")
+    Console(highlight=False).print(table(results))
+    for split, result in results.items():
+        if result["metrics"].get("collapsed"):
+            print(f"{split}: all examples are given the same class")
+    print(f"predictions and more: {output}")
+    return {split: result["metrics"] for split, result in results.items()}
+
+
+def default_splits(config: TaskEvaluation) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The development sets that are there, and a sentence about each that is not.
+
+    Of published data they are the authors': what `open_task` would take from the training examples
+    was seen by models of others.
+    """
+    files, given = find_task(config.task).published, config.data
+    if files is None:
+        return (("test",) if given.test and not (given.dev or given.train) else ("dev",)), ()
+    dev = tuple(split for split in files.files if split.startswith("dev")) or ("test",)
+    if given.root is None:
+        return dev, ()
+    there = tuple(split for split in dev if files.find(given.root.expanduser(), split))
+    left_out = (
+        f"{split} is left out: {given.root} does not hold it; looked for {files.looked_for(split)}"
+        for split in dev
+        if split not in there
+    )
+    return (there, tuple(left_out)) if there else (dev, ())
+
+
+def with_own_labels(config: TaskEvaluation, data: TaskData) -> TaskData:
+    """A user's own examples need not have all classes that the model knows."""
+    if data.task.own_files and data.task.kind in ("classification", "tags"):
+        known = config.labels or read_config(find(config.model)[0])[0].labels
+        if set(data.task.labels) <= set(known):
+            return replace(data, task=replace(data.task, labels=tuple(known)))
+    return data
+
+
+def score_split(
+    config: TaskEvaluation, data: TaskData, split: str, model: Any, tokenizer: Tokenizer
+) -> tuple[Scored, list[str]]:
+    """The predictions and metrics of a split, and what was told of texts that did not fit."""
+    task, examples, labels = data.task, data.splits[split], model.config.labels
+    windows = encode(task, examples, tokenizer, config.reading, labels)
+    said = list(remarks(split, task, len(examples), windows, config.reading))
+    for remark in said:
+        print(remark)
+    graphdef, params = nnx.split(model)
+    logits = predictor(graphdef, windows)(params)
+    return score(task, examples, windows, logits, labels), said
+
+
+def write_split(output: Path, model: str, data: TaskData, split: str, scored: Scored) -> None:
+    """Writes every prediction and, where the right ones are known, what went wrong."""
+    task, predictions = data.task, scored.predictions
+    with replacing(output / f"predictions-{split}.jsonl") as temporary:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
+        temporary.write_text("".join(lines), encoding="utf-8")
+    if scored.metrics:
+        about = f"{model} on {task.title}, {split}"
+        errors = output / f"errors-{split}.md"
+        write_errors(errors, task.kind, about, data.splits[split], predictions)
+        if task.kind == "classification":
+            gold, said = ([row[side] for row in predictions] for side in ("gold", "prediction"))
+            picture = output / f"confusion-{split}.png"
+            plot_confusion(picture, gold, said, task.labels, title=f"{task.title}, {split}")
+    elif (task.name, split) in FILES:
+        write_submission(output / FILES[task.name, split], task, predictions)
+
+
+def table(results: dict[str, dict[str, Any]]) -> Table:
+    """A column for each split, a row for each metric."""
+    result = Table(box=box.SIMPLE_HEAD)
+    result.add_column("")
+    for split in results:
+        result.add_column(split, justify="right")
+    columns = list(results.values())
+    result.add_row("examples", *(f"{column['examples']:,}" for column in columns))
+    names = dict.fromkeys(name for column in columns for name in column["metrics"])
+    for name in names:
+        if name != "collapsed":
+            values = (column["metrics"].get(name) for column in columns)
+            cells = ("" if value is None else written(name, value) for value in values)
+            result.add_row(NAMES.get(name, name), *cells)
+    return result
+
+
+if __name__ == "__main__":
+    from train.cli import main
+
+    main(lambda: evaluate_task(tyro.cli(TaskEvaluation, prog="python -m eval.run")))
