@@ -95,7 +95,7 @@ def test_the_first_paragraph_says_what_was_run_and_what_came_out(report):
 def test_results_are_told_at_the_start_the_best_and_the_end(report):
     text = report.read_text()
     table = [re.split(r" *\| *", line)[1:-1] for line in text.split("\n") if line[:1] == "|"]
-    assert table[0] == ["held out", "start (0)", "best (20)", "final (40)", "unigram floor"]
+    assert table[0] == ["held-out text", "start (0)", "best (20)", "final (40)", "unigram floor"]
     assert [row[0] for row in table[2:8]] == [
         "masked-LM loss (nats)",
         "masked-LM accuracy",

@@ -79,7 +79,10 @@ def variants(recipe: DistillConfig) -> dict[str, DistillConfig]:
 
 def quickstart(config: Quickstart) -> None:
     """Runs all of it, printing as it goes, and leaves `config.output`/quickstart.md."""
+    # A file or a pipe has no width of its own: 80 columns would break the table.
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 120
     started = time.monotonic()
     recipe = replace(distill_tiny(), teacher=config.teacher, steps=config.steps)
     recipe = replace(recipe, evaluate_every=max(config.steps // 4, 1))
