@@ -1,7 +1,6 @@
 """One update is the same however the batch is divided: over devices, modes and micro-batches."""
 
 from functools import cache
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -187,7 +186,8 @@ def test_terms_equal_a_loop_over_positions(positions):
 class OneDraw:
     """An objective whose only term is a number drawn from the stream of dropout."""
 
-    weights: ClassVar = {"draw": 1.0}
+    def __init__(self):
+        self.weights = {"draw": 1.0}
 
     def prepare(self, constants, batch, key):
         return batch

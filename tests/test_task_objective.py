@@ -35,7 +35,10 @@ def make_batch(kind: Kind) -> dict[str, np.ndarray]:
     }
     if kind == "answers":
         batch["context"] = attended & (np.arange(LENGTH) > 3)
-        batch["start"], batch["end"] = np.int32([4, 0, 5, 4]), np.int32([6, 0, 8, 4])
+        batch["start"], batch["end"] = (
+            np.array([4, 0, 5, 4], np.int32),
+            np.array([6, 0, 8, 4], np.int32),
+        )
         for side in ("start", "end"):
             batch[f"teacher_{side}"] = random.normal(size=(ROWS, LENGTH)).astype(np.float32)
         return batch
@@ -47,7 +50,7 @@ def make_batch(kind: Kind) -> dict[str, np.ndarray]:
     elif kind == "regression":
         batch["label"] = random.normal(size=ROWS).astype(np.float32)
     else:
-        batch["label"] = np.int32([2, 0, 1, 1])
+        batch["label"] = np.array([2, 0, 1, 1], np.int32)
     return batch
 
 
@@ -88,7 +91,7 @@ def expected(kind: Kind, batch, output) -> tuple[float, float, int]:
         else:
             hard -= log_softmax(logits)[batch["label"][row]]
             soft += kl(logits, batch["teacher"][row], LOSS.temperature)
-    return hard, soft, count
+    return float(hard), float(soft), count
 
 
 @pytest.mark.parametrize("kind", list(HEADS))

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from data.tokenizer import save_tokenizer
 from eval.report import write_report
+from model.config import DType
 from model.errors import InputError
 from model.pretrained import save
 from train.checkpoint import Checkpoints
@@ -62,7 +63,7 @@ class Signals:
         self.received = number
 
 
-def compute_dtype(config: TrainConfig) -> str:
+def compute_dtype(config: TrainConfig) -> DType:
     """bfloat16 where the hardware multiplies it faster, unless the configuration says otherwise."""
     if config.dtype != "auto":
         return config.dtype
