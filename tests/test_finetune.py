@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -256,3 +257,52 @@ def test_every_task_is_a_recipe_with_help(capsys):
         with pytest.raises(SystemExit):
             choose(FINETUNE, "train.finetune", [name, "--help"])
         assert "--data.root" in capsys.readouterr().out
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("task", list(FILES))
+def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
+    import torch
+    import transformers
+
+    output = home / f"exported-{task}"
+    finetune(config(home, task, output=output, steps=2))
+    ours = load(output / "model")
+    loader = {
+        "tags": transformers.AutoModelForTokenClassification,
+        "answers": transformers.AutoModelForQuestionAnswering,
+    }.get(task, transformers.AutoModelForSequenceClassification)
+    theirs, report = loader.from_pretrained(output / "model", output_loading_info=True)
+    assert not any(report[name] for name in ("missing_keys", "unexpected_keys"))
+    text = "the red cat sees a green bird"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(output / "model")
+    inputs = tokenizer(text, return_tensors="pt")
+    ids = load_tokenizer(output / "model").encode(text).ids
+    assert inputs["input_ids"][0].tolist() == ids
+    with torch.no_grad():
+        expected = theirs.eval()(**inputs)
+    said = ours(jnp.array([ids]))
+    names = ("start_logits", "end_logits") if task == "answers" else ("logits",)
+    for name in names:
+        np.testing.assert_allclose(getattr(said, name), getattr(expected, name), atol=1e-5)
+    if task in ("classification", "tags"):
+        assert theirs.config.id2label == dict(enumerate(ours.config.labels))
+    if task == "regression":
+        assert theirs.config.problem_type == "regression"
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_transformers_learns_the_same_from_the_same_batches(home, task, capsys):
+    """Without dropout the losses are equal; with it both are trained and compared."""
+    from eval.against_torch import compare
+
+    both = config(home, task, output=home / f"torch-{task}", steps=4, seeds=2, buckets=2)
+    both = replace(both, optimizer=replace(both.optimizer, learning_rate=1e-3))
+    record = compare(both)
+    np.testing.assert_allclose(
+        record["losses"]["ours"], record["losses"]["torch"], rtol=1e-5, atol=1e-6
+    )
+    assert losses["ours"][0] != losses["ours"][-1]
+    assert [run["seed"] for run in record["seeds"]] == [1, 2]
+    assert "examples a second" in capsys.readouterr().out
