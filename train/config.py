@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from data.reading import Reading
-from data.task_data import TaskDataConfig
 
 from data.config import DataConfig
 from data.masking import MaskingConfig
+from data.reading import Reading
+from data.task_data import TaskDataConfig
 from model.config import EncoderConfig
 from train.objectives import DistillationLoss
 from train.optimizer import OptimizerConfig
