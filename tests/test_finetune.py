@@ -300,9 +300,8 @@ def test_transformers_learns_the_same_from_the_same_batches(home, task, capsys):
     both = config(home, task, output=home / f"torch-{task}", steps=4, seeds=2, buckets=2)
     both = replace(both, optimizer=replace(both.optimizer, learning_rate=1e-3))
     record = compare(both)
-    np.testing.assert_allclose(
-        record["losses"]["ours"], record["losses"]["torch"], rtol=1e-5, atol=1e-6
-    )
+    losses = record["losses"]
+    np.testing.assert_allclose(losses["ours"], losses["torch"], rtol=1e-5, atol=1e-6)
     assert losses["ours"][0] != losses["ours"][-1]
     assert [run["seed"] for run in record["seeds"]] == [1, 2]
     assert "examples a second" in capsys.readouterr().out

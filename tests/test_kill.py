@@ -37,8 +37,8 @@ if when == "save":
     threading.Thread(target=watch, args=[config.output / "checkpoints"], daemon=True).start()
 elif when != "never":
     write = MetricLog.step
-    def step(self, now, metrics):
-        write(self, now, metrics)
+    def step(self, now, metrics, tokens):
+        write(self, now, metrics, tokens)
         if now == int(when):
             die()
     MetricLog.step = step
