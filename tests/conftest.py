@@ -15,9 +15,13 @@ import pytest
 _scratch = tempfile.mkdtemp(prefix="distilbert-flax-tests-")
 atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
 
-_devices = "--xla_force_host_platform_device_count"
-if _devices not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_devices}=4".strip()
+# Most of the suite's time is compilation: LLVM need not optimise what runs a few times.
+for _flag, _value in (
+    ("--xla_force_host_platform_device_count", 4),
+    ("--xla_backend_optimization_level", 0),
+):
+    if _flag not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}={_value}".strip()
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
@@ -33,8 +37,8 @@ os.environ["HF_HOME"] = f"{_scratch}/huggingface"
 os.environ["DISTILBERT_FLAX_CACHE"] = f"{_scratch}/cache"
 os.environ["MPLBACKEND"] = "agg"
 
-# Most of the suite's time is compilation. What commands compile is kept for this session only:
-# tests kill some of them, and a half-written entry would stay.
+# What commands compile is kept for this session only: tests kill some of them, and a half-written
+# entry would stay.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{_scratch}/compiled"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
