@@ -1,10 +1,11 @@
 """Shuffled batches by random access: the place in the data is the step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import grain
 import numpy as np
+from jaxtyping import Int
 
 from data.sequences import Sequences
 from model.errors import InputError
@@ -47,18 +48,8 @@ class Batches:
         host: int = 0,
         hosts: int = 1,
     ):
-        if batch_size < 1 or micro_batches < 1 or batch_size % micro_batches:
-            raise InputError(
-                f"a batch of {batch_size} sequences does not divide into {micro_batches} "
-                f"micro-batches: make the batch size a multiple of {micro_batches}"
-            )
-        if batch_size // micro_batches % hosts:
-            raise InputError(
-                f"a micro-batch of {batch_size // micro_batches} sequences does not divide over "
-                f"{hosts} hosts: make it a multiple of {hosts}"
-            )
         self.sequences, self.batch_size, self.pad_id = sequences, batch_size, pad_id
-        self._rows = np.arange(batch_size).reshape(micro_batches, hosts, -1)[:, host]
+        self._rows = rows_of_host(batch_size, micro_batches, host, hosts)
 
         # Eight bytes a sequence, for the two epochs that a batch may reach into.
         @lru_cache(maxsize=2)
@@ -96,9 +87,35 @@ class Batches:
 
     def iterate(self, start: int = 0) -> Iterator[Batch]:
         """Batches from step `start` on, read ahead by grain's threads."""
-        steps = grain.MapDataset.range(start, ENDLESS).map(self.batch)
-        options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
-        return iter(steps.to_iter_dataset(options))
+        return read_ahead(self.batch, start)
+
+
+def rows_of_host(
+    batch_size: int, micro_batches: int, host: int, hosts: int
+) -> Int[np.ndarray, "micro rows"]:
+    """Which rows of an update's batch a host reads, for each micro-batch.
+
+    Raises:
+      InputError: the batch does not divide evenly.
+    """
+    if batch_size < 1 or micro_batches < 1 or batch_size % micro_batches:
+        raise InputError(
+            f"a batch of {batch_size} sequences does not divide into {micro_batches} "
+            f"micro-batches: make the batch size a multiple of {micro_batches * hosts}"
+        )
+    if batch_size // micro_batches % hosts:
+        raise InputError(
+            f"a micro-batch of {batch_size // micro_batches} sequences does not divide over "
+            f"{hosts} hosts: make it a multiple of {hosts}"
+        )
+    return np.arange(batch_size).reshape(micro_batches, hosts, -1)[:, host]
+
+
+def read_ahead(batch: Callable[[int], Batch], start: int) -> Iterator[Batch]:
+    """`batch(start)`, `batch(start + 1)` and so on, made by grain's threads before they are due."""
+    steps = grain.MapDataset.range(start, ENDLESS).map(batch)
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
+    return iter(steps.to_iter_dataset(options))
 
 
 def heldout_batches(

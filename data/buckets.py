@@ -7,13 +7,11 @@ lengths at hand, so that as little as possible is padding.
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 
-import grain
 import numpy as np
 from jaxtyping import Int
 
-from data.batches import ENDLESS, Batch
+from data.batches import Batch, read_ahead, rows_of_host
 from data.windows import Windows
-from model.errors import InputError
 
 
 def bucket_lengths(
@@ -76,13 +74,8 @@ class BucketBatches:
         host: int = 0,
         hosts: int = 1,
     ):
-        if batch_size < 1 or batch_size % (micro_batches * hosts):
-            raise InputError(
-                f"a batch of {batch_size} sequences does not divide into {micro_batches} "
-                f"micro-batches on {hosts} hosts: make it a multiple of {micro_batches * hosts}"
-            )
         self.windows, self.lengths, self.batch_size = windows, tuple(lengths), batch_size
-        self._rows = np.arange(batch_size).reshape(micro_batches, hosts, -1)[:, host]
+        self._rows = rows_of_host(batch_size, micro_batches, host, hosts)
         bucket = np.searchsorted(self.lengths, windows.lengths)
 
         @lru_cache(maxsize=2)
@@ -124,6 +117,4 @@ class BucketBatches:
 
     def iterate(self, start: int = 0) -> Iterator[Batch]:
         """Batches from step `start` on, read ahead by grain's threads."""
-        steps = grain.MapDataset.range(start, ENDLESS).map(self.batch)
-        options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
-        return iter(steps.to_iter_dataset(options))
+        return read_ahead(self.batch, start)

@@ -30,6 +30,10 @@ class Reading:
     max_question: int = 64
     """Tokens of a question; longer ones are cut."""
 
+    def length(self, task: Task) -> int:
+        """Tokens of a window of this task."""
+        return self.max_length or task.max_length
+
 
 def encode(
     task: Task,
@@ -43,7 +47,7 @@ def encode(
     Raises:
         InputError: an example or a setting does not fit.
     """
-    length = reading.max_length or task.max_length
+    length = reading.length(task)
     given: Any = examples  # of the type that belongs to the kind
     if task.kind == "answers":
         return encode_questions(
@@ -69,7 +73,7 @@ def remarks(
     name: str, task: Task, examples: int, windows: Windows, reading: Reading
 ) -> Iterator[str]:
     """Sentences about what did not fit: nothing is cut without being told."""
-    length = reading.max_length or task.max_length
+    length = reading.length(task)
     if windows.longer:
         whole = task.kind in ("answers", "tags") or reading.long == "windows"
         done = {

@@ -18,13 +18,12 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from data.buckets import BucketBatches
 from eval.score import score
 from eval.spread import interval
+from eval.tables import terminal_table
 from model.errors import InputError
 from model.pretrained import save
 from train.cli import choose, main
@@ -148,16 +147,14 @@ def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str,
 
 
 def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
-    table = Table(title=f"{title}, development set", box=box.SIMPLE_HEAD)
-    columns = ["", *(f"seed {run['seed']}" for run in runs), "mean"]
-    for column in columns:
-        table.add_column(column, justify="right" if column else "left")
+    header = ["", *(f"seed {run['seed']}" for run in runs), "mean"]
+    lines = []
     for name, style in (("score", ".4f"), ("examples_per_second", ".1f")):
         for side in ("ours", "torch"):
             values = [run[side][name] for run in runs]
             cells = [format(value, style) for value in [*values, float(np.mean(values))]]
-            table.add_row(f"{side}: {name}", *cells)
-    console.print(table)
+            lines.append([f"{side}: {name}", *cells])
+    console.print(terminal_table(f"{title}, development set", header, lines))
     differences = [run["ours"]["score"] - run["torch"]["score"] for run in runs]
     spread = f" ± {interval(differences):.4f} (95 %)" if len(runs) > 1 else ""
     ratios = [
@@ -165,7 +162,8 @@ def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
     ]
     console.print(
         f"Ours minus torch: {float(np.mean(differences)):+.4f}{spread}; examples a second "
-        f"{float(np.median(ratios)):.2f} times torch's (the first update of both left out)."
+        f"{float(np.median(ratios)):.2f} times torch's (ours without the first update "
+        "of each length, torch without its first)."
     )
 
 

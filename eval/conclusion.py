@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from eval.comparison import MIN_SEEDS, Comparison, Difference
 from eval.study_folder import Study
-from eval.study_naming import difference, listed, noun, value
+from eval.study_naming import difference, noun, value
+from eval.tables import listed
 
 MOST_NAMED = 4
 

@@ -8,8 +8,7 @@ from jaxtyping import Int
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from eval.plots import GREY, INK
-from train.atomic import replacing
+from eval.plots import GREY, INK, save_figure
 
 FEW = 10  # up to so many classes each cell has room for its share
 
@@ -32,9 +31,7 @@ def plot_confusion(
         title: said above the axes.
     """
     counts = confusion_matrix(gold, predicted, labels=list(labels))
-    with replacing(path) as temporary:
-        figure = draw_confusion(counts, labels, title=title)
-        figure.savefig(temporary, format="png", dpi=160, facecolor="white")
+    save_figure(draw_confusion(counts, labels, title=title), path)
 
 
 def draw_confusion(

@@ -15,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tyro
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from data.task_data import TaskDataConfig, open_task
 from eval.metrics import GLUE, glue_average
+from eval.tables import markdown_table, terminal_table
 from model.errors import InputError
 from train.finetune import finetune
 from train.provenance import provenance, write_json_atomic
@@ -104,7 +103,7 @@ def run_glue(config: Glue) -> dict[str, Scores]:
                 )
             )
             scores[role][task] = 100 * statistics.median(result["score"] for result in results)
-    console.print(rich_table(scores))
+    console.print(terminal_table("GLUE, development sets", HEADER, rows(scores), compact=True))
     write_table(config, scores, missing)
     return scores
 
@@ -139,19 +138,9 @@ def _cell(value: float | None, unit: str = "") -> str:
 HEADER = ["", *GLUE, "mean of 9", "without WNLI"]
 
 
-def rich_table(scores: Mapping[str, Scores]) -> Table:
-    table = Table(title="GLUE, development sets", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for title in HEADER:
-        table.add_column(title, justify="right" if title else "left")
-    for line in rows(scores):
-        table.add_row(*line)
-    return table
-
-
 def write_table(config: Glue, scores: dict[str, Scores], missing: dict[str, str]) -> None:
     """glue.md for people, glue.json for programs."""
-    lines = [HEADER, ["---", *["---:"] * (len(HEADER) - 1)], *rows(scores)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = markdown_table(HEADER, rows(scores))
     left_out = "".join(f"\nNot run: {task}: {why}\n" for task, why in missing.items())
     text = (
         f"# GLUE\n\n{table}\n\nTeacher: `{config.teacher}`; student: `{config.student}`; "

@@ -116,7 +116,7 @@ def say(model: Any, tokenizer: Tokenizer, texts: Sequence[str], asked: Asked) ->
     task = replace(TASKS[head], labels=labels, null_threshold=asked.null_threshold)
     longest = min(LONGEST_CONTEXT, positions) if head == "answers" else positions
     reading = replace(asked.reading, max_length=asked.reading.max_length or longest)
-    check_inputs("the model", model, tokenizer, reading.max_length or longest)
+    check_inputs("the model", model, tokenizer, reading.length(task))
 
     words = [split_words(text, tokenizer) if head == "tags" else [] for text in texts]
     examples: list[Example] = []

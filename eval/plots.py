@@ -73,7 +73,7 @@ def plot_curves(
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=12)
     axes.set_ylabel(ylabel, color=INK, fontsize=9)
     _draw(axes, Panel(curves, ylabel, floor=floor, share=share), xlabel)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_panels(path: Path, panels: Sequence[Panel], *, xlabel: str, title: str) -> None:
@@ -87,10 +87,11 @@ def plot_panels(path: Path, panels: Sequence[Panel], *, xlabel: str, title: str)
         axes = figure.add_subplot(rows, columns, place)
         axes.set_title(panel.ylabel, loc="left", fontsize=9, color=INK)  # no room upright
         _draw(axes, panel, xlabel)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a PNG, whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=160, facecolor="white")
 
@@ -129,11 +130,12 @@ def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
     if panel.floor is not None:
         axes.axhline(panel.floor, color=GREY, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
         names.append((panel.floor, panel.floor_name, GREY))
-    _style(axes, panel, xlabel)
+    style_axes(axes, panel, xlabel)
     _name_at_right(axes, names)
 
 
-def _style(axes: Axes, panel: Panel, xlabel: str) -> None:
+def style_axes(axes: Axes, panel: Panel, xlabel: str) -> None:
+    """Gives axes, on which everything is drawn, the look of all pictures."""
     axes.set_xlabel(xlabel, color=INK, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)

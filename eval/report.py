@@ -15,6 +15,7 @@ import tyro
 
 from eval.naming import FLOORS, NAMES, SHARES, noun, written
 from eval.plots import Curve, Kind, Panel, plot_panels
+from eval.tables import listed, markdown_table
 from model.errors import InputError
 from train.atomic import replacing
 from train.folder import read_config
@@ -91,12 +92,12 @@ def _what_came_out(where: str, heldout: Sequence[Row]) -> list[str]:
         start = f"went from {written(name, first[name])} to" if name in first is not last else "is"
         return f"the {noun(name)} {start} {written(name, last[name])}"
 
-    sentences = [f"On {where} {_listed([change(name) for name in told])}."]
+    sentences = [f"On {where} {listed([change(name) for name in told])}."]
     floors = [written(name, last[FLOORS[name]]) for name in told if FLOORS.get(name) in last]
     if floors:
         sentences.append(
             "Beside that stands the unigram floor, a model that knows only how often each token "
-            f"occurs: {_listed(floors)}."
+            f"occurs: {listed(floors)}."
         )
     if best["step"] != last["step"]:
         name = _yardstick(last)
@@ -123,7 +124,7 @@ def _results(where: str, heldout: Sequence[Row]) -> list[str]:
         cells = [written(name, row[name]) if name in row else "" for _, row in columns.values()]
         cells += [written(name, floors[name]) if name in floors else ""] if floors else []
         lines.append([NAMES.get(name, name), *cells])
-    return ["## Results", _table(header, ["---", *["---:"] * (len(header) - 1)], lines)]
+    return ["## Results", markdown_table(header, lines)]
 
 
 def _pictures(folder: Path, where: str, train: Sequence[Row], heldout: Sequence[Row]) -> list[str]:
@@ -186,7 +187,7 @@ def _settings(config: Row) -> list[str]:
     for title, tree in [("Settings", settings), ("Where it comes from", origin)]:
         if tree:
             lines = [[f"`{name}`", f"`{_value(value)}`"] for name, value in _leaves(tree)]
-            parts += [f"## {title}", _table(["field", "value"], ["---", "---"], lines)]
+            parts += [f"## {title}", markdown_table(["field", "value"], lines, left=2)]
     return parts
 
 
@@ -229,17 +230,9 @@ def _count(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _listed(phrases: Sequence[str]) -> str:
-    return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
-
-
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _table(header: Sequence[str], rule: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+    return text.replace("\n", " ")
 
 
 def _command(folder: tyro.conf.Positional[Path]) -> None:

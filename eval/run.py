@@ -77,7 +77,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     task = data.task
     model = load_for_task(config.model, task, order=config.labels)
     tokenizer = load_tokenizer(config.model)
-    check_inputs(config.model, model, tokenizer, config.reading.max_length or task.max_length)
+    check_inputs(config.model, model, tokenizer, config.reading.length(task))
     for note in data.notes:
         print(note)
     output = config.output or Path(f"runs/eval-{task.name}")

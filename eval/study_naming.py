@@ -68,8 +68,3 @@ def probability(p: float | None) -> str:
 def capital(text: str) -> str:
     """With its first letter, and no other, made a capital one."""
     return text[:1].upper() + text[1:]
-
-
-def listed(phrases: list[str]) -> str:
-    """Phrases as people enumerate them: "a, b and c"."""
-    return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from eval.comparison import MIN_SEEDS, Comparison, Difference
-from eval.plots import COLOURS, GREY, INK, Panel, _save, _style
+from eval.plots import COLOURS, GREY, INK, Panel, save_figure, style_axes
 from eval.study_folder import Study
 from eval.study_naming import (
     AGREEMENT,
@@ -87,7 +87,7 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
             fontsize=8,
             color=INK,
         )
-    _style(axes, Panel({}, ""), "")
+    style_axes(axes, Panel({}, ""), "")
     axes.grid(visible=False)
     axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
     axes.spines["left"].set_visible(False)
@@ -106,7 +106,7 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
     )
     title = capital(noun(comparison.metric))
     _title(figure, f"{title}, against “{comparison.reference}”", _legend(comparison))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_row(axes: Axes, place: int, found: Difference, factor: float) -> None:
@@ -154,7 +154,7 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
         if reference is not None and name != study.reference:
             axes.plot(*_mean_curve(reference), color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
         lowest = place + columns >= len(curves)
-        _style(axes, Panel({}, "", share=is_share(metric)), "updates" if lowest else "")
+        style_axes(axes, Panel({}, "", share=is_share(metric)), "updates" if lowest else "")
         axes.set_title(textwrap.fill(name, 30), loc="left", fontsize=9, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10], integer=True))
         axes.tick_params(labelbottom=lowest)
@@ -166,7 +166,7 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     if reference is not None and len(curves) > 1:
         note += f" Dashed: the mean of “{study.reference}”."
     _title(figure, f"{capital(noun(metric))} while learning", note)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _metric_of_curves(study: Study) -> str | None:

@@ -15,7 +15,7 @@ import tyro
 from eval.comparison import MIN_SEEDS, Comparison, compare
 from eval.conclusion import beside_published, conclusion
 from eval.study_folder import Study, read_study
-from eval.study_naming import capital, label, listed
+from eval.study_naming import capital, label
 from eval.study_plots import draw_pictures
 from eval.study_tables import (
     Comparisons,
@@ -25,6 +25,7 @@ from eval.study_tables import (
     variants_table,
     write_csv,
 )
+from eval.tables import listed
 from model.errors import InputError
 from train.atomic import replacing
 from train.provenance import write_json_atomic

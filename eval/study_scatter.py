@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, BboxBase
 
 from eval.comparison import Comparison
-from eval.plots import COLOURS, GREY, INK, Panel, _save, _style
+from eval.plots import COLOURS, GREY, INK, Panel, save_figure, style_axes
 from eval.study_folder import Study
 from eval.study_naming import is_share, label
 
@@ -41,7 +41,7 @@ def draw_tradeoff(path: Path, study: Study, agreement: Comparison) -> None:
         names.append(textwrap.fill(f"{name}, {variant.parameters / 1e6:.3g} M", 26))
         area = max(LARGEST * variant.parameters / largest, SMALLEST)
         axes.scatter(*places[-1], s=area, color=COLOURS[0], alpha=0.55, edgecolor=INK, linewidth=1)
-    _style(axes, Panel({}, "", share=is_share(agreement.metric)), "sentences/s")
+    style_axes(axes, Panel({}, "", share=is_share(agreement.metric)), "sentences/s")
     axes.margins(0.2)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set_ylabel(label(agreement.metric), color=INK, fontsize=9)
@@ -51,7 +51,7 @@ def draw_tradeoff(path: Path, study: Study, agreement: Comparison) -> None:
     figure.supxlabel("Area: parameters (M: millions).", x=0.01, ha="left", fontsize=8, color=INK)
     figure.draw_without_rendering()  # places the axes, so that overlaps can be told
     _name_beside(axes, places, names)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _name_beside(axes: Axes, places: list[tuple[float, float]], names: list[str]) -> None:

@@ -1,7 +1,7 @@
 """The tables of a study: in Markdown for people, and as CSV for programs."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from eval.comparison import Comparison
@@ -14,11 +14,11 @@ from eval.study_naming import (
     MINUS,
     difference,
     label,
-    listed,
     noun,
     probability,
     value,
 )
+from eval.tables import listed, markdown_table
 
 Comparisons = Mapping[str, Comparison]
 """By metric; the primary one is among them."""
@@ -49,7 +49,7 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
             cells.append("" if told is None else f"{told.delta:+.2f} {told.unit}")
         cells += [_mean(comparisons[other], name) for other in beside]
         lines.append([cell.replace("-", MINUS) if cell[:1] == "-" else cell for cell in cells])
-    return table([*header, *map(label, beside)], lines)
+    return markdown_table([*header, *map(label, beside)], lines)
 
 
 def values_table(study: Study, comparison: Comparison) -> str:
@@ -58,7 +58,7 @@ def values_table(study: Study, comparison: Comparison) -> str:
     for name, row in comparison.rows.items():
         cells = [value(comparison.metric, row.values.get(seed)) for seed in study.seeds]
         lines.append([name, *cells])
-    return table(["seed", *map(str, study.seeds)], lines)
+    return markdown_table(["seed", *map(str, study.seeds)], lines)
 
 
 def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
@@ -89,7 +89,7 @@ def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
     ]
     if other:
         note += f" Not the same seeds: {listed(other)}."
-    return [table(["", *map(label, names)], lines), note]
+    return [markdown_table(["", *map(label, names)], lines), note]
 
 
 def variants_table(study: Study) -> str:
@@ -99,14 +99,7 @@ def variants_table(study: Study) -> str:
         speed = variant.sentences_per_second
         size = [f"{variant.parameters / 1e6:.2f} M", f"{variant.bytes / 1e6:.1f} MB"]
         lines.append([name, variant.about, *size, "" if speed is None else f"{speed:,.0f}"])
-    return table(["", "what it is", "parameters", "size", "sentences/s"], lines, left=2)
-
-
-def table(header: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table whose first `left` columns are flush left."""
-    rule = [*["---"] * left, *["---:"] * (len(header) - left)]
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in [header, rule, *lines]]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown_table(["", "what it is", "parameters", "size", "sentences/s"], lines, left=2)
 
 
 OF_VARIANT = ("parameters", "bytes", "sentences_per_second")

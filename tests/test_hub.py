@@ -1,9 +1,6 @@
 """Data sets of the hub, streamed by the real client from a hub on this machine."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -12,7 +9,7 @@ import pytest
 from data.config import DataConfig
 from data.corpora import open_corpus
 from model.errors import InputError
-from tests.hub_server import serve
+from tests.hub_server import answers_of
 
 
 def lines(*texts: str, field: str = "text") -> bytes:
@@ -77,13 +74,8 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, Any]:
-    """What each name gives; one process reads them all, because its start takes seconds."""
-    with serve(REPOSITORIES) as address:
-        command = [sys.executable, "-c", READ, *NAMES]
-        environment = {**os.environ, "HF_ENDPOINT": address}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return dict(zip(NAMES, map(json.loads, done.stdout.splitlines()), strict=True))
+    """What each name gives."""
+    return answers_of(REPOSITORIES, READ, NAMES)
 
 
 def test_a_share_of_the_rows_is_held_out(answers):

@@ -114,8 +114,8 @@ def figures(monkeypatch) -> dict[str, Figure]:
         drawn[path.name] = figure
         path.touch()
 
-    monkeypatch.setattr(study_plots, "_save", keep)
-    monkeypatch.setattr(study_scatter, "_save", keep)
+    monkeypatch.setattr(study_plots, "save_figure", keep)
+    monkeypatch.setattr(study_scatter, "save_figure", keep)
     return drawn
 
 

@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pyarrow
@@ -14,7 +11,7 @@ import pytest
 from data.task_data import TaskDataConfig, open_task
 from data.tasks import TASKS
 from model.errors import InputError
-from tests.hub_server import serve
+from tests.hub_server import answers_of
 
 TEXT = {"dtype": "string", "_type": "Value"}
 WORDS = {"feature": TEXT, "_type": "List"}
@@ -149,13 +146,8 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, Any]:
-    """What each gives; one process reads them all, because its start takes seconds."""
-    with serve(REPOSITORIES) as address:
-        command = [sys.executable, "-c", READ, *NAMES]
-        environment = {**os.environ, "HF_ENDPOINT": address}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return dict(zip(NAMES, map(json.loads, done.stdout.splitlines()), strict=True))
+    """What each gives."""
+    return answers_of(REPOSITORIES, READ, NAMES)
 
 
 def only(answer: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def prepare(config: FinetuneConfig) -> Prepared:
     data = open_task(config.task, config.data, splits=("train", "dev"))
     task, tokenizer = data.task, load_tokenizer(config.model)
     model = initial_model(config, data)
-    check_inputs(config.model, model, tokenizer, config.reading.max_length or task.max_length)
+    check_inputs(config.model, model, tokenizer, config.reading.length(task))
     train, dev = (
         encode(task, data.splits[split], tokenizer, config.reading, model.config.labels)
         for split in ("train", "dev")

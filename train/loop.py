@@ -12,10 +12,10 @@ from types import FrameType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
-import numpy as np
 from flax import nnx
 from tokenizers import Tokenizer
 
+from data.batches import Batch
 from data.tokenizer import save_tokenizer
 from eval.report import write_report
 from model.config import DType
@@ -30,7 +30,6 @@ from train.parallel import Parallel
 from train.step import Keys, Metrics, Objective, TrainState, init_state, make_step
 from train.streams import stream_key
 
-Batch = dict[str, np.ndarray]
 Evaluate = Callable[[Any, dict[str, Any]], dict[str, float]]
 
 

@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 import tyro
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from data.pipeline import open_data
 from data.tokenizer import load_tokenizer, special_ids
@@ -28,6 +26,7 @@ from eval.masked_lm import HeldOut
 from eval.plots import plot_curves
 from eval.speed_inference import sentences_per_second, sizes
 from eval.spread import interval
+from eval.tables import markdown_table, terminal_table
 from model.pretrained import load
 from model.tasks import MaskedLM
 from train.cli import main
@@ -123,7 +122,7 @@ def quickstart(config: Quickstart) -> None:
     student = load(folder / DISTILLED / "model", MaskedLM)
     sizes = describe(teacher, student, recipe.data.sequence_length)
     console.print()
-    console.print(rich_table(results, sizes))
+    console.print(terminal_table("On held-out text", HEADER, rows(results, sizes), compact=True))
     write_summary(config, results, sizes, time.monotonic() - started)
     draw(folder, config.output / "curves.png")
     console.print(f"\n[bold]{headline(results)}[/]")
@@ -192,15 +191,6 @@ def rows(results: list[dict[str, Metrics]], sizes: dict[str, Metrics]) -> list[l
 HEADER = ["", "params", "size", "sentences/s", *COLUMNS]
 
 
-def rich_table(results: list[dict[str, Metrics]], sizes: dict[str, Metrics]) -> Table:
-    table = Table(title="On held-out text", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for title in HEADER:
-        table.add_column(title, justify="right" if title else "left")
-    for line in rows(results, sizes):
-        table.add_row(*line)
-    return table
-
-
 def headline(results: list[dict[str, Metrics]]) -> str:
     """Distilled against the same start without a teacher, whatever the sign."""
     gains = [
@@ -222,8 +212,7 @@ def write_summary(
     seconds: float,
 ) -> None:
     """quickstart.md for people, quickstart.json for programs: every single value."""
-    lines = [HEADER, ["---", *["---:"] * (len(HEADER) - 1)], *rows(results, sizes)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = markdown_table(HEADER, rows(results, sizes))
     seeds = "one seed" if config.seeds == 1 else f"{config.seeds} seeds, mean ± 95 % t interval"
     floor = results[0][TEACHER]
     text = f"""# Quickstart

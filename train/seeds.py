@@ -4,12 +4,11 @@ import json
 import statistics
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from data.tasks import Task
 from eval.naming import NAMES, written
+from eval.tables import markdown_table, terminal_table
 from train.atomic import replacing
 from train.config import FinetuneConfig
 
@@ -33,18 +32,12 @@ def report_seeds(config: FinetuneConfig, task: Task, results: Sequence[dict[str,
         for seed in collapsed
     ]
 
-    table = Table(title=title, box=box.SIMPLE_HEAD)
-    for text in header:
-        table.add_column(text, justify="right" if text else "left")
-    for row in rows:
-        table.add_row(*row)
     console = Console(highlight=False)
-    console.print(table)
+    console.print(terminal_table(title, header, rows))
     for remark in remarks:
         console.print(remark)
 
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    markdown = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    markdown = markdown_table(header, rows)
     text = "\n\n".join([f"# {title}", f"`{config.model}`", markdown, *remarks]) + "\n"
     record = {
         "task": task.name,

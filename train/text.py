@@ -57,7 +57,7 @@ def fit_text(
         config,
         kind=kind,
         title=f"the {len(data.train):,} sequences of up to {config.data.sequence_length} tokens "
-        f"of {data.corpus.name}",
+        f"of {data.corpus.name} ({config.batch_size * config.data.sequence_length:,} an update)",
         model=model,
         tokenizer=data.tokenizer,
         batches=batches,
