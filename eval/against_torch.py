@@ -30,12 +30,11 @@ from train.cli import choose, main
 from train.config import FinetuneConfig
 from train.finetune import Prepared, finetune_seed, initial_model, prepare
 from train.logging import read_metrics
-from train.loop import split
+from train.loop import keys_of, split
 from train.optimizer import make_optimizer
 from train.provenance import provenance, write_json_atomic
 from train.recipes import FINETUNE
-from train.step import Keys, init_state, make_step
-from train.streams import stream_key
+from train.step import init_state, make_step
 from train.task_objective import TaskObjective
 
 STEPS = 20
@@ -96,8 +95,9 @@ def losses_without_dropout(
         theirs = list(torch_run.train(first_batches(source, STEPS)))
     graphdef, params = split(model)
     optimizer = make_optimizer(config.optimizer, STEPS)
-    step = jax.jit(make_step(TaskObjective(graphdef, prepared.data.task.kind), optimizer))
-    keys = Keys(stream_key(config.seed, "masking"), stream_key(config.seed, "dropout"))
+    objective = TaskObjective(graphdef, prepared.data.task.kind)
+    step = jax.jit(make_step(objective, optimizer, STEPS))
+    keys = keys_of(config.seed)
     state, ours = init_state(params, optimizer), []
     for number in range(STEPS):
         state, metrics = step(state, {}, source.batch(number), keys)

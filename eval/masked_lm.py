@@ -32,8 +32,8 @@ from model.pretrained import load
 from model.student import check_fit
 from model.tasks import MaskedLM
 from train.losses import cosine_distance, cross_entropy, distillation_kl, masked_sum
-from train.objectives import gather_positions
 from train.provenance import provenance, write_json_atomic
+from train.view import gather_positions
 
 # Held-out masks are uniform and always the same: with the frequency-weighted masks of training the
 # loss would be another quantity.
@@ -55,7 +55,7 @@ class HeldOut:
         training text (add-one smoothed) and always guesses the most frequent.
     kl_to_teacher, top1_agreement: KL(teacher || student) at temperature 1, and the share of tokens
         where both guess the same.
-    hidden_cosine: the cosine of the last hidden states.
+    hidden_cosine: the cosine of the last hidden states, where both are equally wide.
     """
 
     def __init__(
@@ -93,26 +93,34 @@ class HeldOut:
 
         `place` puts a batch onto the devices.
         """
-        measure = jax.jit(
-            lambda params, teacher_params, batch: self._sums(
-                nnx.merge(student, params),
-                None if teacher is None else nnx.merge(teacher, teacher_params),
-                batch,
-            )
-        )
+        sums = jax.jit(lambda *inputs: self.sums(student, teacher, *inputs))
 
         def evaluate(params: Any, teacher_params: Any = None) -> dict[str, float]:
-            total = None
-            for batch in self.batches():
-                sums = measure(params, teacher_params, place(batch))
-                total = sums if total is None else jax.tree.map(jnp.add, total, sums)
-            assert total is not None  # `prepare` refuses an empty split
-            means = {name: float(value / count) for name, (value, count) in total.items()}
-            return means | {"exp_masked_lm_loss": math.exp(min(means["masked_lm_loss"], 700.0))}
+            return means(self.total(lambda batch: sums(params, teacher_params, place(batch))))
 
         return evaluate
 
-    def _sums(self, student: MaskedLM, teacher: MaskedLM | None, batch: dict[str, Any]) -> Sums:
+    def total(self, sums: Callable[[dict[str, np.ndarray]], Any]) -> Any:
+        """What `sums` makes of each batch, added up."""
+        parts = map(sums, self.batches())
+        total = next(parts)  # `prepare` refuses an empty split
+        for part in parts:
+            total = jax.tree.map(jnp.add, total, part)
+        return total
+
+    def sums(
+        self,
+        student_graphdef: nnx.GraphDef,
+        teacher_graphdef: nnx.GraphDef | None,
+        params: Any,
+        teacher_params: Any,
+        batch: dict[str, Any],
+    ) -> Sums:
+        """Every metric of a batch but the exponential, as sum and count."""
+        student = nnx.merge(student_graphdef, params)
+        teacher = None
+        if teacher_graphdef is not None:
+            teacher = nnx.merge(teacher_graphdef, teacher_params)
         masked = mask_tokens(
             jax.random.key(MASK_SEED, impl="threefry2x32"),
             batch["input_ids"],
@@ -143,8 +151,18 @@ class HeldOut:
             "top1_agreement": guess == jnp.argmax(teacher_logits, axis=-1),
         }
         sums = {name: masked_sum(v.astype(jnp.float32), masked.valid) for name, v in values.items()}
+        if hidden.shape != teacher_hidden.shape:
+            return sums
         cosine = 1.0 - cosine_distance(hidden, teacher_hidden)
         return sums | {"hidden_cosine": masked_sum(cosine, batch["attention_mask"])}
+
+
+def means(total: Sums) -> dict[str, float]:
+    """The metrics of what `HeldOut.total` added up."""
+    each = {name: float(value / count) for name, (value, count) in total.items()}
+    if "masked_lm_loss" in each:
+        each["exp_masked_lm_loss"] = math.exp(min(each["masked_lm_loss"], 700.0))
+    return each
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
 from transformers.utils.logging import disable_progress_bar
 
-from train.objectives import DistillationLoss
 from train.optimizer import OptimizerConfig
 from train.step import Batch
+from train.terms import DistillationLoss
 
 
 class Tensors(NamedTuple):
@@ -49,7 +49,7 @@ class TorchStep:
 
     Args:
         folder: holds `teacher` and `student` as transformers reads them.
-        loss: the weights and the temperature.
+        loss: the weights of the triple loss and the temperature, all constant.
         optimizer: the settings of AdamW and the clip; the learning rate stays at its peak.
         autocast: matrix products in bfloat16.
     """
@@ -92,7 +92,7 @@ class TorchStep:
             flat = values.flatten(0, 1)
             return flat if batch.attended is None else flat[batch.attended]
 
-        temperature = self.loss.temperature
+        temperature = self.loss.ce.temperature
         kl = F.kl_div(
             F.log_softmax(attended(student.logits) / temperature, dim=-1),
             F.softmax(attended(teacher.logits) / temperature, dim=-1),
@@ -102,5 +102,7 @@ class TorchStep:
         ours, theirs = attended(student.hidden_states[-1]), attended(teacher.hidden_states[-1])
         cosine = F.cosine_embedding_loss(ours, theirs, torch.ones(len(ours)))
         return (
-            self.loss.ce * temperature**2 * kl + self.loss.mlm * masked_lm + self.loss.cos * cosine
+            self.loss.ce.weight * temperature**2 * kl
+            + self.loss.mlm.weight * masked_lm
+            + self.loss.cos.weight * cosine
         )

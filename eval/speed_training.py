@@ -17,10 +17,11 @@ from eval.timing import peak_memory, seconds_by_turns
 from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import MaskedLM
-from train.objectives import DistillationLoss, DistillationObjective
+from train.objectives import DistillationObjective
 from train.optimizer import OptimizerConfig, make_optimizer
 from train.step import Batch, Keys, init_state, make_step
 from train.streams import stream_key
+from train.terms import DistillationLoss
 
 SPECIAL = 5  # token ids below are special, as in a vocabulary learned here; the last is [MASK]
 LOSS = DistillationLoss()
@@ -53,11 +54,13 @@ class FlaxStep:
             "log_weights": jnp.where(vocabulary < SPECIAL, -jnp.inf, 0.0),
         }
         masking = MaskingConfig(group_rows=math.gcd(8, batch["input_ids"].shape[1]))
-        objective = DistillationObjective(graphdef, teacher_graphdef, masking, SPECIAL - 1, loss)
+        objective = DistillationObjective(
+            graphdef, teacher_graphdef, masking, SPECIAL - 1, loss.terms()
+        )
         self._prepare = jax.jit(objective.prepare)
         adamw = make_optimizer(optimizer, TOTAL_STEPS)
         self.state = init_state(nnx.to_pure_dict(params), adamw)
-        step = jax.jit(make_step(objective, adamw), donate_argnums=0)
+        step = jax.jit(make_step(objective, adamw, TOTAL_STEPS), donate_argnums=0)
         start = time.perf_counter()
         self._step = step.lower(self.state, self.constants, batch, self.keys).compile()
         self.compile_seconds = time.perf_counter() - start

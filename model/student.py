@@ -28,6 +28,9 @@ def student_from_teacher(
     num_layers: int | None = None,
     copy_head: bool = True,
     token_types: TokenTypes = "drop",
+    hidden_size: int | None = None,
+    num_heads: int | None = None,
+    intermediate_size: int | None = None,
     rngs: nnx.Rngs,
 ) -> MaskedLM:
     """A DistilBERT with the weights of `teacher`; it shares no memory with it.
@@ -42,12 +45,33 @@ def student_from_teacher(
             bias of the decoder (the original's `--vocab_transform`).
         token_types: `drop` the type-0 vector that is in every activation of the teacher, as the
             original does, or `fold` it into the position table.
+        hidden_size: the student's width, by default the teacher's; another goes with `random`.
+        num_heads: its attention heads, by default the teacher's number.
+        intermediate_size: of its feed-forward, by default four times a width of its own.
         rngs: draws what is not copied.
 
     Raises:
-        InputError: the teacher has no such layers, or no token types to fold.
+        InputError: the teacher has no such layers, or no token types to fold, or nothing can be
+            copied because the student has another shape.
     """
     config = student_config(teacher.config, layers, num_layers)
+    width = hidden_size or config.hidden_size
+    feed_forward = config.intermediate_size if width == config.hidden_size else 4 * width
+    try:
+        config = config.replace(
+            hidden_size=width,
+            num_heads=num_heads or config.num_heads,
+            intermediate_size=intermediate_size or feed_forward,
+        )
+    except ValueError as error:
+        raise InputError(f"the student cannot have this shape: {error}") from error
+    for field in ("hidden_size", "num_heads", "intermediate_size"):
+        ours, theirs = getattr(config, field), getattr(teacher.config, field)
+        if layers != "random" and ours != theirs:
+            raise InputError(
+                f"the student's {field} is {ours} and the teacher's {theirs}, so no layer can be "
+                "copied: let the student start at random (--student.layers random)"
+            )
     student = MaskedLM(config, rngs=rngs)
     initialise(student.backbone, teacher.backbone, layers, token_types=token_types)
     if layers != "random" and copy_head:
@@ -149,13 +173,12 @@ def sinusoids(length: int, width: int) -> Float[Array, "length width"]:
 
 
 def check_fit(teacher: EncoderConfig, student: EncoderConfig) -> None:
-    """Raises InputError unless the outputs of both can be compared token by token."""
-    for field in ("vocab_size", "hidden_size"):
-        ours, theirs = getattr(student, field), getattr(teacher, field)
-        if ours != theirs:
-            raise InputError(
-                f"teacher and student do not fit: {field} is {theirs} and {ours}, and must be equal"
-            )
+    """Raises InputError unless what both predict can be compared token by token."""
+    if student.vocab_size != teacher.vocab_size:
+        raise InputError(
+            f"teacher and student do not fit: vocab_size is {teacher.vocab_size} and "
+            f"{student.vocab_size}, and must be equal"
+        )
 
 
 def copy_parameters(source: nnx.Module, target: nnx.Module) -> None:

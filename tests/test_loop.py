@@ -20,9 +20,9 @@ from train.config import RunConfig, StudentConfig
 from train.distill import distill
 from train.logging import MetricLog
 from train.loop import Stopped
-from train.objectives import DistillationLoss
 from train.optimizer import OptimizerConfig
 from train.pretrain import initial_model, pretrain
+from train.terms import DistillationLoss, ForwardKL
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +104,9 @@ def test_a_complete_run_is_not_run_again(undisturbed, home, capsys):
 
 
 def test_a_field_that_shapes_the_result_must_not_change(undisturbed, home):
-    changed = runs.distill_config(
-        home, output=undisturbed[0], loss=DistillationLoss(temperature=3.0)
-    )
-    with pytest.raises(InputError, match=r"loss\.temperature is 2\.0 there and 3\.0 here"):
+    loss = DistillationLoss(ce=ForwardKL(weight=5.0, temperature=3.0))
+    changed = runs.distill_config(home, output=undisturbed[0], loss=loss)
+    with pytest.raises(InputError, match=r"loss\.ce\.temperature is 2\.0 there and 3\.0 here"):
         distill(changed)
 
 
@@ -213,7 +212,7 @@ def test_teachers_that_do_not_fit_are_told(home, tmp_path):
     config = runs.distill_config(home, output=home / "refused", teacher=str(other))
     with pytest.raises(InputError, match="vocabular"):
         distill(config)
-    no_terms = replace(config, loss=DistillationLoss(ce=0.0, mlm=0.0, cos=0.0))
+    no_terms = replace(config, loss=DistillationLoss().with_weights())
     with pytest.raises(InputError, match="all weights of --loss are 0"):
         distill(no_terms)
     layers = runs.distill_config(home, output=home / "refused", student=StudentConfig(layers="0,7"))

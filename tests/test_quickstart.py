@@ -40,7 +40,7 @@ def test_the_three_runs_differ_in_what_their_names_say():
     recipe = runs.distill_config(runs.Path("home"))
     made = module.variants(recipe)
     assert made[DISTILLED] == recipe
-    assert set(made[ALONE].loss.weights()) == {"mlm"}
+    assert set(made[ALONE].loss.terms()) == {"mlm"}
     assert made[ALONE].student == recipe.student
     assert made[RANDOM].student.layers == "random"
     assert made[RANDOM].loss == recipe.loss

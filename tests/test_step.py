@@ -9,14 +9,16 @@ import pytest
 from flax import nnx
 
 from tests import tiny
-from train.objectives import DistillationLoss, DistillationObjective, MaskedLMObjective
+from train.objectives import DistillationObjective, MaskedLMObjective
 from train.optimizer import OptimizerConfig, make_optimizer
 from train.parallel import Mode, Parallel, ParallelConfig
 from train.step import Keys, init_state, make_step
 from train.streams import stream_key
+from train.terms import DistillationLoss, ForwardKL, LogitError
 
 KEYS = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
-LOSS = DistillationLoss(ce=5.0, mlm=2.0, cos=1.0, mse=0.01)
+LOSS = DistillationLoss(mse=LogitError(weight=0.01))
+ALONE = DistillationLoss().with_weights(mlm=1.0)
 
 
 def split(model):
@@ -39,13 +41,15 @@ def updates(
     teacher, teacher_params = split(tiny.model(tiny.TEACHER.replace(dtype=dtype), seed=1))
     student, params = split(tiny.model(tiny.STUDENT.replace(hidden_dropout=dropout, dtype=dtype)))
     start = jax.device_get(params)  # the first update consumes them
-    objective = DistillationObjective(student, teacher, tiny.MASKING, tiny.MASK_ID, loss)
+    objective = DistillationObjective(
+        student, teacher, tiny.MASKING, tiny.MASK_ID, loss.terms(), mean=loss.mean
+    )
     # Large epsilon: Adam divides by the gradient's size, which would turn rounding of near-zero
     # gradients into differences as large as the learning rate.
     settings = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, epsilon=1e-2, clip_norm=1.0)
     optimizer = make_optimizer(settings, total_steps=10, frozen=frozen)
     machine = Parallel(ParallelConfig(parallel=parallel, devices=devices))
-    step = machine.compile(lambda axis: make_step(objective, optimizer, axis))
+    step = machine.compile(lambda axis: make_step(objective, optimizer, 10, axis))
     constants = machine.replicate(
         {"teacher": teacher_params, "log_weights": jnp.asarray(tiny.log_weights())}
     )
@@ -115,7 +119,7 @@ def test_bfloat16_computes_the_same_losses_roughly_and_keeps_float32_parameters(
 
 
 def test_terms_of_weight_zero_are_not_computed():
-    _, history, _ = updates(loss=DistillationLoss(ce=0.0, mlm=1.0, cos=0.0))
+    _, history, _ = updates(loss=ALONE)
     assert set(history[0]) == {"loss", "mlm", "grad_norm", "clipped", "learning_rate"}
     assert history[0]["loss"] == history[0]["mlm"]
 
@@ -125,21 +129,24 @@ def test_distillation_by_masked_lm_alone_is_pretraining():
     optimizer = make_optimizer(OptimizerConfig(), total_steps=10)
     constants = {"teacher": None, "log_weights": jnp.asarray(tiny.log_weights())}
     objective = MaskedLMObjective(student, tiny.MASKING, tiny.MASK_ID)
-    step = jax.jit(make_step(objective, optimizer))
+    step = jax.jit(make_step(objective, optimizer, 10))
     batch = jax.tree.map(jnp.asarray, tiny.batch())
     _, metrics = step(init_state(params, optimizer), constants, batch, KEYS)
-    _, history, _ = updates(loss=DistillationLoss(ce=0.0, mlm=1.0, cos=0.0))
+    _, history, _ = updates(loss=ALONE)
     np.testing.assert_allclose(metrics["mlm"], history[0]["mlm"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("positions", ["attended", "masked"])
 def test_terms_equal_a_loop_over_positions(positions):
     """The whole objective against float64 sums, one position at a time."""
-    loss = DistillationLoss(ce=5.0, mlm=2.0, cos=1.0, mse=0.01, positions=positions)
+    loss = DistillationLoss(
+        ce=ForwardKL(weight=5.0, positions=positions),
+        mse=LogitError(weight=0.01, positions=positions),
+    )
     _, history, _ = updates(loss=loss, steps=1)
     student, teacher = tiny.model(tiny.STUDENT), tiny.model(tiny.TEACHER, seed=1)
     objective = DistillationObjective(
-        nnx.graphdef(student), nnx.graphdef(teacher), tiny.MASKING, tiny.MASK_ID, loss
+        nnx.graphdef(student), nnx.graphdef(teacher), tiny.MASKING, tiny.MASK_ID, loss.terms()
     )
     masked = objective.prepare(
         {"log_weights": jnp.asarray(tiny.log_weights())},
@@ -186,22 +193,24 @@ def test_terms_equal_a_loop_over_positions(positions):
 class OneDraw:
     """An objective whose only term is a number drawn from the stream of dropout."""
 
-    def __init__(self):
-        self.weights = {"draw": 1.0}
+    mean = "tokens"
+
+    def numbers(self, progress):
+        return {"draw": {"weight": 1.0}}
 
     def prepare(self, constants, batch, key):
         return batch
 
-    def counts(self, batch):
-        return {"draw": jnp.float32(batch["input_ids"].shape[0])}
+    def where(self, batch):
+        return {"draw": jnp.ones(batch["input_ids"].shape[:1], bool)}
 
-    def sums(self, params, constants, batch, rngs):
+    def sums(self, params, constants, batch, rngs, numbers):
         return {"draw": jax.random.uniform(rngs.dropout()) + 0 * jnp.sum(params["kernel"])}
 
 
 def test_dropout_is_drawn_anew_for_every_micro_batch_and_step():
     optimizer = make_optimizer(OptimizerConfig(), total_steps=10)
-    step = jax.jit(make_step(OneDraw(), optimizer))
+    step = jax.jit(make_step(OneDraw(), optimizer, 10))
     means = []
     for micro_batches in (1, 2):
         state = init_state({"kernel": jnp.ones((2, 2))}, optimizer)

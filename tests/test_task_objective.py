@@ -101,20 +101,22 @@ def test_both_terms_are_the_sums_over_what_counts(kind):
     batch = make_batch(kind)
     objective = TaskObjective(graphdef, kind, LOSS)
     arrays = {name: jnp.asarray(array) for name, array in batch.items()}
-    sums = jax.jit(lambda p, b: objective.sums(p, {}, b, nnx.Rngs()))(params, arrays)
+    sums = jax.jit(lambda p, b: objective.sums(p, {}, b, nnx.Rngs(), {}))(params, arrays)
     types = () if CONFIG[kind].architecture == "distilbert" else (arrays["token_type_ids"],)
     output = model(arrays["input_ids"], arrays["attention_mask"], *types)
     hard, soft, count = expected(kind, batch, output)
     np.testing.assert_allclose(sums["task"], hard, rtol=1e-5)
     np.testing.assert_allclose(sums["soft"], soft, rtol=1e-5)
-    assert objective.counts(arrays) == {"task": count, "soft": count}
-    assert objective.weights == {"task": 0.3, "soft": 0.7}
+    counts = {name: where.sum() for name, where in objective.where(arrays).items()}
+    assert counts == {"task": count, "soft": count}
+    assert objective.numbers(jnp.float32(0)) == {"task": {"weight": 0.3}, "soft": {"weight": 0.7}}
 
 
 @pytest.mark.parametrize("kind", list(HEADS))
 def test_without_a_teacher_only_the_labels_count(kind):
     graphdef = nnx.graphdef(build(HEADS[kind], CONFIG[kind]))
-    assert TaskObjective(graphdef, kind).weights == {"task": 1.0}
+    numbers = TaskObjective(graphdef, kind).numbers(jnp.float32(0))
+    assert numbers == {"task": {"weight": 1.0}}
 
 
 @pytest.mark.parametrize("kind", list(HEADS))
@@ -128,7 +130,7 @@ def test_the_gradient_is_finite_where_nothing_is_allowed(kind):
     objective = TaskObjective(graphdef, kind, LOSS)
 
     def loss(params):
-        sums = objective.sums(params, {}, jax.tree.map(jnp.asarray, batch), nnx.Rngs())
+        sums = objective.sums(params, {}, jax.tree.map(jnp.asarray, batch), nnx.Rngs(), {})
         return sums["task"] + sums["soft"]
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(params)

@@ -11,10 +11,10 @@ from data.masking import MaskingConfig
 from data.reading import Reading
 from data.task_data import TaskDataConfig
 from model.config import EncoderConfig
-from train.objectives import DistillationLoss
 from train.optimizer import OptimizerConfig
 from train.parallel import ParallelConfig
 from train.task_objective import TaskLoss
+from train.terms import DistillationLoss
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,13 @@ class StudentConfig:
     """Copy the masked-LM head's dense layer and LayerNorm too: the original's --vocab_transform."""
     token_types: Literal["drop", "fold"] = "drop"
     """BERT's type-0 vector: drop it, as the original does, or add it to every position."""
+    hidden_size: int | None = None
+    """The student's width, by default the teacher's. Where it differs nothing can be copied: give
+    --student.layers random."""
+    num_heads: int | None = None
+    """The student's attention heads, by default as many as the teacher has."""
+    intermediate_size: int | None = None
+    """The width between the two layers of its feed-forward, by default four times its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

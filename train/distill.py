@@ -1,27 +1,31 @@
 """Distillation: a DistilBERT learns from a BERT and from the text (Sanh et al. 2019).
 
 python -m train.distill tiny
-python -m train.distill tiny --data.corpus my-texts/ --loss.temperature 4
+python -m train.distill tiny --data.corpus my-texts/ --loss.ce.temperature 4
 python -m train.distill distilbert-base-uncased --optimizer.learning-rate 1e-4
 """
 
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
 from flax import nnx
 
-from data.pipeline import open_data
+from data.pipeline import Data, open_data
 from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
+from model.config import EncoderConfig
 from model.errors import InputError
 from model.pretrained import load
 from model.student import student_from_teacher
 from model.tasks import MaskedLM
 from train.cli import choose, main
-from train.config import DistillConfig, StudentConfig
+from train.config import DistillConfig
+from train.lifted import LiftedStudent, student_of
 from train.loop import compute_dtype
 from train.objectives import DistillationObjective
 from train.recipes import DISTILL
 from train.streams import stream_key
+from train.terms import DistillationLoss, Term
 from train.text import fit_text
 
 
@@ -31,8 +35,35 @@ def distill(config: DistillConfig) -> dict[str, float]:
     Raises:
         InputError: teacher, student and data do not fit, or nothing is asked of the student.
     """
-    if not config.loss.weights():
-        raise InputError("all weights of --loss are 0: give at least one term a weight")
+    teacher, data = teacher_and_data(config)
+    trained = initial_student(teacher, config)
+    terms = checked_terms(config.loss, student_of(trained).config, teacher.config)
+    objective = DistillationObjective(
+        nnx.graphdef(trained),
+        nnx.graphdef(teacher),
+        config.masking,
+        special_ids(data.tokenizer).mask,
+        terms,
+        mean=config.loss.mean,
+    )
+    return fit_text(
+        config,
+        kind="distill",
+        data=data,
+        model=trained,
+        objective=objective,
+        teacher=teacher,
+        frozen=frozen(config),
+        exported=exported(objective),
+    )
+
+
+def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
+    """The teacher, and text that it can read.
+
+    Raises:
+        InputError: they do not fit.
+    """
     teacher = load(config.teacher, MaskedLM, dtype=compute_dtype(config))
     if config.data.sequence_length > teacher.config.max_positions:
         raise InputError(
@@ -41,35 +72,43 @@ def distill(config: DistillConfig) -> dict[str, float]:
         )
     data = open_data(replace(config.data, tokenizer=config.data.tokenizer or config.teacher))
     check_same_vocabulary(load_tokenizer(config.teacher), data.tokenizer)
-    student = initial_student(teacher, config.student, seed=config.seed)
-    objective = DistillationObjective(
-        nnx.graphdef(student),
-        nnx.graphdef(teacher),
-        masking=config.masking,
-        mask_id=special_ids(data.tokenizer).mask,
-        loss=config.loss,
-    )
-    return fit_text(
-        config,
-        kind="distill",
-        data=data,
-        model=student,
-        objective=objective,
-        teacher=teacher,
-        frozen=("position",) if config.freeze_positions else (),
-    )
+    return teacher, data
 
 
-def initial_student(teacher: MaskedLM, config: StudentConfig, *, seed: int) -> MaskedLM:
-    """The student before training."""
-    return student_from_teacher(
-        teacher,
-        layers=config.layers,
-        num_layers=config.num_layers,
-        copy_head=config.copy_head,
-        token_types=config.token_types,
-        rngs=nnx.Rngs(params=stream_key(seed, "init")),
-    )
+def initial_student(teacher: MaskedLM, config: DistillConfig) -> nnx.Module:
+    """The student before training, lifted where it is narrower and some term needs it."""
+    rngs = nnx.Rngs(params=stream_key(config.seed, "init"))
+    student = student_from_teacher(teacher, **asdict(config.student), rngs=rngs)
+    narrower = student.config.hidden_size != teacher.config.hidden_size
+    if narrower and any(term.same_width for term in config.loss.terms().values()):
+        return LiftedStudent(student, teacher.config.hidden_size, rngs=rngs)
+    return student
+
+
+def checked_terms(
+    loss: DistillationLoss, student: EncoderConfig, teacher: EncoderConfig
+) -> dict[str, Term]:
+    """The terms of a loss.
+
+    Raises:
+        InputError: there is none, or one does not fit the models.
+    """
+    terms = loss.terms()
+    if not terms:
+        raise InputError("all weights of --loss are 0: give at least one term a weight")
+    for name, term in terms.items():
+        term.check(name, student, teacher)
+    return terms
+
+
+def exported(objective: DistillationObjective) -> Callable[[nnx.Module], nnx.Module]:
+    """The part of what was trained that is a model: without its head, where that did not learn."""
+    return student_of if objective.vocabulary else lambda trained: student_of(trained).backbone
+
+
+def frozen(config: DistillConfig) -> tuple[str, ...]:
+    """Names in the paths of parameters that do not learn."""
+    return ("position",) if config.freeze_positions else ()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from data.tokenizer import fingerprint, load_tokenizer
 from data.windows import Windows
 from eval.inputs import check_inputs
 from eval.logits import EVALUATION_ROWS, predictor
+from eval.report import write_report
 from eval.score import score
 from eval.task_model import HEADS, class_names, load_encoder, load_for_task
 from model.errors import InputError
@@ -29,7 +30,7 @@ from model.student import initialise, student_config
 from train.cli import choose, main
 from train.config import FinetuneConfig
 from train.logging import read_metrics
-from train.loop import compute_dtype, fit
+from train.loop import compute_dtype, fit, one_model, total_steps
 from train.parallel import Parallel
 from train.recipes import FINETUNE
 from train.seeds import report_seeds
@@ -136,6 +137,8 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
         hosts=jax.process_count(),
     )
     graphdef = nnx.graphdef(model)
+    objective = TaskObjective(graphdef, task.kind, config.loss if config.teacher else None)
+    steps = total_steps(config, batches)
     rows = parallel.divisible(EVALUATION_ROWS)
     predict = predictor(graphdef, prepared.dev, rows=rows, place=parallel.place_rows)
 
@@ -147,16 +150,15 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
         config,
         kind="finetune",
         title=f"the {len(prepared.train):,} training windows of {task.title}",
-        model=model,
-        tokenizer=prepared.tokenizer,
+        learner=one_model(config, model, prepared.tokenizer, objective, parallel, steps),
         batches=batches,
         parallel=parallel,
-        objective=TaskObjective(graphdef, task.kind, config.loss if config.teacher else None),
         constants={},
         evaluate=evaluate,
         facts={"data": data.fingerprint, "tokenizer": fingerprint(prepared.tokenizer)},
         best_by="score" if config.report == "best" else None,
     )
+    write_report(config.output)
     if config.report == "final":
         return results
     evaluations = [row for row in read_metrics(config.output) if row["kind"] == "heldout"]

@@ -13,7 +13,7 @@ timings a run that was interrupted leaves the same rows as one that was not.
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -58,6 +58,7 @@ class MetricLog:
 
     On a terminal a progress bar shows loss, tokens/s and time left; on a pipe there is a plain line
     for the first steps, every `print_every` steps, and whenever 20 seconds went by without one.
+    Held-out metrics are printed where `shown` says so of their name.
 
     Going on from a checkpoint at `start_step` drops what was recorded after it, so everything about
     step n must be recorded before checkpoint n is saved. `start_step` 0 starts an empty record.
@@ -73,12 +74,14 @@ class MetricLog:
         total_steps: int,
         start_step: int = 0,
         print_every: int = 100,
+        shown: Callable[[str], bool] = lambda name: True,
         console: Console | None = None,
     ) -> None:
         self.path = folder / "metrics.jsonl"
         self.total_steps = total_steps
         self.start_step = start_step
         self.print_every = print_every
+        self.shown = shown
         self.console = console or Console()
         with self._explained():
             folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +135,8 @@ class MetricLog:
     def heldout(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record the metrics of the held-out text after `step` updates."""
         self._write(step, "heldout", metrics, {"seconds": self._lap()})
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        told = {name: value for name, value in metrics.items() if self.shown(name)}
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in told.items())
         self.say(f"step {step:,}  held out: {numbers}")
 
     def say(self, message: str) -> None:

@@ -7,6 +7,7 @@ to is then on disk before it, and a run that goes on from it repeats nothing and
 import math
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -17,7 +18,6 @@ from tokenizers import Tokenizer
 
 from data.batches import Batch
 from data.tokenizer import save_tokenizer
-from eval.report import write_report
 from model.config import DType
 from model.errors import InputError
 from model.pretrained import save
@@ -27,10 +27,11 @@ from train.folder import claim
 from train.logging import MetricLog, read_metrics
 from train.optimizer import make_optimizer
 from train.parallel import Parallel
-from train.step import Keys, Metrics, Objective, TrainState, init_state, make_step
+from train.step import Keys, Metrics, Objective, Step, TrainState, init_state, make_step
 from train.streams import stream_key
 
 Evaluate = Callable[[Any, dict[str, Any]], dict[str, float]]
+"""From parameters and constants to metrics."""
 
 
 class Stopped(Exception):  # noqa: N818 (not an error)
@@ -91,39 +92,94 @@ class Batches(Protocol):
     def iterate(self, start: int) -> Iterator[Batch]: ...
 
 
+@dataclass(frozen=True)
+class Learner:
+    """What is trained: one model, or a stack of them."""
+
+    state: TrainState
+    """Before training."""
+    step: Step
+    """Its update, compiled."""
+    export: Callable[[Any, Path], None]
+    """Writes what was trained, from its parameters on this host, into a folder."""
+
+    @property
+    def parameters(self) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+
+
+def total_steps(config: TrainConfig, batches: Batches) -> int:
+    """The updates of a run."""
+    return config.steps or max(math.ceil(config.epochs * batches.steps_per_epoch), 1)
+
+
+def one_model(
+    config: TrainConfig,
+    model: nnx.Module,
+    tokenizer: Tokenizer,
+    objective: Objective,
+    parallel: Parallel,
+    steps: int,
+    *,
+    frozen: tuple[str, ...] = (),
+    exported: Callable[[nnx.Module], nnx.Module] = lambda model: model,
+) -> Learner:
+    """A model, its optimizer and the way it becomes a Hugging Face folder with its tokenizer.
+
+    Args:
+        config: of the run.
+        model: before training.
+        tokenizer: is exported with it.
+        objective: what is minimised.
+        parallel: where it runs.
+        steps: updates of the run.
+        frozen: names in the paths of parameters that stay as they are.
+        exported: the part of the trained model that is written.
+    """
+    graphdef, params = split(model)
+    optimizer = make_optimizer(config.optimizer, steps, frozen=frozen)
+    return Learner(
+        init_state(params, optimizer),
+        parallel.compile(lambda axis: make_step(objective, optimizer, steps, axis)),
+        lambda trained, folder: export(exported(nnx.merge(graphdef, trained)), tokenizer, folder),
+    )
+
+
+def export(model: nnx.Module, tokenizer: Tokenizer, folder: Path) -> None:
+    """Writes a model with its tokenizer as a Hugging Face folder."""
+    save(model, folder)
+    save_tokenizer(tokenizer, folder)
+
+
 def fit(
     config: TrainConfig,
     *,
     kind: str,
     title: str,
-    model: nnx.Module,
-    tokenizer: Tokenizer,
+    learner: Learner,
     batches: Batches,
     parallel: Parallel,
-    objective: Objective,
     constants: dict[str, Any],
     evaluate: Evaluate,
     facts: dict[str, Any],
-    frozen: tuple[str, ...] = (),
     best_by: str | None = None,
+    shown: Callable[[str], bool] = lambda name: True,
 ) -> dict[str, float]:
-    """Trains `model` as `config` says and leaves a run folder; goes on where an earlier try ended.
+    """Trains as `config` says and leaves a run folder; goes on where an earlier try ended.
 
     Args:
         config: of the run.
-        kind: the loop: `pretrain`, `distill` or `finetune`.
+        kind: the loop: `pretrain`, `distill`, `finetune` or `ablate`.
         title: what is trained on, for the first line.
-        model: before training.
-        tokenizer: is exported with it.
+        learner: what is trained.
         batches: of which update n reads `batch(n - 1)`.
         parallel: where it runs.
-        objective: what is minimised.
         constants: what the objective reads beside the batch; the same at every step.
         evaluate: from parameters and constants to metrics.
         facts: fingerprints of what the configuration names; a run goes on only if they agree.
-        frozen: names in the paths of parameters that stay as they are.
         best_by: a metric of `evaluate`, higher being better, whose best model is kept in
             `output`/best beside that of the last step.
+        shown: whether a held-out metric is printed; all are recorded.
 
     Returns:
         The metrics at the end.
@@ -132,27 +188,22 @@ def fit(
         InputError: something that the user can mend.
         Stopped: a signal asked for it; the same command goes on.
     """
-    total_steps = config.steps or max(math.ceil(config.epochs * batches.steps_per_epoch), 1)
-    graphdef, params = split(model)
-    optimizer = make_optimizer(config.optimizer, total_steps, frozen=frozen)
-    step = parallel.compile(lambda axis: make_step(objective, optimizer, axis))
+    steps, parameters = total_steps(config, batches), learner.parameters
     constants = parallel.replicate(constants)
-    keys = parallel.replicate(
-        Keys(stream_key(config.seed, "masking"), stream_key(config.seed, "dropout"))
-    )
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
-    record = claim(config, kind, {**facts, "total_steps": total_steps, "parameters": parameters})
+    keys = parallel.replicate(keys_of(config.seed))
+    record = claim(config, kind, {**facts, "total_steps": steps, "parameters": parameters})
     checkpoints = Checkpoints(config.output, keep=config.run.keep_checkpoints)
-    state = parallel.replicate(init_state(params, optimizer))
+    state = parallel.place_state(learner.state)
     start = checkpoints.latest() or 0
     if start:
         state = checkpoints.restore(state)
 
     log = MetricLog(
         config.output,
-        total_steps=total_steps,
+        total_steps=steps,
         start_step=start,
         print_every=config.run.print_every,
+        shown=shown,
     )
     evaluate_every = config.evaluate_every or batches.steps_per_epoch
     best = _best_so_far(config.output, best_by)
@@ -163,29 +214,29 @@ def fit(
         log.heldout(number, results)
         if best_by is not None and results[best_by] > best:
             best = results[best_by]
-            export(graphdef, state, tokenizer, config.output / "best")
+            learner.export(jax.device_get(state.params), config.output / "best")
         return results
 
     with log, Signals() as signals:
         log.say(
-            f"{parameters / 1e6:.1f} M parameters, {total_steps:,} updates of "
+            f"{parameters / 1e6:.1f} M parameters, {steps:,} updates of "
             f"{batches.batch_size:,} sequences: "
-            f"{total_steps * batches.batch_size / len(batches):.2g} passes over {title}"
+            f"{steps * batches.batch_size / len(batches):.2g} passes over {title}"
         )
         if start:
-            log.say(f"going on from step {start:,} of {total_steps:,} in {config.output}")
+            log.say(f"going on from step {start:,} of {steps:,} in {config.output}")
         try:
             results = measure(0) if start == 0 else {}
             pending: Pending | None = None
             for number, batch in enumerate(batches.iterate(start), start + 1):
-                if number > total_steps:
+                if number > steps:
                     break
-                state, metrics = step(state, constants, parallel.place(batch), keys)
+                state, metrics = learner.step(state, constants, parallel.place(batch), keys)
                 # The metrics of the step before are fetched while this one runs.
                 record_metrics(log, pending)
                 pending = Pending(number, metrics, batch["input_ids"].size)
 
-                last = number == total_steps
+                last = number == steps
                 due = last or number % evaluate_every == 0
                 stop = signals.received is not None
                 save_now = last or stop or number % config.run.checkpoint_every == 0
@@ -200,18 +251,22 @@ def fit(
                 if stop and not last:
                     raise Stopped(
                         signals.received or 0,
-                        f"stopped at step {number:,} of {total_steps:,}; everything is saved in "
+                        f"stopped at step {number:,} of {steps:,}; everything is saved in "
                         f"{config.output}: the same command goes on from there",
                     )
         finally:
             checkpoints.close()
-        if start >= total_steps:
-            log.say(f"{config.output} is complete: {total_steps:,} steps were done before")
+        if start >= steps:
+            log.say(f"{config.output} is complete: {steps:,} steps were done before")
             results = evaluate(state.params, constants)
 
-    export(graphdef, state, tokenizer, config.output / "model")
-    write_report(config.output)
+    learner.export(jax.device_get(state.params), config.output / "model")
     return results
+
+
+def keys_of(seed: int) -> Keys:
+    """The random numbers of a run."""
+    return Keys(stream_key(seed, "masking"), stream_key(seed, "dropout"))
 
 
 def _best_so_far(folder: Path, name: str | None) -> float:
@@ -241,15 +296,11 @@ def record_metrics(log: MetricLog, pending: Pending | None) -> None:
     number = pending.step
     values = {name: float(value) for name, value in jax.device_get(pending.metrics).items()}
     log.step(number, values, pending.tokens)
-    broken = [name for name in ("loss", "grad_norm") if not math.isfinite(values[name])]
+    # In a stack of students a name begins with the student's: the others may still learn.
+    watched = [name for name in ("loss", "grad_norm") if name in values]
+    broken = [name for name in watched if not math.isfinite(values[name])]
     if broken:
         raise InputError(
             f"the {broken[0]} is {values[broken[0]]} at step {number:,}: training stopped, and "
             "the last good checkpoint is kept; try a lower --optimizer.learning-rate"
         )
-
-
-def export(graphdef: nnx.GraphDef, state: TrainState, tokenizer: Tokenizer, folder: Path) -> None:
-    """Writes a model with its tokenizer as a Hugging Face folder."""
-    save(nnx.merge(graphdef, jax.device_get(state.params)), folder)
-    save_tokenizer(tokenizer, folder)

@@ -1,8 +1,9 @@
 """The losses of distillation, per position and unreduced, and the one way to reduce them.
 
-Sanh et al. 2019 (1910.01108), section 2, with the details of the original code (`distiller.py`).
-All compute in float32 whatever comes in: bfloat16 logits lose more in a softmax over 30,000 tokens
-than the losses differ by. What a mean runs over is the caller's choice of `where`.
+Those of the triple loss are Sanh et al. 2019 (1910.01108), section 2, with the details of the
+original code (`distiller.py`); the others name their paper. All compute in float32 whatever comes
+in: bfloat16 logits lose more in a softmax over 30,000 tokens than the losses differ by. What a mean
+runs over is the caller's choice of `where`.
 """
 
 import jax
@@ -21,7 +22,7 @@ def cross_entropy(
 def distillation_kl(
     student_logits: Float[Array, "*batch vocab"],
     teacher_logits: Float[Array, "*batch vocab"],
-    temperature: float,
+    temperature: float | Float[Array, ""],
 ) -> Float32[Array, "*batch"]:
     """T^2 KL(teacher || student), both softened by the temperature T.
 
@@ -53,6 +54,67 @@ def cosine_distance(
     # Sums of products, not matrix products: those would be rounded to bfloat16 on a TPU.
     norms = jnp.sqrt((jnp.sum(a * a, axis=-1) + 1e-12) * (jnp.sum(b * b, axis=-1) + 1e-12))
     return 1 - jnp.sum(a * b, axis=-1) / norms
+
+
+def squared_error(
+    a: Float[Array, "*batch hidden"], b: Float[Array, "*batch hidden"]
+) -> Float32[Array, "*batch"]:
+    """The mean over the width of (a - b)^2 (Jiao et al. 2020, TinyBERT, equations 8 and 9)."""
+    return jnp.mean(jnp.square(a.astype(jnp.float32) - b.astype(jnp.float32)), axis=-1)
+
+
+def normalised_squared_error(
+    a: Float[Array, "*batch hidden"], b: Float[Array, "*batch hidden"]
+) -> Float32[Array, "*batch"]:
+    """|a / |a| - b / |b||^2, summed over the width (Sun et al. 2019, Patient KD, section 3.2).
+
+    Twice the cosine distance: normalising leaves only the direction.
+    """
+    return 2 * cosine_distance(a, b)
+
+
+def score_error(
+    student_scores: Float[Array, "rows heads length length"],
+    teacher_scores: Float[Array, "rows heads length length"],
+    attended: Bool[Array, "rows length"],
+) -> Float32[Array, "rows length"]:
+    """Squared error of attention scores before softmax (Jiao et al. 2020, TinyBERT, equation 7).
+
+    For every query the mean over heads and attended keys; what is said to padding is zero in both,
+    as there.
+    """
+    difference = student_scores.astype(jnp.float32) - teacher_scores.astype(jnp.float32)
+    keys = attended[:, None, None, :]
+    total = jnp.sum(jnp.where(keys, jnp.square(difference), 0), axis=(1, 3))
+    count = difference.shape[1] * jnp.sum(attended, axis=-1, keepdims=True)
+    return total / jnp.maximum(count, 1).astype(jnp.float32)
+
+
+def relation_kl(
+    student: Float[Array, "rows length student_width"],
+    teacher: Float[Array, "rows length teacher_width"],
+    attended: Bool[Array, "rows length"],
+    heads: int,
+) -> Float32[Array, "rows length"]:
+    """KL(teacher || student) of how tokens relate, for every token the mean over relation heads.
+
+    The relation of vectors x is softmax(x x^T / sqrt(d)) over all tokens, in `heads` heads of d
+    numbers each (Wang et al. 2021, MiniLMv2, section 3.1). It has the same shape whatever the
+    width and the number of attention heads are.
+    """
+    keys = attended[:, None, None, :]
+
+    def log_relation(x: Float[Array, "rows length width"]) -> Float[Array, "rows heads q k"]:
+        split = x.reshape(*x.shape[:2], heads, -1)
+        scores = jnp.einsum("bqnd,bknd->bnqk", split, split, preferred_element_type=jnp.float32)
+        scores = scores * split.shape[-1] ** -0.5
+        return jax.nn.log_softmax(jnp.where(keys, scores, jnp.finfo(jnp.float32).min))
+
+    log_p, log_q = log_relation(teacher), log_relation(student)
+    p, q = jnp.exp(log_p), jnp.exp(log_q)
+    # As in `distillation_kl`; padding may hold -inf - -inf.
+    terms = jnp.where(keys, p * (jnp.where(keys, log_p - log_q, 0)) + (q - p), 0)
+    return jnp.mean(jnp.sum(terms, axis=-1), axis=1)
 
 
 def masked_sum(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float32
 
@@ -39,17 +40,20 @@ class Optimizer(NamedTuple):
     ]
 
 
-def learning_rate(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
+def learning_rate(
+    config: OptimizerConfig, total_steps: int, peak: Float32[Array, ""] | None = None
+) -> optax.Schedule:
     """0 at update 0, the peak after the warm-up, 0 again after `total_steps` updates."""
-    warmup = int(jnp.ceil(config.warmup_share * total_steps))
-    peak = config.learning_rate
-    return optax.join_schedules(
+    warmup = int(np.ceil(np.float32(config.warmup_share * total_steps)))
+    highest = config.learning_rate if peak is None else peak
+    share = optax.join_schedules(
         [
-            optax.linear_schedule(0.0, peak, max(warmup, 1)),
-            optax.linear_schedule(peak, 0.0, max(total_steps - warmup, 1)),
+            optax.linear_schedule(0.0, 1.0, max(warmup, 1)),
+            optax.linear_schedule(1.0, 0.0, max(total_steps - warmup, 1)),
         ],
         [warmup],
     )
+    return lambda step: highest * share(step)
 
 
 def is_matrix(path: tuple, _leaf: Any) -> bool:
@@ -58,13 +62,18 @@ def is_matrix(path: tuple, _leaf: Any) -> bool:
 
 
 def make_optimizer(
-    config: OptimizerConfig, total_steps: int, *, frozen: tuple[str, ...] = ()
+    config: OptimizerConfig,
+    total_steps: int,
+    *,
+    frozen: tuple[str, ...] = (),
+    peak: Float32[Array, ""] | None = None,
 ) -> Optimizer:
     """AdamW over all parameters but those whose path contains a name in `frozen`.
 
-    Frozen parameters get no gradient, so they neither move nor enter the clip norm.
+    Frozen parameters get no gradient, so they neither move nor enter the clip norm. `peak` stands
+    in for the configured learning rate where it is known only inside a compiled step.
     """
-    schedule = learning_rate(config, total_steps)
+    schedule = learning_rate(config, total_steps, peak)
     transform = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.scale_by_adam(config.beta1, config.beta2, config.epsilon),

@@ -1,6 +1,6 @@
 """One program over a mesh of devices, or one program a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from model.errors import InputError
-from train.step import Batch, Step
+from train.step import Batch, Step, TrainState
 
 AXIS = "data"
 Mode = Literal["jit", "pmap"]
@@ -73,6 +73,10 @@ class Parallel:
         """Copies of a tree on every device; what is there already stays."""
         return jax.device_put(tree, self.replicated)
 
+    def place_state(self, state: TrainState) -> TrainState:
+        """The state of a run on the devices, whole on each."""
+        return self.replicate(state)
+
     def place(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """A batch of arrays [micro, rows, ...] on the devices, split by rows."""
         if self.mode == "pmap":
@@ -105,3 +109,34 @@ class Parallel:
         return jax.jit(
             make(None), donate_argnums=0, out_shardings=(self.replicated, self.replicated)
         )
+
+
+class StackParallel(Parallel):
+    """The devices share the students of the stacks or, where they do not divide them, the rows.
+
+    With a share of the students each device also asks the teacher itself, about all rows: but for
+    the metrics nothing is communicated.
+
+    Args:
+        config: which devices.
+        sizes: of the stacks.
+    """
+
+    def __init__(self, config: ParallelConfig, sizes: Sequence[int]):
+        super().__init__(config)
+        whole = all(size % self.count == 0 for size in sizes)
+        self.by_students = whole and self.count > 1 and jax.process_count() == 1
+        students = self.by_rows if self.by_students else self.replicated
+        self.of_state = TrainState(students, students, self.replicated)
+
+    def place_state(self, state: TrainState) -> TrainState:
+        return TrainState(*map(jax.device_put, state, self.of_state))
+
+    def place(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        return self.replicate(batch) if self.by_students else super().place(batch)
+
+    def place_rows(self, batch: dict[str, np.ndarray]) -> Batch:
+        return self.replicate(batch) if self.by_students else super().place_rows(batch)
+
+    def compile(self, make: Callable[[str | None], Step]) -> Step:
+        return jax.jit(make(None), donate_argnums=0, out_shardings=(self.of_state, self.replicated))

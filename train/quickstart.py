@@ -32,6 +32,7 @@ from model.tasks import MaskedLM
 from train.cli import main
 from train.config import DistillConfig
 from train.distill import distill, initial_student
+from train.lifted import student_of
 from train.logging import read_metrics
 from train.loop import split
 from train.recipes import TINY_TEACHER, distill_tiny
@@ -68,7 +69,7 @@ class Quickstart:
 
 def variants(recipe: DistillConfig) -> dict[str, DistillConfig]:
     """The three runs: they differ in nothing but what their name says."""
-    alone = replace(recipe.loss, ce=0.0, cos=0.0, mse=0.0)
+    alone = recipe.loss.with_weights(mlm=recipe.loss.mlm.weight)
     return {
         DISTILLED: recipe,
         ALONE: replace(recipe, loss=alone),
@@ -110,7 +111,7 @@ def quickstart(config: Quickstart) -> None:
         seed = recipe.seed + number
         folder = config.output / f"seed-{seed}" if config.seeds > 1 else config.output
         seeded = replace(recipe, seed=seed)
-        start = initial_student(teacher, recipe.student, seed=seed)
+        start = student_of(initial_student(teacher, seeded))
         scores = {**fixed, START: measure(start)}
         for place, (name, variant) in enumerate(variants(seeded).items(), 2):
             console.print(f"\n[bold]{place}. {name.capitalize()}[/] (seed {seed})")

@@ -12,8 +12,8 @@ from data.masking import MaskingConfig
 from data.tasks import TASKS, Task
 from model import config as models
 from train.config import DistillConfig, FinetuneConfig, PretrainConfig, RunConfig, StudentConfig
-from train.objectives import DistillationLoss
 from train.optimizer import OptimizerConfig
+from train.terms import DistillationLoss
 
 TINY_TEACHER = str(Path(__file__).resolve().parent.parent / "assets" / "bert-tiny-pydocs")
 
@@ -184,7 +184,7 @@ def distill_wikitext_103() -> DistillConfig:
         uncased,
         output=Path("runs/wikitext-103"),
         data=replace(uncased.data, corpus=("Salesforce/wikitext:wikitext-103-v1",)),
-        loss=DistillationLoss(ce=1 / 3, mlm=1 / 3, cos=1 / 3),
+        loss=DistillationLoss().with_weights(ce=1 / 3, mlm=1 / 3, cos=1 / 3),
         batch_size=240,
         micro_batches=1,
         masking=MaskingConfig(smoothing=0.7, group_rows=5),

@@ -7,13 +7,13 @@ gradient, also when they hold different numbers of predicted tokens.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float32, Int32, PRNGKeyArray
+from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
 
 from train.optimizer import Optimizer, Params
 
@@ -29,22 +29,34 @@ class TrainState(NamedTuple):
     step: Int32[Array, ""]
 
 
+Numbers = dict[str, dict[str, Any]]
+"""What an objective reads that changes over a run: by term, its `weight` and others."""
+Mean = Literal["tokens", "micro-batches"]
+
+
 @runtime_checkable
 class Objective(Protocol):
     """What a loop minimises: a weighted sum of means, one mean a term."""
 
-    weights: dict[str, float]
+    mean: Mean
+    """Over all places of the update, or the mean of the micro-batches' means."""
+
+    def numbers(self, progress: Float32[Array, ""]) -> Numbers:
+        """The weight of every term, and what else changes, when a share of the run is done."""
+        ...
 
     def prepare(self, constants: Any, batch: Batch, key: PRNGKeyArray) -> Batch:
         """What is drawn anew every time, such as masks, for arrays [micro, rows, ...]."""
         ...
 
-    def counts(self, batch: Batch) -> Metrics:
-        """Over how many positions of the prepared batch each term is averaged."""
+    def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
+        """The places of a prepared batch over which each term is averaged."""
         ...
 
-    def sums(self, params: Params, constants: Any, batch: Batch, rngs: nnx.Rngs) -> Metrics:
-        """Each term, summed over the positions of one micro-batch."""
+    def sums(
+        self, params: Params, constants: Any, batch: Batch, rngs: nnx.Rngs | None, numbers: Numbers
+    ) -> Metrics:
+        """Each term, summed over the places of one micro-batch."""
         ...
 
 
@@ -62,12 +74,18 @@ def init_state(params: Params, optimizer: Optimizer) -> TrainState:
     return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
 
-def make_step(objective: Objective, optimizer: Optimizer, axis_name: str | None = None) -> Step:
+def make_step(
+    objective: Objective,
+    optimizer: Optimizer,
+    total_steps: int,
+    axis_name: str | None = None,
+) -> Step:
     """Builds `step(state, constants, batch, keys) -> (state, metrics)`, a pure function.
 
     Args:
         objective: what is minimised.
         optimizer: what the gradients are given to.
+        total_steps: updates of the run, over which the objective's numbers change.
         axis_name: the pmap axis to sum over; None where one program sees the whole batch. Under
             pmap the device's index is folded into the dropout key: masks of dropout then differ
             from those of one device, masked tokens do not.
@@ -79,25 +97,42 @@ def make_step(objective: Objective, optimizer: Optimizer, axis_name: str | None 
     def everywhere(tree):
         return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
+    def denominators(batch: Batch) -> dict[str, Float32[Array, " micro"]]:
+        counts = {
+            name: jnp.sum(where, axis=range(1, where.ndim), dtype=jnp.float32)
+            for name, where in objective.where(batch).items()
+        }
+        if objective.mean == "tokens":
+            counts = {n: jnp.full_like(c, everywhere(jnp.sum(c))) for n, c in counts.items()}
+        else:
+            counts = {n: c * c.size * everywhere(1) for n, c in counts.items()}
+        # At least 1: a term with nothing to predict is 0, not 0 / 0.
+        return jax.tree.map(lambda n: jnp.maximum(n, 1.0), counts)
+
     def step(state: TrainState, constants: Any, batch: Batch, keys: Keys):
         batch = objective.prepare(constants, batch, jax.random.fold_in(keys.masking, state.step))
-        # At least 1: a term with nothing to predict is 0, not 0 / 0.
-        counts = jax.tree.map(lambda n: jnp.maximum(n, 1.0), everywhere(objective.counts(batch)))
+        numbers = objective.numbers(state.step.astype(jnp.float32) / max(total_steps - 1, 1))
         dropout_key = jax.random.fold_in(keys.dropout, state.step)
         if axis_name is not None:
             dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
 
-        def loss(params, micro_batch, index):
+        def weighted(means: Metrics) -> Float32[Array, ""]:
+            return sum(
+                (numbers[name]["weight"] * mean for name, mean in means.items()),
+                start=jnp.float32(0),
+            )
+
+        def loss(params, micro_batch, index, counts):
             rngs = nnx.Rngs(dropout=jax.random.fold_in(dropout_key, index))
-            sums = objective.sums(params, constants, micro_batch, rngs)
+            sums = objective.sums(params, constants, micro_batch, rngs, numbers)
             means = {name: sums[name] / counts[name] for name in sums}
-            return sum(objective.weights[name] * means[name] for name in means), means
+            return weighted(means), means
 
         def accumulate(total, inputs):
             gradients, means = jax.grad(loss, has_aux=True)(state.params, *inputs)
             return jax.tree.map(jnp.add, total, (gradients, means)), None
 
-        inputs = batch, jnp.arange(batch["input_ids"].shape[0])
+        inputs = batch, jnp.arange(batch["input_ids"].shape[0]), denominators(batch)
         first = jax.tree.map(lambda x: x[0], inputs)
         shapes = jax.eval_shape(jax.grad(loss, has_aux=True), state.params, *first)
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
@@ -107,7 +142,7 @@ def make_step(objective: Objective, optimizer: Optimizer, axis_name: str | None 
         params, opt_state, stats = optimizer.update(
             gradients, state.opt_state, state.params, state.step
         )
-        total = sum(objective.weights[name] * means[name] for name in means)
-        return TrainState(params, opt_state, state.step + 1), {"loss": total, **means, **stats}
+        metrics = {"loss": weighted(means), **means, **stats}
+        return TrainState(params, opt_state, state.step + 1), metrics
 
     return step

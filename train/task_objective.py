@@ -12,7 +12,7 @@ from model.output import ModelOutput
 from model.tasks import read_batch
 from train.losses import cross_entropy, distillation_kl, masked_sum
 from train.optimizer import Params
-from train.step import Batch, Metrics
+from train.step import Batch, Mean, Metrics, Numbers
 
 NEVER = -1e9  # a logit whose probability is 0 in float32, and no NaN at any temperature
 
@@ -39,6 +39,8 @@ class TaskObjective:
     ([rows, labels] or, for tags, [rows, length, labels]), or `teacher_start` and `teacher_end`.
     """
 
+    mean: Mean = "tokens"
+
     def __init__(self, model: nnx.GraphDef, kind: Kind, loss: TaskLoss | None = None):
         self.model = model
         self.kind = kind
@@ -46,14 +48,18 @@ class TaskObjective:
         weights = {"task": 1.0} if loss is None else {"task": loss.task, "soft": loss.soft}
         self.weights = {name: weight for name, weight in weights.items() if weight}
 
+    def numbers(self, progress: Float[Array, ""]) -> Numbers:
+        return {name: {"weight": weight} for name, weight in self.weights.items()}
+
     def prepare(self, constants: Any, batch: Batch, key: PRNGKeyArray) -> Batch:
         return batch  # nothing is drawn: the words are read as they are
 
-    def counts(self, batch: Batch) -> Metrics:
-        count = jnp.sum(self._where(batch), dtype=jnp.float32)
-        return dict.fromkeys(self.weights, count)
+    def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
+        return dict.fromkeys(self.weights, self._where(batch))
 
-    def sums(self, params: Params, constants: Any, batch: Batch, rngs: nnx.Rngs) -> Metrics:
+    def sums(
+        self, params: Params, constants: Any, batch: Batch, rngs: nnx.Rngs | None, numbers: Numbers
+    ) -> Metrics:
         output = read_batch(nnx.merge(self.model, params), batch, rngs=rngs)
         losses = {"task": self._task_loss, "soft": self._soft_loss}
         where = self._where(batch)

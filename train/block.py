@@ -1,0 +1,209 @@
+"""The students of a study with one seed, in one program that is compiled once for all seeds."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from data.tokenizer import special_ids
+from eval.masked_lm import Sums, means
+from model.errors import InputError
+from train.config import DistillConfig
+from train.distill import checked_terms, exported, initial_student, teacher_and_data
+from train.heldout import held_out, heldout_sums
+from train.lifted import student_of
+from train.logging import duration
+from train.loop import Learner, export, fit, keys_of, split, total_steps
+from train.parallel import StackParallel
+from train.provenance import to_jsonable
+from train.stack import (
+    by_student,
+    constants_for,
+    make_stacked_step,
+    make_stacks,
+    stacked_state,
+    unstacked,
+)
+from train.step import Batch, TrainState
+from train.study_config import folder_name
+from train.text import facts, log_weights, text_batches, title
+
+
+class Block:
+    """The students of a study, ready to be trained with one seed after the other.
+
+    Args:
+        base: what all have in common.
+        students: the configuration of each, by name.
+        shown: the held-out metric that is printed while they learn.
+
+    Raises:
+        InputError: teacher, students and data do not fit together, or not into memory.
+    """
+
+    def __init__(self, base: DistillConfig, students: Mapping[str, DistillConfig], shown: str):
+        self.base, self.students, self.shown = base, students, shown
+        self.teacher, self.data = teacher_and_data(base)
+        self.mask_id = special_ids(self.data.tokenizer).mask
+        self.models = self.initial(base.seed)
+        for name, config in students.items():
+            student = student_of(self.models[name]).config
+            try:
+                checked_terms(config.loss, student, self.teacher.config)
+            except InputError as error:
+                raise InputError(f"variant {name!r}: {error}") from error
+        self.stacks = make_stacks(students, {n: nnx.graphdef(m) for n, m in self.models.items()})
+        self.parallel = StackParallel(base.run, [len(stack.students) for stack in self.stacks])
+        for stack in self.stacks:
+            groups = stack.shared.masking.group_rows
+            self.parallel.check_rows(base.batch_size, base.micro_batches, groups)
+        self.teacher_graphdef, teacher_params = split(self.teacher)
+        smoothings = {stack.shared.masking.smoothing for stack in self.stacks}
+        self.constants = self.parallel.replicate(
+            {
+                "teacher": teacher_params,
+                "log_weights": {str(s): log_weights(s, self.data) for s in smoothings},
+            }
+        )
+        batches = text_batches(base, self.data, self.parallel)
+        self.steps = total_steps(base, batches)
+        self._batch = self.parallel.place(batches.batch(0))
+        self._compile()
+        self.heldout = held_out(base, self.data)
+        self._sums = jax.jit(self._heldout_sums)
+
+    def initial(self, seed: int) -> dict[str, nnx.Module]:
+        """The students before training."""
+        return {
+            name: initial_student(self.teacher, replace(config, seed=seed))
+            for name, config in self.students.items()
+        }
+
+    def state(self, students: Mapping[str, nnx.Module]) -> TrainState:
+        """That of all stacks before training."""
+        params = {name: split(model)[1] for name, model in students.items()}
+        return self.parallel.place_state(stacked_state(self.stacks, params))
+
+    def _compile(self) -> None:
+        """Compiles the step, and measures what it needs.
+
+        Raises:
+            InputError: it needs more memory than there is.
+        """
+        step = self.parallel.compile(
+            lambda axis: make_stacked_step(
+                self.stacks, self.teacher_graphdef, self.mask_id, self.steps
+            )
+        )
+        state = self.state(self.models)
+        inputs = self.constants, self._batch, self.parallel.replicate(keys_of(self.base.seed))
+        self.step = step.lower(state, *inputs).compile()
+        used = self.step.memory_analysis()
+        self.memory = (
+            used.argument_size_in_bytes
+            + used.output_size_in_bytes
+            - used.alias_size_in_bytes
+            + used.temp_size_in_bytes
+        )
+        limit, count = memory_limit(), len(self.students)
+        if self.memory > limit:
+            raise InputError(
+                f"{count} students need {_gigabytes(self.memory)} of memory and there are "
+                f"{_gigabytes(limit)}: about {int(count * limit / self.memory)} would fit; leave "
+                "out variants, or give more --micro-batches"
+            )
+        state, _ = jax.block_until_ready(self.step(state, *inputs))
+        start = time.perf_counter()
+        jax.block_until_ready(self.step(state, *inputs))
+        self.seconds = time.perf_counter() - start
+
+    def plan(self, seeds: int, left: int) -> str:
+        """What is about to be run, and what it takes."""
+        students = len(self.students)
+        stacks = "one stack" if len(self.stacks) == 1 else f"{len(self.stacks)} stacks"
+        return (
+            f"{students} students in {stacks}, {seeds} seeds of {self.steps:,} updates"
+            + (f", {seeds - left} of them done" if left < seeds else "")
+            + f": {self.seconds:.2f} s an update of all, about "
+            f"{duration(self.seconds * self.steps * left)} without evaluation and fine-tuning; "
+            f"{_gigabytes(self.memory)} of {_gigabytes(memory_limit())} memory"
+        )
+
+    def train(self, seed: int, folder: Path) -> None:
+        """Trains all students with this seed, or goes on.
+
+        Each is left in a folder of `folder`/model; `folder`/metrics.jsonl has "student/metric".
+        """
+        config = replace(self.base, seed=seed, output=folder)
+        fit(
+            config,
+            kind="ablate",
+            title=title(config, self.data),
+            learner=Learner(self.state(self.initial(seed)), self.step, self.export),
+            batches=text_batches(config, self.data, self.parallel),
+            parallel=self.parallel,
+            constants=self.constants,
+            evaluate=self.evaluate,
+            facts=facts(self.data) | {"students": _described(self.students)},
+            shown=lambda name: name.endswith(f"/{self.shown}"),
+        )
+
+    def evaluate(self, params: Any, constants: dict[str, Any]) -> dict[str, float]:
+        """The held-out metrics of all students, "student/metric"."""
+        place = self.parallel.place_rows
+        total = self.heldout.total(lambda batch: self._sums(params, constants, place(batch)))
+        told: dict[str, float] = {}
+        for stack, sums in zip(self.stacks, total, strict=True):
+            each = [
+                means(jax.tree.map(lambda array, at=at: array[at], sums))
+                for at in range(len(stack.students))
+            ]
+            names = {name: [metrics[name] for metrics in each] for name in each[0]}
+            told |= by_student(stack, names)
+        return told
+
+    def _heldout_sums(self, params: Any, constants: dict[str, Any], batch: Batch) -> list[Sums]:
+        """Those of every stack, along its axis of students."""
+        result = []
+        for place, stack in enumerate(self.stacks):
+            model = self.models[next(iter(stack.students))]
+            objective = stack.objective(self.teacher_graphdef, self.mask_id)
+            sums = heldout_sums(self.heldout, model, objective, self.teacher_graphdef)
+            each = jax.vmap(sums, in_axes=(0, None, None))
+            result.append(each(params[str(place)], constants_for(stack, constants), batch))
+        return result
+
+    def export(self, params: Any, folder: Path) -> None:
+        """Writes every student as a Hugging Face folder."""
+        students = unstacked(self.stacks, params)
+        for stack in self.stacks:
+            part = exported(stack.objective(self.teacher_graphdef, self.mask_id))
+            for name in stack.students:
+                model = nnx.merge(stack.graphdef, jax.tree.map(jnp.asarray, students[name]))
+                export(part(model), self.data.tokenizer, folder / folder_name(name))
+
+
+def memory_limit() -> int:
+    """Bytes that a device has, or this machine where it is the device."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(stats.get("bytes_limit", machine))
+
+
+def _described(students: Mapping[str, DistillConfig]) -> dict[str, Any]:
+    """What may differ between the students of a study."""
+    fields = ("student", "loss", "optimizer", "masking", "freeze_positions")
+    return {
+        name: {field: to_jsonable(getattr(config, field)) for field in fields}
+        for name, config in students.items()
+    }
+
+
+def _gigabytes(number: float) -> str:
+    return f"{number / 1e9:.1f} GB"

@@ -1,0 +1,18 @@
+"""Numbers that may change over a run, such as the weight of a loss."""
+
+from jaxtyping import Array, Float
+
+Number = float | tuple[float, float]
+"""A constant; or the values at the first and the last update, with a straight line between."""
+
+
+def ends(number: Number) -> tuple[float, float]:
+    """The values at the first and at the last update."""
+    return number if isinstance(number, tuple) else (number, number)
+
+
+def value_at(
+    ends: tuple[float, float] | Float[Array, "2"], progress: float | Float[Array, ""]
+) -> float | Float[Array, ""]:
+    """The value when a share `progress` of the run is done, from 0 to 1."""
+    return ends[0] + (ends[1] - ends[0]) * progress

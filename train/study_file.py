@@ -1,0 +1,80 @@
+"""A study of one's own, in a TOML file.
+
+title = "Does the temperature matter?"
+base = "tiny"                                a recipe of train.distill
+flags = "--steps 500"                        optional: what changes in it for all
+primary = "masked_lm_accuracy"               optional, as better = "higher"
+
+[[variants]]                                 the first is the reference
+name = "T 2"
+[[variants]]
+name = "T 8"
+about = "softer targets"                     optional
+flags = "--loss.ce.temperature 8"
+"""
+
+import difflib
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from model.errors import InputError
+from train.recipes import DISTILL
+from train.study_config import StudyConfig, Variant, changed
+
+KEYS = ("title", "base", "flags", "primary", "better", "variants")
+OF_VARIANT = ("name", "about", "flags")
+
+
+def read_study_file(path: Path) -> Callable[[], StudyConfig]:
+    """The study that a file describes, as a recipe.
+
+    Raises:
+        InputError: the file cannot be read, or something in it is not as above.
+    """
+    try:
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    _check_keys(record, KEYS, str(path))
+    name = record.get("base", "tiny")
+    if name not in DISTILL:
+        raise InputError(
+            f"{path}: base {name!r} is no recipe of train.distill{_near(name, DISTILL)}"
+        )
+    tables = record.get("variants", [])
+    for number, table in enumerate(tables, 1):
+        _check_keys(table, OF_VARIANT, f"{path}, variant {number}")
+        if "name" not in table:
+            raise InputError(f"{path}, variant {number} has no name")
+    base = replace(DISTILL[name](), output=Path("runs") / path.stem)
+    study = StudyConfig(
+        name=path.stem,
+        title=record.get("title", path.stem),
+        variants=tuple(Variant(**table) for table in tables),
+        base=changed(base, record.get("flags", ""), f"{path}, flags"),
+        **{key: record[key] for key in ("primary", "better") if key in record},
+    )
+
+    def recipe() -> StudyConfig:
+        return study
+
+    recipe.__doc__ = study.title
+    return recipe
+
+
+def _check_keys(table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key, value in table.items():
+        if key not in known:
+            raise InputError(f"{where}: there is no key {key!r}{_near(key, known)}")
+        if key != "variants" and not isinstance(value, str):
+            raise InputError(f"{where}: {key} must be a text in quotes, and is {value!r}")
+
+
+def _near(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"

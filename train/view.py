@@ -1,0 +1,91 @@
+"""What the terms of a distillation may look at: teacher and student on one micro-batch."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from model.output import ModelOutput
+from model.tasks import MaskedLM
+from train.step import Batch
+
+Positions = Literal["attended", "masked"]
+Hidden = Float[Array, "rows length hidden"]
+
+
+class View:
+    """Both models' outputs. The teacher reads the same masked text, without dropout.
+
+    Args:
+        batch: masked, of arrays [rows, ...].
+        student: what learns.
+        teacher: what it learns from.
+        outputs: what both return beside their last hidden states.
+        everywhere: some term needs the logits at all attended tokens; if not, only the predicted
+            tokens meet the vocabulary, which is 15 % of the work.
+        lift: brings the student's hidden states to the teacher's width.
+        rngs: the student's dropout.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        student: MaskedLM,
+        teacher: MaskedLM,
+        *,
+        outputs: tuple[str, ...],
+        everywhere: bool,
+        lift: Callable[[Hidden], Hidden],
+        rngs: nnx.Rngs | None,
+    ):
+        self.batch = batch
+        self.attended: Bool[Array, "rows length"] = batch["attention_mask"]
+        inputs = batch["input_ids"], self.attended
+        self.student: ModelOutput = student.backbone(*inputs, outputs=outputs, rngs=rngs)
+        self.teacher: ModelOutput = teacher.backbone(*inputs, outputs=outputs)
+        self.models = student, teacher
+        self.lift = lift
+        self.everywhere = everywhere
+
+    def hidden(self, student: int, teacher: int) -> tuple[Hidden, Hidden]:
+        """What comes out of a layer of the student, lifted, and of one of the teacher.
+
+        Layers are counted from 0; -1 is what enters the first.
+        """
+        ours, theirs = self.student.hidden_states, self.teacher.hidden_states
+        assert ours is not None and theirs is not None
+        return self.lift(ours[student + 1]), theirs[teacher + 1]
+
+    def logits(self, positions: Positions) -> tuple[Array, Array]:
+        """Of student and teacher, [rows, length, vocab] or [groups, k, vocab] as `where`."""
+        return self._logits[positions]
+
+    @cached_property
+    def _logits(self) -> dict[Positions, tuple[Array, Array]]:
+        hidden = [output.last_hidden for output in (self.student, self.teacher)]
+        heads = [model.predict_tokens for model in self.models]
+        places = self.batch["positions"]
+        if self.everywhere:
+            student, teacher = (head(h) for head, h in zip(heads, hidden, strict=True))
+            masked = gather_positions(student, places), gather_positions(teacher, places)
+            return {"attended": (student, teacher), "masked": masked}
+        student, teacher = (
+            head(gather_positions(h, places)) for head, h in zip(heads, hidden, strict=True)
+        )
+        return {"masked": (student, teacher)}
+
+
+def where(batch: Batch, positions: Positions) -> Bool[Array, "..."]:
+    """At which positions a mean is taken: [rows, length], or [groups, k] for the predicted ones."""
+    return batch["attention_mask"] if positions == "attended" else batch["valid"]
+
+
+def gather_positions(
+    values: Float[Array, "rows length features"], positions: Int[Array, "groups k"]
+) -> Float[Array, "groups k features"]:
+    """The features at positions that count through a group of rows, as `mask_tokens` gives them."""
+    grouped = values.reshape(positions.shape[0], -1, values.shape[-1])
+    return jnp.take_along_axis(grouped, positions[..., None], axis=1)
