@@ -13,7 +13,7 @@ from data.tasks import TASKS, Task
 from model import config as models
 from train.config import DistillConfig, FinetuneConfig, PretrainConfig, RunConfig, StudentConfig
 from train.optimizer import OptimizerConfig
-from train.terms import DistillationLoss
+from train.terms import AttentionScores, DistillationLoss, HiddenError, Relations
 
 TINY_TEACHER = str(Path(__file__).resolve().parent.parent / "assets" / "bert-tiny-pydocs")
 
@@ -191,6 +191,78 @@ def distill_wikitext_103() -> DistillConfig:
     )
 
 
+def distill_tinybert_general() -> DistillConfig:
+    """The objective of TinyBERT's general distillation (Jiao et al. 2020, section 3).
+
+    Attention scores, hidden states and embeddings of uniformly spread layers, all of weight 1: a
+    4-layer student 312 wide, from random weights, on 128 tokens, 256 sequences an update, 3 epochs
+    of Wikipedia (published). Learned positions as there.
+
+    It differs: means run over attended tokens and not over padding, masks are drawn anew at every
+    step, and optimizer and learning rate are DistilBERT's. The vocabulary's head does not learn, so
+    the exported model has none: compare students by what fine-tuning makes of them. Not run here.
+    """
+    uncased = distill_distilbert_base_uncased()
+    return replace(
+        uncased,
+        output=Path("runs/tinybert-general"),
+        data=replace(uncased.data, corpus=(WIKIPEDIA,), mode="packed", sequence_length=128),
+        masking=MaskingConfig(),
+        student=StudentConfig(
+            layers="random",
+            num_layers=4,
+            hidden_size=312,
+            num_heads=12,
+            intermediate_size=1200,
+        ),
+        loss=DistillationLoss(
+            hidden=HiddenError(layers="uniform"), attention=AttentionScores(layers="uniform")
+        ).with_weights(hidden=1.0, embeddings=1.0, attention=1.0),
+        freeze_positions=False,
+        batch_size=256,
+        micro_batches=1,
+    )
+
+
+def distill_minilmv2() -> DistillConfig:
+    """The objective of MiniLMv2 (Wang et al. 2021, section 3): relations of the last layer.
+
+    Queries, keys and values of the teacher's last layer, in 48 relation heads, for a student of 6
+    layers, 768 wide, from random weights (published for a BERT-base teacher).
+
+    It differs: student and teacher read masked text, which that paper does not say of its own, and
+    corpus, batch and optimizer are those of `distilbert-base-uncased`. The vocabulary's head does
+    not learn, so the exported model has none: compare students by what fine-tuning makes of them.
+    Not run here.
+    """
+    return replace(
+        distill_distilbert_base_uncased(),
+        output=Path("runs/minilmv2"),
+        student=StudentConfig(layers="random", num_layers=6),
+        loss=DistillationLoss(relations=Relations(heads=48)).with_weights(relations=1.0),
+        freeze_positions=False,
+    )
+
+
+def distill_patient_kd() -> DistillConfig:
+    """The patient term of Patient KD (Sun et al. 2019, section 3.2), on running text.
+
+    Hidden states of every second teacher layer but the last, divided by their length.
+
+    It differs: that paper distils a fine-tuned teacher on a task, at [CLS] alone and beside the
+    task's own losses; here all tokens of plain text count and no other loss. The vocabulary's head
+    does not learn, so the exported model has none: compare students by what fine-tuning makes of
+    them. Not run here.
+    """
+    return replace(
+        distill_distilbert_base_uncased(),
+        output=Path("runs/patient-kd"),
+        loss=DistillationLoss(
+            hidden=HiddenError(layers="0:1,1:3,2:5,3:7,4:9", normalised=True)
+        ).with_weights(hidden=1.0),
+    )
+
+
 def finetune_recipe(task: Task) -> Callable[[], FinetuneConfig]:
     """The recipe of a task: its hyper-parameters, with the optimizer of Devlin et al. 2019."""
 
@@ -235,6 +307,9 @@ DISTILL: dict[str, Callable[[], DistillConfig]] = {
     "distilbert-base-cased": distill_distilbert_base_cased,
     "distilbert-base-multilingual-cased": distill_distilbert_base_multilingual_cased,
     "wikitext-103": distill_wikitext_103,
+    "tinybert-general": distill_tinybert_general,
+    "minilmv2": distill_minilmv2,
+    "patient-kd": distill_patient_kd,
 }
 
 FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {

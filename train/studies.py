@@ -144,7 +144,7 @@ def faithful() -> StudyConfig:
 def objectives() -> StudyConfig:
     """Whole objectives of other papers against the triple loss, each at its best learning rate.
 
-    Two of them train no masked-LM head, so all are compared by what fine-tuning makes of them.
+    Three of them train no masked-LM head, so all are compared by what fine-tuning makes of them.
     Needs the data of the task.
 
     python -m train.ablate objectives --task-data.root glue
@@ -171,9 +171,9 @@ def objectives() -> StudyConfig:
             ),
             Variant(
                 "Patient KD",
-                "Sun et al. 2019: KL and normalised hidden states of all layers but the last",
-                "--loss.mlm.weight 0 --loss.cos.weight 0 --loss.hidden.weight 1 "
-                "--loss.hidden.normalised --loss.hidden.layers 0:1,1:3,2:5,3:7,4:9",
+                "Sun et al. 2019: normalised hidden states of all layers but the last",
+                f"{no_others} --loss.hidden.weight 1 --loss.hidden.normalised "
+                "--loss.hidden.layers 0:1,1:3,2:5,3:7,4:9",
             ),
         ),
         primary="downstream_sst2",
