@@ -7,6 +7,11 @@ NAMES = {
     "ce": "T² KL to teacher (nats a token)",
     "cos": "cosine distance of hidden states",
     "mse": "squared error of logits (sum)",
+    "reverse_kl": "T² reverse KL to teacher (nats a token)",
+    "hidden": "squared error of hidden states",
+    "embeddings": "squared error of embeddings",
+    "attention": "squared error of attention scores",
+    "relations": "KL of query, key and value relations (nats a token)",
     "learning_rate": "learning rate",
     "grad_norm": "gradient norm",
     "clipped": "share of updates clipped",
@@ -28,6 +33,11 @@ NAMES = {
     "entity_f1": "entity F1 (seqeval, default mode)",
     "exact_match": "exact match",
     "squad_f1": "F1 of words",
+}
+# What a student without a vocabulary head is judged by.
+NAMES |= {
+    f"heldout_{term}": f"held out: {NAMES[term]}"
+    for term in ("cos", "hidden", "embeddings", "attention", "relations")
 }
 SHARES = {
     *("masked_lm_accuracy", "top1_agreement", "clipped", "score", "accuracy", "f1", "macro_f1"),

@@ -144,7 +144,7 @@ def chosen(argv: list[str]) -> StudyConfig:
     recipes = dict(STUDIES)
     if argv and argv[0].endswith(".toml"):
         recipes[argv[0]] = read_study_file(Path(argv[0]))
-    return choose(recipes, "train.ablate", argv)
+    return choose(recipes, "train.ablate", argv, what="study")
 
 
 if __name__ == "__main__":

@@ -16,9 +16,19 @@ Config = TypeVar("Config")
 
 
 def choose(
-    recipes: Mapping[str, Callable[[], Config]], command: str, argv: Sequence[str]
+    recipes: Mapping[str, Callable[[], Config]],
+    command: str,
+    argv: Sequence[str],
+    *,
+    what: str = "recipe",
 ) -> Config:
     """The configuration that `argv` asks for: a recipe's name, then flags that change its fields.
+
+    Args:
+        recipes: by name.
+        command: the module that is run.
+        argv: of the command line.
+        what: a recipe is called here: a task, a study.
 
     Raises:
         InputError: there is no such recipe.
@@ -28,15 +38,15 @@ def choose(
     )
     if not argv or argv[0] in ("-h", "--help"):
         print(
-            f"usage: python -m {command} RECIPE [--flag value ...]\n\nrecipes:\n{listing}\n\n"
-            f"python -m {command} RECIPE --help lists the flags and what the recipe sets."
+            f"usage: python -m {command} {what.upper()} [--flag value ...]\n\n{listing}\n\n"
+            f"python -m {command} {what.upper()} --help lists the flags and what it sets."
         )
         raise SystemExit(0 if argv else 2)
     name, *flags = argv
     if name not in recipes:
         near = difflib.get_close_matches(name, recipes, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(recipes))}"
-        raise InputError(f"there is no recipe {name!r} for {command}: {hint}")
+        raise InputError(f"there is no {what} {name!r} for {command}: {hint}")
     recipe = recipes[name]
     return tyro.cli(
         type(recipe()),

@@ -18,7 +18,7 @@ from train.config import DistillConfig, StudentConfig
 from train.distill import frozen
 from train.objectives import DistillationObjective
 from train.optimizer import make_optimizer
-from train.step import Batch, Keys, Metrics, Step, TrainState, make_step
+from train.step import Batch, Keys, Step, TrainState, make_step
 from train.terms import DistillationLoss, Term, numbers_of
 
 
@@ -185,7 +185,7 @@ def make_stacked_step(
     return step
 
 
-def by_student(stack: Stack, metrics: Mapping[str, Any]) -> Metrics:
+def by_student(stack: Stack, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics along the axis of students, under "student/metric"."""
     return {
         f"{student}/{name}": values[index]

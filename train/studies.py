@@ -23,10 +23,10 @@ def tiny_base(name: str) -> DistillConfig:
         tiny,
         output=Path("runs") / name,
         batch_size=16,
-        steps=200,
-        evaluate_every=100,
+        steps=150,
+        evaluate_every=75,
         heldout_sequences=512,
-        run=replace(tiny.run, checkpoint_every=100, print_every=50),
+        run=replace(tiny.run, checkpoint_every=75, print_every=50),
     )
 
 
