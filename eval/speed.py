@@ -74,6 +74,7 @@ def speed(config: Speed) -> dict[str, Any]:
     default = (128,) if config.train else (128, 512)
     lengths = config.length or tuple(length for length in default if length <= positions)
     check(config, batches, lengths, positions)
+    jax.config.update("jax_enable_compilation_cache", False)  # what compiling takes is measured
     load = os.getloadavg()[0]
     teacher, student = (make() for make in SIZES[config.size])
     torch = config.against == "torch"

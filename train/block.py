@@ -73,8 +73,7 @@ class Block:
         )
         batches = text_batches(base, self.data, self.parallel)
         self.steps = total_steps(base, batches)
-        self._batch = self.parallel.place(batches.batch(0))
-        self._compile()
+        self._compile(self.parallel.place(batches.batch(0)))
         self.heldout = held_out(base, self.data)
         self._sums = jax.jit(self._heldout_sums)
 
@@ -90,7 +89,7 @@ class Block:
         params = {name: split(model)[1] for name, model in students.items()}
         return self.parallel.place_state(stacked_state(self.stacks, params))
 
-    def _compile(self) -> None:
+    def _compile(self, batch: Batch) -> None:
         """Compiles the step, and measures what it needs.
 
         Raises:
@@ -102,7 +101,7 @@ class Block:
             )
         )
         state = self.state(self.models)
-        inputs = self.constants, self._batch, self.parallel.replicate(keys_of(self.base.seed))
+        inputs = self.constants, batch, self.parallel.replicate(keys_of(self.base.seed))
         self.step = step.lower(state, *inputs).compile()
         used = self.step.memory_analysis()
         self.memory = (

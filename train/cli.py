@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+import jax
 import tyro
 
+from data.config import default_cache
 from model.errors import InputError
 from train.loop import Stopped
 
@@ -64,6 +66,9 @@ def _first_line(recipe: Callable) -> str:
 def main(run: Callable[[], object]) -> NoReturn:
     """Runs a command; a mistake or a signal ends it with a sentence and a status, no traceback."""
     logging.basicConfig(format="%(message)s", force=True)  # others have set it to something longer
+    if jax.config.jax_compilation_cache_dir is None:
+        # The same step in another process, such as a run that goes on, starts at once.
+        jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
     try:
         run()
     except InputError as error:

@@ -23,10 +23,10 @@ def tiny_base(name: str) -> DistillConfig:
         tiny,
         output=Path("runs") / name,
         batch_size=16,
-        steps=150,
-        evaluate_every=75,
+        steps=100,
+        evaluate_every=50,
         heldout_sequences=512,
-        run=replace(tiny.run, checkpoint_every=75, print_every=50),
+        run=replace(tiny.run, checkpoint_every=50, print_every=50),
     )
 
 
