@@ -3,7 +3,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from train.losses import cosine_distance, cross_entropy, distillation_kl, logit_mse, masked_sum
+from train.losses import (
+    cosine_distance,
+    cross_entropy,
+    distillation_kl,
+    logit_mse,
+    masked_sum,
+    normalised_squared_error,
+    relation_kl,
+    score_error,
+    squared_error,
+)
 
 ROWS, LENGTH, VOCAB, HIDDEN = 4, 6, 301, 48
 
@@ -14,12 +24,17 @@ def normal(seed, *shape, scale=1.0):
 
 STUDENT, TEACHER = (normal(seed, ROWS, LENGTH, VOCAB, scale=3) for seed in (0, 1))
 HIDDEN_STUDENT, HIDDEN_TEACHER = (normal(seed, ROWS, LENGTH, HIDDEN) for seed in (2, 3))
+HIDDENS = HIDDEN_STUDENT, HIDDEN_TEACHER
 LABELS = np.random.default_rng(4).integers(0, VOCAB, (ROWS, LENGTH)).astype(np.int32)
 ATTENDED = np.arange(LENGTH) < np.array([6, 1, 4, 2])[:, None]
 
 
 def kl(temperature):
     return lambda student, teacher: distillation_kl(student, teacher, temperature)
+
+
+def reverse_kl(student, teacher):
+    return distillation_kl(teacher, student, 2.0)
 
 
 def relative_error(actual, expected):
@@ -47,6 +62,12 @@ def kl64(temperature):
     return value_and_gradient
 
 
+def reverse_kl64(student, teacher):
+    p, q = softmax64(teacher, 2.0), softmax64(student, 2.0)
+    kl = (q * np.log(q / p)).sum(-1, keepdims=True)
+    return 4 * kl[..., 0], 2 * q * (np.log(q / p) - kl)
+
+
 def mse64(student, teacher):
     difference = np.float64(student) - teacher
     return (difference**2).sum(-1), 2 * difference
@@ -59,6 +80,17 @@ def cosine64(a, b):
     return (1 - cos)[..., 0], cos * a / aa - b / np.sqrt(aa * bb)
 
 
+def squared64(a, b):
+    difference = np.float64(a) - b
+    return (difference**2).mean(-1), 2 * difference / HIDDEN
+
+
+def normalised64(a, b):
+    size, other = (np.linalg.norm(np.float64(x), axis=-1, keepdims=True) for x in (a, b))
+    u, v = a / size, b / other
+    return ((u - v) ** 2).sum(-1), 2 * (u * (u * v).sum(-1, keepdims=True) - v) / size
+
+
 @pytest.mark.parametrize(
     ("loss", "expected", "inputs"),
     [
@@ -67,7 +99,10 @@ def cosine64(a, b):
         pytest.param(kl(2.0), kl64(2.0), (STUDENT, TEACHER), id="kl, T 2"),
         pytest.param(kl(8.0), kl64(8.0), (STUDENT, TEACHER), id="kl, T 8"),
         pytest.param(logit_mse, mse64, (STUDENT, TEACHER), id="mse"),
-        pytest.param(cosine_distance, cosine64, (HIDDEN_STUDENT, HIDDEN_TEACHER), id="cosine"),
+        pytest.param(reverse_kl, reverse_kl64, (STUDENT, TEACHER), id="reverse kl"),
+        pytest.param(cosine_distance, cosine64, HIDDENS, id="cosine"),
+        pytest.param(squared_error, squared64, HIDDENS, id="squared"),
+        pytest.param(normalised_squared_error, normalised64, HIDDENS, id="normalised"),
     ],
 )
 def test_value_and_gradient_are_the_formula_at_every_position(loss, expected, inputs):
@@ -81,7 +116,9 @@ def test_value_and_gradient_are_the_formula_at_every_position(loss, expected, in
     np.testing.assert_allclose(loss(student[0, 0], target[0, 0]), value[0, 0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("loss", [kl(2.0), logit_mse, cosine_distance])
+@pytest.mark.parametrize(
+    "loss", [kl(2.0), logit_mse, cosine_distance, squared_error, normalised_squared_error]
+)
 def test_bfloat16_inputs_lose_nothing_more(loss):
     student, teacher = (jnp.asarray(x, jnp.bfloat16) for x in (STUDENT, TEACHER))
     exact = loss(student.astype(jnp.float32), teacher.astype(jnp.float32))
@@ -145,6 +182,135 @@ def test_cosine_of_zeros_is_one_with_a_finite_gradient():
     assert value == 2 and (gradient == 0).all()
 
 
+@pytest.mark.parametrize("loss", [reverse_kl, squared_error, normalised_squared_error])
+def test_a_student_like_its_teacher_loses_nothing_and_has_nothing_to_learn(loss):
+    a = jnp.asarray(HIDDEN_STUDENT)
+    value, gradient = jax.value_and_grad(lambda x: loss(x, a).sum())(a)
+    np.testing.assert_allclose(value, 0, atol=1e-5)
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)
+
+
+# Attention: every value needs a whole row, so padding has to be left out inside the loss
+
+ATTENTION_HEADS, RELATION_HEADS = 2, 4
+SCORES = tuple(normal(seed, ROWS, ATTENTION_HEADS, LENGTH, LENGTH) for seed in (8, 9))
+VECTORS = normal(10, ROWS, LENGTH, 8), normal(11, ROWS, LENGTH, 12)
+
+
+def scores_loss(student, teacher):
+    return score_error(student, teacher, jnp.asarray(ATTENDED))
+
+
+def relations_loss(student, teacher):
+    return relation_kl(student, teacher, jnp.asarray(ATTENDED), RELATION_HEADS)
+
+
+def scores64(student, teacher):
+    value = np.zeros((ROWS, LENGTH))
+    for row, n in enumerate(ATTENDED.sum(1)):
+        difference = np.float64(student[row, :, :n, :n]) - teacher[row, :, :n, :n]
+        value[row, :n] = (difference**2).mean((0, 2))
+    return value
+
+
+def relations64(student, teacher):
+    def relation(x, head):
+        x = np.split(np.float64(x), RELATION_HEADS, axis=-1)[head]
+        return softmax64(x @ x.T / np.sqrt(x.shape[-1]))
+
+    value = np.zeros((ROWS, LENGTH))
+    for row, n in enumerate(ATTENDED.sum(1)):
+        for head in range(RELATION_HEADS):
+            p, q = relation(teacher[row, :n], head), relation(student[row, :n], head)
+            value[row, :n] += (p * np.log(p / q)).sum(-1) / RELATION_HEADS
+    return value
+
+
+def numeric_gradient(function, x):
+    """Central differences in float64."""
+    x = np.float64(x)
+    gradient = np.zeros_like(x)
+    for place in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[place] = 1e-5
+        gradient[place] = (function(x + step) - function(x - step)) / 2e-5
+    return gradient
+
+
+ATTENTION = pytest.mark.parametrize(
+    ("loss", "expected", "inputs"),
+    [
+        pytest.param(scores_loss, scores64, SCORES, id="scores"),
+        pytest.param(relations_loss, relations64, VECTORS, id="relations"),
+    ],
+)
+# Every position has a weight of its own, so that none can stand in for another.
+WEIGHTS = np.where(ATTENDED, normal(12, ROWS, LENGTH), 0).astype(np.float32)
+
+
+def attended_value_and_gradient(loss, student, teacher):
+    def weighted(x):
+        value = loss(x, jnp.asarray(teacher))
+        return jnp.sum(value * WEIGHTS, where=jnp.asarray(ATTENDED)), value
+
+    gradient, value = jax.jit(jax.grad(weighted, has_aux=True))(jnp.asarray(student))
+    return np.asarray(value)[ATTENDED], np.asarray(gradient)
+
+
+@ATTENTION
+def test_value_and_gradient_of_attention_are_the_formula(loss, expected, inputs):
+    student, teacher = inputs
+    value, gradient = attended_value_and_gradient(loss, student, teacher)
+    assert value.dtype == np.float32
+    np.testing.assert_allclose(value, expected(student, teacher)[ATTENDED], rtol=2e-6)
+    numeric = numeric_gradient(lambda x: (expected(x, teacher) * WEIGHTS).sum(), student)
+    assert relative_error(gradient, numeric) < 1e-6
+
+
+@pytest.mark.parametrize("bad", [1e3, np.nan, np.inf])
+@ATTENTION
+def test_padding_reaches_neither_the_value_nor_the_gradient_of_attention(
+    loss, expected, inputs, bad
+):
+    pairs = ATTENDED[:, None, :, None] & ATTENDED[:, None, None, :]
+    kept = pairs if inputs is SCORES else ATTENDED[..., None]
+    spoilt = [np.where(kept, x, bad).astype(np.float32) for x in inputs]
+    value, gradient = attended_value_and_gradient(loss, *inputs)
+    other_value, other_gradient = attended_value_and_gradient(loss, *spoilt)
+    np.testing.assert_array_equal(other_value, value)
+    np.testing.assert_array_equal(other_gradient, gradient)
+    np.testing.assert_array_equal(np.where(kept, 0, gradient), 0)
+
+
+@ATTENTION
+def test_attention_like_the_teachers_loses_nothing_and_has_nothing_to_learn(loss, expected, inputs):
+    value, gradient = attended_value_and_gradient(loss, inputs[0], inputs[0])
+    np.testing.assert_allclose(value, 0, atol=1e-7)
+    np.testing.assert_allclose(gradient, 0, atol=1e-7)
+
+
+def test_a_row_of_padding_alone_is_no_trouble():
+    nobody = jnp.zeros((ROWS, LENGTH), bool)
+    for loss, inputs in (
+        (lambda s, t: score_error(s, t, nobody), SCORES),
+        (lambda s, t: relation_kl(s, t, nobody, RELATION_HEADS), VECTORS),
+    ):
+        student, teacher = map(jnp.asarray, inputs)
+        value_and_gradient = jax.jit(jax.value_and_grad(lambda *x, f=loss: f(*x).sum()))
+        value, gradient = value_and_gradient(student, teacher)
+        assert value == 0 and (gradient == 0).all()
+
+
+def test_relations_bridge_widths():
+    # Zeros between the heads' numbers, and a scale that makes up for the larger sqrt(d).
+    student, teacher = (jnp.asarray(x) for x in VECTORS)
+    heads = student.reshape(ROWS, LENGTH, RELATION_HEADS, -1)
+    wider = jnp.pad(heads, [(0, 0)] * 3 + [(0, 2)]).reshape(ROWS, LENGTH, -1) * 2**0.25
+    np.testing.assert_allclose(relations_loss(student, wider), 0, atol=1e-6)
+    expected = relations_loss(student, teacher)
+    np.testing.assert_allclose(relations_loss(wider, teacher), expected, rtol=1e-5, atol=1e-6)
+
+
 # Reduction
 
 
@@ -206,20 +372,34 @@ def torch_losses(torch):
         target = torch.ones(len(student))
         return torch.nn.CosineEmbeddingLoss(reduction="mean")(student, teacher, target)
 
+    def torch_reverse(student, teacher):
+        return torch_kl(2.0)(teacher, student)
+
+    def torch_normalised(student, teacher):  # Patient KD, but for the mean over the width
+        unit = functional.normalize(student, dim=-1), functional.normalize(teacher, dim=-1)
+        return functional.mse_loss(*unit) * student.shape[-1]
+
     return {
         "cross_entropy": (functional.cross_entropy, cross_entropy, STUDENT, LABELS),
         "kl, T 1": (torch_kl(1.0), kl(1.0), STUDENT, TEACHER),
         "kl, T 2": (torch_kl(2.0), kl(2.0), STUDENT, TEACHER),
         "kl, T 8": (torch_kl(8.0), kl(8.0), STUDENT, TEACHER),
         "mse": (torch_mse, logit_mse, STUDENT, TEACHER),
-        "cosine": (torch_cosine, cosine_distance, HIDDEN_STUDENT, HIDDEN_TEACHER),
+        "reverse kl": (torch_reverse, reverse_kl, STUDENT, TEACHER),
+        "cosine": (torch_cosine, cosine_distance, *HIDDENS),
+        "squared": (functional.mse_loss, squared_error, *HIDDENS),
+        "normalised": (torch_normalised, normalised_squared_error, *HIDDENS),
     }
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "name", ["cross_entropy", "kl, T 1", "kl, T 2", "kl, T 8", "mse", "cosine"]
+    "name",
+    [
+        *("cross_entropy", "kl, T 1", "kl, T 2", "kl, T 8", "mse"),
+        *("reverse kl", "cosine", "squared", "normalised"),
+    ],
 )
 def test_means_over_attended_positions_are_those_of_torch(name, dtype):
     torch = pytest.importorskip("torch")
@@ -239,3 +419,46 @@ def test_means_over_attended_positions_are_those_of_torch(name, dtype):
     expected.backward()
     assert float(value) == pytest.approx(expected.item(), rel=1e-6)
     assert relative_error(gradient, x.grad.numpy()) < 1e-6
+
+
+def torch_scores(torch, student, teacher):
+    """TinyBERT's: the mask is added to the scores, and what it has reached is set to zero."""
+    mask = (1 - torch.tensor(ATTENDED, dtype=student.dtype))[:, None, None, :] * -10000.0
+    ours, theirs = (torch.where(x + mask <= -1e2, 0.0, x + mask) for x in (student, teacher))
+    total = torch.nn.functional.mse_loss(ours, theirs, reduction="none").sum((1, 3))
+    # Its mean is over all places; ours over those that are not set to zero.
+    return total / (ATTENTION_HEADS * torch.tensor(ATTENDED).sum(1, keepdim=True))
+
+
+def torch_relations(torch, student, teacher):
+    """MiniLMv2's: attention of queries (or keys, or values) to themselves, in relation heads."""
+    mask = (1 - torch.tensor(ATTENDED, dtype=student.dtype))[:, None, None, :] * -10000.0
+
+    def relation(x):
+        x = x.view(ROWS, LENGTH, RELATION_HEADS, -1).transpose(1, 2)
+        scores = x @ x.transpose(-1, -2) / x.shape[-1] ** 0.5
+        return torch.nn.functional.log_softmax(scores + mask, dim=-1)
+
+    kl = torch.nn.functional.kl_div(
+        relation(student), relation(teacher), reduction="none", log_target=True
+    )
+    return kl.sum(-1).mean(1)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("loss", "reference", "inputs"),
+    [
+        pytest.param(scores_loss, torch_scores, SCORES, id="scores"),
+        pytest.param(relations_loss, torch_relations, VECTORS, id="relations"),
+    ],
+)
+def test_attention_is_compared_as_in_torch(loss, reference, inputs):
+    torch = pytest.importorskip("torch")
+    value, gradient = attended_value_and_gradient(loss, *inputs)
+    student, teacher = (torch.tensor(x, dtype=torch.float64) for x in inputs)
+    student.requires_grad_()
+    expected = reference(torch, student, teacher)
+    (expected * torch.tensor(WEIGHTS)).sum().backward()
+    np.testing.assert_allclose(value, expected.detach().numpy()[ATTENDED], rtol=2e-6)
+    assert relative_error(gradient, student.grad.numpy()) < 1e-6

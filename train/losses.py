@@ -81,11 +81,12 @@ def score_error(
     """Squared error of attention scores before softmax (Jiao et al. 2020, TinyBERT, equation 7).
 
     For every query the mean over heads and attended keys; what is said to padding is zero in both,
-    as there.
+    as there, and so is what padding says.
     """
     difference = student_scores.astype(jnp.float32) - teacher_scores.astype(jnp.float32)
-    keys = attended[:, None, None, :]
-    total = jnp.sum(jnp.where(keys, jnp.square(difference), 0), axis=(1, 3))
+    # Before the square: after it, a NaN at padding would still be in the gradient, as 0 * NaN.
+    told = attended[:, None, :, None] & attended[:, None, None, :]
+    total = jnp.sum(jnp.square(jnp.where(told, difference, 0)), axis=(1, 3))
     count = difference.shape[1] * jnp.sum(attended, axis=-1, keepdims=True)
     return total / jnp.maximum(count, 1).astype(jnp.float32)
 
@@ -105,6 +106,8 @@ def relation_kl(
     keys = attended[:, None, None, :]
 
     def log_relation(x: Float[Array, "rows length width"]) -> Float[Array, "rows heads q k"]:
+        # A NaN at padding would be in the gradient of what it is multiplied with, as 0 * NaN.
+        x = jnp.where(attended[..., None], x, 0)
         split = x.reshape(*x.shape[:2], heads, -1)
         scores = jnp.einsum("bqnd,bknd->bnqk", split, split, preferred_element_type=jnp.float32)
         scores = scores * split.shape[-1] ** -0.5
