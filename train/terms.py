@@ -195,9 +195,9 @@ class AttentionScores(Layers):
         super().check(name, student, teacher)
         if student.num_heads != teacher.num_heads:
             raise InputError(
-                f"the student has {student.num_heads} attention heads and the teacher "
-                f"{teacher.num_heads}, so their scores cannot be compared: give the student as "
-                "many with --student.num-heads, or use --loss.relations"
+                f"--loss.{name}: the student has {student.num_heads} attention heads and the "
+                f"teacher {teacher.num_heads}, so their scores cannot be compared: give the "
+                "student as many with --student.num-heads, or use --loss.relations"
             )
 
     def of_layers(self, view: View, student: int, teacher: int) -> Values:
