@@ -87,7 +87,7 @@ class DistillationObjective(MaskedLMObjective):
         super().__init__(student, masking, mask_id)
         self.teacher = teacher
         self.terms = terms
-        self.mean = mean
+        self.mean: Mean = mean
         self.vocabulary = any(term.vocabulary for term in terms.values())
         self.ends = {name: numbers_of(term) for name, term in terms.items()}
         if numbers is not None:

@@ -119,7 +119,7 @@ def make_step(
         def weighted(means: Metrics) -> Float32[Array, ""]:
             return sum(
                 (numbers[name]["weight"] * mean for name, mean in means.items()),
-                start=jnp.float32(0),
+                start=jnp.zeros(()),
             )
 
         def loss(params, micro_batch, index, counts):
