@@ -204,11 +204,61 @@ def test_impossible_choices(
         choose_layers(layers, depth, num_layers)
 
 
-@pytest.mark.parametrize("change", [{"vocab_size": 51}, {"hidden_size": 32}])
-def test_a_student_that_does_not_fit(change: dict[str, int]) -> None:
-    check_fit(BERT, BERT.distilled())
-    student: EncoderConfig = BERT.distilled().replace(**change)
-    ((field, size),) = change.items()
-    message = f"{field} is {getattr(BERT, field)} and {size}, and must be equal"
-    with pytest.raises(InputError, match=message):
-        check_fit(BERT, student)
+def test_only_the_vocabulary_must_be_the_teachers() -> None:
+    student: EncoderConfig = BERT.distilled()
+    check_fit(BERT, student)
+    check_fit(BERT, student.replace(hidden_size=32, num_heads=4, intermediate_size=8))
+    with pytest.raises(InputError, match="vocab_size is 50 and 51, and must be equal"):
+        check_fit(BERT, student.replace(vocab_size=51))
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape"),
+    [
+        ({}, (16, 2, 24)),
+        # Four times a width of its own.
+        ({"hidden_size": 8}, (8, 2, 32)),
+        ({"hidden_size": 8, "num_heads": 4, "intermediate_size": 12}, (8, 4, 12)),
+        ({"num_heads": 8}, (16, 8, 24)),
+        ({"intermediate_size": 40}, (16, 2, 40)),
+    ],
+    ids=str,
+)
+def test_a_random_student_may_have_another_shape(
+    teacher: Any, asked: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    def make() -> MaskedLM:
+        return student_from_teacher(
+            teacher, layers="random", num_layers=1, rngs=nnx.Rngs(0), **asked
+        )
+
+    student = nnx.eval_shape(make)
+    width, heads, feed_forward = shape
+    assert student.config == TEACHER.distilled(1).replace(
+        hidden_size=width, num_heads=heads, intermediate_size=feed_forward
+    )
+    assert student.backbone.embeddings.position.embedding.shape == (20, width)
+    assert student.backbone.encoder.layers[0].feed_forward.up.kernel.shape == (width, feed_forward)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"hidden_size": 8},
+            "the student's hidden_size is 8 and the teacher's 16, so no layer can be copied: let "
+            "the student start at random (--student.layers random)",
+        ),
+        ({"num_heads": 4}, "the student's num_heads is 4 and the teacher's 2"),
+        ({"intermediate_size": 48}, "the student's intermediate_size is 48 and the teacher's 24"),
+        (
+            {"layers": "random", "hidden_size": 9},
+            "the student cannot have this shape: num_heads 2 does not divide hidden_size 9",
+        ),
+        ({"layers": "random", "num_heads": 3}, "num_heads 3 does not divide hidden_size 16"),
+    ],
+    ids=str,
+)
+def test_shapes_that_cannot_be(teacher: Any, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        student_from_teacher(teacher, **asked, rngs=nnx.Rngs(0))
