@@ -10,9 +10,11 @@ import pytest
 from flax import nnx
 
 from data.config import DataConfig
+from model.errors import InputError
 from tests import tiny
 from train.config import DistillConfig
 from train.loop import split
+from train.parallel import ParallelConfig, StackParallel
 from train.stack import make_stacked_step, make_stacks, stacked_state, unstacked
 from train.step import Keys
 from train.streams import stream_key
@@ -115,6 +117,13 @@ def test_parameters_go_into_stacks_and_come_out_by_name():
         "1": 1,
     }
     jax.tree.map(np.testing.assert_array_equal, unstacked(stacks, state.params), students)
+
+
+def test_devices_that_share_students_need_not_divide_the_rows():
+    config = ParallelConfig(devices=4)
+    StackParallel(config, [4, 8]).check_rows(6, 1, 2)
+    with pytest.raises(InputError, match="--batch-size 6 is not a multiple of 8"):
+        StackParallel(config, [4, 3]).check_rows(6, 1, 2)
 
 
 @cache
