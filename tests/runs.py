@@ -1,6 +1,7 @@
 """Whole runs, small enough for tests: a few words of text, a model of one narrow layer."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from model.pretrained import save
 from model.tasks import MaskedLM
 from train.config import DistillConfig, PretrainConfig, RunConfig
 from train.optimizer import OptimizerConfig
+from train.study_config import StudyConfig, Variant
 
 WORDS = [
     *("the", "a", "red", "green", "small", "old", "cat", "dog", "bird", "tree"),
@@ -82,6 +84,19 @@ def distill_config(home: Path, **changes: Any) -> DistillConfig:
         run=RunConfig(checkpoint_every=3, devices=1),
     )
     return replace(config, **changes)
+
+
+def study_config(home: Path, flags: Mapping[str, str], **changes: Any) -> StudyConfig:
+    """A study of one seed with variants by name; `changes` are of the study or of its base."""
+    own = {name: changes.pop(name) for name in list(changes) if hasattr(StudyConfig, name)}
+    study = StudyConfig(
+        name="study",
+        title="A study",
+        base=distill_config(home, **changes),
+        variants=tuple(Variant(name, "", given) for name, given in flags.items()),
+        seeds=1,
+    )
+    return replace(study, **own)
 
 
 def data_config(home: Path) -> DataConfig:

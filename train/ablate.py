@@ -10,6 +10,7 @@ table.csv, results.json.
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from data.task_data import open_task
 from eval.study_folder import RESULTS
 from eval.study_report import write_study_report
 from model.errors import InputError
@@ -26,7 +28,7 @@ from train.block_results import DONE, block_results
 from train.cli import choose, main
 from train.downstream import downstream_scores
 from train.studies import STUDIES
-from train.study_config import StudyConfig, folder_name, variants_of, with_rates
+from train.study_config import TUNING, StudyConfig, folder_name, variants_of, with_rates
 from train.study_file import read_study_file
 from train.study_record import add_seconds, declare
 
@@ -43,6 +45,12 @@ def ablate(study: StudyConfig) -> Path:
         study = with_rates(study, tuned_rates(study))
     folder = study.base.output
     block = Block(study.base, variants_of(study), study.primary)
+    known = [*block.metrics(), *(f"downstream_{task}" for task in study.downstream)]
+    if study.primary not in known:
+        raise InputError(
+            f"the students have no metric {study.primary!r} in common: declare with --primary one "
+            f"of {', '.join(known)}"
+        )
     declare(study, block)
     seeds = [study.base.seed + number for number in range(study.seeds)]
     left = [seed for seed in seeds if not (folder / f"seed-{seed}" / DONE).is_file()]
@@ -73,6 +81,8 @@ def check(study: StudyConfig) -> None:
             f"the primary metric is {study.primary}, so the students must be fine-tuned on it: "
             f"add --downstream {task}, and say where its data are (--task-data.root)"
         )
+    for name in study.downstream:
+        open_task(name, study.task_data, splits=("train", "dev"))
 
 
 def run_block(study: StudyConfig, block: Block, seed: int) -> None:
@@ -80,14 +90,14 @@ def run_block(study: StudyConfig, block: Block, seed: int) -> None:
     folder = study.base.output / f"seed-{seed}"
     block.train(seed, folder)
     records = block_results(folder, list(block.students))
+    positions = block.teacher.config.max_positions
     for record in records:
         student = folder / "model" / folder_name(record["variant"])
-        record["metrics"] |= downstream_scores(study, student, seed)
-        if study.primary not in record["metrics"]:
-            raise InputError(
-                f"the students have no metric {study.primary!r}: declare with --primary one of "
-                f"{', '.join(record['metrics'])}"
-            )
+        if all(map(math.isfinite, record["metrics"].values())):
+            record["metrics"] |= downstream_scores(study, student, seed, positions)
+        else:
+            record["metrics"] |= {f"downstream_{task}": math.nan for task in study.downstream}
+            print(f"{record['variant']} has diverged: it is not fine-tuned")
     with replacing(folder / DONE) as file:
         lines = [json.dumps(record) + "\n" for record in records]
         file.write_text("".join(lines), encoding="utf-8")
@@ -103,7 +113,7 @@ def tuned_rates(study: StudyConfig) -> dict[str, float]:
     }
     trial = replace(
         study,
-        base=replace(base, output=base.output / "tuning", seed=base.seed - 1),
+        base=replace(base, output=base.output / TUNING, seed=base.seed - 1),
         seeds=1,
         tune=(),
         variants=tuple(
@@ -119,9 +129,13 @@ def tuned_rates(study: StudyConfig) -> dict[str, float]:
     print(f"tuning the learning rate of every variant, with seed {trial.base.seed}")
     ablate(trial)
     values = _primary_values(trial)
-    sign = 1 if study.better == "higher" else -1
+
+    def quality(name: str) -> float:
+        value = values[name] if study.better == "higher" else -values[name]
+        return value if math.isfinite(value) else -math.inf
+
     rates = {
-        variant.name: max(study.tune, key=lambda r: sign * values[names[variant.name, r]])
+        variant.name: max(study.tune, key=lambda rate: quality(names[variant.name, rate]))
         for variant in study.variants
     }
     print("learning rates: " + ", ".join(f"{name} {rate:g}" for name, rate in rates.items()))
@@ -144,7 +158,9 @@ def chosen(argv: list[str]) -> StudyConfig:
     recipes = dict(STUDIES)
     if argv and argv[0].endswith(".toml"):
         recipes[argv[0]] = read_study_file(Path(argv[0]))
-    return choose(recipes, "train.ablate", argv, what="study")
+    study = choose(recipes, "train.ablate", argv, what="study")
+    tasks = (task for tasks in study.downstream for task in tasks.split(","))
+    return replace(study, downstream=tuple(filter(None, tasks)))
 
 
 if __name__ == "__main__":

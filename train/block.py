@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from data.tokenizer import special_ids
-from eval.masked_lm import Sums, means
+from eval.masked_lm import means
 from model.errors import InputError
+from train.block_results import LEFT_OUT
 from train.config import DistillConfig
 from train.distill import checked_terms, exported, initial_student, teacher_and_data
 from train.heldout import held_out, heldout_sums
@@ -122,12 +123,25 @@ class Block:
         jax.block_until_ready(self.step(state, *inputs))
         self.seconds = time.perf_counter() - start
 
+    def metrics(self) -> list[str]:
+        """What every student is measured by, but for its fine-tuning."""
+        batch = self.parallel.place_rows(next(self.heldout.batches()))
+        params = self.state(self.models).params
+        sums = self._sums.eval_shape(params, self.constants, batch)
+        each = [
+            [*held, "clipped_share", *(f"loss_{term}" for term in stack.terms)]
+            for stack, held in zip(self.stacks, sums, strict=True)
+        ]
+        common = set(each[0]).intersection(*each[1:])
+        return [name for name in each[0] if name in common and name not in LEFT_OUT]
+
     def plan(self, seeds: int, left: int) -> str:
         """What is about to be run, and what it takes."""
         students = len(self.students)
         stacks = "one stack" if len(self.stacks) == 1 else f"{len(self.stacks)} stacks"
+        blocks = "one seed" if seeds == 1 else f"{seeds} seeds"
         return (
-            f"{students} students in {stacks}, {seeds} seeds of {self.steps:,} updates"
+            f"{students} students in {stacks}, {blocks} of {self.steps:,} updates"
             + (f", {seeds - left} of them done" if left < seeds else "")
             + f": {self.seconds:.2f} s an update of all, about "
             f"{duration(self.seconds * self.steps * left)} without evaluation and fine-tuning; "
@@ -167,8 +181,10 @@ class Block:
             told |= by_student(stack, names)
         return told
 
-    def _heldout_sums(self, params: Any, constants: dict[str, Any], batch: Batch) -> list[Sums]:
-        """Those of every stack, along its axis of students."""
+    def _heldout_sums(
+        self, params: Any, constants: dict[str, Any], batch: Batch
+    ) -> list[dict[str, Any]]:
+        """The sums and counts of every stack, along its axis of students."""
         result = []
         for place, stack in enumerate(self.stacks):
             model = self.models[next(iter(stack.students))]
@@ -204,5 +220,5 @@ def _described(students: Mapping[str, DistillConfig]) -> dict[str, Any]:
     }
 
 
-def _gigabytes(number: float) -> str:
+def _gigabytes(number: int) -> str:
     return f"{number / 1e9:.1f} GB"

@@ -10,13 +10,16 @@ from train.recipes import FINETUNE
 from train.study_config import StudyConfig
 
 
-def downstream_scores(study: StudyConfig, student: Path, seed: int) -> dict[str, float]:
+def downstream_scores(
+    study: StudyConfig, student: Path, seed: int, positions: int
+) -> dict[str, float]:
     """`downstream_TASK` for every task of the study.
 
     Args:
         study: names the tasks, and how they are learned.
         student: the folder of a student; what is made of it comes to lie beside its models.
         seed: of the fine-tuning.
+        positions: the longest text that the student can read; longer ones are cut.
 
     Raises:
         InputError: a task or its data cannot be used.
@@ -24,13 +27,16 @@ def downstream_scores(study: StudyConfig, student: Path, seed: int) -> dict[str,
     """
     scores = {}
     for task in study.downstream:
-        recipe = FINETUNE[find_task(task).name]()
+        kind = find_task(task)
+        recipe = FINETUNE[kind.name]()
+        length = min(recipe.reading.length(kind), positions)
         rate = study.task_learning_rate or recipe.optimizer.learning_rate
         config = replace(
             recipe,
             output=student.parent.parent / "downstream" / student.name / task,
             model=str(student),
             data=study.task_data,
+            reading=replace(recipe.reading, max_length=length),
             optimizer=replace(recipe.optimizer, learning_rate=rate),
             epochs=study.task_epochs or recipe.epochs,
             seed=seed,

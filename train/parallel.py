@@ -46,6 +46,7 @@ class Parallel:
             )
         if config.parallel == "pmap" and jax.process_count() > 1:
             raise InputError("--run.parallel pmap runs on one host only: use jit for several")
+        self.row_shares = self.count  # into how many parts the rows of a batch are divided
         self.mode = config.parallel
         self.mesh = jax.make_mesh(
             (self.count,), (AXIS,), axis_types=(AxisType.Auto,), devices=found[: self.count]
@@ -56,11 +57,11 @@ class Parallel:
 
     def check_rows(self, batch_size: int, micro_batches: int, group_rows: int) -> None:
         """Raises InputError unless micro-batches, devices and mask groups divide the batch."""
-        unit = micro_batches * self.count * group_rows
+        unit = micro_batches * self.row_shares * group_rows
         if batch_size % unit:
             raise InputError(
                 f"--batch-size {batch_size} is not a multiple of {unit}: {micro_batches} "
-                f"micro-batches x {self.count} devices x {group_rows} rows masked together "
+                f"micro-batches x {self.row_shares} devices x {group_rows} rows masked together "
                 f"(--masking.group-rows); the nearest that fits is "
                 f"{max(round(batch_size / unit), 1) * unit}"
             )
@@ -126,6 +127,8 @@ class StackParallel(Parallel):
         super().__init__(config)
         whole = all(size % self.count == 0 for size in sizes)
         self.by_students = whole and self.count > 1 and jax.process_count() == 1
+        if self.by_students:
+            self.row_shares = 1
         students = self.by_rows if self.by_students else self.replicated
         self.of_state = TrainState(students, students, self.replicated)
 

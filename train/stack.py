@@ -77,26 +77,32 @@ def _stacked(trees: Sequence[Any]) -> Any:
 def make_stacks(
     students: Mapping[str, DistillConfig], graphdefs: Mapping[str, nnx.GraphDef]
 ) -> list[Stack]:
-    """As few stacks as there can be: see `_shape` for what a stack must have in common."""
+    """As few stacks as there can be: a student joins another that computes all that it needs.
+
+    Two that minimise different things are better off alone: each would compute the other's terms.
+    """
     groups: list[list[str]] = []
-    for name in students:
+    for name in sorted(students, key=lambda name: -len(students[name].loss.terms())):
         for group in groups:
-            alike = (
-                _shape(students[name], graphdefs[name]) == _shape(students[other], graphdefs[other])
-                for other in group
+            first = group[0]
+            alike = _shape(students[name], graphdefs[name]) == _shape(
+                students[first], graphdefs[first]
             )
-            if all(alike) and _terms([students[other] for other in [*group, name]]) is not None:
+            if alike and _is_part(students[name].loss.terms(), students[first].loss.terms()):
                 group.append(name)
                 break
         else:
             groups.append([name])
-    stacks = []
-    for group in groups:
-        terms = _terms([students[name] for name in group])
-        assert terms is not None
-        members = {name: students[name] for name in group}
-        stacks.append(Stack(members, graphdefs[group[0]], terms))
-    return stacks
+    in_order = list(students)
+    stacks = [
+        Stack(
+            {name: students[name] for name in sorted(group, key=in_order.index)},
+            graphdefs[group[0]],
+            students[group[0]].loss.terms(),
+        )
+        for group in groups
+    ]
+    return sorted(stacks, key=lambda stack: in_order.index(next(iter(stack.students))))
 
 
 def _shape(config: DistillConfig, graphdef: nnx.GraphDef) -> Any:
@@ -106,20 +112,14 @@ def _shape(config: DistillConfig, graphdef: nnx.GraphDef) -> Any:
     return plain, graphdef, config.loss.mean
 
 
-def _terms(configs: Sequence[DistillConfig]) -> dict[str, Term] | None:
-    """The terms of all, if one of them has all of them and their options are the same.
+def _is_part(terms: Mapping[str, Term], of: Mapping[str, Term]) -> bool:
+    """Whether some terms are among others, with the same options, and train the head if these do.
 
-    Two that minimise different things are better off alone: each would compute the other's terms.
+    Numbers are no options: they may differ in a stack.
     """
-    asked = [config.loss.terms() for config in configs]
-    largest = max(asked, key=len)
-    if any(terms.keys() - largest.keys() for terms in asked):
-        return None
-    trained = {any(term.vocabulary for term in terms.values()) for terms in asked}
-    alike = all(
-        _options(term) == _options(largest[name]) for terms in asked for name, term in terms.items()
-    )
-    return largest if alike and len(trained) == 1 else None
+    same = all(name in of and _options(term) == _options(of[name]) for name, term in terms.items())
+    heads = [any(term.vocabulary for term in each.values()) for each in (terms, of)]
+    return same and heads[0] == heads[1]
 
 
 def _options(term: Term) -> dict[str, Any]:

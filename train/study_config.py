@@ -60,6 +60,9 @@ class StudyConfig:
     in a block of its own, with a seed that the study does not use."""
 
 
+TUNING = "tuning"
+"""The folder, in that of a study, in which its learning rates are tuned."""
+
 SHARED = ("data", "teacher", "batch_size", "micro_batches", "steps", "epochs", "dtype", "seed",
           "evaluate_every", "heldout_sequences", "run", "output")  # fmt: skip
 
@@ -75,7 +78,8 @@ def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
         name = variant.name
         if name in configs:
             raise InputError(f"two variants of the study are called {name!r}: rename one")
-        if not name or "/" in name or folder_name(name) in map(folder_name, configs):
+        alike = folder_name(name) in map(folder_name, configs)
+        if alike or "/" in name or not any(map(str.isalnum, name)):
             raise InputError(
                 f"a variant cannot be called {name!r}: its name is that of a folder too, and must "
                 "differ from the others in letters or digits and have no /"
@@ -103,9 +107,13 @@ def changed(base: DistillConfig, flags: str, where: str) -> DistillConfig:
     Raises:
         InputError: one is unknown, or its value cannot be read; the message begins with `where`.
     """
-    arguments = shlex.split(flags)
+    try:
+        arguments = shlex.split(flags)
+    except ValueError as error:
+        raise InputError(f"{where}: {flags!r} cannot be read: {error}") from error
     known = dict.fromkeys(flag_names(base))
-    for flag in arguments:
+    for argument in arguments:
+        flag = argument.partition("=")[0]
         if flag.startswith("--") and flag not in known:
             near = difflib.get_close_matches(flag, known, n=1, cutoff=0.4)
             hint = f"; did you mean {near[0]}?" if near else ""

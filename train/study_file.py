@@ -38,7 +38,7 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of TOML, or of UTF-8
         raise InputError(f"{path} is not TOML: {error}") from error
     _check_keys(record, KEYS, str(path))
     name = record.get("base", "tiny")
@@ -47,6 +47,10 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
             f"{path}: base {name!r} is no recipe of train.distill{_near(name, DISTILL)}"
         )
     tables = record.get("variants", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"{path}: write [[variants]] in front of every variant")
+    if record.get("better", "higher") not in ("higher", "lower"):
+        raise InputError(f"{path}: better is {record['better']!r}, and must be higher or lower")
     for number, table in enumerate(tables, 1):
         _check_keys(table, OF_VARIANT, f"{path}, variant {number}")
         if "name" not in table:

@@ -12,12 +12,14 @@ from eval.speed_inference import sentences_per_second, sizes
 from eval.study_folder import STUDY
 from model.errors import InputError
 from train.block import Block
+from train.folder import FREE as OF_RUN
 from train.lifted import student_of
 from train.provenance import changed_fields, provenance, to_jsonable, write_json_atomic
-from train.study_config import StudyConfig
+from train.study_config import TUNING, StudyConfig
+from train.text import facts
 
 # What another command for the same study may change.
-FREE = frozenset({"command", "seconds", "provenance"})
+FREE = frozenset({"command", "seconds", "provenance"} | {f"base.{name}" for name in OF_RUN})
 
 
 def declare(study: StudyConfig, block: Block) -> None:
@@ -36,6 +38,8 @@ def declare(study: StudyConfig, block: Block) -> None:
         "reference": study.variants[0].name,
         "seeds": [study.base.seed + number for number in range(study.seeds)],
         "variants": _variants(study, block, {} if old is None else old["variants"]),
+        "base": study.base,
+        "facts": facts(block.data),
         "steps": block.steps,
         "teacher": study.base.teacher,
         "corpus": block.data.corpus.name,
@@ -50,6 +54,11 @@ def declare(study: StudyConfig, block: Block) -> None:
         "provenance": provenance(),
     }
     if old is None:
+        if path.parent.is_dir() and any(p.name != TUNING for p in path.parent.iterdir()):
+            raise InputError(
+                f"{path.parent} is not empty and holds no study: choose another folder with "
+                "--output"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomic(path, record)
         return

@@ -1,0 +1,72 @@
+"""What the documents say about losses and flags is true."""
+
+import re
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tyro
+from flax import nnx
+
+from tests import tiny
+from train import terms
+from train.objectives import DistillationObjective
+from train.recipes import DISTILL, FINETUNE, PRETRAIN
+from train.studies import STUDIES
+from train.study_config import flag_names
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def snippets(name):
+    return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
+
+
+def test_the_loss_that_the_document_adds_works():
+    term, line = snippets("losses.md")
+    namespace = dict(vars(terms))
+    exec(term, namespace)
+    exec(f"@dataclass(frozen=True)\nclass Own(DistillationLoss):\n{line}", namespace)
+    loss = tyro.cli(
+        namespace["Own"],
+        args=["--distance.weight", "2", "--distance.layers", "0:1", "--ce.weight", "0"],
+    )
+    assert [*loss.terms()] == ["mlm", "cos", "distance"]
+    student, teacher = tiny.model(), tiny.model(tiny.TEACHER, seed=1)
+    objective = DistillationObjective(
+        nnx.graphdef(student), nnx.graphdef(teacher), tiny.MASKING, tiny.MASK_ID, loss.terms()
+    )
+    batch = {name: array[0] for name, array in tiny.batch(4).items()}
+    batch |= {"positions": np.zeros((2, 1), np.int32), "valid": np.ones((2, 1), bool)}
+    batch |= {"labels": np.zeros((2, 1), np.int32)}
+    arrays = {name: jnp.asarray(array) for name, array in batch.items()}
+    params = nnx.split(student)[1]
+    constants = {"teacher": nnx.split(teacher)[1]}
+    numbers = objective.numbers(jnp.float32(0))
+    sums = objective.sums(params, constants, arrays, None, numbers)
+    inputs = arrays["input_ids"], arrays["attention_mask"]
+    ours, theirs = (np.asarray(m.backbone(*inputs).last_hidden) for m in (student, teacher))
+    expected = np.abs(ours - theirs).mean(axis=-1)[batch["attention_mask"]].sum()
+    np.testing.assert_allclose(sums["distance"], expected, rtol=1e-5)
+    assert numbers["distance"] == {"weight": 2.0}
+
+
+@pytest.mark.parametrize("name", ["losses.md", "studies.md", "deviations.md"])
+def test_the_flags_in_the_documents_exist(name):
+    """Those with an underscore are the original code's; `distance` is the loss that is added."""
+    recipes = [*DISTILL.values(), *PRETRAIN.values(), *FINETUNE.values(), *STUDIES.values()]
+    known = {flag for recipe in recipes for flag in flag_names(recipe())}
+    known |= {flag.replace("--base.", "--") for flag in known} | {"--help", "--task"}
+    found = set(re.findall(r"(?<!\w)--[a-z][\w.-]*\w", (DOCS / name).read_text()))
+    unknown = {flag for flag in found - known if "_" not in flag}
+    assert unknown <= {"--loss.distance.weight", "--loss.distance.layers"}
+
+
+def test_the_table_of_losses_is_complete():
+    text = (DOCS / "losses.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert rows == [*terms.DistillationLoss().with_weights(**dict.fromkeys(rows, 1.0)).terms()]
+    assert len(rows) == len(
+        [f for f in vars(terms.DistillationLoss()).values() if isinstance(f, terms.Term)]
+    )
