@@ -379,6 +379,17 @@ def test_every_variant_gets_the_rate_that_is_best_for_it(home, monkeypatch, bett
     assert trial.base.seed not in range(study.base.seed, study.base.seed + study.seeds)
 
 
+def test_a_study_is_tuned_and_then_run_with_the_rates_that_were_found(home):
+    study = quick(home, "tuned", primary="masked_lm_loss", better="lower", tune=(1e-9, 1e-2))
+    study = replace(study, variants=study.variants[:1])
+    ablate(study)
+    tuning = read_study(study.base.output / "tuning")
+    assert [*tuning.variants] == ["a at 1e-09", "a at 0.01"] and tuning.seeds == (55,)
+    found = read_study(study.base.output)
+    assert found.seeds == (56,)
+    assert found.record["variants"]["a"]["flags"].split() == ["--optimizer.learning-rate", "0.01"]
+
+
 # The studies that ship
 
 
@@ -409,7 +420,7 @@ def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
             primary="downstream_classification",
             task_data=colours,
             task_epochs=1.0,
-            tune=(1e-3,),
+            tune=(),
         )
     report = ablate(study)
     assert study.title in report.read_text()
