@@ -399,7 +399,10 @@ def deep(home):
     return runs.write_teacher(home / "deep", runs.MODEL.replace(num_layers=12))
 
 
-@pytest.mark.parametrize("name", STUDIES)
+SLOW = {"objectives": pytest.mark.slow}  # five stacks, and five fine-tunings
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in STUDIES])
 def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
     study = STUDIES[name]()
     base = replace(
