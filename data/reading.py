@@ -32,7 +32,7 @@ class Reading:
 
     def length(self, task: Task) -> int:
         """Tokens of a window of this task."""
-        return self.max_length or task.max_length
+        return task.max_length if self.max_length is None else self.max_length
 
 
 def encode(

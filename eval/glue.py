@@ -18,6 +18,7 @@ import tyro
 from rich.console import Console
 
 from data.task_data import TaskDataConfig, open_task
+from data.tasks import find_task
 from eval.metrics import GLUE, glue_average
 from eval.tables import markdown_table, terminal_table
 from model.errors import InputError
@@ -70,9 +71,9 @@ def run_glue(config: Glue) -> dict[str, Scores]:
     Raises:
         InputError: a task is not of GLUE, or there are no data for any.
     """
-    unknown = [task for task in config.tasks if task not in GLUE]
-    if unknown:
-        raise InputError(f"--tasks {unknown[0]}: the tasks are {', '.join(GLUE)}")
+    for task in config.tasks:
+        if find_task(task).name not in GLUE:
+            raise InputError(f"--tasks {task} is not of GLUE, whose tasks are {', '.join(GLUE)}")
     console = Console(highlight=False)
     missing: dict[str, str] = {}
     for task in config.tasks:

@@ -113,9 +113,9 @@ def say(model: Any, tokenizer: Tokenizer, texts: Sequence[str], asked: Asked) ->
     if head == "fillings":
         return [_fill(model, tokenizer, text, asked.top or FILLINGS) for text in texts]
     labels, positions = model.config.labels, model.config.max_positions
-    task = replace(TASKS[head], labels=labels, null_threshold=asked.null_threshold)
     longest = min(LONGEST_CONTEXT, positions) if head == "answers" else positions
-    reading = replace(asked.reading, max_length=asked.reading.max_length or longest)
+    settings = {"null_threshold": asked.null_threshold, "max_length": longest}
+    task, reading = replace(TASKS[head], labels=labels, **settings), asked.reading
     check_inputs("the model", model, tokenizer, reading.length(task))
 
     words = [split_words(text, tokenizer) if head == "tags" else [] for text in texts]

@@ -1,5 +1,7 @@
 """What the metrics of training and evaluation are called in print, and how they are written."""
 
+from collections.abc import Iterable
+
 # Others appear under their own names.
 NAMES = {
     "loss": "training loss (weighted sum)",
@@ -33,6 +35,9 @@ NAMES = {
     "entity_f1": "entity F1 (seqeval, default mode)",
     "exact_match": "exact match",
     "squad_f1": "F1 of words",
+    "has_answer_exact_match": "exact match where there is an answer",
+    "has_answer_squad_f1": "F1 of words where there is an answer",
+    "no_answer_exact_match": "right where there is none",
 }
 # What a student without a vocabulary head is judged by.
 NAMES |= {
@@ -42,8 +47,18 @@ NAMES |= {
 SHARES = {
     *("masked_lm_accuracy", "top1_agreement", "clipped", "score", "accuracy", "f1", "macro_f1"),
     *("matthews", "pearson", "spearman", "entity_f1", "exact_match", "squad_f1"),
+    *("has_answer_exact_match", "has_answer_squad_f1", "no_answer_exact_match"),
 }
 FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
+
+
+def in_tables(names: Iterable[str]) -> list[str]:
+    """What of a task's metrics has a place in tables and pictures.
+
+    Not the score where it is the mean of a single metric, nor what is told in a sentence.
+    """
+    rest = [name for name in names if name != "collapsed"]
+    return [name for name in rest if name != "score"] if len(rest) == 2 else rest
 
 
 def noun(name: str) -> str:

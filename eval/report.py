@@ -13,7 +13,7 @@ from typing import Any
 
 import tyro
 
-from eval.naming import FLOORS, NAMES, SHARES, noun, written
+from eval.naming import FLOORS, NAMES, SHARES, in_tables, noun, written
 from eval.plots import Curve, Kind, Panel, plot_panels
 from eval.tables import listed, markdown_table
 from model.errors import InputError
@@ -65,7 +65,9 @@ def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> lis
         "finetune": "Fine-tuning",
     }
     what = kinds.get(config.get("kind", ""), "Training")
-    if "teacher" in config:
+    if config.get("kind") == "finetune":
+        what += f" of `{config['model']}` for {config['task']}"
+    if config.get("teacher"):
         what += f" from `{config['teacher']}`"
     if not train:
         return [f"{what}, before the first update."]
@@ -99,8 +101,10 @@ def _what_came_out(where: str, heldout: Sequence[Row]) -> list[str]:
             "Beside that stands the unigram floor, a model that knows only how often each token "
             f"occurs: {listed(floors)}."
         )
+    if last.get("collapsed"):
+        sentences.append("It has collapsed: all examples are given the same class.")
     if best["step"] != last["step"]:
-        name = _yardstick(last)
+        name = _yardstick(last) if _yardstick(last) in told else told[0]
         value, step = written(name, best[name]), best["step"]
         sentences.append(f"The best {noun(name)} was {value}, after {step:,} updates.")
     if "top1_agreement" in last and "top1_agreement" not in told:
@@ -206,7 +210,9 @@ def _metrics(row: Row) -> list[str]:
     """What was measured, in the order of NAMES, without the floors, which stand beside it."""
     measured = [name for name in row if name not in BOOKKEEPING and name not in FLOORS.values()]
     order = list(NAMES)
-    return sorted(measured, key=lambda name: order.index(name) if name in order else len(order))
+    return sorted(
+        in_tables(measured), key=lambda name: order.index(name) if name in order else len(order)
+    )
 
 
 def _yardstick(row: Row) -> str:

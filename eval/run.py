@@ -31,8 +31,9 @@ from eval.confusion import plot_confusion
 from eval.errors import write_errors
 from eval.inputs import check_inputs
 from eval.logits import predictor
-from eval.naming import NAMES, written
+from eval.naming import NAMES, in_tables, written
 from eval.score import Scored, score
+from eval.squad import squad_breakdown
 from eval.submission import FILES, write_submission
 from eval.task_model import load_for_task
 from model.errors import InputError
@@ -40,6 +41,8 @@ from model.files import find
 from model.hf_config import read_config
 from train.atomic import replacing
 from train.provenance import provenance, write_json_atomic
+
+SIDES = ("gold", "prediction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +152,11 @@ def score_split(
         print(remark)
     graphdef, params = nnx.split(model)
     logits = predictor(graphdef, windows)(params)
-    return score(task, examples, windows, logits, labels), said
+    scored = score(task, examples, windows, logits, labels)
+    if task.kind == "answers" and scored.metrics:
+        gold, answers = ([row[side] for row in scored.predictions] for side in SIDES)
+        scored.metrics.update(squad_breakdown(gold, answers))
+    return scored, said
 
 
 def write_split(output: Path, model: str, data: TaskData, split: str, scored: Scored) -> None:
@@ -163,7 +170,7 @@ def write_split(output: Path, model: str, data: TaskData, split: str, scored: Sc
         errors = output / f"errors-{split}.md"
         write_errors(errors, task.kind, about, data.splits[split], predictions)
         if task.kind == "classification":
-            gold, said = ([row[side] for row in predictions] for side in ("gold", "prediction"))
+            gold, said = ([row[side] for row in predictions] for side in SIDES)
             picture = output / f"confusion-{split}.png"
             plot_confusion(picture, gold, said, task.labels, title=f"{task.title}, {split}")
     elif (task.name, split) in FILES:
@@ -179,11 +186,10 @@ def table(results: dict[str, dict[str, Any]]) -> Table:
     columns = list(results.values())
     result.add_row("examples", *(f"{column['examples']:,}" for column in columns))
     names = dict.fromkeys(name for column in columns for name in column["metrics"])
-    for name in names:
-        if name != "collapsed":
-            values = (column["metrics"].get(name) for column in columns)
-            cells = ("" if value is None else written(name, value) for value in values)
-            result.add_row(NAMES.get(name, name), *cells)
+    for name in in_tables(names):
+        values = (column["metrics"].get(name) for column in columns)
+        cells = ("" if value is None else written(name, value) for value in values)
+        result.add_row(NAMES.get(name, name), *cells)
     return result
 
 

@@ -26,19 +26,20 @@ def squad_f1(gold: Golds, predicted: Sequence[str]) -> float:
 
 
 def squad_breakdown(gold: Golds, predicted: Sequence[str]) -> dict[str, float]:
-    """Both metrics where there is an answer (`has_answer_...`) and where not (`no_answer_...`).
+    """Both metrics where there is an answer, and how often nothing is said where there is none.
 
-    Whichever there are, each with the number of its questions as `has_answer` and `no_answer`.
+    Empty unless there are questions of both kinds.
     """
-    parts: dict[str, list[tuple[float, float]]] = {}
+    answered, rest = [], []
     for score, answers in zip(_scores(gold, predicted), gold, strict=True):
-        parts.setdefault("has_answer" if answers else "no_answer", []).append(score)
-    result = {}
-    for name, scores in sorted(parts.items()):
-        result[name] = float(len(scores))
-        result[f"{name}_exact_match"] = _mean([exact for exact, _ in scores])
-        result[f"{name}_squad_f1"] = _mean([f1 for _, f1 in scores])
-    return result
+        (answered if answers else rest).append(score)
+    if not answered or not rest:
+        return {}
+    return {
+        "has_answer_exact_match": _mean([exact for exact, _ in answered]),
+        "has_answer_squad_f1": _mean([f1 for _, f1 in answered]),
+        "no_answer_exact_match": _mean([exact for exact, _ in rest]),
+    }
 
 
 def normalize_answer(text: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 
 from data.task_data import TaskDataConfig
+from data.tasks import TASKS
 from data.tokenizer import load_tokenizer, save_tokenizer
 from model.errors import InputError
 from model.pretrained import load, save
@@ -252,7 +253,8 @@ def test_a_maximum_length_above_the_positions(home):
         finetune(replace(long, reading=replace(long.reading, max_length=17)))
 
 
-def test_every_task_is_a_recipe_with_help(capsys):
+def test_every_task_with_training_data_is_a_recipe_with_help(capsys):
+    assert TASKS.keys() - FINETUNE.keys() == {"ax"}
     for name in FINETUNE:
         with pytest.raises(SystemExit):
             choose(FINETUNE, "train.finetune", [name, "--help"])

@@ -260,6 +260,7 @@ def test_results_for_people(home, name, text, asked, lines, capsys):
         ("classes", ("a",), {"top": 0}, "--top is 0, and must be at least 1"),
         ("classes", ("a",), {"null_threshold": 0.0}, "--null-threshold means nothing to"),
         ("classes", ("a",), {"reading": Reading(max_length=25)}, "25 is above the 24 positions"),
+        ("classes", ("a",), {"reading": Reading(max_length=0)}, "length of 0 leaves no room"),
         ("tags", ("a",), {"pair": "b"}, "--pair means nothing to a tagger"),
         ("tags", ("a",), {"top": 3}, "--top means nothing to a tagger"),
         ("answers", ("a",), {}, "ask one with --question"),

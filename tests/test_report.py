@@ -117,6 +117,24 @@ def test_a_best_that_is_also_the_last_is_one_column(tmp_path):
     assert "20 of 40 updates" in text
 
 
+@pytest.mark.parametrize("teacher", [None, "assets/bert"])
+def test_a_fine_tuning_is_told_by_its_model_and_its_task(tmp_path, teacher):
+    config = {"kind": "finetune", "model": "assets/small", "task": "cola", "teacher": teacher}
+    scores = {"score": 0.5, "matthews": 0.5, "collapsed": 0.0, "seconds": 1.0}
+    rows = [
+        {"step": 0, "kind": "heldout", **scores},
+        *ROWS[1:3],
+        {"step": 2, "kind": "heldout", "score": 0.25, "matthews": 0.25, "collapsed": 1.0},
+    ]
+    text = write_report(run_folder(tmp_path, rows, config)).read_text()
+    told = "from `assets/bert`: 2" if teacher else ": 2"
+    assert f"Fine-tuning of `assets/small` for cola{' ' * bool(teacher)}{told} updates" in text
+    assert "went from 50.0 % to 25.0 %. It has collapsed: all examples" in text
+    assert "The best Matthews correlation was 50.0 %, after 0 updates." in text
+    assert "| Matthews correlation | 50.0 % | 25.0 % |" in text
+    assert "score" not in text and "| collapsed" not in text
+
+
 def test_settings_and_origin_are_told_by_their_dotted_names(report):
     text = report.read_text()
     settings, origin = text.split("## Settings")[1].split("## Where it comes from")

@@ -277,6 +277,23 @@ def test_answers(home):
     assert len(shares) == 20 and shares == sorted(shares, reverse=True)
 
 
+def test_questions_without_an_answer_are_counted_apart(home, tmp_path, capsys):
+    asked = json.loads((home / "a.json").read_text())
+    for paragraph in asked["data"][0]["paragraphs"][::2]:
+        paragraph["qas"][0]["answers"] = []
+    (tmp_path / "b.json").write_text(json.dumps(asked))
+    data = TaskDataConfig(dev=tmp_path / "b.json")
+    metrics, output = evaluate(home, "answers", "answers", data=data, output=tmp_path)
+    nothing = {"", "a", "an", "the"}  # articles do not count
+    rows = predictions(output, "dev")
+    silent = [row["prediction"] in nothing for row in rows if not row["gold"]]
+    assert len(silent) == 15
+    assert metrics["dev"]["no_answer_exact_match"] == pytest.approx(np.mean(silent))
+    both = [metrics["dev"][f"{kind}_answer_exact_match"] for kind in ("has", "no")]
+    assert metrics["dev"]["exact_match"] == pytest.approx(np.mean(both))
+    assert "right where there is none" in capsys.readouterr().out
+
+
 def test_own_examples_need_not_have_every_class(home):
     """There is nothing blue among them."""
     data = TaskDataConfig(test=home / "colours.csv")

@@ -48,16 +48,10 @@ def test_questions_with_and_without_an_answer_are_told_apart():
     assert squad_f1(gold, predicted) == pytest.approx((2 / 3 + 1 + 1 + 0 + 1) / 5)
     assert squad_breakdown(gold, predicted) == pytest.approx(
         {
-            "has_answer": 2,
             "has_answer_exact_match": 1 / 2,
             "has_answer_squad_f1": (2 / 3 + 1) / 2,
-            "no_answer": 3,
             "no_answer_exact_match": 2 / 3,
-            "no_answer_squad_f1": 2 / 3,
         }
     )
-    assert squad_breakdown([["x"]], ["x"]).keys() == {
-        "has_answer",
-        "has_answer_exact_match",
-        "has_answer_squad_f1",
-    }
+    assert squad_breakdown([["x"], ["y"]], ["x", ""]) == {}
+    assert squad_breakdown([[], []], ["x", ""]) == {}

@@ -1,6 +1,7 @@
 """What all commands share: a recipe by name, flags over it, and mistakes told in one sentence."""
 
 import difflib
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,7 @@ def choose(
         default=recipe(),
         args=flags,
         prog=f"python -m {command} {name}",
-        description=recipe.__doc__,
+        description=inspect.cleandoc(recipe.__doc__ or ""),
     )
 
 

@@ -331,5 +331,7 @@ DISTILL: dict[str, Callable[[], DistillConfig]] = {
 }
 
 FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {
-    name: finetune_recipe(task) for name, task in TASKS.items()
+    name: finetune_recipe(task)
+    for name, task in TASKS.items()
+    if task.published is None or "train" in task.published.files
 }

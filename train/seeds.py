@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from data.tasks import Task
-from eval.naming import NAMES, written
+from eval.naming import NAMES, in_tables, written
 from eval.tables import markdown_table, terminal_table
 from train.atomic import replacing
 from train.config import FinetuneConfig
@@ -16,7 +16,7 @@ from train.config import FinetuneConfig
 def report_seeds(config: FinetuneConfig, task: Task, results: Sequence[dict[str, float]]) -> None:
     """Prints the table, and writes `results.md` and `results.json` into the run's folder."""
     seeds = [config.seed + number for number in range(len(results))]
-    names = [name for name in ("score", *task.metrics) if name in results[0]]
+    names = in_tables(name for name in ("score", *task.metrics) if name in results[0])
     step = {"final": "the final step", "best": "the best step, chosen by this very score"}
     title = f"{task.title}, development set, {step[config.report]}"
     several = len(seeds) > 1
