@@ -124,7 +124,7 @@ def test_a_fine_tuning_is_told_by_its_model_and_its_task(tmp_path, teacher):
     rows = [
         {"step": 0, "kind": "heldout", **scores},
         *ROWS[1:3],
-        {"step": 2, "kind": "heldout", "score": 0.25, "matthews": 0.25, "collapsed": 1.0},
+        {"step": 2, "kind": "heldout", **scores, "score": 0.25, "matthews": 0.25, "collapsed": 1.0},
     ]
     text = write_report(run_folder(tmp_path, rows, config)).read_text()
     told = "from `assets/bert`: 2" if teacher else ": 2"
