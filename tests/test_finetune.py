@@ -168,6 +168,17 @@ def test_devices_and_accumulation_change_nothing(home, parallel):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+def test_bfloat16_learns_nearly_the_same(home):
+    losses = []
+    for dtype in ("float32", "bfloat16"):
+        run = config(home, output=home / dtype, steps=6, dtype=dtype)
+        finetune(run)
+        losses.append([row["loss"] for row in runs.metrics(run.output) if row["kind"] == "train"])
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(*losses, rtol=0.05)
+    assert load(home / "bfloat16" / "model").classifier.dense.kernel.dtype == jnp.float32
+
+
 def test_seeds_are_reported_one_by_one_and_together(home, capsys):
     several = config(home, output=home / "seeds", steps=2, seeds=3, report="best")
     results = finetune(several)
