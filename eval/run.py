@@ -62,6 +62,9 @@ class TaskEvaluation:
     labels: tuple[str, ...] = ()
     """The names of the model's classes in its own order, where it only numbers them (LABEL_0,
     LABEL_1) or calls them otherwise than the task."""
+    null_threshold: float | None = None
+    """For questions: no answer is given where that scores above the best answer by more than this.
+    By default 0 for squad2 and answers; for squad there is always an answer."""
     output: Path | None = None
     """The folder for predictions, pictures and metrics; by default runs/eval-TASK."""
     json: Path | None = None
@@ -77,6 +80,10 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     splits, left_out = (config.split, ()) if config.split else default_splits(config)
     data = open_task(config.task, config.data, splits=splits)
     data = with_own_labels(config, replace(data, notes=(*data.notes, *left_out)))
+    if config.null_threshold is not None:
+        if data.task.kind != "answers":
+            raise InputError(f"--null-threshold is for questions, and {data.task.name} has none")
+        data = replace(data, task=replace(data.task, null_threshold=config.null_threshold))
     task = data.task
     model = load_for_task(config.model, task, order=config.labels)
     tokenizer = load_tokenizer(config.model)

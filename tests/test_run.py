@@ -293,6 +293,11 @@ def test_questions_without_an_answer_are_counted_apart(home, tmp_path, capsys):
     assert metrics["dev"]["exact_match"] == pytest.approx(np.mean(both))
     assert "right where there is none" in capsys.readouterr().out
 
+    for threshold, share in ((-1e9, 1), (1e9, 0)):
+        settings = {"data": data, "output": tmp_path, "null_threshold": threshold}
+        evaluate(home, "answers", "answers", **settings)
+        assert np.mean([not row["prediction"] for row in predictions(output, "dev")]) == share
+
 
 def test_own_examples_need_not_have_every_class(home):
     """There is nothing blue among them."""
@@ -347,6 +352,7 @@ def test_many_classes_leave_room_for_counts_only():
         ("masks", "sst2", {}, "has no head for sst2: fine-tune it first"),
         ("tags", "sst2", {}, "has no head for sst2: fine-tune it first"),
         ("nowhere", "sst2", {}, "nowhere"),
+        ("sst2", "sst2", {"null_threshold": 0.0}, "--null-threshold is for questions, and sst2"),
         ("sst2", "sst2", {"reading": Reading()}, "128 is above the 24 positions"),
         ("sst2", "classification", {"data": TaskDataConfig()}, "reads your own files"),
     ],
