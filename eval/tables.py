@@ -11,7 +11,8 @@ def terminal_table(
 ) -> Table:
     """Columns flush right, but for one without a heading; `compact` spares the space between."""
     padding = (0, 1, 0, 0) if compact else (0, 1)
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=padding)
+    # A narrow table is widened, so that its title stays in one line.
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=padding, min_width=len(title))
     for text in header:
         table.add_column(text, justify="right" if text else "left")
     for line in lines:
