@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoModelForSequenceClassification
+from transformers.utils.logging import disable_progress_bar
 
 from data.buckets import BucketBatches
 from data.windows import Windows
@@ -38,6 +39,7 @@ class TorchFinetune:
         seed: int = 0,
     ):
         torch.manual_seed(seed)
+        disable_progress_bar()  # that of loading weights
         self.autocast, self.clip_norm = autocast, optimizer.clip_norm
         self.model = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="sdpa"
