@@ -60,14 +60,17 @@ def compare(config: FinetuneConfig) -> dict[str, Any]:
         f"Without dropout the losses of {STEPS} updates differ by {difference:.1e} at most "
         f"({ours[0]:.4f} to {ours[-1]:.4f})."
     )
-    runs = [by_turns(config, prepared, config.seed + number) for number in range(config.seeds)]
+    runs: list[dict[str, Any]] = []
     record = {
         "settings": config,
         "losses": {"ours": ours, "torch": theirs, "largest_difference": difference},
         "seeds": runs,
         "provenance": provenance(),
     }
-    write_json_atomic(config.output / "against_torch.json", record)
+    for number in range(config.seeds):
+        runs.append(by_turns(config, prepared, config.seed + number))
+        # Hours may lie between two seeds: each is kept at once.
+        write_json_atomic(config.output / "against_torch.json", record)
     report(console, task.title, runs)
     return record
 
