@@ -167,10 +167,10 @@ def reading_table(result: dict[str, Any]) -> Table:
     against = any(name.startswith(TORCH) for name in result["speeds"][0]["sentences_per_second"])
     table = Table(title=f"Sentences a second, float32\n{about}", box=box.SIMPLE_HEAD)
     titles = [
-        "sentences x tokens",
+        "sentences\nx tokens",
         large,
         small,
-        f"{small} / {large} (paper: {PUBLISHED_RATIO:.2f})",
+        f"{small}\n/ {large}\npaper: {PUBLISHED_RATIO:.2f}",
     ]
     if against:
         titles += [f"torch:\n{large}", f"torch:\n{small}", "ours\n/ torch"]
@@ -187,7 +187,7 @@ def reading_table(result: dict[str, Any]) -> Table:
         if against:
             torch = [speeds[TORCH + name] for name in (large, small)]
             ratios = [speeds[n] / t for n, t in zip((large, small), torch, strict=True)]
-            cells += [*map(_number, torch), " and ".join(f"{ratio:.2f}" for ratio in ratios)]
+            cells += [*map(_number, torch), ", ".join(f"{ratio:.2f}" for ratio in ratios)]
         table.add_row(*cells)
     return table
 
