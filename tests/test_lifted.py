@@ -14,11 +14,11 @@ from model.student import student_from_teacher
 from model.tasks import MaskedLM
 from tests import tiny
 from tests.small import call
+from train import recipes_distill
 from train.config import StudentConfig
 from train.distill import checked_terms, exported, initial_student
 from train.lifted import LiftedStudent, student_of
 from train.objectives import DistillationObjective
-from train.recipes import distill_tiny
 from train.terms import DistillationLoss, HiddenError, Relations
 
 LOSS = DistillationLoss(
@@ -107,7 +107,7 @@ def test_the_lift_learns_from_what_it_lifts_and_from_nothing_else(told):
 
 def config(loss, **student):
     student = StudentConfig(layers="random", **student)
-    return replace(distill_tiny(), student=student, loss=loss)
+    return replace(recipes_distill.tiny(), student=student, loss=loss)
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,9 @@ def choose(
     Raises:
         InputError: there is no such recipe.
     """
+    width = max(map(len, recipes)) + 2
     listing = "\n".join(
-        f"  {name:<28}{_first_line(recipe)}" for name, recipe in sorted(recipes.items())
+        f"  {name:<{width}}{_first_line(recipe)}" for name, recipe in sorted(recipes.items())
     )
     if not argv or argv[0] in ("-h", "--help"):
         print(

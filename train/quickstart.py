@@ -29,13 +29,13 @@ from eval.spread import interval
 from eval.tables import markdown_table, terminal_table
 from model.pretrained import load
 from model.tasks import MaskedLM
+from train import recipes_distill
 from train.cli import main
 from train.config import DistillConfig
 from train.distill import distill, initial_student
 from train.lifted import student_of
 from train.logging import read_metrics
 from train.loop import split
-from train.recipes import TINY_TEACHER, distill_tiny
 
 SENTENCES = (
     "Return a new [MASK] containing all the items.",
@@ -59,7 +59,7 @@ class Quickstart:
 
     output: Path = Path("runs/quickstart")
     """Where the runs, the table, the picture and the student go."""
-    teacher: str = TINY_TEACHER
+    teacher: str = recipes_distill.TINY_TEACHER
     """The model to distil."""
     steps: int = 200
     """Updates of each of the three students."""
@@ -84,7 +84,7 @@ def quickstart(config: Quickstart) -> None:
     if not console.is_terminal:
         console.width = 120
     started = time.monotonic()
-    recipe = replace(distill_tiny(), teacher=config.teacher, steps=config.steps)
+    recipe = replace(recipes_distill.tiny(), teacher=config.teacher, steps=config.steps)
     recipe = replace(recipe, evaluate_every=max(config.steps // 4, 1))
     teacher = load(config.teacher, MaskedLM)
     console.print(f"\n[bold]1. The teacher[/] ({config.teacher}) fills in masks")

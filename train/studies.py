@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from eval.study_folder import Published
+from train import recipes_distill
 from train.config import DistillConfig
-from train.recipes import distill_tiny
 from train.study_config import StudyConfig, Variant
 
 GLUE = "GLUE points"
@@ -18,7 +18,7 @@ GLUE = "GLUE points"
 
 def tiny_base(name: str) -> DistillConfig:
     """The recipe `tiny` with half its batch: a study trains many students."""
-    tiny = distill_tiny()
+    tiny = recipes_distill.tiny()
     return replace(
         tiny,
         output=Path("runs") / name,
