@@ -16,7 +16,7 @@ from tests import tiny
 from tests.small import call
 from train import recipes_distill
 from train.config import StudentConfig
-from train.distill import checked_terms, exported, initial_student
+from train.distill import check_terms, exported, initial_student, terms_of
 from train.lifted import LiftedStudent, student_of
 from train.objectives import DistillationObjective
 from train.terms import DistillationLoss, HiddenError, Relations
@@ -152,8 +152,8 @@ def test_what_is_exported_has_no_lift(teacher, trained, weights, vocabulary):
 def test_a_loss_that_does_not_fit_the_models(teacher, trained, weights, message):
     loss = DistillationLoss().with_weights(**weights)
     with pytest.raises(InputError, match=re.escape(message)):
-        checked_terms(loss, trained.student.config, teacher.config)
+        check_terms(terms_of(loss), trained.student.config, teacher.config)
 
 
 def test_relations_and_hidden_states_fit_models_of_any_shape(teacher, trained):
-    assert checked_terms(LOSS, trained.student.config, teacher.config) == LOSS.terms()
+    check_terms(LOSS.terms(), trained.student.config, teacher.config)

@@ -16,7 +16,7 @@ from eval.masked_lm import means
 from model.errors import InputError
 from train.block_results import LEFT_OUT
 from train.config import DistillConfig
-from train.distill import checked_terms, exported, initial_student, teacher_and_data
+from train.distill import check_terms, exported, initial_student, teacher_and_data, terms_of
 from train.heldout import held_out, heldout_sums
 from train.lifted import student_of
 from train.logging import duration
@@ -56,7 +56,7 @@ class Block:
         for name, config in students.items():
             student = student_of(self.models[name]).config
             try:
-                checked_terms(config.loss, student, self.teacher.config)
+                check_terms(terms_of(config.loss), student, self.teacher.config)
             except InputError as error:
                 raise InputError(f"variant {name!r}: {error}") from error
         self.stacks = make_stacks(students, {n: nnx.graphdef(m) for n, m in self.models.items()})

@@ -35,9 +35,10 @@ def distill(config: DistillConfig) -> dict[str, float]:
     Raises:
         InputError: teacher, student and data do not fit, or nothing is asked of the student.
     """
+    terms = terms_of(config.loss)
     teacher, data = teacher_and_data(config)
     trained = initial_student(teacher, config)
-    terms = checked_terms(config.loss, student_of(trained).config, teacher.config)
+    check_terms(terms, student_of(trained).config, teacher.config)
     objective = DistillationObjective(
         nnx.graphdef(trained),
         nnx.graphdef(teacher),
@@ -85,20 +86,22 @@ def initial_student(teacher: MaskedLM, config: DistillConfig) -> nnx.Module:
     return student
 
 
-def checked_terms(
-    loss: DistillationLoss, student: EncoderConfig, teacher: EncoderConfig
-) -> dict[str, Term]:
+def terms_of(loss: DistillationLoss) -> dict[str, Term]:
     """The terms of a loss.
 
     Raises:
-        InputError: there is none, or one does not fit the models.
+        InputError: there is none.
     """
     terms = loss.terms()
     if not terms:
         raise InputError("all weights of --loss are 0: give at least one term a weight")
+    return terms
+
+
+def check_terms(terms: dict[str, Term], student: EncoderConfig, teacher: EncoderConfig) -> None:
+    """Raises InputError where a term does not fit the models."""
     for name, term in terms.items():
         term.check(name, student, teacher)
-    return terms
 
 
 def exported(objective: DistillationObjective) -> Callable[[nnx.Module], nnx.Module]:
