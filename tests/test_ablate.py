@@ -399,7 +399,8 @@ def deep(home):
     return runs.write_teacher(home / "deep", runs.MODEL.replace(num_layers=12))
 
 
-SLOW = {"objectives": pytest.mark.slow}  # five stacks, and five fine-tunings
+# Five stacks each; one fine-tunes five students too.
+SLOW = dict.fromkeys(("faithful", "objectives"), pytest.mark.slow)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in STUDIES])
