@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
 from transformers.utils.logging import disable_progress_bar
 
+from train.numbers import ends
 from train.optimizer import OptimizerConfig
 from train.step import Batch
 from train.terms import DistillationLoss
@@ -57,7 +58,11 @@ class TorchStep:
     def __init__(
         self, folder: Path, loss: DistillationLoss, optimizer: OptimizerConfig, *, autocast: bool
     ):
-        self.loss, self.clip_norm, self.autocast = loss, optimizer.clip_norm, autocast
+        self.clip_norm, self.autocast = optimizer.clip_norm, autocast
+        self.ce, self.mlm, self.cos = (
+            ends(term.weight)[0] for term in (loss.ce, loss.mlm, loss.cos)
+        )
+        self.temperature = ends(loss.ce.temperature)[0]
         disable_progress_bar()
         settings = {"dtype": torch.float32, "attn_implementation": "sdpa"}
         self.teacher = BertForMaskedLM.from_pretrained(folder / "teacher", **settings).eval()
@@ -92,7 +97,7 @@ class TorchStep:
             flat = values.flatten(0, 1)
             return flat if batch.attended is None else flat[batch.attended]
 
-        temperature = self.loss.ce.temperature
+        temperature = self.temperature
         kl = F.kl_div(
             F.log_softmax(attended(student.logits) / temperature, dim=-1),
             F.softmax(attended(teacher.logits) / temperature, dim=-1),
@@ -101,8 +106,4 @@ class TorchStep:
         masked_lm = F.cross_entropy(student.logits.flatten(0, 1)[batch.predicted], batch.labels)
         ours, theirs = attended(student.hidden_states[-1]), attended(teacher.hidden_states[-1])
         cosine = F.cosine_embedding_loss(ours, theirs, torch.ones(len(ours)))
-        return (
-            self.loss.ce.weight * temperature**2 * kl
-            + self.loss.mlm.weight * masked_lm
-            + self.loss.cos.weight * cosine
-        )
+        return self.ce * temperature**2 * kl + self.mlm * masked_lm + self.cos * cosine

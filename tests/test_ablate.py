@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -400,7 +401,7 @@ def deep(home):
 
 
 # Five stacks each; one fine-tunes five students too.
-SLOW = dict.fromkeys(("faithful", "objectives"), pytest.mark.slow)
+SLOW: dict[str, Any] = dict.fromkeys(("faithful", "objectives"), pytest.mark.slow)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in STUDIES])

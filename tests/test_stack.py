@@ -102,7 +102,7 @@ def test_every_student_has_its_own_numbers():
         ["", "--loss.ce.temperature 8 2 --loss.cos.weight 0 3", "--optimizer.learning-rate 0.25"]
     )
     numbers = stack.numbers()
-    np.testing.assert_array_equal(numbers["peak"], np.float32([5e-4, 5e-4, 0.25]))
+    np.testing.assert_array_equal(numbers["peak"], np.array([5e-4, 5e-4, 0.25], np.float32))
     ends = numbers["ends"]
     np.testing.assert_array_equal(ends["ce"]["temperature"], [(2, 2), (8, 2), (2, 2)])
     np.testing.assert_array_equal(ends["cos"]["weight"], [(1, 1), (0, 3), (1, 1)])
@@ -137,13 +137,19 @@ def flops(count):
     weights = jnp.asarray(tiny.log_weights())
     constants = {"teacher": teacher_params, "log_weights": {"0.0": weights, "0.7": weights}}
     keys = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
-    return jax.jit(step).lower(state, constants, tiny.batch(8), keys).cost_analysis()["flops"]
+    return flops_of(jax.jit(step).lower(state, constants, tiny.batch(8), keys))
+
+
+def flops_of(lowered):
+    cost = lowered.cost_analysis()
+    assert cost is not None
+    return cost["flops"]
 
 
 def test_the_teacher_reads_a_batch_once_whoever_listens():
     teacher = tiny.model(DEEP, seed=1)
     read = jax.jit(lambda ids: teacher(ids, outputs=()).logits)
-    once = read.lower(tiny.batch(8)["input_ids"][0]).cost_analysis()["flops"]
+    once = flops_of(read.lower(tiny.batch(8)["input_ids"][0]))
     student = flops(3) - flops(2)
     np.testing.assert_allclose(flops(2) - flops(1), student, rtol=1e-3)
     # What does not grow with the students is the teacher, the masks and little else.

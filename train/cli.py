@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def _first_line(recipe: Callable) -> str:
 def main(run: Callable[[], object]) -> NoReturn:
     """Runs a command; a mistake or a signal ends it with a sentence and a status, no traceback."""
     logging.basicConfig(format="%(message)s", force=True)  # others have set it to something longer
-    if jax.config.jax_compilation_cache_dir is None:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         # The same step in another process, such as a run that goes on, starts at once.
         jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
     try:

@@ -130,7 +130,7 @@ class StackParallel(Parallel):
         if self.by_students:
             self.row_shares = 1
         students = self.by_rows if self.by_students else self.replicated
-        self.of_state = TrainState(students, students, self.replicated)
+        self.of_state = TrainState._make([students, students, self.replicated])
 
     def place_state(self, state: TrainState) -> TrainState:
         return TrainState(*map(jax.device_put, state, self.of_state))

@@ -162,6 +162,7 @@ def make_stacked_step(
 
     def step(state: TrainState, constants: Any, batch: Batch, keys: Keys):
         params, opt_state, metrics = {}, {}, {}
+        opt_states: Any = state.opt_state  # a dict by stack, like the parameters
         for place, stack in enumerate(stacks):
 
             def one(params, opt_state, numbers, stack=stack):
@@ -177,7 +178,7 @@ def make_stacked_step(
 
             key = str(place)
             params[key], opt_state[key], told = jax.vmap(one)(
-                state.params[key], state.opt_state[key], stack.numbers()
+                state.params[key], opt_states[key], stack.numbers()
             )
             metrics |= by_student(stack, told)
         return TrainState(params, opt_state, state.step + 1), metrics
