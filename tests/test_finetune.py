@@ -15,6 +15,7 @@ from flax import nnx
 from data.task_data import TaskDataConfig
 from data.tasks import TASKS
 from data.tokenizer import load_tokenizer, save_tokenizer
+from eval.naming import NAMES
 from model.errors import InputError
 from model.pretrained import load, save
 from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
@@ -108,7 +109,8 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     model = load(output / "model")
     assert type(model) is head
     assert json.loads((output / "results.json").read_text())["seeds"]["1"] == results
-    assert "score" in (output / "results.md").read_text()
+    metric = TASKS[task].metrics[0]
+    assert f"| {NAMES.get(metric, metric)} |" in (output / "results.md").read_text()
 
     student = replace(config(home, task, output=home / f"student-{task}"), layers="first")
     finetune(replace(student, teacher=str(output / "model"), model=str(output / "model")))
