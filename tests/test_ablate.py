@@ -400,8 +400,8 @@ def deep(home):
     return runs.write_teacher(home / "deep", runs.MODEL.replace(num_layers=12))
 
 
-# Five stacks each; one fine-tunes five students too.
-SLOW: dict[str, Any] = dict.fromkeys(("faithful", "objectives"), pytest.mark.slow)
+# Five stacks each, or a deep teacher; one fine-tunes five students too.
+SLOW: dict[str, Any] = dict.fromkeys(("layers", "faithful", "objectives"), pytest.mark.slow)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in STUDIES])
