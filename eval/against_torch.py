@@ -171,4 +171,4 @@ def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: compare(choose(FINETUNE, "eval.against_torch", sys.argv[1:])))
+    main(lambda: compare(choose(FINETUNE, "eval.against_torch", sys.argv[1:], what="task")))

@@ -167,4 +167,4 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
 
 
 if __name__ == "__main__":
-    main(lambda: finetune(choose(FINETUNE, "train.finetune", sys.argv[1:])))
+    main(lambda: finetune(choose(FINETUNE, "train.finetune", sys.argv[1:], what="task")))
