@@ -113,14 +113,14 @@ def measure(
         ours = FlaxStep(models[1], models[0], batches[0])
         ours(batches[0])
         memory = peak_memory()
-        functions: dict[str, Callable[[], object]] = {OURS: _in_turn(ours, batches[1:])}
+        functions: dict[str, Callable[[], object]] = {OURS: in_turn(ours, batches[1:])}
         if torch:
             from eval.speed_torch import TorchStep, as_tensors
 
             masked = [as_tensors(ours.masked(batch, n)) for n, batch in enumerate(batches)]
             for autocast, name in ((False, "torch, float32"), (True, "torch, bfloat16 autocast")):
                 theirs = TorchStep(Path(folder), LOSS, OPTIMIZER, autocast=autocast)
-                functions[name] = _in_turn(theirs, masked[1:])
+                functions[name] = in_turn(theirs, masked[1:])
         seconds = seconds_by_turns(functions, repeats=repeats)
     return {
         "batch": rows,
@@ -131,7 +131,7 @@ def measure(
     }
 
 
-def _in_turn(step: Callable[[Any], object], batches: list[Any]) -> Callable[[], object]:
+def in_turn(step: Callable[[Any], object], batches: list[Any]) -> Callable[[], object]:
     """The step on the next batch at every call."""
     left = iter(batches)
     return lambda: step(next(left))
