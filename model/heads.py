@@ -1,12 +1,31 @@
 """What is put on an encoder to predict tokens, classes, tags and spans."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 from model.config import EncoderConfig
 from model.layers import LayerNorm, dropout, gelu, linear
+
+
+class Decoder(NamedTuple):
+    """What scores of the vocabulary are made of: a loss makes those of some tokens at a time."""
+
+    features: Float[Array, "*batch hidden"]
+    table: Float[Array, "vocab hidden"]
+    """The word embeddings."""
+    bias: Float[Array, " vocab"]
+
+    def scores(self) -> Float32[Array, "*batch vocab"]:
+        """The features attend with the word embeddings: features table^T + bias, in float32."""
+        table = self.table.astype(self.features.dtype)
+        scores = jnp.einsum(
+            "...h,vh->...v", self.features, table, preferred_element_type=jnp.float32
+        )
+        return scores + jnp.broadcast_to(self.bias, scores.shape)
 
 
 class MaskedLMHead(nnx.Module):
@@ -21,16 +40,8 @@ class MaskedLMHead(nnx.Module):
         self,
         hidden: Float[Array, "*batch hidden"],
         word_embeddings: Float[Array, "vocab hidden"],
-    ) -> Float[Array, "*batch vocab"]:
-        """Scores the vocabulary by attending with its embeddings, in float32."""
-        features = self.norm(gelu(self.dense(hidden)))
-        logits = jnp.einsum(
-            "...h,vh->...v",
-            features,
-            word_embeddings.astype(features.dtype),
-            preferred_element_type=jnp.float32,
-        )
-        return logits + jnp.broadcast_to(self.bias[...], logits.shape)
+    ) -> Decoder:
+        return Decoder(self.norm(gelu(self.dense(hidden))), word_embeddings, self.bias[...])
 
 
 class Classifier(nnx.Module):

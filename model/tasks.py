@@ -14,7 +14,7 @@ from model.backbone import Backbone
 from model.bert import Bert
 from model.config import EncoderConfig
 from model.distilbert import DistilBert
-from model.heads import Classifier, MaskedLMHead, PreClassifier
+from model.heads import Classifier, Decoder, MaskedLMHead, PreClassifier
 from model.output import ModelOutput, Names
 
 
@@ -48,9 +48,13 @@ class MaskedLM(nnx.Module):
         output = self.backbone(*args, **kwargs)
         return replace(output, logits=self.predict_tokens(output.last_hidden))
 
-    def predict_tokens(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch vocab"]:
-        """Logits for any hidden states, so that a loss can look at the masked positions only."""
+    def decoder(self, hidden: Float[Array, "*batch hidden"]) -> Decoder:
+        """What makes the logits of any hidden states, so that a loss need not store them all."""
         return self.head(hidden, self.backbone.embeddings.word.embedding[...])
+
+    def predict_tokens(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch vocab"]:
+        """Logits for any hidden states, such as those at the masked positions only."""
+        return self.decoder(hidden).scores()
 
 
 class PreTraining(MaskedLM):

@@ -44,7 +44,8 @@ def test_the_loss_that_the_document_adds_works():
     params = nnx.split(student)[1]
     constants = {"teacher": nnx.split(teacher)[1]}
     numbers = objective.numbers(jnp.float32(0))
-    sums = objective.sums(params, constants, arrays, None, numbers)
+    shares = dict.fromkeys(loss.terms(), jnp.float32(1))
+    _, sums = objective.loss(params, constants, arrays, None, numbers, shares)
     inputs = arrays["input_ids"], arrays["attention_mask"]
     ours, theirs = (np.asarray(m.backbone(*inputs).last_hidden) for m in (student, teacher))
     expected = np.abs(ours - theirs).mean(axis=-1)[batch["attention_mask"]].sum()

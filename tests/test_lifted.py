@@ -54,17 +54,22 @@ def told(teacher, trained):
     }
     batch = jax.tree.map(jnp.asarray, tiny.batch(rows=4))
 
-    def means(params):
-        masked = objective.prepare(constants, batch, jax.random.key(0))
-        masked = jax.tree.map(lambda array: array[0], masked)
-        sums = objective.sums(params, constants, masked, None, objective.numbers(jnp.float32(0)))
-        where = objective.where(masked)
-        values = {name: sums[name] / jnp.sum(where[name], dtype=jnp.float32) for name in sums}
-        return values, (masked, values)
+    masked = objective.prepare(constants, batch, jax.random.key(0))
+    masked = jax.tree.map(lambda array: array[0], masked)
+    counts = {n: jnp.sum(w, dtype=jnp.float32) for n, w in objective.where(masked).items()}
+
+    def mean(params, name):
+        shares = {other: float(other == name) / count for other, count in counts.items()}
+        numbers = objective.numbers(jnp.float32(0))
+        return objective.loss(params, constants, masked, None, numbers, shares)[0]
 
     params = nnx.to_pure_dict(nnx.state(trained))
-    gradients, (masked, values) = jax.device_get(jax.jit(jax.jacrev(means, has_aux=True))(params))
-    return masked, values, gradients
+    each = {
+        name: jax.jit(jax.value_and_grad(lambda p, name=name: mean(p, name)))(params)
+        for name in counts
+    }
+    values, gradients = ({name: pair[i] for name, pair in each.items()} for i in (0, 1))
+    return jax.device_get((masked, values, gradients))
 
 
 def test_hidden_states_are_compared_at_the_teachers_width(teacher, trained, told):

@@ -101,12 +101,15 @@ def test_both_terms_are_the_sums_over_what_counts(kind):
     batch = make_batch(kind)
     objective = TaskObjective(graphdef, kind, LOSS)
     arrays = {name: jnp.asarray(array) for name, array in batch.items()}
-    sums = jax.jit(lambda p, b: objective.sums(p, {}, b, nnx.Rngs(), {}))(params, arrays)
+    shares = {"task": jnp.float32(2), "soft": jnp.float32(3)}
+    loss = jax.jit(lambda p, b: objective.loss(p, {}, b, nnx.Rngs(), {}, shares))
+    value, sums = loss(params, arrays)
     types = () if CONFIG[kind].architecture == "distilbert" else (arrays["token_type_ids"],)
     output = model(arrays["input_ids"], arrays["attention_mask"], *types)
     hard, soft, count = expected(kind, batch, output)
     np.testing.assert_allclose(sums["task"], hard, rtol=1e-5)
     np.testing.assert_allclose(sums["soft"], soft, rtol=1e-5)
+    np.testing.assert_allclose(value, 2 * hard + 3 * soft, rtol=1e-5)
     counts = {name: where.sum() for name, where in objective.where(arrays).items()}
     assert counts == {"task": count, "soft": count}
     assert objective.numbers(jnp.float32(0)) == {"task": {"weight": 0.3}, "soft": {"weight": 0.7}}
@@ -130,8 +133,11 @@ def test_the_gradient_is_finite_where_nothing_is_allowed(kind):
     objective = TaskObjective(graphdef, kind, LOSS)
 
     def loss(params):
-        sums = objective.sums(params, {}, jax.tree.map(jnp.asarray, batch), nnx.Rngs(), {})
-        return sums["task"] + sums["soft"]
+        arrays, shares = (
+            jax.tree.map(jnp.asarray, batch),
+            dict.fromkeys(("task", "soft"), jnp.ones(())),
+        )
+        return objective.loss(params, {}, arrays, nnx.Rngs(), {}, shares)[0]
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(params)
     assert value == 0

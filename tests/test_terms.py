@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
+from model.heads import Decoder
 from model.output import ModelOutput
 from tests import tiny
 from train.losses import masked_sum
 from train.numbers import ends, value_at
+from train.objectives import scored
 from train.terms import (
     AttentionScores,
     DistillationLoss,
@@ -27,6 +29,7 @@ from train.terms import (
     Relations,
     ReverseKL,
     Term,
+    VocabularyTerm,
     numbers_of,
 )
 from train.view import View
@@ -69,13 +72,16 @@ OURS, THEIRS = outputs(STUDENT, 0), outputs(TEACHER, 1)
 THEIRS["lift"] = np.eye(TEACHER.hidden_size, dtype=np.float32)
 
 
+def decoder(matrix):
+    return lambda hidden: Decoder(hidden, matrix.T, jnp.zeros(VOCAB))
+
+
 class Given(View):
     """What two models are said to have returned."""
 
-    def __init__(self, student, teacher, configs=(STUDENT, TEACHER), everywhere=True):
+    def __init__(self, student, teacher, configs=(STUDENT, TEACHER)):
         self.batch = {name: jnp.asarray(array) for name, array in BATCH.items()}
         self.attended = self.batch["attention_mask"]
-        self.everywhere = everywhere
         self.student, self.teacher = (
             ModelOutput(
                 last_hidden=made["hidden"][-1],
@@ -86,7 +92,7 @@ class Given(View):
             for made in (student, teacher)
         )
         self.models = tuple(
-            SimpleNamespace(config=config, predict_tokens=lambda h, m=made: h @ m["decoder"])
+            SimpleNamespace(config=config, decoder=decoder(made["decoder"]))
             for config, made in zip(configs, (student, teacher), strict=True)
         )
         self.lift = lambda hidden: hidden @ student["lift"]
@@ -95,11 +101,18 @@ class Given(View):
 NOW = {"weight": 1.0, "temperature": 3.0}
 
 
-def mean(term, student, teacher, **options):
-    """A term's mean over its places, as a step takes it."""
+def mean(term, student, teacher, beside=None, **options):
+    """A term's mean over its places, as a step takes it; one `beside` it does not count."""
     view = Given(student, teacher, **options)
-    total, count = masked_sum(term.values(view, NOW), term.where(view.batch))
-    return total / count
+    count = jnp.sum(term.where(view.batch), dtype=jnp.float32)
+    if not isinstance(term, VocabularyTerm):
+        return masked_sum(term.values(view, NOW), term.where(view.batch))[0] / count
+    terms = {"it": term} if beside is None else {"it": term, "beside": beside}
+    hidden = [output.last_hidden for output in (view.student, view.teacher)]
+    shares = {"it": 1 / count, "beside": jnp.float32(0)}
+    shares = {name: shares[name] for name in terms}
+    now = dict.fromkeys(terms, NOW)
+    return scored(terms, view.batch, [m.decoder for m in view.models], hidden, now, shares)[0]
 
 
 @cache
@@ -277,9 +290,9 @@ def test_value_and_gradient_are_a_loop_over_places(name, term, expected):
 
 
 @pytest.mark.parametrize("term", [ForwardKL(positions="masked"), MaskedTokens()], ids=str)
-def test_predicted_places_alone_may_meet_the_vocabulary(term):
+def test_it_is_the_same_whether_predicted_places_alone_meet_the_vocabulary(term):
     value, gradient = value_and_gradient(term, OURS, THEIRS)
-    other, other_gradient = value_and_gradient(term, OURS, THEIRS, everywhere=False)
+    other, other_gradient = value_and_gradient(term, OURS, THEIRS, beside=ForwardKL())
     np.testing.assert_allclose(other, value, rtol=1e-6)
     assert tiny.difference(other_gradient, gradient) < 1e-6
 

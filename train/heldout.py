@@ -71,8 +71,9 @@ def term_sums(objective: MaskedLMObjective) -> SumsOf:
         key = jax.random.key(MASK_SEED, impl="threefry2x32")
         micro = {name: array[None] for name, array in batch.items()}
         masked = jax.tree.map(lambda array: array[0], objective.prepare(constants, micro, key))
-        made = objective.sums(params, constants, masked, None, objective.numbers(jnp.float32(1)))
         where = objective.where(masked)
+        numbers, shares = objective.numbers(jnp.float32(1)), dict.fromkeys(where, jnp.float32(1))
+        _, made = objective.loss(params, constants, masked, None, numbers, shares)
         return {
             f"heldout_{name}": (value, jnp.sum(where[name], dtype=jnp.float32))
             for name, value in made.items()

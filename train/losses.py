@@ -6,6 +6,9 @@ in: bfloat16 logits lose more in a softmax over 30,000 tokens than the losses di
 runs over is the caller's choice of `where`.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, Int
@@ -130,3 +133,10 @@ def masked_sum(
     """
     total = jnp.sum(jnp.where(where, values.astype(jnp.float32), 0))
     return total, jnp.sum(where, dtype=jnp.float32)
+
+
+def weighted_sum(
+    values: Mapping[str, Float[Array, ""]], weights: Mapping[str, Any]
+) -> Float32[Array, ""]:
+    """The sum of `values`, each times its weight."""
+    return sum((weights[name] * value for name, value in values.items()), start=jnp.float32(0))

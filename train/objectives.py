@@ -1,6 +1,6 @@
 """What pretraining and distillation minimise, on one micro-batch of masked text."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,13 +8,15 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from data.masking import MaskingConfig, mask_tokens
+from model.heads import Decoder
 from train.lifted import LiftedStudent, student_of
-from train.losses import cross_entropy, masked_sum
+from train.losses import masked_sum, weighted_sum
 from train.numbers import value_at
 from train.optimizer import Params
 from train.step import Batch, Mean, Metrics, Numbers
-from train.terms import Term, numbers_of
-from train.view import View, gather_positions
+from train.terms import MaskedTokens, Term, VocabularyTerm, numbers_of
+from train.view import Hidden, View, gather_positions, scatter_positions
+from train.vocabulary import CHUNK, Given, vocabulary_loss
 
 
 class MaskedLMObjective:
@@ -50,14 +52,19 @@ class MaskedLMObjective:
     def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
         return {"mlm": batch["valid"]}
 
-    def sums(
-        self, params: Params, constants: Any, batch: Batch, rngs: nnx.Rngs | None, numbers: Numbers
-    ) -> Metrics:
+    def loss(
+        self,
+        params: Params,
+        constants: Any,
+        batch: Batch,
+        rngs: nnx.Rngs | None,
+        numbers: Numbers,
+        shares: Metrics,
+    ) -> tuple[Float[Array, ""], Metrics]:
         model = nnx.merge(self.model, params)
         output = model.backbone(batch["input_ids"], batch["attention_mask"], rngs=rngs)
-        # Only the predicted tokens meet the vocabulary: 15 % of the head's work.
-        logits = model.predict_tokens(gather_positions(output.last_hidden, batch["positions"]))
-        return {"mlm": masked_sum(cross_entropy(logits, batch["labels"]), batch["valid"])[0]}
+        terms = {"mlm": MaskedTokens()}
+        return scored(terms, batch, [model.decoder], [output.last_hidden], numbers, shares)
 
 
 class DistillationObjective(MaskedLMObjective):
@@ -88,14 +95,11 @@ class DistillationObjective(MaskedLMObjective):
         self.teacher = teacher
         self.terms = terms
         self.mean: Mean = mean
-        self.vocabulary = any(term.vocabulary for term in terms.values())
+        self.vocabulary = any(isinstance(term, VocabularyTerm) for term in terms.values())
         self.ends = {name: numbers_of(term) for name, term in terms.items()}
         if numbers is not None:
             self.ends = numbers
         self.outputs = tuple(dict.fromkeys(o for term in terms.values() for o in term.outputs))
-        self.everywhere = any(
-            getattr(term, "positions", None) == "attended" for term in terms.values()
-        )
 
     def numbers(self, progress: Float[Array, ""]) -> Numbers:
         return {
@@ -106,20 +110,71 @@ class DistillationObjective(MaskedLMObjective):
     def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
         return {name: term.where(batch) for name, term in self.terms.items()}
 
-    def sums(
-        self, params: Params, constants: Any, batch: Batch, rngs: nnx.Rngs | None, numbers: Numbers
-    ) -> Metrics:
+    def loss(
+        self,
+        params: Params,
+        constants: Any,
+        batch: Batch,
+        rngs: nnx.Rngs | None,
+        numbers: Numbers,
+        shares: Metrics,
+    ) -> tuple[Float[Array, ""], Metrics]:
         trained = nnx.merge(self.model, params)
         view = View(
             batch,
             student_of(trained),
             nnx.merge(self.teacher, constants["teacher"]),
             outputs=self.outputs,
-            everywhere=self.everywhere,
             lift=trained.lift if isinstance(trained, LiftedStudent) else lambda hidden: hidden,
             rngs=rngs,
         )
-        return {
+        of_vocabulary, others = {}, {}
+        for name, term in self.terms.items():
+            (of_vocabulary if isinstance(term, VocabularyTerm) else others)[name] = term
+        sums = {
             name: masked_sum(term.values(view, numbers[name]), term.where(batch))[0]
-            for name, term in self.terms.items()
+            for name, term in others.items()
         }
+        value = weighted_sum(sums, shares)
+        if not of_vocabulary:
+            return value, sums
+        hidden = [output.last_hidden for output in (view.student, view.teacher)]
+        decoders = [model.decoder for model in view.models]
+        more, told = scored(of_vocabulary, batch, decoders, hidden, numbers, shares)
+        return value + more, sums | told
+
+
+def scored(
+    terms: Mapping[str, VocabularyTerm],
+    batch: Batch,
+    decoders: Sequence[Callable[[Hidden], Decoder]],
+    hidden: Sequence[Array],
+    numbers: Numbers,
+    shares: Metrics,
+) -> tuple[Float[Array, ""], Metrics]:
+    """The weighted sum of losses over the vocabulary, and the sum of each.
+
+    If no term asks for more, only the predicted tokens meet the vocabulary: 15 % of the work.
+
+    Args:
+        terms: by name.
+        batch: masked, of arrays [rows, ...].
+        decoders: of the student and, where there is one, of the teacher.
+        hidden: their last hidden states.
+        numbers: see `Objective`.
+        shares: see `Objective.loss`.
+    """
+    places, shape = batch["positions"], batch["attention_mask"].shape
+    labels, where = batch["labels"], {name: term.where(batch) for name, term in terms.items()}
+    if any(term.positions == "attended" for term in terms.values()):
+        labels = scatter_positions(labels, places, shape)
+        for name, term in terms.items():
+            if term.positions == "masked":
+                where[name] = scatter_positions(where[name], places, shape)
+    else:
+        hidden = [gather_positions(each, places) for each in hidden]
+    student, *teacher = (decode(each) for decode, each in zip(decoders, hidden, strict=True))
+    given = Given(teacher[0] if teacher else None, labels, where)
+    # A group of rows has the predicted tokens of all of them.
+    chunk = CHUNK * shape[0] // labels.shape[0]
+    return vocabulary_loss(tuple(terms.items()), chunk, student, given, numbers, shares)

@@ -19,7 +19,7 @@ from train.distill import frozen
 from train.objectives import DistillationObjective
 from train.optimizer import make_optimizer
 from train.step import Batch, Keys, Step, TrainState, make_step
-from train.terms import DistillationLoss, Term, numbers_of
+from train.terms import DistillationLoss, Term, VocabularyTerm, numbers_of
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _is_part(terms: Mapping[str, Term], of: Mapping[str, Term]) -> bool:
     Numbers are no options: they may differ in a stack.
     """
     same = all(name in of and _options(term) == _options(of[name]) for name, term in terms.items())
-    heads = [any(term.vocabulary for term in each.values()) for each in (terms, of)]
+    heads = [any(isinstance(t, VocabularyTerm) for t in each.values()) for each in (terms, of)]
     return same and heads[0] == heads[1]
 
 

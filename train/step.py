@@ -15,6 +15,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
 
+from train.losses import weighted_sum
 from train.optimizer import Optimizer, Params
 
 Batch = dict[str, Array]
@@ -53,10 +54,19 @@ class Objective(Protocol):
         """The places of a prepared batch over which each term is averaged."""
         ...
 
-    def sums(
-        self, params: Params, constants: Any, batch: Batch, rngs: nnx.Rngs | None, numbers: Numbers
-    ) -> Metrics:
-        """Each term, summed over the places of one micro-batch."""
+    def loss(
+        self,
+        params: Params,
+        constants: Any,
+        batch: Batch,
+        rngs: nnx.Rngs | None,
+        numbers: Numbers,
+        shares: Metrics,
+    ) -> tuple[Float32[Array, ""], Metrics]:
+        """What one micro-batch adds to the loss, and each term summed over its places.
+
+        `shares` is what one place counts in the loss, by term. Only the loss has a gradient.
+        """
         ...
 
 
@@ -116,17 +126,13 @@ def make_step(
         if axis_name is not None:
             dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
 
-        def weighted(means: Metrics) -> Float32[Array, ""]:
-            return sum(
-                (numbers[name]["weight"] * mean for name, mean in means.items()),
-                start=jnp.zeros(()),
-            )
+        weights = {name: now["weight"] for name, now in numbers.items()}
 
         def loss(params, micro_batch, index, counts):
             rngs = nnx.Rngs(dropout=jax.random.fold_in(dropout_key, index))
-            sums = objective.sums(params, constants, micro_batch, rngs, numbers)
-            means = {name: sums[name] / counts[name] for name in sums}
-            return weighted(means), means
+            shares = {name: weights[name] / counts[name] for name in weights}
+            value, sums = objective.loss(params, constants, micro_batch, rngs, numbers, shares)
+            return value, {name: sums[name] / counts[name] for name in sums}
 
         def accumulate(total, inputs):
             gradients, means = jax.grad(loss, has_aux=True)(state.params, *inputs)
@@ -142,7 +148,7 @@ def make_step(
         params, opt_state, stats = optimizer.update(
             gradients, state.opt_state, state.params, state.step
         )
-        metrics = {"loss": weighted(means), **means, **stats}
+        metrics = {"loss": weighted_sum(means, weights), **means, **stats}
         return TrainState(params, opt_state, state.step + 1), metrics
 
     return step

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from data.tasks import Kind
 from model.output import ModelOutput
 from model.tasks import read_batch
-from train.losses import cross_entropy, distillation_kl, masked_sum
+from train.losses import cross_entropy, distillation_kl, masked_sum, weighted_sum
 from train.optimizer import Params
 from train.step import Batch, Mean, Metrics, Numbers
 
@@ -57,13 +57,20 @@ class TaskObjective:
     def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
         return dict.fromkeys(self.weights, self._where(batch))
 
-    def sums(
-        self, params: Params, constants: Any, batch: Batch, rngs: nnx.Rngs | None, numbers: Numbers
-    ) -> Metrics:
+    def loss(
+        self,
+        params: Params,
+        constants: Any,
+        batch: Batch,
+        rngs: nnx.Rngs | None,
+        numbers: Numbers,
+        shares: Metrics,
+    ) -> tuple[Float[Array, ""], Metrics]:
         output = read_batch(nnx.merge(self.model, params), batch, rngs=rngs)
         losses = {"task": self._task_loss, "soft": self._soft_loss}
         where = self._where(batch)
-        return {name: masked_sum(losses[name](output, batch), where)[0] for name in self.weights}
+        sums = {name: masked_sum(losses[name](output, batch), where)[0] for name in self.weights}
+        return weighted_sum(sums, shares), sums
 
     def _where(self, batch: Batch) -> Bool[Array, "..."]:
         """What a mean runs over: the rows or, for tags, the first pieces of words."""

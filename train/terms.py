@@ -26,6 +26,7 @@ from train.losses import (
 from train.numbers import Number, ends
 from train.step import Batch
 from train.view import Positions, View, where
+from train.vocabulary import Scores
 
 Values = Float[Array, "..."]
 
@@ -36,8 +37,6 @@ class Term:
 
     outputs: ClassVar[tuple[str, ...]] = ()
     """What teacher and student must return for it, see `Backbone`."""
-    vocabulary: ClassVar[bool] = False
-    """Whether it trains the masked-LM head."""
     same_width: ClassVar[bool] = False
     """Whether it compares hidden states, so that a narrower student's must be lifted."""
 
@@ -55,35 +54,48 @@ class Term:
         """The places of a masked batch that the mean is taken over."""
         return where(batch, "attended")
 
-    def values(self, view: View, now: dict[str, Any]) -> Values:
-        """The loss at every place of `where`; `now` has the present values of all Numbers."""
+    def values(self, seen: Any, now: dict[str, Any]) -> Values:
+        """The loss at every place, from a `View` or, if it is a `VocabularyTerm`, from `Scores`.
+
+        `now` has the present values of all Numbers.
+        """
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class MaskedTokens(Term):
-    """Cross-entropy with the hidden tokens (Devlin et al. 2019, section 3.1); no teacher needed."""
+class VocabularyTerm(Term):
+    """What trains the masked-LM head: the scores come a few tokens at a time."""
 
-    vocabulary: ClassVar[bool] = True
-
-    def where(self, batch: Batch) -> Bool[Array, "..."]:
-        return where(batch, "masked")
-
-    def values(self, view: View, now: dict[str, Any]) -> Values:
-        return cross_entropy(view.logits("masked")[0], view.batch["labels"])
-
-
-@dataclass(frozen=True)
-class Logits(Term):
-    """What compares the scores of the vocabulary."""
-
-    vocabulary: ClassVar[bool] = True
-
-    positions: Positions = "attended"
+    positions: Positions
     """At all attended tokens, or at the predicted ones only."""
 
     def where(self, batch: Batch) -> Bool[Array, "..."]:
         return where(batch, self.positions)
+
+
+@dataclass(frozen=True)
+class MaskedTokens(VocabularyTerm):
+    """Cross-entropy with the hidden tokens (Devlin et al. 2019, section 3.1); no teacher needed."""
+
+    positions: ClassVar[Positions] = "masked"
+
+    def values(self, scores: Scores, now: dict[str, Any]) -> Values:
+        return cross_entropy(scores.student, scores.labels)
+
+
+@dataclass(frozen=True)
+class Logits(VocabularyTerm):
+    """What compares the scores of student and teacher."""
+
+    positions: Positions = "attended"
+    """At all attended tokens, or at the predicted ones only."""
+
+    def values(self, scores: Scores, now: dict[str, Any]) -> Values:
+        assert scores.teacher is not None
+        return self.compared(scores.student, scores.teacher, now)
+
+    def compared(self, student: Values, teacher: Values, now: dict[str, Any]) -> Values:
+        """The loss of [..., vocab] scores."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -93,8 +105,7 @@ class ForwardKL(Logits):
     temperature: Number = 2.0
     """Softens teacher and student alike; two values: from the first to the last update."""
 
-    def values(self, view: View, now: dict[str, Any]) -> Values:
-        student, teacher = view.logits(self.positions)
+    def compared(self, student: Values, teacher: Values, now: dict[str, Any]) -> Values:
         return distillation_kl(student, teacher, now["temperature"])
 
 
@@ -102,8 +113,7 @@ class ForwardKL(Logits):
 class ReverseKL(ForwardKL):
     """T^2 KL(student || teacher): seeks a mode of the teacher (Gu et al. 2024, MiniLLM, sec. 2)."""
 
-    def values(self, view: View, now: dict[str, Any]) -> Values:
-        student, teacher = view.logits(self.positions)
+    def compared(self, student: Values, teacher: Values, now: dict[str, Any]) -> Values:
         return distillation_kl(teacher, student, now["temperature"])
 
 
@@ -114,8 +124,8 @@ class LogitError(Logits):
     Ba and Caruana 2014 (section 2.2), with the scale of the original's `alpha_mse`.
     """
 
-    def values(self, view: View, now: dict[str, Any]) -> Values:
-        return logit_mse(*view.logits(self.positions))
+    def compared(self, student: Values, teacher: Values, now: dict[str, Any]) -> Values:
+        return logit_mse(student, teacher)
 
 
 @dataclass(frozen=True)

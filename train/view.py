@@ -1,12 +1,13 @@
 """What the terms of a distillation may look at: teacher and student on one micro-batch."""
 
+import math
 from collections.abc import Callable
-from functools import cached_property
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from model.output import ModelOutput
 from model.tasks import MaskedLM
@@ -24,8 +25,6 @@ class View:
         student: what learns.
         teacher: what it learns from.
         outputs: what both return beside their last hidden states.
-        everywhere: some term needs the logits at all attended tokens; if not, only the predicted
-            tokens meet the vocabulary, which is 15 % of the work.
         lift: brings the student's hidden states to the teacher's width.
         rngs: the student's dropout.
     """
@@ -37,7 +36,6 @@ class View:
         teacher: MaskedLM,
         *,
         outputs: tuple[str, ...],
-        everywhere: bool,
         lift: Callable[[Hidden], Hidden],
         rngs: nnx.Rngs | None,
     ):
@@ -48,7 +46,6 @@ class View:
         self.teacher: ModelOutput = teacher.backbone(*inputs, outputs=outputs)
         self.models = student, teacher
         self.lift = lift
-        self.everywhere = everywhere
 
     def hidden(self, student: int, teacher: int) -> tuple[Hidden, Hidden]:
         """What comes out of a layer of the student, lifted, and of one of the teacher.
@@ -58,24 +55,6 @@ class View:
         ours, theirs = self.student.hidden_states, self.teacher.hidden_states
         assert ours is not None and theirs is not None
         return self.lift(ours[student + 1]), theirs[teacher + 1]
-
-    def logits(self, positions: Positions) -> tuple[Array, Array]:
-        """Of student and teacher, [rows, length, vocab] or [groups, k, vocab] as `where`."""
-        return self._logits[positions]
-
-    @cached_property
-    def _logits(self) -> dict[Positions, tuple[Array, Array]]:
-        hidden = [output.last_hidden for output in (self.student, self.teacher)]
-        heads = [model.predict_tokens for model in self.models]
-        places = self.batch["positions"]
-        if self.everywhere:
-            student, teacher = (head(h) for head, h in zip(heads, hidden, strict=True))
-            masked = gather_positions(student, places), gather_positions(teacher, places)
-            return {"attended": (student, teacher), "masked": masked}
-        student, teacher = (
-            head(gather_positions(h, places)) for head, h in zip(heads, hidden, strict=True)
-        )
-        return {"masked": (student, teacher)}
 
 
 def where(batch: Batch, positions: Positions) -> Bool[Array, "..."]:
@@ -89,3 +68,12 @@ def gather_positions(
     """The features at positions that count through a group of rows, as `mask_tokens` gives them."""
     grouped = values.reshape(positions.shape[0], -1, values.shape[-1])
     return jnp.take_along_axis(grouped, positions[..., None], axis=1)
+
+
+def scatter_positions(
+    values: Shaped[Array, "groups k"], positions: Int[Array, "groups k"], shape: tuple[int, int]
+) -> Shaped[Array, "rows length"]:
+    """The opposite, for an array of `shape`: 0 or False where no position is."""
+    nothing = jnp.zeros((positions.shape[0], math.prod(shape) // positions.shape[0]), values.dtype)
+    put = jax.vmap(lambda row, at, what: row.at[at].set(what, unique_indices=True))
+    return put(nothing, positions, values).reshape(shape)
