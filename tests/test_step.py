@@ -38,6 +38,12 @@ LOSS = DistillationLoss(
 ALONE = DistillationLoss().with_weights(mlm=1.0)
 
 
+@pytest.fixture(autouse=True)
+def several_chunks(monkeypatch):
+    """The vocabulary is scored at 5 of 16 tokens at a time."""
+    monkeypatch.setattr("train.objectives.CHUNK", 5)
+
+
 def split(model):
     graphdef, params = nnx.split(model, nnx.Param)
     return graphdef, nnx.to_pure_dict(params)
@@ -361,8 +367,9 @@ class OneDraw:
     def where(self, batch):
         return {"draw": jnp.ones(batch["input_ids"].shape[:1], bool)}
 
-    def sums(self, params, constants, batch, rngs, numbers):
-        return {"draw": jax.random.uniform(rngs.dropout()) + 0 * jnp.sum(params["kernel"])}
+    def loss(self, params, constants, batch, rngs, numbers, shares):
+        draw = jax.random.uniform(rngs.dropout()) + 0 * jnp.sum(params["kernel"])
+        return shares["draw"] * draw, {"draw": draw}
 
 
 def test_dropout_is_drawn_anew_for_every_micro_batch_and_step():

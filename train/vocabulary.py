@@ -86,7 +86,7 @@ def _forward(terms, chunk, student, given, numbers, shares):
     def step(total, part):
         features, sums = _chunk(terms, numbers, given.teacher, part)
         told, gradient = jax.vjp(sums, student._replace(features=features).scores())
-        (of_scores,) = gradient(dict(shares))
+        (of_scores,) = gradient({name: shares[name] for name in told})
         # Rounded to the dtype of the features, as the gradient of any activation is.
         rounded = of_scores.astype(features.dtype)
         of_features = product("rtv,vh->rth", rounded, table).astype(features.dtype)
