@@ -110,7 +110,9 @@ def make_step(
         return jax.tree.map(lambda n: jnp.maximum(n, 1.0), counts)
 
     def step(state: TrainState, constants: Any, batch: Batch, keys: Keys):
-        batch = objective.prepare(constants, batch, jax.random.fold_in(keys.masking, state.step))
+        with jax.named_scope("prepare"):
+            key = jax.random.fold_in(keys.masking, state.step)
+            batch = objective.prepare(constants, batch, key)
         numbers = objective.numbers(state.step.astype(jnp.float32) / max(total_steps - 1, 1))
         dropout_key = jax.random.fold_in(keys.dropout, state.step)
         if axis_name is not None:
@@ -124,7 +126,8 @@ def make_step(
 
         def loss(params, micro_batch, index, counts):
             rngs = nnx.Rngs(dropout=jax.random.fold_in(dropout_key, index))
-            sums = objective.sums(params, constants, micro_batch, rngs, numbers)
+            with jax.named_scope("losses"):
+                sums = objective.sums(params, constants, micro_batch, rngs, numbers)
             means = {name: sums[name] / counts[name] for name in sums}
             return weighted(means), means
 
@@ -139,9 +142,10 @@ def make_step(
         (gradients, means), _ = jax.lax.scan(accumulate, zeros, inputs)
         gradients, means = everywhere((gradients, means))
 
-        params, opt_state, stats = optimizer.update(
-            gradients, state.opt_state, state.params, state.step
-        )
+        with jax.named_scope("optimizer"):
+            params, opt_state, stats = optimizer.update(
+                gradients, state.opt_state, state.params, state.step
+            )
         metrics = {"loss": weighted(means), **means, **stats}
         return TrainState(params, opt_state, state.step + 1), metrics
 
