@@ -90,7 +90,7 @@ def _waiting(train: Sequence[Row]) -> str:
     if not all("data_seconds" in row for row in train) or not train:
         return ""
     waited, seconds = (sum(row[name] for row in train) for name in ("data_seconds", "seconds"))
-    return f" {waited / seconds:.1%} of the time of the updates was spent waiting for data."
+    return f" Waiting for data took {100 * waited / seconds:.1f} % of the time of the updates."
 
 
 def _what_came_out(where: str, heldout: Sequence[Row]) -> list[str]:

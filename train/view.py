@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
@@ -44,8 +45,10 @@ class View:
         self.batch = batch
         self.attended: Bool[Array, "rows length"] = batch["attention_mask"]
         inputs = batch["input_ids"], self.attended
-        self.student: ModelOutput = student.backbone(*inputs, outputs=outputs, rngs=rngs)
-        self.teacher: ModelOutput = teacher.backbone(*inputs, outputs=outputs)
+        with jax.named_scope("student"):
+            self.student: ModelOutput = student.backbone(*inputs, outputs=outputs, rngs=rngs)
+        with jax.named_scope("teacher"):
+            self.teacher: ModelOutput = teacher.backbone(*inputs, outputs=outputs)
         self.models = student, teacher
         self.lift = lift
         self.everywhere = everywhere
