@@ -1,5 +1,6 @@
 """How much memory a compiled step needs, how much there is, and what to do where that is less."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def memory_needed(step: jax.stages.Compiled) -> int:
     )
 
 
-def gigabytes(number: float) -> str:
+def gigabytes(number: int) -> str:
     return f"{number / 1e9:.1f} GB"
 
 
@@ -82,9 +83,8 @@ def sequences_that_fit(
         whole, half = needed(rows), needed(rows // 2)
     except Exception:  # a study's step is compiled once; half may not divide; the device is full
         return ""
-    each = (whole - half) / (rows - rows // 2)
-    limit = memory_limit()
-    fitting = int((limit - whole) / each) + rows
+    each, limit = (whole - half) / (rows - rows // 2), memory_limit()
+    fitting = rows - math.ceil((whole - limit) / each) if each > 0 else 0
     if not 0 < fitting < rows:
         return ""
     return (
