@@ -46,8 +46,9 @@ def out_of_memory(fitting: Callable[[], str]) -> Iterator[None]:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise InputError(
-            "out of memory: give more --micro-batches, which needs less and changes nothing else, "
-            f"or --run.remat, which computes activations twice{fitting()}"
+            "out of memory: go on with --run.remat, which computes activations twice to keep few, "
+            "or begin anew in another --output with more --micro-batches, which run an update in "
+            f"smaller parts{fitting()}"
         ) from error
 
 
