@@ -1,6 +1,7 @@
 """`--run.remat`: every loop does with it what it does without."""
 
 import csv
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,17 +10,21 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from data.task_data import TaskDataConfig
+from data.task_data import TaskDataConfig, open_task
 from model import encoder
+from model.pretrained import load
+from model.tasks import MaskedLM
 from tests import runs, tiny
 from train.ablate import ablate
 from train.config import RunConfig
-from train.distill import distill
+from train.distill import distill, initial_student
 from train.finetune import finetune
+from train.finetune import initial_model as finetune_model
 from train.loop import keys_of, split
 from train.objectives import MaskedLMObjective
 from train.optimizer import OptimizerConfig, make_optimizer
 from train.parallel import Parallel, StackParallel
+from train.pretrain import initial_model as pretrain_model
 from train.pretrain import pretrain
 from train.recipes import FINETUNE
 from train.step import init_state, make_step
@@ -43,7 +48,12 @@ def task_config(home, **changes):
     recipe = FINETUNE["classification"]()
     data = TaskDataConfig(train=home / "rows.csv", dev_share=0.2)
     own = {"model": str(home / "teacher"), "data": data, "batch_size": 8, "buckets": 1}
+    own["reading"] = replace(recipe.reading, max_length=16)
     return type(recipe)(**{**vars(recipe), **own, **changes})
+
+
+def task_data(config):
+    return open_task(config.task, config.data, splits=("train", "dev"))
 
 
 def study(home, output, **changes):
@@ -59,6 +69,20 @@ LOOPS = {
 }
 
 
+@pytest.mark.parametrize("remat", [False, True])
+def test_the_flag_reaches_the_model_of_every_loop(home, remat):
+    run = RunConfig(devices=1, remat=remat)
+    task = task_config(home, run=run)
+    teacher = load(home / "teacher", MaskedLM)
+    models = [
+        pretrain_model(runs.pretrain_config(home, run=run)),
+        initial_student(teacher, runs.distill_config(home, run=run)),
+        *(finetune_model(replace(task, layers=n), task_data(task)) for n in (None, "0")),
+    ]
+    assert [model.backbone.encoder.remat for model in models] == [remat] * 4
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOOPS)
 def test_every_loop_trains_the_same_with_dropout(home, monkeypatch, name):
     calls = []
