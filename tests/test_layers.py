@@ -66,9 +66,13 @@ def test_a_dense_layer_and_its_gradients():
     gradients = jax.grad(loss, argnums=(0, 1, 2))
     stacked = jax.jit(jax.vmap(gradients))(kernel, bias, x, weights)
     for n in range(4):
-        inputs = np.float64(x[n])
-        delta = 2 * (inputs @ np.float64(kernel[n]) + bias[n]) * weights[n]
-        expected = (np.einsum("abi,abo->io", inputs, delta), delta.sum((0, 1)), delta @ kernel[n].T)
+        inputs, matrix = np.asarray(x[n], np.float64), np.asarray(kernel[n], np.float64)
+        delta = 2 * (inputs @ matrix + bias[n]) * weights[n]
+        expected = (
+            np.einsum("abi,abo->io", inputs, delta),
+            delta.sum((0, 1)),
+            delta @ matrix.T,
+        )
         alone = gradients(kernel[n], bias[n], x[n], weights[n])
         for ours, ours_stacked, theirs in zip(alone, stacked, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)

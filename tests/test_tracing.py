@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +97,8 @@ def test_the_host_asks_for_nothing_but_the_metrics_of_the_step_before(home):
     def step(state, constants, batch, keys):
         number = next(steps)
         events.append(("step", number))
-        return state, {"loss": Late(events, number)}
+        metrics: Any = {"loss": Late(events, number)}
+        return state, metrics
 
     class Data:
         batch_size = steps_per_epoch = 1

@@ -21,6 +21,7 @@ def memory_limit() -> int:
 def memory_needed(step: jax.stages.Compiled) -> int:
     """Bytes a device that a compiled step takes: what it is given, makes and holds between."""
     used = step.memory_analysis()
+    assert used is not None
     return (
         used.argument_size_in_bytes
         + used.output_size_in_bytes
