@@ -12,6 +12,7 @@ class Linear(nnx.Linear):
     """A dense layer."""
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        assert self.bias is not None
         return dense(*(a.astype(self.dtype) for a in (x, self.kernel[...], self.bias[...])))
 
 

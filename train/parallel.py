@@ -15,7 +15,7 @@ from train.step import Batch, Step, TrainState
 AXIS = "data"
 # XLA for CPUs drops the barriers that keep it from undoing activation checkpointing: see to it that
 # it does not. (GPUs and TPUs keep them; pmap takes no such option.)
-KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+KEEP_BARRIERS: dict[str, str | bool] = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 Mode = Literal["jit", "pmap"]
 
 
