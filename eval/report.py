@@ -25,7 +25,7 @@ Row = Mapping[str, Any]
 
 RUNNING = ("learning_rate", "grad_norm", "clipped", "tokens_per_second")
 KINDS: dict[str, Kind] = {"learning_rate": "exact", "clipped": "events"}
-BOOKKEEPING = {"step", "kind", "seconds"}
+BOOKKEEPING = {"step", "kind", "seconds", "data_seconds"}
 
 
 def write_report(folder: Path) -> Path:
@@ -81,7 +81,16 @@ def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> lis
         f"{what}: {done:,}{of} updates on {_count(tokens)} tokens in "
         f"{duration(sum(row['seconds'] for row in rows))}{where}, {speed:,.0f} tokens/s at the "
         "median (compilation and evaluation are in the time, not in the speed)."
+        + _waiting(train[1:])
     ]
+
+
+def _waiting(train: Sequence[Row]) -> str:
+    """The share of the time that the updates waited for their data."""
+    if not all("data_seconds" in row for row in train) or not train:
+        return ""
+    waited, seconds = (sum(row[name] for row in train) for name in ("data_seconds", "seconds"))
+    return f" Waiting for data took {100 * waited / seconds:.1f} % of the time of the updates."
 
 
 def _what_came_out(where: str, heldout: Sequence[Row]) -> list[str]:

@@ -6,6 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from model.config import EncoderConfig
+from model.flash import implementation, pairs
 from model.layers import dropout, linear
 from model.output import Extras, Names
 
@@ -40,16 +41,23 @@ class SelfAttention(nnx.Module):
             layer(hidden).reshape(*hidden.shape[:2], config.num_heads, config.head_size)
             for layer in (self.query, self.key, self.value)
         )
-        # Scores and softmax are float32 even when the matrix products read bfloat16.
-        scores = jnp.einsum("bqnd,bknd->bnqk", query, key, preferred_element_type=jnp.float32)
-        scores = scores * config.head_size**-0.5
-        # The smallest float and not -inf: a row of padding alone then gives a mean, not NaN.
-        masked = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
-        attentions = jax.nn.softmax(masked)
-        kept = dropout(attentions, config.attention_dropout, rngs).astype(value.dtype)
-        context = jnp.einsum("bnqk,bknd->bqnd", kept, value)
-
-        made = {"scores": scores, "attentions": attentions, "qkv": (query, key, value)}
+        made: Extras = {"qkv": (query, key, value)}
+        drops = rngs is not None and config.attention_dropout > 0.0
+        if drops or "scores" in outputs or "attentions" in outputs:
+            # Scores and softmax are float32 even when the matrix products read bfloat16.
+            scores = jnp.einsum("bqnd,bknd->bnqk", query, key, preferred_element_type=jnp.float32)
+            scores = scores * config.head_size**-0.5
+            # The smallest float and not -inf: a row of padding alone then gives a mean, not NaN.
+            masked = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
+            attentions = jax.nn.softmax(masked)
+            kept = dropout(attentions, config.attention_dropout, rngs).astype(value.dtype)
+            context = jnp.einsum("bnqk,bknd->bqnd", kept, value)
+            made |= {"scores": scores, "attentions": attentions}
+        else:
+            # The same where nobody asks for the maps: a GPU then need not store them.
+            context = jax.nn.dot_product_attention(
+                query, key, value, mask=pairs(mask), implementation=implementation(query)
+            )
         return self.out(context.reshape(hidden.shape)), {
             name: made[name] for name in outputs if name in made
         }

@@ -53,6 +53,9 @@ class Encoder(nnx.Module):
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.layers = nnx.List([Layer(config, rngs=rngs) for _ in range(config.num_layers)])
+        self.remat = False
+        """Activation checkpointing (Chen et al. 2016): of a layer only its input is kept for the
+        gradient, and the rest is computed again."""
 
     def __call__(
         self,
@@ -66,8 +69,13 @@ class Encoder(nnx.Module):
         collected: dict[str, list] = {name: [] for name in outputs}
         if "hidden_states" in collected:
             collected["hidden_states"].append(hidden)
+
+        def run(layer: Layer, hidden: Array, mask: Array, rngs: nnx.Rngs | None):
+            return layer(hidden, mask, outputs=outputs, rngs=rngs)
+
+        run = nnx.remat(run) if self.remat else run
         for layer in self.layers:
-            hidden, extras = layer(hidden, mask, outputs=outputs, rngs=rngs)
+            hidden, extras = run(layer, hidden, mask, rngs)
             if "hidden_states" in collected:
                 extras["hidden_states"] = hidden
             for name, value in extras.items():

@@ -50,6 +50,35 @@ def test_a_dense_layer_computes_in_the_configured_type_unless_told() -> None:
     assert linear(config, 16, 4, rngs=nnx.Rngs(0), dtype="float32")(x).dtype == jnp.float32
 
 
+def test_a_dense_layer_and_its_gradients():
+    """Against float64, for one model and for a stack of them."""
+    random = np.random.default_rng(0)
+    x, kernel, bias, weights = (
+        random.normal(size=size).astype(np.float32)
+        for size in ((4, 3, 7, 16), (4, 16, 5), (4, 5), (4, 3, 7, 5))
+    )
+    graphdef = nnx.graphdef(linear(BERT, 16, 5, rngs=nnx.Rngs(0)))
+
+    def loss(kernel, bias, x, weights):
+        params = {"kernel": kernel, "bias": bias}
+        return jnp.sum(jnp.square(nnx.merge(graphdef, params)(x)) * weights)
+
+    gradients = jax.grad(loss, argnums=(0, 1, 2))
+    stacked = jax.jit(jax.vmap(gradients))(kernel, bias, x, weights)
+    for n in range(4):
+        inputs, matrix = np.asarray(x[n], np.float64), np.asarray(kernel[n], np.float64)
+        delta = 2 * (inputs @ matrix + bias[n]) * weights[n]
+        expected = (
+            np.einsum("abi,abo->io", inputs, delta),
+            delta.sum((0, 1)),
+            delta @ matrix.T,
+        )
+        alone = gradients(kernel[n], bias[n], x[n], weights[n])
+        for ours, ours_stacked, theirs in zip(alone, stacked, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+            np.testing.assert_allclose(ours_stacked[n], theirs, rtol=1e-5, atol=1e-4)
+
+
 def test_dropout_keeps_the_mean_and_needs_rngs() -> None:
     x = jnp.ones((100, 100))
     assert dropout(x, 0.3, None) is x

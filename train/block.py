@@ -1,6 +1,5 @@
 """The students of a study with one seed, in one program that is compiled once for all seeds."""
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from flax import nnx
 from data.tokenizer import special_ids
 from eval.masked_lm import means
 from model.errors import InputError
+from model.flash import without_cudnn
 from train.block_results import LEFT_OUT
 from train.config import DistillConfig
 from train.distill import check_terms, exported, initial_student, teacher_and_data, terms_of
@@ -21,6 +21,7 @@ from train.heldout import held_out, heldout_sums
 from train.lifted import student_of
 from train.logging import duration
 from train.loop import Learner, export, fit, keys_of, split, total_steps
+from train.memory import gigabytes, memory_limit, memory_needed, out_of_memory
 from train.parallel import StackParallel
 from train.provenance import to_jsonable
 from train.stack import (
@@ -74,7 +75,8 @@ class Block:
         )
         batches = text_batches(base, self.data, self.parallel)
         self.steps = total_steps(base, batches)
-        self._compile(self.parallel.place(batches.batch(0)))
+        with out_of_memory(lambda: "; fewer variants need less, too"):
+            self._compile(self.parallel.place(batches.batch(0)))
         self.heldout = held_out(base, self.data)
         self._sums = jax.jit(self._heldout_sums)
 
@@ -104,18 +106,12 @@ class Block:
         state = self.state(self.models)
         inputs = self.constants, batch, self.parallel.replicate(keys_of(self.base.seed))
         self.step = step.lower(state, *inputs).compile()
-        used = self.step.memory_analysis()
-        self.memory = (
-            used.argument_size_in_bytes
-            + used.output_size_in_bytes
-            - used.alias_size_in_bytes
-            + used.temp_size_in_bytes
-        )
+        self.memory = memory_needed(self.step)
         limit, count = memory_limit(), len(self.students)
         if self.memory > limit:
             raise InputError(
-                f"{count} students need {_gigabytes(self.memory)} of memory and there are "
-                f"{_gigabytes(limit)}: about {int(count * limit / self.memory)} would fit; leave "
+                f"{count} students need {gigabytes(self.memory)} of memory and there are "
+                f"{gigabytes(limit)}: about {int(count * limit / self.memory)} would fit; leave "
                 "out variants, or give more --micro-batches"
             )
         state, _ = jax.block_until_ready(self.step(state, *inputs))
@@ -145,7 +141,7 @@ class Block:
             + (f", {seeds - left} of them done" if left < seeds else "")
             + f": {self.seconds:.2f} s an update of all, about "
             f"{duration(self.seconds * self.steps * left)} without evaluation and fine-tuning; "
-            f"{_gigabytes(self.memory)} of {_gigabytes(memory_limit())} memory"
+            f"{gigabytes(self.memory)} of {gigabytes(memory_limit())} memory"
         )
 
     def train(self, seed: int, folder: Path) -> None:
@@ -191,7 +187,8 @@ class Block:
             objective = stack.objective(self.teacher_graphdef, self.mask_id)
             sums = heldout_sums(self.heldout, model, objective, self.teacher_graphdef)
             each = jax.vmap(sums, in_axes=(0, None, None))
-            result.append(each(params[str(place)], constants_for(stack, constants), batch))
+            with without_cudnn():
+                result.append(each(params[str(place)], constants_for(stack, constants), batch))
         return result
 
     def export(self, params: Any, folder: Path) -> None:
@@ -204,13 +201,6 @@ class Block:
                 export(part(model), self.data.tokenizer, folder / folder_name(name))
 
 
-def memory_limit() -> int:
-    """Bytes that a device has, or this machine where it is the device."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(stats.get("bytes_limit", machine))
-
-
 def _described(students: Mapping[str, DistillConfig]) -> dict[str, Any]:
     """What may differ between the students of a study."""
     fields = ("student", "loss", "optimizer", "masking", "freeze_positions")
@@ -218,7 +208,3 @@ def _described(students: Mapping[str, DistillConfig]) -> dict[str, Any]:
         name: {field: to_jsonable(getattr(config, field)) for field in fields}
         for name, config in students.items()
     }
-
-
-def _gigabytes(number: int) -> str:
-    return f"{number / 1e9:.1f} GB"

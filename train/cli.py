@@ -72,6 +72,8 @@ def main(run: Callable[[], object]) -> NoReturn:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         # The same step in another process, such as a run that goes on, starts at once.
         jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
+        # Small programs, too: a start compiles dozens of them, JAX keeps what took over a second.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     try:
         run()
     except InputError as error:

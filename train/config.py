@@ -15,6 +15,7 @@ from train.optimizer import OptimizerConfig
 from train.parallel import ParallelConfig
 from train.task_objective import TaskLoss
 from train.terms import DistillationLoss
+from train.tracing import updates_to_trace
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class RunConfig(ParallelConfig):
     """How many checkpoints stay on disk."""
     print_every: int = 100
     """Updates between lines when the output is not a terminal."""
+    profile: str | None = None
+    """The first and the last update to trace for xprof and TensorBoard, as 10:20."""
+
+    def __post_init__(self) -> None:
+        if self.profile is not None:
+            updates_to_trace(self.profile)
 
 
 @dataclass(frozen=True, kw_only=True)

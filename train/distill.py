@@ -80,6 +80,7 @@ def initial_student(teacher: MaskedLM, config: DistillConfig) -> nnx.Module:
     """The student before training, lifted where it is narrower and some term needs it."""
     rngs = nnx.Rngs(params=stream_key(config.seed, "init"))
     student = student_from_teacher(teacher, **asdict(config.student), rngs=rngs)
+    student.backbone.encoder.remat = config.run.remat
     narrower = student.config.hidden_size != teacher.config.hidden_size
     if narrower and any(term.same_width for term in config.loss.terms().values()):
         return LiftedStudent(student, teacher.config.hidden_size, rngs=rngs)

@@ -108,14 +108,16 @@ def initial_model(config: FinetuneConfig, data: TaskData) -> Any:
     rngs = nnx.Rngs(params=stream_key(config.seed, "init"))
     dtype = compute_dtype(config)
     if config.layers is None:
-        return load_for_task(
+        model = load_for_task(
             config.model, data.task, order=config.labels, new_head=rngs, dtype=dtype
         )
-    encoder = load_encoder(config.model)
-    shape = student_config(encoder.config, config.layers)
-    shape = shape.replace(labels=class_names(data.task), dtype=dtype)
-    model = HEADS[data.task.kind](shape, rngs=rngs)
-    initialise(model.backbone, encoder, config.layers)
+    else:
+        encoder = load_encoder(config.model)
+        shape = student_config(encoder.config, config.layers)
+        shape = shape.replace(labels=class_names(data.task), dtype=dtype)
+        model = HEADS[data.task.kind](shape, rngs=rngs)
+        initialise(model.backbone, encoder, config.layers)
+    model.backbone.encoder.remat = config.run.remat
     return model
 
 

@@ -2,12 +2,14 @@
 
 metrics.jsonl is the record: one JSON object a line, in the order things happened.
 
-    {"step": 7, "kind": "train", "loss": 5.1, ..., "tokens_per_second": 9000.0, "seconds": 0.2}
+    {"step": 7, "kind": "train", "loss": 5.1, ..., "data_seconds": 0.0001,
+     "tokens_per_second": 9000.0, "seconds": 0.2}
     {"step": 7, "kind": "heldout", "masked_lm_loss": 5.0, ..., "seconds": 3.1}
 
 Numbers are written with all their digits, so that they come back bit by bit. "seconds" is the time
-since the row before, or since the start: their sum is the time that the run took. But for the two
-timings a run that was interrupted leaves the same rows as one that was not.
+since the row before, or since the start: their sum is the time that the run took. "data_seconds" is
+how long the loop waited for the step's batch. But for these timings a run that was interrupted
+leaves the same rows as one that was not.
 """
 
 import json

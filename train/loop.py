@@ -8,6 +8,7 @@ import math
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -25,10 +26,12 @@ from train.checkpoint import Checkpoints
 from train.config import TrainConfig
 from train.folder import claim
 from train.logging import MetricLog, read_metrics
+from train.memory import out_of_memory, sequences_that_fit
 from train.optimizer import make_optimizer
 from train.parallel import Parallel
 from train.step import Keys, Metrics, Objective, Step, TrainState, init_state, make_step
 from train.streams import stream_key
+from train.tracing import Tracer, timed
 
 Evaluate = Callable[[Any, dict[str, Any]], dict[str, float]]
 """From parameters and constants to metrics."""
@@ -197,6 +200,7 @@ def fit(
     start = checkpoints.latest() or 0
     if start:
         state = checkpoints.restore(state)
+    tracer = Tracer(config.run.profile, config.output, steps)
 
     log = MetricLog(
         config.output,
@@ -208,6 +212,7 @@ def fit(
     evaluate_every = config.evaluate_every or batches.steps_per_epoch
     best = _best_so_far(config.output, best_by)
 
+    @partial(jax.profiler.annotate_function, name="evaluate")
     def measure(number: int) -> dict[str, float]:
         nonlocal best
         results = evaluate(state.params, constants)
@@ -217,7 +222,16 @@ def fit(
             learner.export(jax.device_get(state.params), config.output / "best")
         return results
 
-    with log, Signals() as signals:
+    batch: Batch | None = None
+
+    def fitting() -> str:
+        if batch is None:
+            return ""
+        axis = 2 if parallel.mode == "pmap" else 1
+        placed = parallel.place(batch)
+        return sequences_that_fit(learner.step, state, constants, placed, keys, axis=axis)
+
+    with log, Signals() as signals, tracer, out_of_memory(fitting):
         log.say(
             f"{parameters / 1e6:.1f} M parameters, {steps:,} updates of "
             f"{batches.batch_size:,} sequences: "
@@ -228,13 +242,15 @@ def fit(
         try:
             results = measure(0) if start == 0 else {}
             pending: Pending | None = None
-            for number, batch in enumerate(batches.iterate(start), start + 1):
+            for number, (batch, waited) in enumerate(timed(batches.iterate(start)), start + 1):
                 if number > steps:
                     break
-                state, metrics = learner.step(state, constants, parallel.place(batch), keys)
+                with tracer.update(number):
+                    state, metrics = learner.step(state, constants, parallel.place(batch), keys)
                 # The metrics of the step before are fetched while this one runs.
                 record_metrics(log, pending)
-                pending = Pending(number, metrics, batch["input_ids"].size)
+                pending = Pending(number, metrics, batch["input_ids"].size, waited)
+                tracer.done(number, metrics)
 
                 last = number == steps
                 due = last or number % evaluate_every == 0
@@ -283,8 +299,11 @@ class Pending(NamedTuple):
     step: int
     metrics: Metrics
     tokens: int
+    waited: float
+    """Seconds that the loop waited for its batch."""
 
 
+@partial(jax.profiler.annotate_function, name="log")
 def record_metrics(log: MetricLog, pending: Pending | None) -> None:
     """Fetches and logs one step's metrics.
 
@@ -295,7 +314,7 @@ def record_metrics(log: MetricLog, pending: Pending | None) -> None:
         return
     number = pending.step
     values = {name: float(value) for name, value in jax.device_get(pending.metrics).items()}
-    log.step(number, values, pending.tokens)
+    log.step(number, values | {"data_seconds": pending.waited}, pending.tokens)
     # In a stack of students a name begins with the student's: the others may still learn.
     watched = [name for name in ("loss", "grad_norm") if name in values]
     broken = [name for name in watched if not math.isfinite(values[name])]

@@ -13,6 +13,9 @@ from model.errors import InputError
 from train.step import Batch, Step, TrainState
 
 AXIS = "data"
+# XLA for CPUs drops the barriers that keep it from undoing activation checkpointing: see to it that
+# it does not. (GPUs and TPUs keep them; pmap takes no such option.)
+KEEP_BARRIERS: dict[str, str | bool] = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 Mode = Literal["jit", "pmap"]
 
 
@@ -24,6 +27,9 @@ class ParallelConfig:
     """`jit`: one program, the batch sharded over a mesh. `pmap`: one program a device."""
     devices: int | None = None
     """How many devices to use; by default all."""
+    remat: bool = False
+    """Activation checkpointing: what a layer computes is not kept for the gradient but computed
+    again. Less memory, about a third more work."""
 
 
 class Parallel:
@@ -48,6 +54,8 @@ class Parallel:
             raise InputError("--run.parallel pmap runs on one host only: use jit for several")
         self.row_shares = self.count  # into how many parts the rows of a batch are divided
         self.mode = config.parallel
+        on_cpu = found[0].platform == "cpu"
+        self.compiler_options = KEEP_BARRIERS if config.remat and on_cpu else None
         self.mesh = jax.make_mesh(
             (self.count,), (AXIS,), axis_types=(AxisType.Auto,), devices=found[: self.count]
         )
@@ -107,8 +115,14 @@ class Parallel:
                 donate_argnums=0,
                 devices=list(self.mesh.devices.flat),
             )
+        return self._jit(make(None), (self.replicated, self.replicated))
+
+    def _jit(self, step: Step, out_shardings: Any) -> Step:
         return jax.jit(
-            make(None), donate_argnums=0, out_shardings=(self.replicated, self.replicated)
+            step,
+            donate_argnums=0,
+            out_shardings=out_shardings,
+            compiler_options=self.compiler_options,
         )
 
 
@@ -142,4 +156,4 @@ class StackParallel(Parallel):
         return self.replicate(batch) if self.by_students else super().place_rows(batch)
 
     def compile(self, make: Callable[[str | None], Step]) -> Step:
-        return jax.jit(make(None), donate_argnums=0, out_shardings=(self.of_state, self.replicated))
+        return self._jit(make(None), (self.of_state, self.replicated))

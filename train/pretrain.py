@@ -54,6 +54,7 @@ def initial_model(config: PretrainConfig) -> MaskedLM:
     """The model before training."""
     shape = config.model.replace(dtype=compute_dtype(config))
     model = MaskedLM(shape, rngs=nnx.Rngs(params=stream_key(config.seed, "init")))
+    model.backbone.encoder.remat = config.run.remat
     if config.sinusoidal_start:
         positions = model.backbone.embeddings.position.embedding
         # As large as the words' vectors, which they are added to: a sinusoid's power is 1/2.

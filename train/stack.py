@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from model.flash import without_cudnn
 from train.config import DistillConfig, StudentConfig
 from train.distill import frozen
 from train.objectives import DistillationObjective
@@ -177,9 +178,10 @@ def make_stacked_step(
                 return after.params, after.opt_state, metrics
 
             key = str(place)
-            params[key], opt_state[key], told = jax.vmap(one)(
-                state.params[key], opt_states[key], stack.numbers()
-            )
+            with without_cudnn():
+                params[key], opt_state[key], told = jax.vmap(one)(
+                    state.params[key], opt_states[key], stack.numbers()
+                )
             metrics |= by_student(stack, told)
         return TrainState(params, opt_state, state.step + 1), metrics
 

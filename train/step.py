@@ -120,7 +120,9 @@ def make_step(
         return jax.tree.map(lambda n: jnp.maximum(n, 1.0), counts)
 
     def step(state: TrainState, constants: Any, batch: Batch, keys: Keys):
-        batch = objective.prepare(constants, batch, jax.random.fold_in(keys.masking, state.step))
+        with jax.named_scope("prepare"):
+            key = jax.random.fold_in(keys.masking, state.step)
+            batch = objective.prepare(constants, batch, key)
         numbers = objective.numbers(state.step.astype(jnp.float32) / max(total_steps - 1, 1))
         dropout_key = jax.random.fold_in(keys.dropout, state.step)
         if axis_name is not None:
@@ -131,7 +133,8 @@ def make_step(
         def loss(params, micro_batch, index, counts):
             rngs = nnx.Rngs(dropout=jax.random.fold_in(dropout_key, index))
             shares = {name: weights[name] / counts[name] for name in weights}
-            value, sums = objective.loss(params, constants, micro_batch, rngs, numbers, shares)
+            with jax.named_scope("losses"):
+                value, sums = objective.loss(params, constants, micro_batch, rngs, numbers, shares)
             return value, {name: sums[name] / counts[name] for name in sums}
 
         def accumulate(total, inputs):
@@ -145,9 +148,10 @@ def make_step(
         (gradients, means), _ = jax.lax.scan(accumulate, zeros, inputs)
         gradients, means = everywhere((gradients, means))
 
-        params, opt_state, stats = optimizer.update(
-            gradients, state.opt_state, state.params, state.step
-        )
+        with jax.named_scope("optimizer"):
+            params, opt_state, stats = optimizer.update(
+                gradients, state.opt_state, state.params, state.step
+            )
         metrics = {"loss": weighted_sum(means, weights), **means, **stats}
         return TrainState(params, opt_state, state.step + 1), metrics
 

@@ -42,8 +42,10 @@ class View:
         self.batch = batch
         self.attended: Bool[Array, "rows length"] = batch["attention_mask"]
         inputs = batch["input_ids"], self.attended
-        self.student: ModelOutput = student.backbone(*inputs, outputs=outputs, rngs=rngs)
-        self.teacher: ModelOutput = teacher.backbone(*inputs, outputs=outputs)
+        with jax.named_scope("student"):
+            self.student: ModelOutput = student.backbone(*inputs, outputs=outputs, rngs=rngs)
+        with jax.named_scope("teacher"):
+            self.teacher: ModelOutput = teacher.backbone(*inputs, outputs=outputs)
         self.models = student, teacher
         self.lift = lift
 

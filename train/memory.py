@@ -1,0 +1,95 @@
+"""How much memory a compiled step needs, how much there is, and what to do where that is less."""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+
+from model.errors import InputError
+
+
+def memory_limit() -> int:
+    """Bytes that a device has, or this machine where it is the device."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(stats.get("bytes_limit", machine))
+
+
+def memory_needed(step: jax.stages.Compiled) -> int:
+    """Bytes a device that a compiled step takes: what it is given, makes and holds between."""
+    used = step.memory_analysis()
+    assert used is not None
+    return (
+        used.argument_size_in_bytes
+        + used.output_size_in_bytes
+        - used.alias_size_in_bytes
+        + used.temp_size_in_bytes
+    )
+
+
+def gigabytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB"
+
+
+@contextmanager
+def out_of_memory(fitting: Callable[[], str]) -> Iterator[None]:
+    """Says what to do where a device has too little memory; `fitting` adds what would fit.
+
+    Raises:
+        InputError: in place of the runtime's error.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise InputError(
+            "out of memory: go on with --run.remat, which computes activations twice to keep few, "
+            "or begin anew in another --output with more --micro-batches, which run an update in "
+            f"smaller parts{fitting()}"
+        ) from error
+
+
+def sequences_that_fit(
+    step: Any, state: Any, constants: Any, batch: Mapping[str, Any], keys: Any, *, axis: int
+) -> str:
+    """How many fit at a time, told as the end of a sentence; "" where the compiler cannot tell.
+
+    Args:
+        step: compiled by `Parallel`.
+        state: what it is called with; of this and the following only the shapes are read.
+        constants: likewise.
+        batch: likewise.
+        keys: likewise.
+        axis: of the sequences, in the arrays of the batch.
+    """
+    rows = batch["input_ids"].shape[axis]
+
+    def needed(count: int) -> int:
+        def shape(array: Any, *, fewer: bool = False) -> jax.ShapeDtypeStruct:
+            sizes = list(array.shape)
+            if fewer:
+                sizes[axis] = count
+            sharding = getattr(array, "sharding", None)
+            return jax.ShapeDtypeStruct(sizes, array.dtype, sharding=sharding)
+
+        inputs = jax.tree.map(shape, (state, constants, keys))
+        part = {name: shape(array, fewer=True) for name, array in batch.items()}
+        return memory_needed(step.lower(*inputs[:2], part, inputs[2]).compile())
+
+    # Memory grows linearly with the sequences, so two numbers of them tell about all.
+    try:
+        whole, half = needed(rows), needed(rows // 2)
+    except Exception:  # a study's step is compiled once; half may not divide; the device is full
+        return ""
+    each, limit = (whole - half) / (rows - rows // 2), memory_limit()
+    fitting = rows - math.ceil((whole - limit) / each) if each > 0 else 0
+    if not 0 < fitting < rows:
+        return ""
+    return (
+        f"; {rows} sequences at a time need {gigabytes(whole)} and there are {gigabytes(limit)}: "
+        f"about {fitting} fit"
+    )
