@@ -171,4 +171,8 @@ def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: compare(choose(FINETUNE, "eval.against_torch", sys.argv[1:], what="task")))
+    main(
+        lambda: compare(
+            choose(FINETUNE, "eval.against_torch", sys.argv[1:], about=__doc__, what="task")
+        )
+    )

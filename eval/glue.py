@@ -1,7 +1,6 @@
 """Table 1 of Sanh et al. 2019: a teacher and its student, fine-tuned and scored on GLUE.
 
-    python -m eval.glue --teacher google-bert/bert-base-uncased \
-        --student distilbert/distilbert-base-uncased --seeds 5
+    python -m eval.glue --teacher google-bert/bert-base-uncased --student my-distilbert --seeds 5
     python -m eval.glue --teacher A --student B --data.root glue --tasks rte mrpc
 
 Both are fine-tuned with the recipes of train.finetune. A task's score is the median over the seeds,
@@ -161,4 +160,4 @@ def write_table(config: Glue, scores: dict[str, Scores], missing: dict[str, str]
 if __name__ == "__main__":
     from train.cli import main
 
-    main(lambda: run_glue(tyro.cli(Glue, prog="python -m eval.glue")))
+    main(lambda: run_glue(tyro.cli(Glue, prog="python -m eval.glue", description=__doc__)))

@@ -1,15 +1,18 @@
 """Held-out masked-LM quality of a checkpoint, and how far a student is from its teacher.
 
-python -m eval.masked_lm assets/bert-tiny-pydocs
-python -m eval.masked_lm runs/distill-tiny/model --teacher assets/bert-tiny-pydocs
-python -m eval.masked_lm bert-base-uncased --data.corpus Salesforce/wikitext:wikitext-2-raw-v1
+    python -m eval.masked_lm assets/bert-tiny-pydocs --data.sequence-length 64
+    python -m eval.masked_lm runs/distill-tiny/model --teacher assets/bert-tiny-pydocs
+    python -m eval.masked_lm google-bert/bert-base-uncased --data.corpus my-texts/
+
+Masks are uniform and always the same. Beside the model stands the unigram floor, which knows only
+how often each token occurs.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -169,14 +172,14 @@ def means(total: Sums) -> dict[str, float]:
 class Evaluation:
     """Score a masked-LM checkpoint on held-out text, in float32."""
 
-    model: tyro.conf.Positional[str]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A folder or hub name of a BERT or DistilBERT with its masked-LM head."""
     teacher: str | None = None
     """The model it is compared with."""
     data: DataConfig = DataConfig()
-    rows: int = 32
+    batch_size: int = 32
     """Sequences that are read at a time; changes the speed and nothing else."""
-    limit: int | None = None
+    heldout_sequences: int | None = None
     """At most so many held-out sequences, evenly spread (1024 in the recipes); by default all."""
     json: Path | None = None
     """A file for the metrics, with where they come from."""
@@ -188,9 +191,9 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     Raises:
         InputError: model, teacher, tokenizer and data do not fit.
     """
-    for name in ("rows", "limit"):
+    for name in ("batch_size", "heldout_sequences"):
         if (value := getattr(config, name)) is not None and value < 1:
-            raise InputError(f"--{name} is {value}, and must be at least 1")
+            raise InputError(f"--{name.replace('_', '-')} is {value}, and must be at least 1")
     names = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
     models = {role: load(name, MaskedLM) for role, name in names.items()}
     for role, model in models.items():
@@ -208,13 +211,13 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
         data.heldout,
         data.train.counts,
         special_ids(data.tokenizer),
-        rows=config.rows,
-        limit=config.limit,
+        rows=config.batch_size,
+        limit=config.heldout_sequences,
     )
     student, params = nnx.split(models["model"])
     teacher, teacher_params = nnx.split(models["teacher"]) if config.teacher else (None, None)
     metrics = heldout.evaluator(student, teacher)(params, teacher_params)
-    sequences = min(len(data.heldout), config.limit or len(data.heldout))
+    sequences = min(len(data.heldout), config.heldout_sequences or len(data.heldout))
     title = f"{config.model} on {sequences:,} held-out sequences of {data.corpus.name}"
     Console(highlight=False).print(table(metrics, title))
     if config.json is not None:
@@ -256,4 +259,8 @@ def table(metrics: dict[str, float], title: str) -> Table:
 if __name__ == "__main__":
     from train.cli import main
 
-    main(lambda: evaluate_checkpoint(tyro.cli(Evaluation, prog="python -m eval.masked_lm")))
+    main(
+        lambda: evaluate_checkpoint(
+            tyro.cli(Evaluation, prog="python -m eval.masked_lm", description=__doc__)
+        )
+    )

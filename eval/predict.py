@@ -2,7 +2,7 @@
 
     python -m eval.predict runs/finetune-sst2/model "a charming film" "dull from start to end"
     python -m eval.predict runs/finetune-mrpc/model "He left." --pair "He went away."
-    python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --json
+    python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --jsonl
     python -m eval.predict runs/finetune-squad/model "Ada came at noon." --question "Who came?"
     echo "The list is [MASK]." | python -m eval.predict assets/bert-tiny-pydocs
 
@@ -48,7 +48,7 @@ class Prediction(Asked):
     """The texts, each in quotes; a question answerer looks for answers in them."""
     file: Path | None = None
     """Read the texts from here, one a line."""
-    json: bool = False
+    jsonl: bool = False
     """Print a JSON object for each text, on a line of its own, for programs."""
 
 
@@ -112,7 +112,7 @@ def run(config: Prediction) -> None:
     check_asked(head_of(model), config)
     said = predict(model, tokenizer, list(_texts(config)), config)
     for number, result in enumerate(said):
-        if config.json:
+        if config.jsonl:
             print(json.dumps(result, ensure_ascii=False))
         else:
             print("\n" * (number > 0) + "\n".join(_lines(result)))
@@ -185,4 +185,4 @@ def _place(found: Said) -> str:
 if __name__ == "__main__":
     from train.cli import main
 
-    main(lambda: run(tyro.cli(Prediction, prog="python -m eval.predict")))
+    main(lambda: run(tyro.cli(Prediction, prog="python -m eval.predict", description=__doc__)))

@@ -9,7 +9,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -250,7 +250,7 @@ def _value(value: Any) -> str:
     return text.replace("\n", " ")
 
 
-def _command(folder: tyro.conf.Positional[Path]) -> None:
+def _command(folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]) -> None:
     """Write the report of a training run, also of one that was stopped.
 
     Args:
@@ -263,4 +263,4 @@ if __name__ == "__main__":
     # Imported here because the training loop imports this module.
     from train.cli import main
 
-    main(lambda: tyro.cli(_command, prog="python -m eval.report"))
+    main(lambda: tyro.cli(_command, prog="python -m eval.report", description=__doc__))

@@ -67,8 +67,6 @@ class TaskEvaluation:
     By default 0 for squad2 and answers; for squad there is always an answer."""
     output: Path | None = None
     """The folder for predictions, pictures and metrics; by default runs/eval-TASK."""
-    json: Path | None = None
-    """A further file for what results.json holds."""
 
 
 def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
@@ -107,8 +105,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
         "splits": results,
         "provenance": provenance(),
     }
-    for file in (output / "results.json", *([config.json] if config.json else [])):
-        write_json_atomic(file, record)
+    write_json_atomic(output / "results.json", record)
     print(f"\n{config.model} on {task.title}")
     Console(highlight=False).print(table(results))
     for split, result in results.items():
@@ -203,4 +200,8 @@ def table(results: dict[str, dict[str, Any]]) -> Table:
 if __name__ == "__main__":
     from train.cli import main
 
-    main(lambda: evaluate_task(tyro.cli(TaskEvaluation, prog="python -m eval.run")))
+    main(
+        lambda: evaluate_task(
+            tyro.cli(TaskEvaluation, prog="python -m eval.run", description=__doc__)
+        )
+    )

@@ -9,6 +9,7 @@ runs are still missing. The study's command writes it at the end; this one rewri
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -145,7 +146,7 @@ def _how_it_was_made(study: Study) -> str:
     )
 
 
-def _command(folder: tyro.conf.Positional[Path]) -> None:
+def _command(folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STUDY")]) -> None:
     """Write the report of a study, also of one that is not complete.
 
     Args:
@@ -157,4 +158,4 @@ def _command(folder: tyro.conf.Positional[Path]) -> None:
 if __name__ == "__main__":
     from train.cli import main
 
-    main(lambda: tyro.cli(_command, prog="python -m eval.study_report"))
+    main(lambda: tyro.cli(_command, prog="python -m eval.study_report", description=__doc__))

@@ -146,7 +146,7 @@ def test_the_floor_by_hand():
 
 
 def test_the_command_prints_and_writes(home, metrics, tmp_path, capsys):
-    evaluate_checkpoint(evaluation(home, limit=5, json=tmp_path / "metrics.json"))
+    evaluate_checkpoint(evaluation(home, heldout_sequences=5, json=tmp_path / "metrics.json"))
     printed = capsys.readouterr().out
     for words in ("5 held-out sequences", "masked-LM accuracy", "unigram floor", "KL to teacher"):
         assert words in " ".join(printed.split()), words
@@ -154,14 +154,14 @@ def test_the_command_prints_and_writes(home, metrics, tmp_path, capsys):
     assert record["sequences"] == 5
     assert set(record["metrics"]) == set(metrics)
     assert record["metrics"]["masked_lm_loss"] != metrics["masked_lm_loss"]
-    assert record["settings"]["limit"] == 5
+    assert record["settings"]["heldout_sequences"] == 5
 
 
 def test_settings_that_do_not_fit_are_told(home):
     data = evaluation(home).data
     for changes, sentence in (
-        ({"rows": 0}, "--rows is 0, and must be at least 1"),
-        ({"limit": 0}, "--limit is 0, and must be at least 1"),
+        ({"batch_size": 0}, "--batch-size is 0, and must be at least 1"),
+        ({"heldout_sequences": 0}, "--heldout-sequences is 0, and must be at least 1"),
         ({"data": replace(data, sequence_length=17)}, "17 is above the 16 positions of .*student"),
         ({"model": str(home / "nowhere")}, "nowhere"),
     ):

@@ -212,14 +212,14 @@ def command(home, name, *texts, **settings):
 def test_texts_come_from_arguments_a_file_or_standard_input(home, tmp_path, capsys, monkeypatch):
     file = tmp_path / "texts.txt"
     file.write_text("\n".join(TEXTS) + "\n")
-    command(home, "classes", *TEXTS, json=True)
+    command(home, "classes", *TEXTS, jsonl=True)
     arguments = capsys.readouterr().out
     rows = [json.loads(line) for line in arguments.splitlines()]
     assert rows == predict(*open_model(str(home / "classes")), TEXTS)
-    command(home, "classes", file=file, json=True)
+    command(home, "classes", file=file, jsonl=True)
     assert capsys.readouterr().out == arguments
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
-    command(home, "classes", json=True)
+    command(home, "classes", jsonl=True)
     assert capsys.readouterr().out == arguments
 
 

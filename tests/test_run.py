@@ -124,7 +124,7 @@ def by_hand(folder: Path, rows: Rows) -> list[dict[str, float]]:
 
 
 def test_classes_go_by_name(home, capsys):
-    metrics, output = evaluate(home, "sst2", "sst2", json=home / "sst2.json")
+    metrics, output = evaluate(home, "sst2", "sst2")
     said = predictions(output, "dev")
     expected = by_hand(home / "sst2", [(text,) for text in TEXTS])
     gold = [("negative", "positive")[number % 2] for number in range(30)]
@@ -144,7 +144,6 @@ def test_classes_go_by_name(home, capsys):
     assert record["settings"]["task"] == "sst2"
     assert record["data"]["source"] == str(home / "glue")
     assert record["provenance"]["versions"]
-    assert json.loads((home / "sst2.json").read_text()) == record
     assert not list(output.glob("*.tsv"))
     with Image.open(output / "confusion-dev.png") as picture:
         assert min(picture.size) > 200

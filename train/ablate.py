@@ -1,12 +1,12 @@
 """Ablations: the variants of a study, trained side by side, compared with honest error bars.
 
-python -m train.ablate paper-table-4
-python -m train.ablate paper-table-4 --downstream sst2 --task-data.root glue
-python -m train.ablate my-study.toml --seeds 5 --steps 1000
+    python -m train.ablate paper-table-4
+    python -m train.ablate paper-table-4 --downstream sst2 --task-data.root glue
+    python -m train.ablate my-study.toml --seeds 5 --steps 1000
 
 Every seed is a block: all variants see the same batches and masks, and listen to the same teacher,
-which reads each batch once. The answer is in the study's folder: report.md and its pictures,
-table.csv, results.json.
+which reads each batch once. The answer is in the study's folder (--output): report.md and its
+pictures, table.csv, results.json. A study of your own is a file: see docs/studies.md.
 """
 
 import json
@@ -158,7 +158,7 @@ def chosen(argv: list[str]) -> StudyConfig:
     recipes = dict(STUDIES)
     if argv and argv[0].endswith(".toml"):
         recipes[argv[0]] = read_study_file(Path(argv[0]))
-    study = choose(recipes, "train.ablate", argv, what="study")
+    study = choose(recipes, "train.ablate", argv, about=__doc__, what="study")
     tasks = (task for tasks in study.downstream for task in tasks.split(","))
     return replace(study, downstream=tuple(filter(None, tasks)))
 

@@ -24,6 +24,7 @@ def choose(
     command: str,
     argv: Sequence[str],
     *,
+    about: str | None = None,
     what: str = "recipe",
 ) -> Config:
     """The configuration that `argv` asks for: a recipe's name, then flags that change its fields.
@@ -32,6 +33,7 @@ def choose(
         recipes: by name.
         command: the module that is run.
         argv: of the command line.
+        about: what the command does, with examples: its module's docstring.
         what: a recipe is called here: a task, a study.
 
     Raises:
@@ -42,10 +44,10 @@ def choose(
         f"  {name:<{width}}{_first_line(recipe)}" for name, recipe in sorted(recipes.items())
     )
     if not argv or argv[0] in ("-h", "--help"):
-        print(
-            f"usage: python -m {command} {what.upper()} [--flag value ...]\n\n{listing}\n\n"
-            f"python -m {command} {what.upper()} --help lists the flags and what it sets."
-        )
+        usage = f"usage: python -m {command} {what.upper()} [--flag value ...]"
+        hint = f"python -m {command} {what.upper()} --help lists the flags and what it sets."
+        parts = [usage, (about or "").strip(), listing, hint]
+        print("\n\n".join(filter(None, parts)))
         raise SystemExit(0 if argv else 2)
     name, *flags = argv
     if name not in recipes:

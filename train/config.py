@@ -57,6 +57,7 @@ class TrainConfig:
     """Updates between evaluations, by default those of an epoch; also before the first and after
     the last."""
     seed: int = 56
+    """Of weights drawn at random, the order of the data, masks and dropout."""
     run: RunConfig = RunConfig()
 
 

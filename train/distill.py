@@ -1,8 +1,12 @@
 """Distillation: a DistilBERT learns from a BERT and from the text (Sanh et al. 2019).
 
-python -m train.distill tiny
-python -m train.distill tiny --data.corpus my-texts/ --loss.ce.temperature 4
-python -m train.distill distilbert-base-uncased --optimizer.learning-rate 1e-4
+    python -m train.distill tiny
+    python -m train.distill tiny --data.corpus my-texts/ --loss.ce.temperature 4
+    python -m train.distill distilbert-base-uncased --optimizer.learning-rate 1e-4
+
+A recipe is a named configuration, and flags change what it sets. The run's folder (--output) holds
+the student in Hugging Face's format, the metrics and a report. A run that was stopped goes on when
+the same command is given again.
 """
 
 import sys
@@ -116,4 +120,4 @@ def frozen(config: DistillConfig) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    main(lambda: distill(choose(DISTILL, "train.distill", sys.argv[1:])))
+    main(lambda: distill(choose(DISTILL, "train.distill", sys.argv[1:], about=__doc__)))

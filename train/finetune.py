@@ -1,9 +1,13 @@
 """Fine-tuning: a BERT or DistilBERT learns a task from labelled examples, and from a teacher.
 
-python -m train.finetune sst2 --model distilbert/distilbert-base-uncased
-python -m train.finetune sst2 --model runs/distill-tiny/model --data.root glue --seeds 5
-python -m train.finetune squad --teacher runs/bert-squad/model
-python -m train.finetune classification --data.train my.csv --data.label-field topic
+    python -m train.finetune sst2 --model distilbert/distilbert-base-uncased
+    python -m train.finetune sst2 --model runs/distill-tiny/model --data.root glue --seeds 5
+    python -m train.finetune squad --teacher runs/bert-squad/model
+    python -m train.finetune classification --data.train my.csv --data.label-field topic
+
+Each task has the settings of Devlin et al. 2019, and flags change them. The run's folder (--output)
+holds the model in Hugging Face's format, the metrics and a report. A run that was stopped goes on
+when the same command is given again.
 """
 
 import sys
@@ -169,4 +173,8 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
 
 
 if __name__ == "__main__":
-    main(lambda: finetune(choose(FINETUNE, "train.finetune", sys.argv[1:], what="task")))
+    main(
+        lambda: finetune(
+            choose(FINETUNE, "train.finetune", sys.argv[1:], about=__doc__, what="task")
+        )
+    )

@@ -1,7 +1,11 @@
 """Pretraining: a BERT, or a DistilBERT without a teacher, learns masked LM from text alone.
 
-python -m train.pretrain tiny
-python -m train.pretrain bert-base-uncased --batch-size 256 --run.parallel pmap
+    python -m train.pretrain tiny-shallow
+    python -m train.pretrain bert-base-uncased --batch-size 256 --run.parallel pmap
+
+A recipe is a named configuration, and flags change what it sets. The run's folder (--output) holds
+the model in Hugging Face's format, the metrics and a report. A run that was stopped goes on when
+the same command is given again.
 """
 
 import sys
@@ -65,4 +69,4 @@ def initial_model(config: PretrainConfig) -> MaskedLM:
 
 
 if __name__ == "__main__":
-    main(lambda: pretrain(choose(PRETRAIN, "train.pretrain", sys.argv[1:])))
+    main(lambda: pretrain(choose(PRETRAIN, "train.pretrain", sys.argv[1:], about=__doc__)))

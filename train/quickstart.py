@@ -256,4 +256,8 @@ def draw(folder: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: quickstart(tyro.cli(Quickstart, prog="python -m train.quickstart")))
+    main(
+        lambda: quickstart(
+            tyro.cli(Quickstart, prog="python -m train.quickstart", description=__doc__)
+        )
+    )

@@ -40,7 +40,7 @@ def finetune_recipe(task: Task) -> Callable[[], FinetuneConfig]:
     {task.learning_rate:g} over 10 % of them and falls to 0; decay 0.01. What the DistilBERT paper
     used is unpublished.
 
-    python -m train.finetune {task.name} --model MODEL
+        python -m train.finetune {task.name} --model MODEL
     """
     return recipe
 

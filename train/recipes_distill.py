@@ -19,6 +19,8 @@ def tiny() -> DistillConfig:
     The triple loss 5/2/1 at temperature 2 as in the large recipes. 2,048 tokens an update (32
     sequences of 64), 500 updates. Unlike the original the student starts with the teacher's
     masked-LM head too: there is no time to learn one.
+
+        python -m train.distill tiny
     """
     return DistillConfig(
         output=Path("runs/distill-tiny"),
@@ -45,6 +47,8 @@ def distilbert_base_uncased() -> DistillConfig:
     tokens an update: at most 2.1 M tokens, far fewer where texts are short. About 22,000 updates
     for the paper's corpus at 128 tokens a line, 5,600 when packed to full length
     (--data.mode packed). The original: 8 V100 GPUs, 90 hours, GLUE 77.0 (published). Not run here.
+
+        python -m train.distill distilbert-base-uncased
     """
     return DistillConfig(
         output=Path("runs/distilbert-base-uncased"),
@@ -61,7 +65,12 @@ def distilbert_base_uncased() -> DistillConfig:
 
 
 def distilbert_base_cased() -> DistillConfig:
-    """DistilBERT from bert-base-cased: the uncased recipe with the cased teacher (GLUE 75.9)."""
+    """DistilBERT from bert-base-cased: the uncased recipe with the cased teacher.
+
+    GLUE 75.9 (published). Not run here.
+
+        python -m train.distill distilbert-base-cased
+    """
     return replace(
         distilbert_base_uncased(),
         output=Path("runs/distilbert-base-cased"),
@@ -74,6 +83,8 @@ def distilbert_base_multilingual_cased() -> DistillConfig:
 
     The original read 104 of them; here the ten largest of the teacher's languages, and more are
     named with --data.corpus. Published: XNLI 78.2 (en), 69.1 (es), 64.0 (zh). Not run here.
+
+        python -m train.distill distilbert-base-multilingual-cased
     """
     languages = ("en", "de", "fr", "es", "it", "ru", "pl", "ja", "zh", "nl")
     uncased = distilbert_base_uncased()
@@ -94,6 +105,8 @@ def wikitext_103() -> DistillConfig:
     Wu et al.'s re-implementation (frankaging/Causal-Distill) reports a GLUE average over 8 tasks of
     75.80 for this setting (published). It weighs its losses equally; the weights of its baseline
     are not stated, so 1/3 each is an assumption. Not run here: well under one TPU v5e chip-hour.
+
+        python -m train.distill wikitext-103
     """
     uncased = distilbert_base_uncased()
     return replace(
@@ -117,6 +130,8 @@ def tinybert_general() -> DistillConfig:
     It differs: means run over attended tokens and not over padding, masks are drawn anew at every
     step, and optimizer and learning rate are DistilBERT's. The vocabulary's head does not learn, so
     the exported model has none: compare students by what fine-tuning makes of them. Not run here.
+
+        python -m train.distill tinybert-general
     """
     uncased = distilbert_base_uncased()
     return replace(
@@ -150,6 +165,8 @@ def minilmv2() -> DistillConfig:
     corpus, batch and optimizer are those of `distilbert-base-uncased`. The vocabulary's head does
     not learn, so the exported model has none: compare students by what fine-tuning makes of them.
     Not run here.
+
+        python -m train.distill minilmv2
     """
     return replace(
         distilbert_base_uncased(),
@@ -169,6 +186,8 @@ def patient_kd() -> DistillConfig:
     task's own losses; here all tokens of plain text count and no other loss. The vocabulary's head
     does not learn, so the exported model has none: compare students by what fine-tuning makes of
     them. Not run here.
+
+        python -m train.distill patient-kd
     """
     return replace(
         distilbert_base_uncased(),

@@ -17,7 +17,8 @@ BOOKCORPUS = "bookcorpus/bookcorpus@refs/convert/parquet"
 def tiny_shallow() -> PretrainConfig:
     """Two layers, 128 wide, on the Python documentation: what `tiny` starts from.
 
-    python -m train.pretrain tiny-shallow
+        python -m train.pretrain tiny-shallow
+
     Two CPU cores, about ten minutes. 2,048 tokens an update (32 sequences of 64), 4,000 updates.
     For 1,700 of them the loss stands little below the unigram level; then attention has learned
     what neighbours are, and it falls. Twelve layers from random weights had not come so far after
@@ -44,7 +45,8 @@ def tiny() -> PretrainConfig:
     The second of three steps to the shipped teacher. It starts from the first, `tiny-shallow`, with
     ten further layers, which change nothing at first.
 
-    python -m train.pretrain tiny
+        python -m train.pretrain tiny
+
     Two CPU cores, about 0.35 s an update. Held-out numbers: docs/results.md.
     2,048 tokens an update (32 sequences of 64), 2,500 updates.
     """
@@ -66,7 +68,8 @@ def tiny_further() -> PretrainConfig:
 
     The last of three steps; reproduces assets/bert-tiny-pydocs.
 
-    python -m train.pretrain tiny-further
+        python -m train.pretrain tiny-further
+
     Two CPU cores, about 0.35 s an update. Held-out numbers: docs/results.md.
     2,048 tokens an update (32 sequences of 64), 3,000 updates.
     """
@@ -83,6 +86,8 @@ def bert_base_uncased() -> PretrainConfig:
 
     256 sequences of 512 tokens (131,072 tokens an update), 1,000,000 updates, learning rate 1e-4
     after 10,000, decay 0.01. The paper: 4 days on 16 TPU chips. It has not been run here.
+
+        python -m train.pretrain bert-base-uncased
     """
     return PretrainConfig(
         output=Path("runs/pretrain-bert-base-uncased"),

@@ -37,8 +37,9 @@ def paper_table_4() -> StudyConfig:
     compared on held-out text. Order and sign can be set beside the paper's, sizes cannot. How the
     paper ran "without masked LM" is unpublished: its own code refuses to.
 
-    python -m train.ablate paper-table-4
-    python -m train.ablate paper-table-4 --downstream sst2 --task-data.root glue
+        python -m train.ablate paper-table-4
+        python -m train.ablate paper-table-4 --downstream sst2 --task-data.root glue
+
     Two CPU cores: minutes. Results: docs/results/paper-table-4.
     """
     return StudyConfig(
@@ -63,7 +64,8 @@ def paper_table_4() -> StudyConfig:
 def temperature() -> StudyConfig:
     """How soft the targets should be: temperatures of 1, 2, 4 and 8 in the KL.
 
-    python -m train.ablate temperature
+        python -m train.ablate temperature
+
     The original uses 2. Results: docs/results/temperature.
     """
     return StudyConfig(
@@ -80,7 +82,8 @@ def temperature() -> StudyConfig:
 def layers() -> StudyConfig:
     """Which six of twelve teacher layers a student should start as.
 
-    python -m train.ablate layers
+        python -m train.ablate layers
+
     The original takes 0, 2, 4, 7, 9 and 11.
     """
     return StudyConfig(
@@ -104,7 +107,8 @@ def faithful() -> StudyConfig:
     Texts are sequences of their own (`lines`) of very different lengths, in micro-batches of four,
     so that it shows whether a mean is taken over all tokens or over micro-batches.
 
-    python -m train.ablate faithful
+        python -m train.ablate faithful
+
     Results: docs/results/faithful.
     """
     base = tiny_base("faithful")
@@ -147,7 +151,7 @@ def objectives() -> StudyConfig:
     Three of them train no masked-LM head, so all are compared by what fine-tuning makes of them.
     Needs the data of the task.
 
-    python -m train.ablate objectives --task-data.root glue
+        python -m train.ablate objectives --task-data.root glue
     """
     no_others = "--loss.ce.weight 0 --loss.mlm.weight 0 --loss.cos.weight 0"
     return StudyConfig(
