@@ -8,6 +8,7 @@ The training loop writes it at the end of a run; the command does it for one tha
 import json
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -250,17 +251,20 @@ def _value(value: Any) -> str:
     return text.replace("\n", " ")
 
 
-def _command(folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]) -> None:
-    """Write the report of a training run, also of one that was stopped.
+@dataclass(frozen=True)
+class Report:
+    """Write the report of a training run, also of one that was stopped."""
 
-    Args:
-        folder: The run folder, such as runs/distill-tiny.
-    """
-    print(write_report(folder))
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run folder, such as runs/distill-tiny."""
+
+
+def run(config: Report) -> None:
+    print(write_report(config.folder))
 
 
 if __name__ == "__main__":
     # Imported here because the training loop imports this module.
     from train.cli import main
 
-    main(lambda: tyro.cli(_command, prog="python -m eval.report", description=__doc__))
+    main(lambda: run(tyro.cli(Report, prog="python -m eval.report", description=__doc__)))

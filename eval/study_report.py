@@ -8,6 +8,7 @@ runs are still missing. The study's command writes it at the end; this one rewri
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -146,16 +147,21 @@ def _how_it_was_made(study: Study) -> str:
     )
 
 
-def _command(folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STUDY")]) -> None:
-    """Write the report of a study, also of one that is not complete.
+@dataclass(frozen=True)
+class StudyReport:
+    """Write the report of a study, also of one that is not complete."""
 
-    Args:
-        folder: The folder of the study, such as runs/paper-table-4.
-    """
-    print(write_study_report(folder))
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STUDY")]
+    """The folder of the study, such as runs/paper-table-4."""
+
+
+def run(config: StudyReport) -> None:
+    print(write_study_report(config.folder))
 
 
 if __name__ == "__main__":
     from train.cli import main
 
-    main(lambda: tyro.cli(_command, prog="python -m eval.study_report", description=__doc__))
+    main(
+        lambda: run(tyro.cli(StudyReport, prog="python -m eval.study_report", description=__doc__))
+    )

@@ -9,6 +9,9 @@ import pytest
 import tyro
 from flax import nnx
 
+from model.config import bert_base
+from model.pretrained import load, save
+from model.tasks import MaskedLM
 from tests import tiny
 from train import terms
 from train.objectives import DistillationObjective
@@ -21,6 +24,28 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def snippets(name):
     return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
+
+
+def test_the_snippet_of_the_readme_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    """With a narrow model of BERT's depth and vocabulary in the place of the hub's."""
+    narrow = bert_base().replace(hidden_size=4, num_heads=2, intermediate_size=4)
+    save(MaskedLM(narrow, rngs=nnx.Rngs(0)), tmp_path / "bert")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: tmp_path / "bert")
+    monkeypatch.chdir(tmp_path)
+    (code,) = snippets("../README.md")
+    exec(code, {})
+    (told,) = re.findall(r"print\(.*#\s+(.*)", code)
+    assert capsys.readouterr().out.strip() == told
+    student = load("my-distilbert", MaskedLM)
+    assert student.config == narrow.distilled(6).replace(dtype=student.config.dtype)
+
+
+def test_the_memory_that_a_document_tells_is_what_its_snippet_prints(capsys):
+    (code,) = snippets("claims.md")
+    exec(code, {})
+    text = (DOCS / "claims.md").read_text()
+    for line in capsys.readouterr().out.strip().splitlines():
+        assert line in text
 
 
 def test_the_loss_that_the_document_adds_works():
