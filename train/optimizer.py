@@ -22,8 +22,11 @@ class OptimizerConfig:
     warmup_share: float = 0.05
     """The share of all updates over which the rate rises linearly from 0; it then falls to 0."""
     beta1: float = 0.9
+    """Of AdamW's running mean of gradients."""
     beta2: float = 0.98
+    """Of its running mean of their squares."""
     epsilon: float = 1e-6
+    """Added to the root of that mean."""
     weight_decay: float = 0.0
     """Touches matrices only: neither biases nor any LayerNorm, of either model."""
     clip_norm: float = 5.0
