@@ -115,7 +115,7 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
 @pytest.mark.parametrize("rows", [1, 7])
 def test_no_sequence_is_dropped_and_no_padding_counts(home, metrics, rows):
     assert len(opened(home).heldout) % 7
-    other = evaluate_checkpoint(evaluation(home, rows=rows))
+    other = evaluate_checkpoint(evaluation(home, batch_size=rows))
     assert set(other) == set(metrics)
     for name, value in metrics.items():
         np.testing.assert_allclose(other[name], value, rtol=1e-6, err_msg=name)
