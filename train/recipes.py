@@ -9,6 +9,7 @@ from pathlib import Path
 from data.tasks import TASKS, Task
 from train import recipes_distill as distill
 from train import recipes_pretrain as pretrain
+from train import recipes_small as small
 from train.config import DistillConfig, FinetuneConfig, PretrainConfig
 from train.optimizer import OptimizerConfig
 
@@ -49,11 +50,13 @@ PRETRAIN: dict[str, Callable[[], PretrainConfig]] = {
     "tiny-shallow": pretrain.tiny_shallow,
     "tiny": pretrain.tiny,
     "tiny-further": pretrain.tiny_further,
+    "small": small.pretrain_small,
     "bert-base-uncased": pretrain.bert_base_uncased,
 }
 
 DISTILL: dict[str, Callable[[], DistillConfig]] = {
     "tiny": distill.tiny,
+    "small": small.distill_small,
     "distilbert-base-uncased": distill.distilbert_base_uncased,
     "distilbert-base-cased": distill.distilbert_base_cased,
     "distilbert-base-multilingual-cased": distill.distilbert_base_multilingual_cased,

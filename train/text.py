@@ -13,6 +13,7 @@ from data.masking import token_log_weights
 from data.pipeline import Data
 from data.tokenizer import special_ids
 from eval.report import write_report
+from eval.run_results import write_results
 from model.tasks import MaskedLM
 from train.config import TextConfig
 from train.heldout import evaluator, held_out
@@ -66,6 +67,7 @@ def fit_text(
         facts=facts(data),
     )
     write_report(config.output)
+    write_results(config.output)
     return results
 
 
