@@ -1,4 +1,4 @@
-"""Fine-tuning as transformers users write it, for `eval.against_torch`: same start and batches."""
+"""Fine-tuning as transformers users write it: for `eval.against_torch` and `eval.speed`."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoModelForSequenceClassification
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.utils.logging import disable_progress_bar
 
 from data.buckets import BucketBatches
 from data.windows import Windows
+from eval.device import Device
+from eval.speed_torch import peak_memory, torch_device, wait_for
 from train.optimizer import OptimizerConfig
 
 NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight")
@@ -27,6 +30,10 @@ class TorchFinetune:
         total_steps: over which the learning rate rises and falls.
         autocast: matrix products in bfloat16.
         seed: of dropout.
+        on: where.
+
+    Raises:
+        InputError: torch sees no such device.
     """
 
     def __init__(
@@ -37,13 +44,16 @@ class TorchFinetune:
         *,
         autocast: bool = False,
         seed: int = 0,
+        on: Device = "cpu",
     ):
         torch.manual_seed(seed)
         disable_progress_bar()  # that of loading weights
         self.autocast, self.clip_norm = autocast, optimizer.clip_norm
+        self.device = torch_device(on)
         self.model = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="sdpa"
-        ).train()
+        )
+        self.model.to(self.device).train()
         named = list(self.model.named_parameters())
         groups = [
             {"params": [p for n, p in named if not n.endswith(NO_DECAY)]},
@@ -70,7 +80,7 @@ class TorchFinetune:
         """Makes an update on each batch, padded to its own longest text; yields the losses."""
         for batch in batches:
             inputs, labels = self._tensors(batch)
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+            with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
                 loss = self.model(**inputs, labels=labels).loss
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -91,7 +101,7 @@ class TorchFinetune:
                     windows.gather(chosen, int(windows.lengths[chosen].max()))
                 )
                 for window, values in zip(chosen, self.model(**inputs).logits, strict=True):
-                    result[window] = values.numpy()
+                    result[window] = values.cpu().numpy()
         self.model.train()
         return result
 
@@ -101,10 +111,13 @@ class TorchFinetune:
         longest = int(batch["attention_mask"].sum(-1).max())
         names = ["input_ids", "attention_mask"]
         names += ["token_type_ids"] if self.model.config.model_type == "bert" else []
-        inputs = {n: torch.tensor(batch[n][:, :longest], dtype=torch.long) for n in names}
+        inputs = {
+            n: torch.tensor(batch[n][:, :longest], dtype=torch.long, device=self.device)
+            for n in names
+        }
         if "label" not in batch:
             return inputs, None
-        label = torch.tensor(batch["label"])
+        label = torch.tensor(batch["label"], device=self.device)
         return inputs, label if label.is_floating_point() else label.long()
 
 
@@ -123,3 +136,31 @@ def seconds(updates: Iterator[float]) -> tuple[list[float], float]:
     start = time.perf_counter()
     losses += list(updates)
     return losses, time.perf_counter() - start
+
+
+class TorchEpochs:
+    """Epochs over texts in batches of like lengths, each padded to its longest text.
+
+    The order is that of transformers' Trainer with `train_sampling_strategy="group_by_length"`.
+    """
+
+    def __init__(self, training: TorchFinetune, windows: Windows, rows: int):
+        self._training, self._windows, self._rows = training, windows, rows
+        self._order = LengthGroupedSampler(rows, lengths=windows.lengths.tolist())
+
+    def update(self) -> float:
+        """An epoch."""
+        start = time.perf_counter()
+        for _ in self._training.train(self._batches()):
+            pass
+        wait_for(self._training.device)
+        return time.perf_counter() - start
+
+    def facts(self) -> dict[str, Any]:
+        return {"peak_memory_bytes": peak_memory(self._training.device)}
+
+    def _batches(self) -> Iterator[dict[str, np.ndarray]]:
+        order = np.array(list(self._order))
+        for first in range(0, len(order), self._rows):
+            chosen = order[first : first + self._rows]
+            yield self._windows.gather(chosen, int(self._windows.lengths[chosen].max()))

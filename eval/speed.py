@@ -3,36 +3,47 @@
     python -m eval.speed
     python -m eval.speed --against torch --json speed.json
     python -m eval.speed --train --against torch
+    python -m eval.speed --train --device gpu --attention-dropout 0 --against torch
 
 Without --train: sentences a second that BERT and DistilBERT read, beside the paper's ratio. With
-it: whole updates of distillation, BERT-base reading and DistilBERT-base reading and learning.
-Weights and tokens are random: speed does not depend on their values.
+it: whole updates of pretraining (BERT-base) and distillation (BERT-base reads, DistilBERT-base
+reads and learns), and epochs of fine-tuning (DistilBERT-base, texts as long as SST-2's): tokens/s,
+model FLOP utilisation (counted as `eval.flops` says), peak memory, and what compiling took. Weights
+and tokens are random: speed does not depend on their values.
+
+Only the command line needs tyro, and only fine-tuning grain: on a machine without them,
+`from eval.speed import Speed, speed; speed(Speed(train=True, loops=("pretrain", "distill")))`.
 """
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import numpy as np
-import tyro
 from flax import nnx
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from eval import speed_inference, speed_training
+from eval import speed_inference, speed_loops
+from eval.device import Device, use
 from eval.speed_inference import TORCH
-from eval.speed_training import OURS
+from eval.speed_loops import LOOPS, Loop
 from model.bert import Bert
-from model.config import EncoderConfig, bert_base, distilbert_base, tiny_bert, tiny_distilbert
+from model.config import (
+    EncoderConfig,
+    bert_base,
+    distilbert_base,
+    tiny_bert,
+    tiny_distilbert,
+)
 from model.distilbert import DistilBert
 from model.errors import InputError
-from train.provenance import provenance, write_json_atomic
+from train.provenance import provenance, versions, write_json_atomic
 
 SIZES: dict[str, tuple[Callable[[], EncoderConfig], Callable[[], EncoderConfig]]] = {
     "base": (bert_base, distilbert_base),
@@ -45,16 +56,29 @@ PUBLISHED_RATIO = 668 / 410
 
 @dataclass(frozen=True)
 class Speed:
-    """Time BERT and DistilBERT: reading, or with --train whole updates of distillation."""
+    """Time BERT and DistilBERT: reading, or with --train whole updates of all loops."""
 
     train: bool = False
-    """Time updates: the triple loss, its gradient, the clip and AdamW."""
+    """Time updates: losses, their gradient, the clip and AdamW."""
+    loops: tuple[Loop, ...] = LOOPS
+    """With --train: which loops are measured."""
     batch: tuple[int, ...] = ()
-    """Sequences at a time; by default 1 8 32, and 8 with --train."""
+    """Sequences at a time; by default 1 8 32. With --train, of pretraining and distillation: by
+    default 8 on a CPU, and elsewhere the most that fit, up to 256."""
     length: tuple[int, ...] = ()
-    """Tokens in a sequence, all of them attended; by default 128 512, and 128 with --train."""
+    """Tokens in a sequence, all of them attended; by default 128 512, and 128 with --train on a
+    CPU."""
+    texts: int = 1024
+    """With --train: texts of an epoch of fine-tuning."""
     size: Literal["base", "tiny"] = "base"
     """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
+    device: Device | None = None
+    """Where; by default where JAX computes on this machine."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """With --train: what our models compute in; auto: bfloat16, and float32 on a CPU."""
+    attention_dropout: float | None = None
+    """With --train: measure with this dropout of attention too, beside the models' own (0.1). With
+    0 a GPU can use cuDNN's attention."""
     repeats: int = 5
     """How often each is timed, after once that is not."""
     against: Literal["torch"] | None = None
@@ -67,94 +91,100 @@ def speed(config: Speed) -> dict[str, Any]:
     """Measures, prints, and writes the file that was asked for.
 
     Raises:
-        InputError: a setting makes no sense, or torch is asked for and not there.
+        InputError: a setting makes no sense, or a device or torch is asked for and not there.
     """
-    batches = config.batch or ((8,) if config.train else (1, 8, 32))
-    positions = SIZES[config.size][0]().max_positions
-    default = (128,) if config.train else (128, 512)
-    lengths = config.length or tuple(length for length in default if length <= positions)
-    check(config, batches, lengths, positions)
+    check(config)
     jax.config.update("jax_enable_compilation_cache", False)  # what compiling takes is measured
     load = os.getloadavg()[0]
-    teacher, student = (make() for make in SIZES[config.size])
-    torch = config.against == "torch"
-    console = Console(highlight=False)
-    if config.train:
-        updates = [
-            speed_training.measure(
-                teacher, student, rows=rows, length=length, repeats=config.repeats, torch=torch
-            )
-            for length in lengths
-            for rows in batches
-        ]
-        result: dict[str, Any] = {"updates": updates}
-        for update in updates:
-            console.print(update_table(update))
-            console.print(
-                f"Ours compiled in {update['compile_seconds']:.1f} s; peak memory of the process "
-                f"until then: {update['peak_memory_bytes'] / 1e9:.2f} GB (ru_maxrss)."
-            )
-    else:
-        models: dict[str, nnx.Module] = {
-            "BERT": Bert(teacher, rngs=nnx.Rngs(0)),
-            "DistilBERT": DistilBert(student, rngs=nnx.Rngs(1)),
-        }
-        result = speed_inference.measure(
-            models, batches=batches, lengths=lengths, repeats=config.repeats, torch=torch
-        )
-        console.print(reading_table(result))
+    # Into a file or pipe a table goes whole; rich would fold it at 80 columns.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    measured = updates(config, console) if config.train else reading(config, console)
     console.print(
         f"Medians of {config.repeats}. Load average before: {load:.1f} (the ratios mean something "
         "only on a quiet machine, where it is near 0)."
     )
     if config.json is not None:
         record = provenance()
-        if torch:
-            record["versions"] |= {p: metadata.version(p) for p in ("torch", "transformers")}
+        if config.against:
+            record["versions"] |= versions(("torch", "transformers"))
+        if config.train:  # this very process computes nothing on it
+            record["devices"] |= {name: measured["device"][name] for name in ("platform", "kind")}
         about = {"settings": config, "load_average_before": load, "provenance": record}
-        write_json_atomic(config.json, {**result, **about})
-    return result
+        write_json_atomic(config.json, {**measured, **about})
+    return measured
 
 
-def check(
-    config: Speed, batches: tuple[int, ...], lengths: tuple[int, ...], positions: int
-) -> None:
+def updates(config: Speed, console: Console) -> dict[str, Any]:
+    """Whole updates of the loops."""
+    teacher, student = (make() for make in SIZES[config.size])
+    measured = speed_loops.measure(
+        teacher,
+        student,
+        loops=config.loops,
+        on=config.device,
+        dtype=None if config.dtype == "auto" else config.dtype,
+        batches=config.batch,
+        lengths=config.length,
+        texts=config.texts,
+        attention_dropout=config.attention_dropout,
+        repeats=config.repeats,
+        torch=config.against == "torch",
+    )
+    for record in measured["loops"]:
+        console.print(speed_loops.table(record))
+    console.print(speed_loops.about_device(measured["device"]))
+    return measured
+
+
+def reading(config: Speed, console: Console) -> dict[str, Any]:
+    """Sentences that BERT and DistilBERT read."""
+    platform = use(config.device).platform
+    if config.against and platform != "cpu":
+        raise InputError("--against torch compares reading on the CPU: give --device cpu")
+    teacher, student = (make() for make in SIZES[config.size])
+    models: dict[str, nnx.Module] = {
+        "BERT": Bert(teacher, rngs=nnx.Rngs(0)),
+        "DistilBERT": DistilBert(student, rngs=nnx.Rngs(1)),
+    }
+    measured = speed_inference.measure(
+        models,
+        batches=config.batch or (1, 8, 32),
+        lengths=config.length or tuple(n for n in (128, 512) if n <= teacher.max_positions),
+        repeats=config.repeats,
+        torch=config.against == "torch",
+    )
+    console.print(reading_table(measured))
+    return measured
+
+
+def check(config: Speed) -> None:
     """Raises InputError for what cannot be measured."""
-    for name, values in (("batch", batches), ("repeats", (config.repeats,))):
-        for value in values:
-            if value < 1:
-                raise InputError(f"--{name} is {value}, and must be at least 1")
-    for length in lengths:
+    for name in ("batch", "texts", "repeats"):
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number < 1:
+                raise InputError(f"--{name} is {number}, and must be at least 1")
+    positions = SIZES[config.size][0]().max_positions
+    for length in config.length:
         if not 1 <= length <= positions:
             raise InputError(
                 f"--length is {length}, and the {config.size} models have {positions} positions"
             )
-    if config.against is None:
-        return
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
+    if config.attention_dropout is not None and not 0 <= config.attention_dropout < 1:
+        raise InputError(
+            f"--attention-dropout is {config.attention_dropout}, and must be in [0, 1)"
+        )
+    if config.train and "finetune" in config.loops and importlib.util.find_spec("grain") is None:
+        raise InputError(
+            "--loops finetune needs grain, which is not installed: pip install grain, or give "
+            "--loops pretrain distill"
+        )
+    names = ("torch", "transformers")
+    if config.against and any(importlib.util.find_spec(name) is None for name in names):
         raise InputError(
             "--against torch needs torch and transformers, which are not installed: "
             "pip install -e .[oracle]"
         )
-    if jax.default_backend() != "cpu":
-        raise InputError("--against torch compares on the CPU: set JAX_PLATFORMS=cpu")
-
-
-def update_table(update: dict[str, Any]) -> Table:
-    """Medians, a row each, and how many times as fast each is as torch in float32."""
-    medians = {name: float(np.median(times)) for name, times in update["seconds"].items()}
-    first_torch = next((median for name, median in medians.items() if name != OURS), None)
-    rows, length = update["batch"], update["length"]
-    result = Table(
-        title=f"An update of distillation, {rows} x {length} tokens", box=box.SIMPLE_HEAD
-    )
-    result.add_column("")
-    for title in ("seconds", "tokens/s", *(["speed over torch float32"] if first_torch else [])):
-        result.add_column(title, justify="right")
-    for name, median in medians.items():
-        cells = [f"{median:.3g}", f"{rows * length / median:,.0f}"]
-        result.add_row(name, *cells, *([f"{first_torch / median:.2f} x"] if first_torch else []))
-    return result
 
 
 def reading_table(result: dict[str, Any]) -> Table:
@@ -197,6 +227,8 @@ def _number(value: float) -> str:
 
 
 if __name__ == "__main__":
+    import tyro
+
     from train.cli import main
 
     main(lambda: speed(tyro.cli(Speed, prog="python -m eval.speed")))

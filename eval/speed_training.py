@@ -1,23 +1,27 @@
-"""How long an update of distillation takes, on random tokens."""
+"""Whole updates of pretraining and distillation, on random tokens."""
 
+import itertools
 import math
-import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Array, Float32
 
-from data.masking import MaskingConfig
-from eval.timing import peak_memory, seconds_by_turns
+from data.masking import MaskingConfig, mask_tokens
+from eval import device, flops
+from eval.timing import peak_memory
+from eval.worker import Contender
 from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import MaskedLM
-from train.objectives import DistillationObjective
+from train.objectives import DistillationObjective, MaskedLMObjective
 from train.optimizer import OptimizerConfig, make_optimizer
 from train.step import Batch, Keys, init_state, make_step
 from train.streams import stream_key
@@ -26,49 +30,124 @@ from train.terms import DistillationLoss
 SPECIAL = 5  # token ids below are special, as in a vocabulary learned here; the last is [MASK]
 LOSS = DistillationLoss()
 # So many updates that the learning rate stays what it is.
-OURS = "this repository, float32"
 OPTIMIZER, TOTAL_STEPS = OptimizerConfig(warmup_share=0.0), 1_000_000
+BATCHES = 4  # different ones, again and again
+
+
+@dataclass(frozen=True)
+class TextCase:
+    """An update on so many random tokens, measured as `eval.worker` does it."""
+
+    loop: Literal["pretrain", "distill"]
+    teacher: EncoderConfig
+    """A BERT: it is pretrained, or it teaches. Its `dtype` is what it computes in."""
+    student: EncoderConfig
+    rows: int
+    length: int
+    on: device.Device
+
+    @property
+    def tokens(self) -> int:
+        """Of an update."""
+        return self.rows * self.length
+
+    @property
+    def flops(self) -> int:
+        """Of an update, see `eval.flops`."""
+        if self.loop == "pretrain":
+            return flops.pretraining(self.teacher, self.rows, self.length)
+        return flops.distillation(self.teacher, self.student, self.rows, self.length)
+
+    @property
+    def batches(self) -> list[Batch]:
+        return [random_batch(self.teacher, self.rows, self.length, n) for n in range(BATCHES)]
+
+    def models(self) -> tuple[MaskedLM, MaskedLM | None]:
+        """What is trained, and its teacher."""
+        teacher = MaskedLM(self.teacher, rngs=nnx.Rngs(0))
+        if self.loop == "pretrain":
+            return teacher, None
+        return MaskedLM(self.student, rngs=nnx.Rngs(1)), teacher
+
+    def ours(self) -> "Updates":
+        """This repository's updates."""
+        return Updates(self)
+
+    def save_for_torch(self, folder: Path) -> None:
+        """Writes the models, and the batches with the words masked that `FlaxStep` masks."""
+        names = ("trained", "teacher")
+        for name, model in zip(names, self.models(), strict=True):
+            if model is not None:
+                save(model, folder / name)
+        vocabulary = self.teacher.vocab_size
+        for number, batch in enumerate(self.batches):
+            arrays: dict[str, Any] = {**masked(batch, vocabulary, number)}
+            np.savez(folder / f"batch-{number}.npz", **arrays)
+
+    def torch(self, folder: Path, autocast: bool) -> Contender:
+        """The same by Hugging Face's models in torch, which `save_for_torch` has written."""
+        from eval.speed_torch import TorchStep, TorchUpdates
+
+        loss = None if self.loop == "pretrain" else LOSS
+        step = TorchStep(folder, loss, OPTIMIZER, autocast=autocast, on=self.on)
+        return TorchUpdates(step, sorted(folder.glob("*.npz")))
+
+
+class Updates:
+    """The updates of a case, one at a time."""
+
+    def __init__(self, case: TextCase):
+        self._device = device.use(case.on)
+        jax.config.update("jax_enable_compilation_cache", False)  # what compiling takes is measured
+        batches = case.batches
+        self._step = FlaxStep(*case.models(), batches[0])
+        self._next = in_turn(self._step, batches)
+
+    def update(self) -> float:
+        start = time.perf_counter()
+        self._next()
+        return time.perf_counter() - start
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "compile_seconds": self._step.compile_seconds,
+            "peak_memory_bytes": peak_memory(self._device),
+        }
 
 
 class FlaxStep:
-    """The update of `train.distill`, compiled; called again and again it trains the student.
+    """The update of `train.distill` or, without a teacher, of `train.pretrain`, compiled.
 
-    The student's arrays are consumed. `compile_seconds` is what tracing and compiling took.
+    Called again and again it trains. The student's arrays are consumed. `compile_seconds` is what
+    tracing and compiling took.
     """
 
     def __init__(
         self,
         student: MaskedLM,
-        teacher: MaskedLM,
+        teacher: MaskedLM | None,
         batch: Batch,
         loss: DistillationLoss = LOSS,
         optimizer: OptimizerConfig = OPTIMIZER,
     ):
-        (graphdef, params), (teacher_graphdef, teacher_params) = (
-            nnx.split(model, nnx.Param) for model in (student, teacher)
-        )
+        graphdef, params = nnx.split(student, nnx.Param)
         self.keys = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
-        vocabulary = jnp.arange(student.config.vocab_size)
-        self.constants = {
-            "teacher": nnx.to_pure_dict(teacher_params),
-            "log_weights": jnp.where(vocabulary < SPECIAL, -jnp.inf, 0.0),
-        }
-        masking = MaskingConfig(group_rows=math.gcd(8, batch["input_ids"].shape[1]))
-        objective = DistillationObjective(
-            graphdef, teacher_graphdef, masking, SPECIAL - 1, loss.terms()
-        )
-        self._prepare = jax.jit(objective.prepare)
+        self.constants: dict[str, Any] = {"log_weights": log_weights(student.config.vocab_size)}
+        masking = masking_of(batch["input_ids"].shape[1])
+        if teacher is None:
+            objective = MaskedLMObjective(graphdef, masking, SPECIAL - 1)
+        else:
+            teacher_graphdef, teacher_params = nnx.split(teacher, nnx.Param)
+            self.constants["teacher"] = nnx.to_pure_dict(teacher_params)
+            objective = DistillationObjective(
+                graphdef, teacher_graphdef, masking, SPECIAL - 1, loss.terms()
+            )
         adamw = make_optimizer(optimizer, TOTAL_STEPS)
         self.state = init_state(nnx.to_pure_dict(params), adamw)
         step = jax.jit(make_step(objective, adamw, TOTAL_STEPS), donate_argnums=0)
         start = time.perf_counter()
         self._step = step.lower(self.state, self.constants, batch, self.keys).compile()
         self.compile_seconds = time.perf_counter() - start
-
-    def masked(self, batch: Batch, step: int) -> Batch:
-        """The batch as update `step` masks it."""
-        key = jax.random.fold_in(self.keys.masking, jnp.int32(step))
-        return self._prepare(self.constants, batch, key)
 
     def __call__(self, batch: Batch) -> float:
         """Makes one update; returns the loss before it."""
@@ -88,50 +167,35 @@ def random_batch(config: EncoderConfig, rows: int, length: int, seed: int) -> Ba
     }
 
 
-def measure(
-    teacher: EncoderConfig,
-    student: EncoderConfig,
-    *,
-    rows: int,
-    length: int,
-    repeats: int,
-    torch: bool = False,
-) -> dict[str, Any]:
-    """Times whole updates: the triple loss, its gradient, the clip and AdamW.
+def masked(batch: Batch, vocab_size: int, step: int) -> Batch:
+    """The batch as update `step` of `FlaxStep` masks it."""
+    key = jax.random.fold_in(stream_key(0, "masking"), jnp.int32(step))
 
-    Returns:
-        `seconds`: the time of every update, by name, with `torch` also of transformers' in float32
-        and under bfloat16 autocast, on the same batches by turns; `compile_seconds` and
-        `peak_memory_bytes` (of the process, before any torch) of ours.
-    """
-    models = [MaskedLM(shape, rngs=nnx.Rngs(n)) for n, shape in enumerate((teacher, student))]
-    batches = [random_batch(student, rows, length, seed) for seed in range(repeats + 2)]
-    with tempfile.TemporaryDirectory() as folder:
-        if torch:
-            for name, model in zip(("teacher", "student"), models, strict=True):
-                save(model, Path(folder, name))
-        ours = FlaxStep(models[1], models[0], batches[0])
-        ours(batches[0])
-        memory = peak_memory()
-        functions: dict[str, Callable[[], object]] = {OURS: in_turn(ours, batches[1:])}
-        if torch:
-            from eval.speed_torch import TorchStep, as_tensors
+    def mask(ids, attended, row):
+        return mask_tokens(
+            key,
+            ids,
+            attended,
+            row,
+            log_weights(vocab_size),
+            config=masking_of(len(row)),
+            mask_id=SPECIAL - 1,
+        )._asdict()
 
-            masked = [as_tensors(ours.masked(batch, n)) for n, batch in enumerate(batches)]
-            for autocast, name in ((False, "torch, float32"), (True, "torch, bfloat16 autocast")):
-                theirs = TorchStep(Path(folder), LOSS, OPTIMIZER, autocast=autocast)
-                functions[name] = in_turn(theirs, masked[1:])
-        seconds = seconds_by_turns(functions, repeats=repeats)
-    return {
-        "batch": rows,
-        "length": length,
-        "seconds": seconds,
-        "compile_seconds": ours.compile_seconds,
-        "peak_memory_bytes": memory,
-    }
+    arrays = batch["input_ids"], batch["attention_mask"], batch["row"]
+    return {"attention_mask": batch["attention_mask"], **jax.vmap(mask)(*arrays)}
+
+
+def masking_of(rows: int) -> MaskingConfig:
+    return MaskingConfig(group_rows=math.gcd(8, rows))
+
+
+def log_weights(vocab_size: int) -> Float32[Array, " vocab"]:
+    """All tokens alike but the special ones."""
+    return jnp.where(jnp.arange(vocab_size) < SPECIAL, -jnp.inf, 0.0)
 
 
 def in_turn(step: Callable[[Any], object], batches: list[Any]) -> Callable[[], object]:
-    """The step on the next batch at every call."""
-    left = iter(batches)
+    """The step on the next batch at every call; after the last comes the first."""
+    left = itertools.cycle(batches)
     return lambda: step(next(left))

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 
@@ -25,7 +26,13 @@ def seconds_by_turns(
     return times
 
 
-def peak_memory() -> int:
+def peak_memory(device: Any) -> int:
+    """The most memory held so far, in bytes: on a JAX device, or by this process if a CPU."""
+    stats = device.memory_stats()
+    return stats["peak_bytes_in_use"] if stats else peak_main_memory()
+
+
+def peak_main_memory() -> int:
     """The most main memory that this process has held so far, in bytes (ru_maxrss)."""
     import resource  # not there on Windows
 

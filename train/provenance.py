@@ -7,7 +7,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -42,8 +43,7 @@ def provenance() -> dict[str, Any]:
         "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": git_state(Path(__file__).parent),
-        "versions": {"python": platform.python_version()}
-        | {name: metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | versions(PACKAGES),
         "platform": platform.platform(),
         "cpu_cores": os.cpu_count(),
         "devices": {
@@ -53,6 +53,15 @@ def provenance() -> dict[str, Any]:
             "hosts": jax.process_count(),
         },
     }
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of those packages that are installed: measuring speed does not need all."""
+    found = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def git_state(folder: Path) -> dict[str, Any]:
