@@ -52,10 +52,7 @@ def test_distillation_adds_the_teachers_forward_pass():
     rows, length, width, vocabulary = 32, 64, 128, 8192
     tokens = rows * length
     step = abstract_step(DISTILL["tiny"](), 10)
-    predicted = rows // 2 * int(np.ceil(0.15 * 2 * length))
     student = forward(6, width, 512, tokens, length) + head(width, vocabulary, tokens)
     teacher = forward(12, width, 512, tokens, length) + head(width, vocabulary, tokens)
-    # The masked-LM term makes the logits of its positions again.
-    again = head(width, vocabulary, predicted)
-    counted = matmul_flops(step.make(None), *step.arguments(rows))
-    assert counted == 3 * (student + again) + teacher
+    # The masked-LM term looks at logits that the KL needs anyway.
+    assert matmul_flops(step.make(None), *step.arguments(rows)) == 3 * student + teacher

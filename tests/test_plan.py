@@ -49,8 +49,9 @@ def without_tpu(monkeypatch):
     monkeypatch.setattr(Topology, "devices", lambda self: [cpu] * (self.chips * self.chip.devices))
     monkeypatch.setattr(command_of_plan, "StepCompiler", FakeCompiler)
     monkeypatch.setattr(command_of_plan, "Parallel", lambda config, devices: None)
-    # The command changes these for its process.
-    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    kept = jax.config.jax_enable_compilation_cache
+    yield
+    jax.config.update("jax_enable_compilation_cache", kept)  # the command is a process of its own
 
 
 def test_a_recipe_is_found_by_its_name_and_where_several_are_called_so_by_loop_and_name():

@@ -98,7 +98,7 @@ def _operations(plan: Plan) -> list[str]:
 
 def _exchanged(plan: Plan) -> list[str]:
     if not plan.collectives:
-        return ["Nothing is exchanged: there is one device"]
+        return ["The devices exchange nothing"]
     kinds: dict[str, list[int]] = defaultdict(list)
     for one in plan.collectives:
         kinds[one.kind] += [one.total]
