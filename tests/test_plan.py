@@ -17,7 +17,7 @@ from train.abstract_step import abstract_step
 from train.collectives import collectives, not_reductions
 from train.device_memory import GIB, CompiledStep, Memory, StepCompiler
 from train.fitting import TooLargeError
-from train.parallel import Parallel
+from train.parallel import Parallel, ParallelConfig
 from train.plan import command, micro_batch_choices
 from train.recipes import DISTILL, LOOPS, PRETRAIN, recipe_name, recipes_by_name
 from train.topology import Topology
@@ -44,11 +44,11 @@ class FakeCompiler(StepCompiler):
 
 @pytest.fixture
 def without_tpu(monkeypatch):
-    """Compiles nothing, and calls the CPU's devices TPUs."""
-    cpu = jax.devices()[0]
-    monkeypatch.setattr(Topology, "devices", lambda self: [cpu] * (self.chips * self.chip.devices))
+    """Compiles nothing."""
+    monkeypatch.setattr(Topology, "devices", lambda self: [])
+    cpu = Parallel(ParallelConfig(devices=1))
+    monkeypatch.setattr(command_of_plan, "Parallel", lambda config, devices: cpu)
     monkeypatch.setattr(command_of_plan, "StepCompiler", FakeCompiler)
-    monkeypatch.setattr(command_of_plan, "Parallel", lambda config, devices: None)
     kept = jax.config.jax_enable_compilation_cache
     yield
     jax.config.update("jax_enable_compilation_cache", kept)  # the command is a process of its own

@@ -27,9 +27,10 @@ from train.objectives import MaskedLMObjective
 from train.optimizer import Params, make_optimizer
 from train.parallel import Parallel
 from train.pretrain import initial_model
-from train.step import Batch, Objective, Step, TrainState, init_state, make_step
+from train.step import Objective, Step, TrainState, init_state, make_step
 from train.task_objective import TaskObjective
 
+Shapes = dict[str, jax.ShapeDtypeStruct]
 ANY_ID = 0  # which piece is [MASK] makes no difference to the program
 
 
@@ -153,11 +154,11 @@ def sequence_length(config: TrainConfig) -> int:
     return config.reading.length(TASKS[config.task])
 
 
-def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Batch:
+def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
     """What `Batches.batch` or `BucketBatches.batch` returns, as shapes [micro, rows, ...]."""
     length = sequence_length(config)
 
-    def array(dtype: Any, *inner: int) -> Any:
+    def array(dtype: Any, *inner: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((micro_batches, rows, *inner), dtype)
 
     batch = {
@@ -173,8 +174,8 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Batch:
 
 
 def _task_columns(
-    config: FinetuneConfig, task: Task, length: int, array: Callable[..., Any]
-) -> Batch:
+    config: FinetuneConfig, task: Task, length: int, array: Callable[..., jax.ShapeDtypeStruct]
+) -> Shapes:
     """What is learned: the labels and, where there is a teacher, what it said."""
     if task.kind == "answers":
         columns = {name: array(jnp.int32) for name in ("start", "end")}

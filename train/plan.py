@@ -34,8 +34,10 @@ def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
     """Compiles the step of a recipe for a slice and works out what the run takes.
 
     Raises:
-        InputError: there is no such slice, the chips cannot share the batch, libtpu is missing.
+        InputError: there is no such slice, the chips cannot share the batch, libtpu is missing, or
+            an assumption makes no sense.
     """
+    config.check()
     topology = find_topology(config.topology)
     if recipe.run.parallel == "pmap" or recipe.run.devices is not None:
         raise InputError(

@@ -34,7 +34,8 @@ class PlanConfig:
     json: Path | None = None
     """A file for every number, the assumptions and the versions."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises InputError for what cannot be assumed."""
         if not 0 < self.utilisation <= 1:
             raise InputError(f"--utilisation is {self.utilisation}, and must be above 0, at most 1")
         for name in ("price", "sequences", "line_tokens"):

@@ -134,7 +134,7 @@ def _costs(config: PlanConfig, plan: Plan) -> list[str]:
     ]
 
 
-def _gib(value: float) -> str:
+def _gib(value: int) -> str:
     return f"{value / GIB:.2f}"
 
 
