@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +21,9 @@ _CALLED = re.compile(
     r"=(\{[^}]*\}|%?[\w.\-]+)"
 )
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
+_CONSTANT = re.compile(r"^\s+%?([\w.\-]+) = s32\[\]\S* constant\((\d+)\)")
+_BELOW = re.compile(r"^\s+ROOT .* compare\([^,]+, (?:\S+ )?%?([\w.\-]+)\), direction=LT")
 _SOURCE = re.compile(r'op_name="([^"]*)"')
 
 
@@ -47,13 +50,20 @@ class Collective:
 def collectives(hlo: str) -> list[Collective]:
     """The exchanges of a program, `compiled.as_text()`, with loops counted as often as they run."""
     found: dict[str, list[Collective]] = defaultdict(list)
-    calls: dict[str, list[tuple[str, int | None]]] = defaultdict(list)
+    calls: dict[str, list[tuple[str, str]]] = defaultdict(list)  # what is called, from which line
+    limits: dict[str, int | None] = {}  # of a loop's condition: while a counter is below it
+    constants: dict[str, int] = {}
     here = entry = ""
     for line in hlo.splitlines():
         if opened := _COMPUTATION.match(line):
             here = opened["name"]
             entry = here if opened["entry"] else entry
+            constants = {}
         elif instruction := _INSTRUCTION.match(line):
+            if constant := _CONSTANT.match(line):
+                constants[constant[1]] = int(constant[2])
+            if below := _BELOW.match(line):
+                limits[here] = constants.get(below[1])
             opcode, rest = instruction["opcode"], instruction["rest"]
             kind = opcode.removesuffix("-start")
             if kind in KINDS:
@@ -72,20 +82,25 @@ def collectives(hlo: str) -> list[Collective]:
                     )
                 )
                 continue  # what it calls is the addition of two numbers
-            trips: int | None = 1
-            if opcode == "while":
-                known = _TRIPS.search(rest)
-                trips = int(known[1]) if known else None
             for names in _CALLED.findall(rest):
-                calls[here] += [(n.strip(" %"), trips) for n in names.strip("{}").split(",")]
+                whole = rest if opcode == "while" else ""
+                calls[here] += [(name.strip(" %"), whole) for name in names.strip("{}").split(",")]
+
+    def trips(loop: str) -> int | None:
+        """How often a loop runs, from its own line: XLA's word or, on TPUs, the condition's."""
+        if known := _TRIPS.search(loop):
+            return int(known[1])
+        condition = _CONDITION.search(loop)
+        return limits.get(condition[1]) if condition else None
 
     result = []
 
     def visit(computation: str, times: int | None) -> None:
         for one in found[computation]:
             result.append(Collective(one.kind, one.shapes, one.bytes, times, one.source))
-        for name, trips in calls[computation]:
-            visit(name, None if times is None or trips is None else times * trips)
+        for name, loop in calls[computation]:
+            again = trips(loop) if loop else 1
+            visit(name, None if times is None or again is None else times * again)
 
     visit(entry, 1)
     return result
@@ -110,32 +125,20 @@ def not_reductions(found: Iterable[Collective], parameters: Iterable[tuple[int, 
 
     Args:
         found: the exchanges of a training step.
-        parameters: the shapes of what is trained. There may be one sum of its gradient each; what
-            is smaller than `SMALL` altogether passes as metrics.
+        parameters: the shapes of what is trained: a sum of arrays of such sizes is one of
+            gradients. What is smaller than `SMALL` altogether passes as metrics.
 
     Returns:
-        A sentence for each that does not belong there.
+        A line for each that does not belong there.
     """
-    left = Counter(math.prod(shape) for shape in parameters)
-    small, sentences = 0, []
+    sizes = {math.prod(shape) for shape in parameters}
+    small, lines = 0, []
     for one in found:
-        about = f"{one.kind} of {one.bytes:,} bytes, for {one.source or 'no named operation'}"
-        if one.kind != "all-reduce":
-            sentences.append(about)
-            continue
-        others = 0
-        for shape in one.shapes:
-            size = math.prod(shape)
-            if left[size]:
-                left[size] -= 1
-            else:
-                others += 4 * size
-        small += others * (one.times or 1)
-        if others > SMALL:
-            sentences.append(about)
-        elif one.times != 1 and one.bytes > SMALL:
-            often = f"{one.times} times" if one.times else "in a loop"
-            sentences.append(f"{about}, {often} a step instead of once")
-    if small > SMALL and not sentences:
-        sentences.append(f"sums of {small:,} bytes that are no parameter's gradient")
-    return sentences
+        other = 4 * sum(n for n in map(math.prod, one.shapes) if n not in sizes)
+        if one.kind != "all-reduce" or other > SMALL:
+            lines.append(f"{one.kind} of {one.bytes:,} bytes, for {one.source or 'no operation'}")
+        else:
+            small += other * (one.times or 1)
+    if small > SMALL:
+        lines.append(f"all-reduces of {small:,} bytes altogether that are no parameter's gradient")
+    return lines

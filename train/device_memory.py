@@ -13,6 +13,8 @@ from train.fitting import TooLargeError
 from train.parallel import Parallel
 
 GIB = 2**30
+# What XLA says when the scheduled program is too large, or already its temporaries are.
+_NEEDED = re.compile(r"(?:Used |\()([\d.]+[KMG])(?: of |\) exceeds available HBM \()([\d.]+[KMG])")
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,8 @@ class StepCompiler:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            found = re.search(r"Used ([\d.]+)(\w) of ([\d.]+)(\w) hbm", str(error))
-            return TooLargeError(
-                "{} {}iB of {} {}iB".format(*found.groups()) if found else "more than there is"
-            )
+            found = _NEEDED.search(str(error))
+            return TooLargeError(f"{found[1]}iB of {found[2]}iB" if found else "more than there is")
         analysis: Any = compiled.memory_analysis()
         state, costs = self.step.state, compiled.cost_analysis() or {}
         parameters, teacher, optimizer = map(

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from train.abstract_step import sequence_length
+from train.collectives import SMALL
 from train.device_memory import GIB
 from train.plan_record import Plan, PlanConfig
 
@@ -108,7 +109,11 @@ def _exchanged(plan: Plan) -> list[str]:
     ]
     if plan.unexpected:
         return [*lines, "More is exchanged than sums of gradients and metrics:", *plan.unexpected]
-    return [*lines, "That is the sum of the gradients and of the metrics, and nothing else"]
+    lines.append("These are sums of gradients and of metrics, and nothing else")
+    repeated = sum(one.total for one in plan.collectives if one.times != 1)
+    if repeated > SMALL:
+        lines.append(f"{repeated / 1e6:,.1f} MB of it for single micro-batches, not once an update")
+    return lines
 
 
 def _costs(config: PlanConfig, plan: Plan) -> list[str]:

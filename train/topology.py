@@ -16,6 +16,11 @@ import jax
 from model.errors import InputError
 
 _SQUARES = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
+_NO_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5e-8",
+}
 _CUBES = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8")
 
 
@@ -41,9 +46,9 @@ class Chip:
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v3", 123e12, 15.75, 2.20, _SQUARES[1:2] + _SQUARES[3:], devices=2),
+        Chip("v3", 123e12, 15.48, 2.20, _SQUARES[1:2] + _SQUARES[3:], devices=2),
         # Two cores of a v4 chip work as one device: on hardware that is the default.
-        Chip("v4", 275e12, 31.75, 3.22, _CUBES, options={"chip_config_name": "megacore"}),
+        Chip("v4", 275e12, 30.75, 3.22, _CUBES, options={"chip_config_name": "megacore"}),
         Chip("v5e", 197e12, 15.75, 1.20, _SQUARES),
         Chip("v5p", 459e12, 95.74, 4.20, _CUBES),
         Chip("v6e", 918e12, 31.25, 2.70, _SQUARES),
@@ -77,8 +82,9 @@ class Topology:
                 "the plan needs the TPU compiler, libtpu, which any Linux machine can have and "
                 'which is not installed: pip install "distilbert-flax[tpu]", or pip install libtpu'
             )
-        # Otherwise libtpu asks a metadata server, which only TPU machines have, what it runs on.
-        os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+        # Otherwise libtpu looks for the machine that it runs on, and complains that it is no TPU.
+        for name, value in _NO_TPU.items():
+            os.environ.setdefault(name, value)
         from jax.experimental import topologies
 
         options = self.chip.options
