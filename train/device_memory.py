@@ -23,8 +23,8 @@ class Memory:
 
     parameters: int
     """What is trained."""
-    teacher: int
-    """What is read beside the batch and never changes."""
+    constants: int
+    """What is read beside the batch and never changes: the teacher, above all."""
     optimizer: int
     """Two moments of every parameter."""
     batch: int
@@ -84,15 +84,15 @@ class StepCompiler:
             return TooLargeError(f"{found[1]}iB of {found[2]}iB" if found else "more than there is")
         analysis: Any = compiled.memory_analysis()
         state, costs = self.step.state, compiled.cost_analysis() or {}
-        parameters, teacher, optimizer = map(
+        parameters, constants, optimizer = map(
             size, (state.params, self.step.constants, state.opt_state)
         )
         memory = Memory(
             parameters=parameters,
-            teacher=teacher,
+            constants=constants,
             optimizer=optimizer,
             # Arrays are laid out in tiles, which pads all of them a little.
-            batch=analysis.argument_size_in_bytes - parameters - teacher - optimizer,
+            batch=analysis.argument_size_in_bytes - parameters - constants - optimizer,
             # The new state takes the place of the old one.
             temporaries=analysis.temp_size_in_bytes
             + analysis.output_size_in_bytes

@@ -59,7 +59,7 @@ def _line(made: dict[str, Any]) -> list[str]:
     if memory is None:
         return [made["topology"], f"{made['chips']}", "none fits", *[""] * 6, *cost]
     mark = "" if made["fits_as_it_stands"] else " *"
-    weights = sum(memory[name] for name in ("parameters", "teacher", "optimizer"))
+    weights = sum(memory[name] for name in ("parameters", "constants", "optimizer"))
     sizes = (weights, memory["temporaries"], sum(memory.values()))
     largest = made["largest_rows_per_device"]
     return [
