@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from train.abstract_step import sequence_length
 from train.collectives import SMALL
+from train.config import TextConfig
 from train.device_memory import GIB
 from train.plan_record import Plan, PlanConfig
 
@@ -41,9 +42,11 @@ def device(plan: Plan) -> str:
 def _fits(plan: Plan) -> list[str]:
     asked, usable = plan.recipe.micro_batches, plan.step
     if usable is None:
+        text = isinstance(plan.recipe, TextConfig)
+        shorter = "--data.sequence-length" if text else "--reading.max-length"
+        fewer = " or --masking.group-rows" if text else ""
         return [
-            f"It does not fit, and neither does the smallest batch "
-            f"({plan.too_large}): shorten --data.sequence-length or lower --masking.group-rows"
+            f"It does not fit ({plan.too_large}), and no smaller batch does: lower {shorter}{fewer}"
         ]
     shape = (
         f"{_plural(usable.micro_batches, 'micro-batch', 'micro-batches')} of "
