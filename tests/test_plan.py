@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from model.config import PUBLISHED, tiny_bert
 from model.errors import InputError
 from tests import runs
 from train import plan as command_of_plan
@@ -144,21 +145,23 @@ def test_not_even_the_smallest_batch_fits(without_tpu, monkeypatch, capsys):
     assert "and no smaller batch does: lower --data.sequence-length or --masking.group-rows" in said
 
 
-def test_the_real_step_exchanges_gradients_and_metrics_only():
+def test_the_real_step_exchanges_gradients_and_metrics_only(monkeypatch):
     """On four CPU devices, by XLA's own partitioning."""
-    recipe = replace(DISTILL["tiny"](), batch_size=32, dtype="float32")
-    recipe = replace(recipe, student=replace(recipe.student, layers="0,11"))
+    shape = tiny_bert().replace(num_layers=2, vocab_size=2048)
+    monkeypatch.setitem(PUBLISHED, "two-layers", lambda: shape)
+    recipe = replace(DISTILL["tiny"](), teacher="two-layers", dtype="float32")
+    recipe = replace(recipe, student=replace(recipe.student, layers="0,1"))
     step = abstract_step(recipe, 10)
-    compiled = StepCompiler(step, Parallel(recipe.run, jax.devices()[:4]))(8, 1)
+    compiled = StepCompiler(step, Parallel(ParallelConfig(devices=4)))(8, 1)
     found = collectives(compiled.hlo)
     shapes = [leaf.shape for leaf in jax.tree.leaves(step.state.params)]
     assert not_reductions(found, shapes) == []
-    gradients = sum(leaf.size * 4 for leaf in jax.tree.leaves(step.state.params))
-    positions = 4 * 128 * 128  # frozen: their gradient is not needed
-    exchanged = sum(one.total for one in found)
-    assert gradients - positions <= exchanged <= gradients + 10_000
-    assert compiled.memory.parameters == gradients
-    assert compiled.memory.optimizer == 2 * gradients + 4
+    parameters = 4 * sum(leaf.size for leaf in jax.tree.leaves(step.state.params))
+    frozen, table = 4 * 128 * 128, 4 * 2048 * 128
+    # The table has two gradients, of the words read and of those predicted; positions have none.
+    assert parameters - frozen <= sum(one.total for one in found) <= parameters + table + 1000
+    assert compiled.memory.parameters == parameters
+    assert compiled.memory.optimizer == 2 * parameters + 4 * 2  # and two counts of updates
 
 
 @pytest.mark.slow
@@ -184,7 +187,7 @@ def test_a_step_of_two_layers_compiled_for_tpus(tmp_path):
     assert "It fits: 2 micro-batches of 4 sequences a chip" in done.stdout
     assert numbers["beside_reductions"] == []
     memory = numbers["bytes_per_device"]
-    assert sum(one["total"] for one in numbers["collectives"]) <= memory["parameters"] * 1.01
+    assert sum(one["total"] for one in numbers["collectives"]) <= memory["parameters"] * 1.5
     assert memory["temporaries"] > 0
     largest = numbers["largest_rows_per_device"]
     assert numbers["bytes_by_rows"][str(largest)] < 15.75 * GIB
