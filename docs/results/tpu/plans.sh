@@ -11,11 +11,10 @@ plan() { # recipe, topology, further flags
   [ -e "$file" ] || ${PYTHON:-python} -m train.plan "$recipe" --topology "$topology" --json "$file" "$@"
 }
 
-# The largest batch is looked for once a kind of chip.
-plan distilbert-base-uncased v5e:2x4
+for recipe in distilbert-base-uncased bert-base-uncased wikitext-103; do
+  plan $recipe v5e:2x4 # and the largest batch, which is looked for once a kind of chip
+done
 plan distilbert-base-uncased v5e:16x16 --no-search
-plan bert-base-uncased v5e:2x4
-plan wikitext-103 v5e:2x4 --no-search
 for topology in v4:2x2x2 v5p:2x2x4 v6e:4x4; do
   plan distilbert-base-uncased $topology
 done
