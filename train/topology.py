@@ -92,7 +92,7 @@ class Topology:
             options = {**options, "chips_per_host_bounds": (1, 1, 1)}
         try:
             found = topologies.get_topology_desc(self.name, platform="tpu", **options)
-        except jax.errors.JaxRuntimeError as error:
+        except RuntimeError as error:
             raise InputError(f"libtpu does not make {self.name}: {error}") from error
         return found.devices
 
