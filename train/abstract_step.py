@@ -118,6 +118,7 @@ def _parts(
     labels = config.labels or class_names(task) or shape.labels
     shape = shape.replace(labels=labels, dtype=compute_dtype(config))
     model = nnx.eval_shape(lambda: HEADS[task.kind](shape, rngs=nnx.Rngs(0)))
+    model.backbone.encoder.remat = config.run.remat
     objective = TaskObjective(
         nnx.graphdef(model), task.kind, config.loss if config.teacher else None
     )

@@ -46,7 +46,7 @@ class Parallel:
         InputError: more devices are asked for than there are, or pmap over several hosts.
     """
 
-    def __init__(self, config: ParallelConfig, devices: Sequence[jax.Device] | None = None):
+    def __init__(self, config: ParallelConfig, devices: Sequence[Any] | None = None):
         found = jax.devices() if devices is None else devices
         self.count = config.devices or len(found)
         if self.count > len(found):

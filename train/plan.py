@@ -9,6 +9,7 @@ The recipe is one of any loop, with that loop's flags. It needs libtpu, on any L
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import jax
 import tyro
@@ -73,7 +74,8 @@ def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
         usable = first_that_fits(fitting, lambda m: compile_step(rows(m), m))
 
     unit, chip = step.group_rows, topology.chip
-    flops = matmul_flops(step.make(None), *step.arguments(unit)) * recipe.batch_size // unit
+    once = abstract_step(replace(recipe, run=replace(recipe.run, remat=False)), run.updates or 1)
+    flops = matmul_flops(once.make(None), *once.arguments(unit)) * recipe.batch_size // unit
     found = [] if usable is None else collectives(usable.hlo)
     shapes = [leaf.shape for leaf in jax.tree.leaves(step.state.params)]
     return Plan(

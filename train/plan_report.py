@@ -46,7 +46,8 @@ def _fits(plan: Plan) -> list[str]:
         shorter = "--data.sequence-length" if text else "--reading.max-length"
         fewer = " or --masking.group-rows" if text else ""
         return [
-            f"It does not fit ({plan.too_large}), and no smaller batch does: lower {shorter}{fewer}"
+            f"It does not fit ({plan.too_large}), and no smaller batch does: give --run.remat, or "
+            f"lower {shorter}{fewer}"
         ]
     shape = (
         f"{_plural(usable.micro_batches, 'micro-batch', 'micro-batches')} of "

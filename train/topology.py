@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
-
 from model.errors import InputError
 
 _SQUARES = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
@@ -71,7 +69,7 @@ class Topology:
     def chips(self) -> int:
         return math.prod(map(int, self.layout.split("x")))
 
-    def devices(self) -> Sequence[jax.Device]:
+    def devices(self) -> Sequence[Any]:
         """What a mesh is made of; a program compiled for it can be examined, not run.
 
         Raises:
