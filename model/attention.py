@@ -55,9 +55,12 @@ class SelfAttention(nnx.Module):
             made |= {"scores": scores, "attentions": attentions}
         else:
             # The same where nobody asks for the maps: a GPU then need not store them.
-            context = jax.nn.dot_product_attention(
-                query, key, value, mask=pairs(mask), implementation=implementation(query)
-            )
+            # In bfloat16 it multiplies by a float32 scale and rounds again, which strict promotion
+            # would refuse.
+            with jax.numpy_dtype_promotion("standard"):
+                context = jax.nn.dot_product_attention(
+                    query, key, value, mask=pairs(mask), implementation=implementation(query)
+                )
         return self.out(context.reshape(hidden.shape)), {
             name: made[name] for name in outputs if name in made
         }

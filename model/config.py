@@ -1,5 +1,6 @@
 """One configuration for both models: what differs between BERT and DistilBERT is a field here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -124,3 +125,16 @@ def tiny_bert() -> EncoderConfig:
 def tiny_distilbert() -> EncoderConfig:
     """The student of the shipped teacher."""
     return tiny_bert().distilled()
+
+
+PUBLISHED: dict[str, Callable[[], EncoderConfig]] = {
+    "google-bert/bert-base-uncased": bert_base,
+    "google-bert/bert-base-cased": bert_base_cased,
+    "google-bert/bert-base-multilingual-cased": bert_base_multilingual_cased,
+    "google-bert/bert-large-uncased": bert_large,
+    "google-bert/bert-large-cased": bert_large_cased,
+    "distilbert/distilbert-base-uncased": distilbert_base,
+    "distilbert/distilbert-base-cased": distilbert_base_cased,
+    "distilbert/distilbert-base-multilingual-cased": distilbert_base_multilingual_cased,
+}
+"""The shapes of models on the hub, by name, for what needs no weights."""

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
-from jax.extend.core import jaxprs_in_params
 
 from eval import flops
 from model.config import EncoderConfig, bert_base
 from model.tasks import MaskedLM, SequenceClassification
+from train.matmul_flops import matmul_flops
 
 BERT = EncoderConfig(
     vocab_size=90,
@@ -22,26 +22,6 @@ BERT = EncoderConfig(
 )
 DISTILBERT = BERT.distilled(2)
 ROWS, LENGTH = 8, 20
-
-
-def products(function, *arguments) -> int:
-    """FLOPs of all matrix products of a function, by the shapes in its trace."""
-    return in_trace(jax.make_jaxpr(function)(*arguments).jaxpr)
-
-
-def in_trace(jaxpr) -> int:
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            shape = equation.invars[0].aval.shape
-            depth = math.prod(shape[axis] for axis in contracted)
-            # One row of ones sums a bias's gradient: a sum, which is not counted.
-            if shape != (1, depth):
-                total += 2 * depth * equation.outvars[0].aval.size
-        times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-        total += times * sum(in_trace(inner) for inner in jaxprs_in_params(equation.params))
-    return total
 
 
 def abstract(task, config):
@@ -67,7 +47,7 @@ def scores(graphdef, positions):
 def test_pretraining_is_every_product_of_forward_and_backward(config):
     graphdef, params = abstract(MaskedLM, config)
     step = jax.grad(scores(graphdef, math.ceil(0.15 * ROWS * LENGTH)))
-    assert flops.pretraining(config, ROWS, LENGTH) == products(step, params, ids())
+    assert flops.pretraining(config, ROWS, LENGTH) == matmul_flops(step, params, ids())
 
 
 def test_distillation_is_every_product_of_both_models():
@@ -75,8 +55,8 @@ def test_distillation_is_every_product_of_both_models():
         abstract(MaskedLM, config) for config in (BERT, DISTILBERT)
     )
     everywhere = ROWS * LENGTH
-    read = products(scores(teacher, everywhere), teacher_params, ids())
-    learned = products(jax.grad(scores(student, everywhere)), params, ids())
+    read = matmul_flops(scores(teacher, everywhere), teacher_params, ids())
+    learned = matmul_flops(jax.grad(scores(student, everywhere)), params, ids())
     assert flops.distillation(BERT, DISTILBERT, ROWS, LENGTH) == read + learned
 
 
@@ -90,7 +70,7 @@ def test_classification_is_every_product_on_texts_without_padding(config):
         return logits.sum()
 
     lengths = [5, 9, 20]
-    counted = sum(products(jax.grad(loss), params, ids(2, length)) for length in lengths)
+    counted = sum(matmul_flops(jax.grad(loss), params, ids(2, length)) for length in lengths)
     assert flops.classification(config, lengths * 2) == counted
 
 

@@ -42,15 +42,7 @@ def distill(config: DistillConfig) -> dict[str, float]:
     terms = terms_of(config.loss)
     teacher, data = teacher_and_data(config)
     trained = initial_student(teacher, config)
-    check_terms(terms, student_of(trained).config, teacher.config)
-    objective = DistillationObjective(
-        nnx.graphdef(trained),
-        nnx.graphdef(teacher),
-        config.masking,
-        special_ids(data.tokenizer).mask,
-        terms,
-        mean=config.loss.mean,
-    )
+    objective = objective_of(config, terms, trained, teacher, special_ids(data.tokenizer).mask)
     return fit_text(
         config,
         kind="distill",
@@ -89,6 +81,29 @@ def initial_student(teacher: MaskedLM, config: DistillConfig) -> nnx.Module:
     if narrower and any(term.same_width for term in config.loss.terms().values()):
         return LiftedStudent(student, teacher.config.hidden_size, rngs=rngs)
     return student
+
+
+def objective_of(
+    config: DistillConfig,
+    terms: dict[str, Term],
+    trained: nnx.Module,
+    teacher: MaskedLM,
+    mask_id: int,
+) -> DistillationObjective:
+    """What is minimised.
+
+    Raises:
+        InputError: a term does not fit the models.
+    """
+    check_terms(terms, student_of(trained).config, teacher.config)
+    return DistillationObjective(
+        nnx.graphdef(trained),
+        nnx.graphdef(teacher),
+        config.masking,
+        mask_id,
+        terms,
+        mean=config.loss.mean,
+    )
 
 
 def terms_of(loss: DistillationLoss) -> dict[str, Term]:

@@ -38,12 +38,16 @@ class Parallel:
     Parameters are whole on every device (data parallelism), under both modes in the same layout:
     checkpoints and evaluation need not know which mode trained.
 
+    Args:
+        config: how many devices, and how they share a batch.
+        devices: by default those of this machine, or of all hosts; for a plan, those of another.
+
     Raises:
         InputError: more devices are asked for than there are, or pmap over several hosts.
     """
 
-    def __init__(self, config: ParallelConfig):
-        found = jax.devices()
+    def __init__(self, config: ParallelConfig, devices: Sequence[Any] | None = None):
+        found = jax.devices() if devices is None else devices
         self.count = config.devices or len(found)
         if self.count > len(found):
             raise InputError(

@@ -3,14 +3,16 @@
 A recipe is a function so that its docstring can say so; `--help` shows it. Flags change its fields.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from data.tasks import TASKS, Task
+from model.errors import InputError
 from train import recipes_distill as distill
 from train import recipes_pretrain as pretrain
 from train import recipes_small as small
-from train.config import DistillConfig, FinetuneConfig, PretrainConfig
+from train.config import DistillConfig, FinetuneConfig, PretrainConfig, TrainConfig
 from train.optimizer import OptimizerConfig
 
 
@@ -71,3 +73,34 @@ FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {
     for name, task in TASKS.items()
     if task.published is None or "train" in task.published.files
 }
+
+LOOPS: dict[str, Mapping[str, Callable[[], TrainConfig]]] = {
+    "pretrain": PRETRAIN,
+    "distill": DISTILL,
+    "finetune": FINETUNE,
+}
+
+
+def recipes_by_name() -> dict[str, Callable[[], TrainConfig]]:
+    """All recipes: by their name or, where several loops have one so called, `loop:name`."""
+    times = Counter(name for recipes in LOOPS.values() for name in recipes)
+    return {
+        name if times[name] == 1 else f"{loop}:{name}": recipe
+        for loop, recipes in LOOPS.items()
+        for name, recipe in recipes.items()
+    }
+
+
+def recipe_name(given: str) -> str:
+    """The name under which `recipes_by_name` has a recipe; `loop:name` is taken for any.
+
+    Raises:
+        InputError: several loops have a recipe so called.
+    """
+    loop, _, name = given.rpartition(":")
+    if loop in LOOPS and given not in recipes_by_name() and name in LOOPS[loop]:
+        return name
+    having = [f"{loop}:{given}" for loop, recipes in LOOPS.items() if given in recipes]
+    if len(having) > 1:
+        raise InputError(f"there are several recipes called {given}: say {' or '.join(having)}")
+    return given

@@ -1,0 +1,155 @@
+"""What a run takes on a slice of TPUs, from the real step compiled for it, without a TPU.
+
+python -m train.plan distilbert-base-uncased --topology v5e:4x4
+python -m train.plan bert-base-uncased --topology v5p:2x2x4 --utilisation 0.5 --json plan.json
+python -m train.plan distill:tiny --topology v5e:1x1 --batch-size 512
+
+The recipe is one of any loop, with that loop's flags. It needs libtpu, on any Linux machine.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import jax
+import tyro
+
+from model.errors import InputError
+from train.abstract_step import abstract_step, group_rows
+from train.cli import choose, main
+from train.collectives import collectives, not_reductions
+from train.config import TrainConfig
+from train.device_memory import GIB, CompiledStep, StepCompiler
+from train.epochs import run_of
+from train.fitting import Search, TooLargeError, largest_that_fits
+from train.matmul_flops import matmul_flops
+from train.parallel import Parallel
+from train.plan_record import Plan, PlanConfig, record
+from train.plan_report import report
+from train.provenance import write_json_atomic
+from train.recipes import recipe_name, recipes_by_name
+from train.topology import find_topology
+
+
+def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
+    """Compiles the step of a recipe for a slice and works out what the run takes.
+
+    Raises:
+        InputError: there is no such slice, the chips cannot share the batch, libtpu is missing, or
+            an assumption makes no sense.
+    """
+    config.check()
+    topology = find_topology(config.topology)
+    if recipe.run.parallel == "pmap" or recipe.run.devices is not None:
+        raise InputError(
+            "a plan is for all chips of --topology as one program: leave --run.parallel and "
+            "--run.devices as they are"
+        )
+    devices = topology.chips * topology.chip.devices
+    choices = micro_batch_choices(recipe, devices)
+    parallel = Parallel(recipe.run, topology.devices())
+    run = run_of(recipe, config.sequences, config.line_tokens)
+    step = abstract_step(recipe, run.updates or 1)
+    compile_step = StepCompiler(step, parallel)
+
+    def rows(micro_batches: int) -> int:
+        return recipe.batch_size // micro_batches // devices
+
+    divides = recipe.micro_batches in choices
+    tried = max((m for m in choices if m <= recipe.micro_batches), default=1)
+    usable, too_large, search = None, None, Search()
+    try:
+        usable = compile_step(rows(tried), tried)
+    except TooLargeError as error:
+        too_large = str(error)
+    if config.search or usable is None:
+        search = largest_that_fits(
+            lambda rows: compile_step(rows, tried).memory.total,
+            int(topology.chip.hbm_gib * GIB),
+            unit=step.group_rows,
+            first=rows(tried),
+        )
+    if usable is None:
+        fitting = [m for m in choices if rows(m) <= (search.largest or 0)]
+        usable = first_that_fits(fitting, lambda m: compile_step(rows(m), m))
+
+    unit, chip = step.group_rows, topology.chip
+    once = abstract_step(replace(recipe, run=replace(recipe.run, remat=False)), run.updates or 1)
+    flops = matmul_flops(once.make(None), *once.arguments(unit)) * recipe.batch_size // unit
+    found = [] if usable is None else collectives(usable.hlo)
+    shapes = [leaf.shape for leaf in jax.tree.leaves(step.state.params)]
+    return Plan(
+        topology,
+        recipe,
+        run,
+        divides,
+        too_large,
+        usable,
+        search,
+        flops,
+        found,
+        not_reductions(found, shapes),
+        seconds=flops / (topology.chips * chip.peak * config.utilisation),
+        price=chip.dollars if config.price is None else config.price,
+    )
+
+
+def micro_batch_choices(recipe: TrainConfig, devices: int) -> list[int]:
+    """Into how many micro-batches an update's batch can be cut, from one on.
+
+    Raises:
+        InputError: the devices cannot share the batch at all.
+    """
+    group, batch = group_rows(recipe), recipe.batch_size
+    unit = devices * group
+    if batch % unit:
+        nearest = max(round(batch / unit), 1) * unit
+        groups = f" x {group} rows masked together (--masking.group-rows)" if group > 1 else ""
+        smaller = max((g for g in range(1, group) if batch % (devices * g) == 0), default=None)
+        hint = f", or --masking.group-rows {smaller}" if smaller else ""
+        raise InputError(
+            f"--batch-size {batch} does not divide into {devices} devices{groups}: the nearest "
+            f"that does is {nearest}{hint}"
+        )
+    return [m for m in range(1, batch // unit + 1) if batch // unit % m == 0]
+
+
+def first_that_fits(
+    micro_batches: Iterable[int], compile_step: Callable[[int], CompiledStep]
+) -> CompiledStep | None:
+    """The step for the first number of micro-batches with which it fits."""
+    for number in micro_batches:
+        try:
+            return compile_step(number)
+        except TooLargeError:
+            continue
+    return None
+
+
+def command(argv: Sequence[str]) -> Plan:
+    """Plans what the command line asks for; prints, and writes the file that was asked for."""
+    recipes = recipes_by_name()
+    if not argv or argv[0] in ("-h", "--help"):
+        choose(recipes, "train.plan", argv)
+    name = recipe_name(argv[0])
+    if name not in recipes:
+        choose(recipes, "train.plan", [name])
+    config, rest = tyro.cli(
+        PlanConfig,
+        prog=f"python -m train.plan {name}",
+        args=argv[1:],
+        return_unknown_args=True,
+    )
+    recipe = choose(recipes, "train.plan", [name, *rest])
+    jax.config.update("jax_platforms", "cpu")  # nothing runs, and a TPU may be another's
+    # A program that nothing here can run is not worth keeping.
+    jax.config.update("jax_enable_compilation_cache", False)
+    made = plan(config, recipe)
+    print(report(name, config, made))
+    if config.json is not None:
+        write_json_atomic(config.json, record(config, name, made))
+    return made
+
+
+if __name__ == "__main__":
+    main(lambda: command(sys.argv[1:]))
