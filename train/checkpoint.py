@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
+from data.storage import address
 from model.errors import InputError
 from train.step import TrainState
 
@@ -23,7 +25,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, *, keep: int = 2):
-        self.folder = (folder / "checkpoints").absolute()
+        # Orbax writes to object storage itself.
+        self.folder = epath.Path(address(folder) or folder.absolute()) / "checkpoints"
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
