@@ -202,7 +202,7 @@ def _join(hosts: Hosts) -> None:
     )
     print(_joined(hosts), file=sys.stderr, flush=True)
     if hosts.index > 0:  # what a run says it says once
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def _wait_for_coordinator(hosts: Hosts, deadline: float) -> None:
