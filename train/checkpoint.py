@@ -1,6 +1,7 @@
 """Checkpoints: parameters, optimizer, step and the whole configuration, saved together by Orbax."""
 
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ class Checkpoints:
             ) from error
 
     def close(self) -> None:
-        """Waits until everything is on disk."""
+        """Waits until everything is on disk; not where the devices have failed: it never would."""
+        if isinstance(sys.exc_info()[1], jax.errors.JaxRuntimeError):
+            return
         self._explained(self._manager.wait_until_finished)
         self._manager.close()
 

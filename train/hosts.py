@@ -37,6 +37,7 @@ LOST = 3  # exit status of a process that has lost the others
 
 # How JAX's own account begins, and how it says that the process will be ended for it.
 _JAX_SPEAKS = re.compile(r"[WEF]\d{4} .*(coordination_service|preemption_sync|client\.h)")
+_LOST_A_PARTNER = re.compile(r"gloo|nccl|connection|coordination|UNAVAILABLE", re.IGNORECASE)
 _JAX_ENDS = "JAX distributed service detected fatal errors"
 
 
@@ -90,6 +91,14 @@ def _given(address: str, count: str, index: str) -> Hosts | None:
     return Hosts(address, int(count), int(index)) if int(count) > 1 else None
 
 
+def check_alone(command: str) -> None:
+    """Raises InputError where `command`, which is for one process, is started as one of several."""
+    if (hosts := find_hosts()) is not None:
+        raise InputError(
+            f"{command} runs in one process, and this is {hosts}: start it once, on one machine"
+        )
+
+
 def join_seconds() -> int:
     """How long the processes of a run wait for each other at its start."""
     given = os.environ.get(JOIN_SECONDS, "300")
@@ -114,8 +123,9 @@ def on_all_hosts(run: Callable[[], int]) -> int:
     try:
         status = run()
     except jax.errors.JaxRuntimeError as error:
-        # What a collective says whose partner is gone; an accelerator's may also wait for ever.
-        print(f"{hosts}: {str(error).splitlines()[0]}", file=sys.stderr)
+        if not _LOST_A_PARTNER.search(str(error)):
+            sys.excepthook(*sys.exc_info())
+            _leave_at_once(1)
         _leave_at_once(LOST)
     except SystemExit as done:  # of the command line's parser
         status = done.code if isinstance(done.code, int) else 1
@@ -130,25 +140,24 @@ def on_all_hosts(run: Callable[[], int]) -> int:
 
 def _watch(hosts: Hosts) -> int:
     """Does the work in a process of its own, passes on what that says, and explains its end."""
-    work = subprocess.Popen(
+    joined, account = False, []
+    with subprocess.Popen(
         [sys.executable, *sys.orig_argv[1:]],
         env={**os.environ, WATCHED: "1"},
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-    )
-    assert work.stderr is not None
-    signal.signal(signal.SIGTERM, lambda number, frame: work.send_signal(number))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
-    joined, account = False, []
-    for line in work.stderr:
-        joined = joined or line.startswith(_joined(hosts))
-        if account or _JAX_SPEAKS.match(line):
-            account.append(line)
-        else:
-            sys.stderr.write(line)
-            sys.stderr.flush()
-    status = work.wait()
+    ) as work:
+        signal.signal(signal.SIGTERM, lambda number, frame: work.send_signal(number))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
+        for line in work.stderr or ():
+            joined = joined or line.startswith(_joined(hosts))
+            if account or _JAX_SPEAKS.match(line):
+                account.append(line)
+            else:
+                sys.stderr.write(line)
+                sys.stderr.flush()
+    status = work.returncode
     lost = status == LOST or any(_JAX_ENDS in line for line in account)
     if lost and not joined:
         print(_not_all(hosts), file=sys.stderr)
@@ -248,4 +257,6 @@ def _meet() -> None:
     """Waits until every process is here."""
     if jax.process_count() > 1:
         name = f"distilbert-flax-{next(_meetings)}"
-        distributed.global_state.client.wait_at_barrier(name, A_WEEK * 1000)
+        client = distributed.global_state.client
+        assert client is not None
+        client.wait_at_barrier(name, A_WEEK * 1000)
