@@ -71,4 +71,7 @@ def initial_model(config: PretrainConfig) -> MaskedLM:
 
 
 if __name__ == "__main__":
-    main(lambda: pretrain(choose(PRETRAIN, "train.pretrain", sys.argv[1:], about=__doc__)), hosts=True)
+    main(
+        lambda: pretrain(choose(PRETRAIN, "train.pretrain", sys.argv[1:], about=__doc__)),
+        hosts=True,
+    )
