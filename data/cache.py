@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from data.storage import download, upload
 from model.errors import InputError
 
 
@@ -14,7 +15,8 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """`folder`, filled by `make` unless it is there already.
 
     `make` writes beside the final place; only a complete folder is moved there. What a killed run
-    left is removed by the next one, and processes that want the same folder wait for each other.
+    left is removed by the next one, and processes that want the same folder wait for each other. A
+    mirror's folder is also looked for in object storage, and put there.
 
     Raises:
       InputError: the disk is full or the place cannot be written.
@@ -30,9 +32,14 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
                 with writing(folder.parent):
                     shutil.rmtree(partial, ignore_errors=True)
                     partial.mkdir()
-                make(partial)
+                made_before = download(folder, complete=True, into=partial)
+                if not made_before:
+                    partial.mkdir(exist_ok=True)
+                    make(partial)
                 with writing(folder.parent):
                     partial.replace(folder)
+                if not made_before:
+                    upload(folder, complete=True)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     finally:

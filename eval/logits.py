@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 
 from data.buckets import bucket_lengths
 from data.windows import Windows
@@ -50,7 +51,9 @@ def predictor(
                 chosen = members[start : start + rows]
                 batch = windows.gather(np.resize(chosen, rows), length)
                 said = run(params, place({name: batch[name] for name in INPUTS}))
-                for name, array in jax.device_get(said).items():
+                # Of all rows, also of those that other processes have asked about.
+                said = multihost_utils.process_allgather(said, tiled=True)
+                for name, array in said.items():
                     column = result.setdefault(name, [np.empty(0)] * len(windows))
                     for window, values in zip(chosen, array, strict=False):
                         by_token = array.ndim == 3 or name != "logits"

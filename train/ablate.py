@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from data.storage import mirror
 from data.task_data import open_task
 from eval.study_folder import RESULTS
 from eval.study_report import write_study_report
@@ -27,6 +28,7 @@ from train.block import Block
 from train.block_results import DONE, block_results
 from train.cli import choose, main
 from train.downstream import downstream_scores
+from train.hosts import check_alone
 from train.studies import STUDIES
 from train.study_config import TUNING, StudyConfig, folder_name, variants_of, with_rates
 from train.study_file import read_study_file
@@ -155,10 +157,13 @@ def conclusion_of(report: Path) -> str:
 
 def chosen(argv: list[str]) -> StudyConfig:
     """The study that the command line names: one that ships, or a file, with flags over it."""
+    check_alone("train.ablate")
     recipes = dict(STUDIES)
     if argv and argv[0].endswith(".toml"):
         recipes[argv[0]] = read_study_file(Path(argv[0]))
     study = choose(recipes, "train.ablate", argv, about=__doc__, what="study")
+    if mirror(study.base.output) != study.base.output:
+        raise InputError("--base.output: a study's folder lies on a disk, not in object storage")
     tasks = (task for tasks in study.downstream for task in tasks.split(","))
     return replace(study, downstream=tuple(filter(None, tasks)))
 

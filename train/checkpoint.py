@@ -1,13 +1,16 @@
 """Checkpoints: parameters, optimizer, step and the whole configuration, saved together by Orbax."""
 
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
+from data.storage import address
 from model.errors import InputError
 from train.step import TrainState
 
@@ -23,7 +26,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, *, keep: int = 2):
-        self.folder = (folder / "checkpoints").absolute()
+        # Orbax writes to object storage itself.
+        self.folder = epath.Path(address(folder) or folder.absolute()) / "checkpoints"
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
@@ -64,7 +68,9 @@ class Checkpoints:
             ) from error
 
     def close(self) -> None:
-        """Waits until everything is on disk."""
+        """Waits until everything is on disk; not where the devices have failed: it never would."""
+        if isinstance(sys.exc_info()[1], jax.errors.JaxRuntimeError):
+            return
         self._explained(self._manager.wait_until_finished)
         self._manager.close()
 

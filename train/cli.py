@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -13,7 +14,10 @@ import jax
 import tyro
 
 from data.config import default_cache
+from data.storage import mirror
 from model.errors import InputError
+from train.config import TextConfig, TrainConfig
+from train.hosts import on_all_hosts
 from train.loop import Stopped
 
 Config = TypeVar("Config")
@@ -55,39 +59,61 @@ def choose(
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(recipes))}"
         raise InputError(f"there is no {what} {name!r} for {command}: {hint}")
     recipe = recipes[name]
-    return tyro.cli(
+    config = tyro.cli(
         type(recipe()),
         default=recipe(),
         args=flags,
         prog=f"python -m {command} {name}",
         description=inspect.cleandoc(recipe.__doc__ or ""),
     )
+    return with_mirrors(config)
+
+
+def with_mirrors(config: Config) -> Config:
+    """The configuration with local mirrors of the folders that it has in object storage."""
+    if isinstance(config, TrainConfig):
+        config = replace(config, output=mirror(config.output))
+    if isinstance(config, TextConfig):
+        data = replace(config.data, cache=mirror(config.data.cache))
+        config = replace(config, data=data)
+    return config
 
 
 def _first_line(recipe: Callable) -> str:
     return (recipe.__doc__ or "").strip().splitlines()[0]
 
 
-def main(run: Callable[[], object]) -> NoReturn:
-    """Runs a command; a mistake or a signal ends it with a sentence and a status, no traceback."""
+def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
+    """Runs a command; a mistake or a signal ends it with a sentence and a status, no traceback.
+
+    Args:
+        run: the command.
+        hosts: whether it may be run by several processes together.
+    """
     logging.basicConfig(format="%(message)s", force=True)  # others have set it to something longer
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         # The same step in another process, such as a run that goes on, starts at once.
         jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
         # Small programs, too: a start compiles dozens of them, JAX keeps what took over a second.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    if hosts:
+        sys.exit(_status(lambda: sys.exit(on_all_hosts(lambda: _status(run)))))
+    sys.exit(_status(run))
+
+
+def _status(run: Callable[[], object]) -> int:
     try:
         run()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
-        sys.exit(stopped.exit_status)
+        return stopped.exit_status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+        return 130
+    return 0
 
 
 def relative_to_repository(path: str) -> Path:

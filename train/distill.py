@@ -24,6 +24,7 @@ from model.student import student_from_teacher
 from model.tasks import MaskedLM
 from train.cli import choose, main
 from train.config import DistillConfig
+from train.hosts import first_before_others
 from train.lifted import LiftedStudent, student_of
 from train.loop import compute_dtype
 from train.objectives import DistillationObjective
@@ -61,13 +62,15 @@ def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
     Raises:
         InputError: they do not fit.
     """
-    teacher = load(config.teacher, MaskedLM, dtype=compute_dtype(config))
+    with first_before_others():
+        teacher = load(config.teacher, MaskedLM, dtype=compute_dtype(config))
     if config.data.sequence_length > teacher.config.max_positions:
         raise InputError(
             f"--data.sequence-length {config.data.sequence_length} is above the "
             f"{teacher.config.max_positions} positions of {config.teacher}"
         )
-    data = open_data(replace(config.data, tokenizer=config.data.tokenizer or config.teacher))
+    with first_before_others():
+        data = open_data(replace(config.data, tokenizer=config.data.tokenizer or config.teacher))
     check_same_vocabulary(load_tokenizer(config.teacher), data.tokenizer)
     return teacher, data
 
@@ -135,4 +138,4 @@ def frozen(config: DistillConfig) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    main(lambda: distill(choose(DISTILL, "train.distill", sys.argv[1:], about=__doc__)))
+    main(lambda: distill(choose(DISTILL, "train.distill", sys.argv[1:], about=__doc__)), hosts=True)

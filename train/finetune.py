@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 
 from data.buckets import BucketBatches, bucket_lengths
 from data.reading import encode, remarks
+from data.storage import upload
 from data.task_data import TaskData, open_task
 from data.tokenizer import fingerprint, load_tokenizer
 from data.windows import Windows
@@ -33,6 +34,7 @@ from model.errors import InputError
 from model.student import initialise, student_config
 from train.cli import choose, main
 from train.config import FinetuneConfig
+from train.hosts import first_before_others, is_first
 from train.logging import read_metrics
 from train.loop import compute_dtype, fit, one_model, total_steps
 from train.parallel import Parallel
@@ -76,13 +78,16 @@ def finetune(config: FinetuneConfig) -> list[Metrics]:
         once = replace(config, seed=seed, output=folder, seeds=1)
         first = prepared.model if seed == config.seed else initial_model(once, prepared.data)
         results.append(finetune_seed(once, prepared, first))
-    report_seeds(config, prepared.data.task, results)
+    if is_first():
+        report_seeds(config, prepared.data.task, results)
+        upload(config.output)
     return results
 
 
 def prepare(config: FinetuneConfig) -> Prepared:
     """Reads the data and cuts it into windows; the teacher, if there is one, reads them too."""
-    data = open_task(config.task, config.data, splits=("train", "dev"))
+    with first_before_others():
+        data = open_task(config.task, config.data, splits=("train", "dev"))
     task, tokenizer = data.task, load_tokenizer(config.model)
     model = initial_model(config, data)
     check_inputs(config.model, model, tokenizer, config.reading.length(task))
@@ -164,6 +169,8 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
         facts={"data": data.fingerprint, "tokenizer": fingerprint(prepared.tokenizer)},
         best_by="score" if config.report == "best" else None,
     )
+    if not is_first():  # the record is process 0's
+        return results
     write_report(config.output)
     if config.report == "final":
         return results
@@ -176,5 +183,6 @@ if __name__ == "__main__":
     main(
         lambda: finetune(
             choose(FINETUNE, "train.finetune", sys.argv[1:], about=__doc__, what="task")
-        )
+        ),
+        hosts=True,
     )

@@ -1,14 +1,19 @@
 """The run folder: whose it is, and whether a command may go on in it."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+from data.storage import address, download, upload
 from model.errors import InputError
 from train.config import TrainConfig
+from train.hosts import first_before_others, is_first
 from train.provenance import changed_fields, provenance, to_jsonable, write_json_atomic
 
 CONFIG = "config.json"
+
+SECONDS_TO_APPEAR = 20.0
 
 # What may differ when a run goes on: how it is carried out, and where things lie.
 FREE = frozenset({"run", "output", "data.cache", "provenance"})
@@ -29,7 +34,17 @@ def claim(config: TrainConfig, kind: str, facts: dict[str, Any]) -> dict[str, An
         InputError: the folder holds something else; the message names the fields that differ.
     """
     record = {"kind": kind, **to_jsonable(config), "facts": facts}
+    with first_before_others():
+        if is_first():
+            return _claim_first(config, record)
+        if address(config.output) is None:
+            _wait_for(config.output / CONFIG)
+        return record
+
+
+def _claim_first(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
     folder, path = config.output, config.output / CONFIG
+    download(folder)
     if path.exists():
         _check_same(path, record)
     elif folder.exists() and any(folder.iterdir()):
@@ -42,7 +57,24 @@ def claim(config: TrainConfig, kind: str, facts: dict[str, Any]) -> dict[str, An
         raise InputError(f"cannot make the run folder {folder}: {error.strerror}") from error
     record["provenance"] = provenance()
     write_json_atomic(path, record)
+    upload(folder)
     return record
+
+
+def _wait_for(path: Path) -> None:
+    """Until what another process wrote is seen, for which a shared file system may take a while.
+
+    Raises:
+        InputError: it does not come to be seen.
+    """
+    deadline = time.monotonic() + SECONDS_TO_APPEAR
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"{path.parent} is not the folder that process 0 has: give a folder of a file "
+                "system that all hosts share with --output"
+            )
+        time.sleep(0.5)
 
 
 def _check_same(path: Path, record: dict[str, Any]) -> None:

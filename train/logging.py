@@ -193,6 +193,28 @@ class MetricLog:
             ) from error
 
 
+class NoLog:
+    """What takes the place of a `MetricLog` in the processes that do not write."""
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def step(self, step: int, metrics: Mapping[str, float], tokens: int) -> None:
+        pass
+
+    def heldout(self, step: int, metrics: Mapping[str, float]) -> None:
+        pass
+
+    def say(self, message: str) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
 def duration(seconds: float) -> str:
     """A length of time as people say it: "42 s", "7 min", "3 h 05 min"."""
     if seconds < 99.5:

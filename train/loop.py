@@ -5,6 +5,7 @@ to is then on disk before it, and a run that goes on from it repeats nothing and
 """
 
 import math
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from flax import nnx
+from jax.experimental import multihost_utils
 from tokenizers import Tokenizer
 
 from data.batches import Batch
+from data.storage import readable, upload
 from data.tokenizer import save_tokenizer
 from model.config import DType
 from model.errors import InputError
@@ -25,7 +28,8 @@ from model.pretrained import save
 from train.checkpoint import Checkpoints
 from train.config import TrainConfig
 from train.folder import claim
-from train.logging import MetricLog, read_metrics
+from train.hosts import is_first
+from train.logging import MetricLog, NoLog, read_metrics
 from train.memory import out_of_memory, sequences_that_fit
 from train.optimizer import make_optimizer
 from train.parallel import Parallel
@@ -46,13 +50,24 @@ class Stopped(Exception):  # noqa: N818 (not an error)
 
 
 class Signals:
-    """Remembers SIGTERM and Ctrl-C until the step is done; a second Ctrl-C stops at once."""
+    """Remembers SIGTERM and Ctrl-C until the step is done; a second Ctrl-C stops at once.
+
+    Where a run has several processes any of them may be asked, and all stop after the same step:
+    JAX listens for SIGTERM, and tells the others.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._shared = jax.process_count() > 1
+
+    def stop_after(self, step: int) -> int | None:
+        """The signal for which to stop when so many steps are done; to be asked at every step."""
+        if self._shared and multihost_utils.reached_preemption_sync_point(step):
+            return signal.SIGTERM
+        return None if self._shared else self.received
 
     def __enter__(self) -> "Signals":
-        watched = (signal.SIGTERM, signal.SIGINT)
+        watched = (signal.SIGINT,) if self._shared else (signal.SIGTERM, signal.SIGINT)
         self._before = {number: signal.signal(number, self._remember) for number in watched}
         return self
 
@@ -64,6 +79,8 @@ class Signals:
         if self.received == signal.SIGINT == number:
             raise KeyboardInterrupt
         self.received = number
+        if self._shared:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def compute_dtype(config: TrainConfig) -> DType:
@@ -202,15 +219,21 @@ def fit(
         state = checkpoints.restore(state)
     tracer = Tracer(config.run.profile, config.output, steps)
 
-    log = MetricLog(
-        config.output,
-        total_steps=steps,
-        start_step=start,
-        print_every=config.run.print_every,
-        shown=shown,
-    )
+    log = NoLog()
+    if is_first():
+        log = MetricLog(
+            config.output,
+            total_steps=steps,
+            start_step=start,
+            print_every=config.run.print_every,
+            shown=shown,
+        )
     evaluate_every = config.evaluate_every or batches.steps_per_epoch
     best = _best_so_far(config.output, best_by)
+
+    def write_model(name: str) -> None:
+        if is_first():
+            learner.export(jax.device_get(state.params), config.output / name)
 
     @partial(jax.profiler.annotate_function, name="evaluate")
     def measure(number: int) -> dict[str, float]:
@@ -219,7 +242,7 @@ def fit(
         log.heldout(number, results)
         if best_by is not None and results[best_by] > best:
             best = results[best_by]
-            learner.export(jax.device_get(state.params), config.output / "best")
+            write_model("best")
         return results
 
     batch: Batch | None = None
@@ -238,7 +261,7 @@ def fit(
             f"{steps * batches.batch_size / len(batches):.2g} passes over {title}"
         )
         if start:
-            log.say(f"going on from step {start:,} of {steps:,} in {config.output}")
+            log.say(f"going on from step {start:,} of {steps:,} in {readable(config.output)}")
         try:
             results = measure(0) if start == 0 else {}
             pending: Pending | None = None
@@ -254,8 +277,8 @@ def fit(
 
                 last = number == steps
                 due = last or number % evaluate_every == 0
-                stop = signals.received is not None
-                save_now = last or stop or number % config.run.checkpoint_every == 0
+                stop = signals.stop_after(number)
+                save_now = last or stop is not None or number % config.run.checkpoint_every == 0
                 if due or save_now:
                     record_metrics(log, pending)
                     pending = None
@@ -263,20 +286,22 @@ def fit(
                     results = measure(number)
                 if save_now:
                     log.flush()
+                    if is_first():
+                        upload(config.output)
                     checkpoints.save(state, record)
-                if stop and not last:
+                if stop is not None and not last:
                     raise Stopped(
-                        signals.received or 0,
+                        stop,
                         f"stopped at step {number:,} of {steps:,}; everything is saved in "
-                        f"{config.output}: the same command goes on from there",
+                        f"{readable(config.output)}: the same command goes on from there",
                     )
         finally:
             checkpoints.close()
         if start >= steps:
-            log.say(f"{config.output} is complete: {steps:,} steps were done before")
+            log.say(f"{readable(config.output)} is complete: {steps:,} steps were done before")
             results = evaluate(state.params, constants)
 
-    learner.export(jax.device_get(state.params), config.output / "model")
+    write_model("model")
     return results
 
 
@@ -304,7 +329,7 @@ class Pending(NamedTuple):
 
 
 @partial(jax.profiler.annotate_function, name="log")
-def record_metrics(log: MetricLog, pending: Pending | None) -> None:
+def record_metrics(log: MetricLog | NoLog, pending: Pending | None) -> None:
     """Fetches and logs one step's metrics.
 
     Raises:

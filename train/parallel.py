@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -54,8 +55,17 @@ class Parallel:
                 f"--run.devices is {self.count} but this machine has {len(found)} "
                 f"({found[0].device_kind}): ask for at most {len(found)}"
             )
-        if config.parallel == "pmap" and jax.process_count() > 1:
-            raise InputError("--run.parallel pmap runs on one host only: use jit for several")
+        if jax.process_count() > 1:
+            if config.parallel == "pmap":
+                raise InputError(
+                    f"--run.parallel pmap runs in one process, and this run has "
+                    f"{jax.process_count()}: use --run.parallel jit"
+                )
+            if self.count < len(found):
+                raise InputError(
+                    f"--run.devices is {self.count} and the {jax.process_count()} processes of "
+                    f"this run have {len(found)} devices: leave it out, every process takes part"
+                )
         self.row_shares = self.count  # into how many parts the rows of a batch are divided
         self.mode = config.parallel
         on_cpu = found[0].platform == "cpu"
@@ -84,27 +94,38 @@ class Parallel:
 
     def replicate(self, tree: Any) -> Any:
         """Copies of a tree on every device; what is there already stays."""
-        return jax.device_put(tree, self.replicated)
+
+        def put(leaf: Any) -> Any:
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                # JAX moves keys only to devices of this process.
+                words = jax.device_put(jax.random.key_data(leaf), self.replicated)
+                return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
+            return jax.device_put(leaf, self.replicated)
+
+        return jax.tree.map(put, tree)
 
     def place_state(self, state: TrainState) -> TrainState:
         """The state of a run on the devices, whole on each."""
         return self.replicate(state)
 
     def place(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        """A batch of arrays [micro, rows, ...] on the devices, split by rows."""
+        """This process's part of a batch, arrays [micro, rows, ...], on its devices."""
         if self.mode == "pmap":
             return {
                 name: np.stack(np.split(array, self.count, axis=1)) for name, array in batch.items()
             }
-        return self._shard(batch, self.by_micro_rows)
+        return {
+            name: jax.make_array_from_process_local_data(self.by_micro_rows, array)
+            for name, array in batch.items()
+        }
 
     def place_rows(self, batch: dict[str, np.ndarray]) -> Batch:
-        """A batch of arrays [rows, ...], such as an evaluation's, split by rows."""
-        return self._shard(batch, self.by_rows)
+        """A batch of arrays [rows, ...], such as an evaluation's, split by rows.
 
-    def _shard(self, batch: dict[str, np.ndarray], sharding: NamedSharding) -> Batch:
+        Every process has all of the rows, and keeps those of its devices.
+        """
         return {
-            name: jax.make_array_from_process_local_data(sharding, array)
+            name: jax.make_array_from_process_local_data(self.by_rows, array, array.shape)
             for name, array in batch.items()
         }
 

@@ -21,6 +21,7 @@ from model.student import sinusoids
 from model.tasks import MaskedLM
 from train.cli import choose, main
 from train.config import PretrainConfig
+from train.hosts import first_before_others
 from train.loop import compute_dtype
 from train.objectives import MaskedLMObjective
 from train.recipes import PRETRAIN
@@ -39,7 +40,8 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
             f"--data.sequence-length {config.data.sequence_length} is above the model's "
             f"{config.model.max_positions} positions (--model.max-positions)"
         )
-    data = open_data(config.data)
+    with first_before_others():
+        data = open_data(config.data)
     vocab_size = data.tokenizer.get_vocab_size()
     if vocab_size != config.model.vocab_size:
         raise InputError(
@@ -69,4 +71,7 @@ def initial_model(config: PretrainConfig) -> MaskedLM:
 
 
 if __name__ == "__main__":
-    main(lambda: pretrain(choose(PRETRAIN, "train.pretrain", sys.argv[1:], about=__doc__)))
+    main(
+        lambda: pretrain(choose(PRETRAIN, "train.pretrain", sys.argv[1:], about=__doc__)),
+        hosts=True,
+    )

@@ -11,12 +11,14 @@ from jaxtyping import Array, Float32
 from data.batches import Batches
 from data.masking import token_log_weights
 from data.pipeline import Data
+from data.storage import upload
 from data.tokenizer import special_ids
 from eval.report import write_report
 from eval.run_results import write_results
 from model.tasks import MaskedLM
 from train.config import TextConfig
 from train.heldout import evaluator, held_out
+from train.hosts import is_first
 from train.loop import fit, one_model, split, total_steps
 from train.objectives import MaskedLMObjective
 from train.parallel import Parallel
@@ -66,8 +68,10 @@ def fit_text(
         evaluate=evaluate,
         facts=facts(data),
     )
-    write_report(config.output)
-    write_results(config.output)
+    if is_first():
+        write_report(config.output)
+        write_results(config.output)
+        upload(config.output)
     return results
 
 
