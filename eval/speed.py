@@ -62,10 +62,10 @@ class Speed:
     """Time updates: losses, their gradient, the clip and AdamW."""
     loops: tuple[Loop, ...] = LOOPS
     """With --train: which loops are measured."""
-    batch: tuple[int, ...] = ()
+    batch_size: tuple[int, ...] = ()
     """Sequences at a time; by default 1 8 32. With --train, of pretraining and distillation: by
     default 8 on a CPU, and elsewhere the most that fit, up to 256."""
-    length: tuple[int, ...] = ()
+    sequence_length: tuple[int, ...] = ()
     """Tokens in a sequence, all of them attended; by default 128 512, and 128 with --train on a
     CPU."""
     texts: int = 1024
@@ -123,8 +123,8 @@ def updates(config: Speed, console: Console) -> dict[str, Any]:
         loops=config.loops,
         on=config.device,
         dtype=None if config.dtype == "auto" else config.dtype,
-        batches=config.batch,
-        lengths=config.length,
+        batches=config.batch_size,
+        lengths=config.sequence_length,
         texts=config.texts,
         attention_dropout=config.attention_dropout,
         repeats=config.repeats,
@@ -148,8 +148,9 @@ def reading(config: Speed, console: Console) -> dict[str, Any]:
     }
     measured = speed_inference.measure(
         models,
-        batches=config.batch or (1, 8, 32),
-        lengths=config.length or tuple(n for n in (128, 512) if n <= teacher.max_positions),
+        batches=config.batch_size or (1, 8, 32),
+        lengths=config.sequence_length
+        or tuple(n for n in (128, 512) if n <= teacher.max_positions),
         repeats=config.repeats,
         torch=config.against == "torch",
     )
@@ -159,16 +160,17 @@ def reading(config: Speed, console: Console) -> dict[str, Any]:
 
 def check(config: Speed) -> None:
     """Raises InputError for what cannot be measured."""
-    for name in ("batch", "texts", "repeats"):
+    for name in ("batch_size", "texts", "repeats"):
         value = getattr(config, name)
         for number in value if isinstance(value, tuple) else (value,):
             if number < 1:
-                raise InputError(f"--{name} is {number}, and must be at least 1")
+                raise InputError(f"--{name.replace('_', '-')} is {number}, and must be at least 1")
     positions = SIZES[config.size][0]().max_positions
-    for length in config.length:
+    for length in config.sequence_length:
         if not 1 <= length <= positions:
             raise InputError(
-                f"--length is {length}, and the {config.size} models have {positions} positions"
+                f"--sequence-length is {length}, and the {config.size} models have {positions} "
+                "positions"
             )
     if config.attention_dropout is not None and not 0 <= config.attention_dropout < 1:
         raise InputError(
@@ -231,4 +233,4 @@ if __name__ == "__main__":
 
     from train.cli import main
 
-    main(lambda: speed(tyro.cli(Speed, prog="python -m eval.speed")))
+    main(lambda: speed(tyro.cli(Speed, prog="python -m eval.speed", description=__doc__)))

@@ -173,7 +173,9 @@ def start(case: Any, side: str, folder: Path) -> tuple[Any, Worker]:
             return sized, Worker(make)
         except OutOfMemoryError as error:
             reason = str(error)
-    raise InputError(f"{side}: a batch of {rows} does not fit; a smaller --batch may ({reason})")
+    raise InputError(
+        f"{side}: a batch of {rows} does not fit; a smaller --batch-size may ({reason})"
+    )
 
 
 def peak_of(about: dict[str, Any]) -> float:

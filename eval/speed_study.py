@@ -169,4 +169,8 @@ def _seconds(command: str) -> float:
 if __name__ == "__main__":
     from train.cli import main
 
-    main(lambda: speed_study(tyro.cli(SpeedStudy, prog="python -m eval.speed_study")))
+    main(
+        lambda: speed_study(
+            tyro.cli(SpeedStudy, prog="python -m eval.speed_study", description=__doc__)
+        )
+    )

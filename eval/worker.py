@@ -77,7 +77,7 @@ class Worker:
             self._process.join()
             raise InputError(
                 f"the process that was measured ended (status {self._process.exitcode}): with "
-                "status -9 main memory was short, and a smaller --batch may fit"
+                "status -9 main memory was short, and a smaller --batch-size may fit"
             ) from None
         if isinstance(answer, Exception):
             raise answer

@@ -112,13 +112,7 @@ def test_make_knows_what_the_documents_say(command):
     assert told.returncode == 0, told.stderr
 
 
-NO_EXAMPLES_YET = pytest.mark.xfail(reason="its --help is not yet its docstring", strict=False)
-
-
-@pytest.mark.parametrize(
-    "module",
-    [pytest.param(m, marks=NO_EXAMPLES_YET if "speed" in m else ()) for m in MODULES],
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_help_has_examples_that_are_understood(module, parse, capsys):
     parse(module, "--help")
     examples = re.findall(r"^ {4,}(.*python -m .*)$", capsys.readouterr().out, re.MULTILINE)

@@ -165,7 +165,7 @@ def test_attention_dropout_is_changed_in_all_models(loop):
 
 
 def test_reading_is_measured_and_written(smallest, tmp_path, capsys):
-    settings = Speed(batch=(1, 2), length=(4, 8), size="tiny", repeats=2)
+    settings = Speed(batch_size=(1, 2), sequence_length=(4, 8), size="tiny", repeats=2)
     result = speed(settings)
     assert [(row["batch"], row["length"]) for row in result["speeds"]] == [
         (1, 4), (2, 4), (1, 8), (2, 8)
@@ -204,10 +204,13 @@ def test_the_tables_hold_medians_and_ratios():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"batch": (0,)}, "--batch is 0, and must be at least 1"),
+        ({"batch_size": (0,)}, "--batch-size is 0, and must be at least 1"),
         ({"repeats": 0}, "--repeats is 0, and must be at least 1"),
-        ({"length": (129,)}, "--length is 129, and the tiny models have 128 positions"),
-        ({"length": (0,)}, "--length is 0"),
+        (
+            {"sequence_length": (129,)},
+            "--sequence-length is 129, and the tiny models have 128 positions",
+        ),
+        ({"sequence_length": (0,)}, "--sequence-length is 0"),
         ({"texts": 0}, "--texts is 0"),
         ({"attention_dropout": 1.0}, r"--attention-dropout is 1.0, and must be in \[0, 1\)"),
         ({"device": "gpu"}, "--device gpu: JAX finds none"),
@@ -268,7 +271,9 @@ def test_torch_without_a_gpu_is_told(tmp_path):
 
 @pytest.mark.oracle
 def test_torch_reads_by_turns_with_us(smallest, capsys):
-    result = speed(Speed(batch=(2,), length=(8,), size="tiny", repeats=2, against="torch"))
+    result = speed(
+        Speed(batch_size=(2,), sequence_length=(8,), size="tiny", repeats=2, against="torch")
+    )
     [row] = result["speeds"]
     names = ["BERT", "DistilBERT", "torch: BERT", "torch: DistilBERT"]
     assert list(row["sentences_per_second"]) == names

@@ -1,8 +1,8 @@
 """What a run takes on a slice of TPUs, from the real step compiled for it, without a TPU.
 
-python -m train.plan distilbert-base-uncased --topology v5e:4x4
-python -m train.plan bert-base-uncased --topology v5p:2x2x4 --utilisation 0.5 --json plan.json
-python -m train.plan distill:tiny --topology v5e:1x1 --batch-size 512
+    python -m train.plan distilbert-base-uncased --topology v5e:4x4
+    python -m train.plan bert-base-uncased --topology v5p:2x2x4 --utilisation 0.5 --json plan.json
+    python -m train.plan distill:tiny --topology v5e:1x1 --batch-size 512
 
 The recipe is one of any loop, with that loop's flags. It needs libtpu, on any Linux machine.
 """
@@ -130,7 +130,7 @@ def command(argv: Sequence[str]) -> Plan:
     """Plans what the command line asks for; prints, and writes the file that was asked for."""
     recipes = recipes_by_name()
     if not argv or argv[0] in ("-h", "--help"):
-        choose(recipes, "train.plan", argv)
+        choose(recipes, "train.plan", argv, about=__doc__)
     name = recipe_name(argv[0])
     if name not in recipes:
         choose(recipes, "train.plan", [name])

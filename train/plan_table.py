@@ -4,10 +4,12 @@ python -m train.plan_table docs/results/tpu/*.json
 """
 
 import json
-import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from eval.tables import markdown_table
 from model.errors import InputError
@@ -74,5 +76,17 @@ def _line(made: dict[str, Any]) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Plans:
+    """Print plans as tables, one a recipe."""
+
+    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")]
+    """What `train.plan --json` wrote."""
+
+
+def run(config: Plans) -> None:
+    print(plan_table(config.files))
+
+
 if __name__ == "__main__":
-    main(lambda: print(plan_table([Path(name) for name in sys.argv[1:]])))
+    main(lambda: run(tyro.cli(Plans, prog="python -m train.plan_table", description=__doc__)))

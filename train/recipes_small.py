@@ -1,6 +1,7 @@
 """The small reproduction: a BERT and a DistilBERT of it from nothing, on one GPU, in half an hour.
 
-    python -m train.pretrain small --data.corpus books wikitext-2/wiki.train.tokens.gz
+        python -m train.pretrain small --data.corpus books wikitext-2/wiki.train.tokens.gz
+
     python -m train.distill small --data.corpus books wikitext-2/wiki.train.tokens.gz
     python -m train.ablate paper-table-4-small --data.corpus books wikitext-2/wiki.train.tokens.gz
     python -m train.finetune sst2 --model runs/distill-small/model --data.root glue
@@ -29,7 +30,8 @@ RUN = RunConfig(checkpoint_every=2500, print_every=500)
 def pretrain_small() -> PretrainConfig:
     """A BERT of 12 layers, 512 wide, on books and WikiText-2: nine minutes on one H100.
 
-    python -m train.pretrain small --data.corpus books wikitext-2/wiki.train.tokens.gz
+        python -m train.pretrain small --data.corpus books wikitext-2/wiki.train.tokens.gz
+
     256 sequences of 128 tokens an update, of 8.2 TFLOP: 20,000 updates at 396 TFLOP/s are 415
     seconds, 0.66 B tokens, some 20 passes. Dropout 0.1, but none of attention: then a GPU can use
     cuDNN's. Learning rate 5e-4 as ELECTRA-small, the nearest in size (Clark et al. 2020, table 6).
@@ -58,7 +60,8 @@ def pretrain_small() -> PretrainConfig:
 def distill_small() -> DistillConfig:
     """What `train.pretrain small` came to, into six layers: nine minutes on one H100.
 
-    python -m train.distill small --data.corpus books wikitext-2/wiki.train.tokens.gz
+        python -m train.distill small --data.corpus books wikitext-2/wiki.train.tokens.gz
+
     The triple loss of `distilbert-base-uncased`; the student starts with the teacher's head too.
     256 sequences of 128 tokens an update, of 10.6 TFLOP: 15,000 updates at 396 TFLOP/s are 402
     seconds. Not run here.

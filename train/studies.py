@@ -64,7 +64,8 @@ def paper_table_4() -> StudyConfig:
 def paper_table_4_small() -> StudyConfig:
     """`paper-table-4` at the size of the small reproduction: nine minutes on one H100.
 
-    python -m train.ablate paper-table-4-small --data.corpus books wikitext-2/wiki.train.tokens.gz
+        python -m train.ablate paper-table-4-small --data.corpus books wiki.train.tokens.gz
+
     From what `train.pretrain small` came to; 64 sequences of 128 tokens an update. Five students
     and their teacher take 9.6 TFLOP an update: 5 seeds of 3,400 at 396 TFLOP/s (see
     train/recipes_small.py) are 414 seconds. Not run here.

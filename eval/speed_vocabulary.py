@@ -1,0 +1,210 @@
+"""What the losses over the vocabulary take, in chunks and with all scores at once.
+
+    python -m eval.speed_vocabulary
+    python -m eval.speed_vocabulary --topology v5e:2x4 --batch-size 8 64 --sequence-length 512
+    python -m eval.speed_vocabulary --step --topology v5e:2x4 --batch-size 64 --sequence-length 512
+
+Temporary memory of KL at all tokens and masked LM at 15 % of them, with the gradient, in
+BERT-base's size; with --step of the whole update of distillation. All scores at once is the same
+sum left to JAX to differentiate. Both are compiled for this machine, where the losses are also
+timed by turns, or for TPUs (which takes libtpu, and no TPU).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from flax import nnx
+from rich.console import Console
+
+from data.masking import MaskingConfig
+from eval.speed_training import SPECIAL, TOTAL_STEPS
+from eval.tables import terminal_table
+from eval.timing import seconds_by_turns
+from model.config import bert_base, distilbert_base
+from model.errors import InputError
+from model.heads import Decoder
+from model.tasks import MaskedLM
+from train.loop import keys_of, split
+from train.objectives import DistillationObjective
+from train.optimizer import OptimizerConfig, make_optimizer
+from train.parallel import Parallel, ParallelConfig
+from train.provenance import provenance, write_json_atomic
+from train.step import init_state, make_step
+from train.terms import DistillationLoss, ForwardKL, MaskedTokens
+from train.topology import find_topology
+from train.vocabulary import CHUNK, Given, vocabulary_loss
+
+TERMS = (("ce", ForwardKL()), ("mlm", MaskedTokens()))
+NUMBERS = {"ce": {"temperature": 2.0}, "mlm": {}}
+WAYS = ("at once", "in chunks")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Measure the losses over the vocabulary, in chunks and with all scores at once."""
+
+    step: bool = False
+    """The whole update of distillation, BERT-base and DistilBERT-base; memory only."""
+    batch_size: tuple[int, ...] = (8,)
+    """Sequences on each device."""
+    sequence_length: int = 128
+    """Tokens in a sequence."""
+    topology: str | None = None
+    """TPUs to compile for, such as v5e:2x4, in bfloat16; by default this machine, in float32."""
+    repeats: int = 5
+    """How often each is timed, after once that is not."""
+    json: Path | None = None
+    """A file for every number, the versions and the machine."""
+
+
+def at_once(terms, chunk, student, given, numbers, shares):
+    """`vocabulary_loss` without its chunks and its own gradient."""
+    return vocabulary_loss.fun(terms, given.labels.shape[1], student, given, numbers, shares)
+
+
+LOSSES: dict[str, Callable] = {"at once": at_once, "in chunks": vocabulary_loss}
+
+
+def measure(settings: Settings) -> list[dict[str, Any]]:
+    """Measures, prints, and writes the file that was asked for.
+
+    Raises:
+        InputError: a setting makes no sense, or there is no such topology.
+    """
+    if min(*settings.batch_size, settings.sequence_length, settings.repeats, 1) < 1:
+        raise InputError("--batch-size, --sequence-length and --repeats must be at least 1")
+    devices = None if settings.topology is None else find_topology(settings.topology).devices()
+    parallel = Parallel(ParallelConfig(), devices)
+    program = step_program if settings.step else loss_program
+    found = []
+    for rows in settings.batch_size:
+        memory, functions = {}, {}
+        for way in WAYS:
+            function, arguments = program(way, parallel, rows * parallel.count, settings)
+            with patch("train.objectives.vocabulary_loss", LOSSES[way]):
+                compiled = function.lower(*arguments).compile()
+            memory[way] = compiled.memory_analysis().temp_size_in_bytes
+            functions[way] = compiled
+        seconds = {}
+        if devices is None and not settings.step:
+            made = materialised(arguments)
+            calls = {way: partial(function, *made) for way, function in functions.items()}
+            seconds = seconds_by_turns(calls, repeats=settings.repeats)
+        found.append({"rows": rows, "temporary_bytes": memory, "seconds": seconds})
+    show(settings, found)
+    if settings.json is not None:
+        about = {"settings": settings, "provenance": provenance()}
+        write_json_atomic(settings.json, {"measured": found, **about})
+    return found
+
+
+def loss_program(way: str, parallel: Parallel, rows: int, settings: Settings):
+    """The losses with their gradient, and the shapes of what they read."""
+    dtype = jnp.float32 if settings.topology is None else jnp.bfloat16
+    shape, grid = bert_base(), (rows, settings.sequence_length)
+
+    def array(dimensions: tuple[int, ...], kind: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(dimensions, kind, sharding=sharding)
+
+    decoder = Decoder(
+        array((*grid, shape.hidden_size), dtype, parallel.by_rows),
+        array((shape.vocab_size, shape.hidden_size), jnp.float32, parallel.replicated),
+        array((shape.vocab_size,), jnp.float32, parallel.replicated),
+    )
+    where = dict.fromkeys(NUMBERS, array(grid, jnp.bool_, parallel.by_rows))
+    given = Given(decoder, array(grid, jnp.int32, parallel.by_rows), where)
+    places = rows * settings.sequence_length
+    shares = {"ce": 5.0 / places, "mlm": 2.0 / (0.15 * places)}
+
+    def loss(student: Decoder, given: Given):
+        return LOSSES[way](TERMS, CHUNK, student, given, NUMBERS, shares)
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True)), (decoder, given)
+
+
+def step_program(way: str, parallel: Parallel, rows: int, settings: Settings):
+    """The update of `train.distill` on one micro-batch, and the shapes of what it reads."""
+    dtype = "float32" if settings.topology is None else "bfloat16"
+    teacher, student = nnx.eval_shape(
+        lambda: tuple(
+            MaskedLM(config.replace(dtype=dtype), rngs=nnx.Rngs(0))
+            for config in (bert_base(), distilbert_base())
+        )
+    )
+    (teacher_graphdef, teacher_params), (graphdef, params) = split(teacher), split(student)
+    masking = MaskingConfig(group_rows=math.gcd(8, rows // parallel.count))
+    terms = DistillationLoss().terms()
+    objective = DistillationObjective(graphdef, teacher_graphdef, masking, SPECIAL - 1, terms)
+    optimizer = make_optimizer(OptimizerConfig(), TOTAL_STEPS)
+    vocabulary = jax.ShapeDtypeStruct((bert_base().vocab_size,), jnp.float32)
+    whole = (
+        jax.eval_shape(lambda p: init_state(p, optimizer), params),
+        {"teacher": teacher_params, "log_weights": vocabulary},
+        jax.eval_shape(lambda: keys_of(0)),
+    )
+    shapes = {
+        "input_ids": jax.ShapeDtypeStruct((1, rows, settings.sequence_length), jnp.int32),
+        "attention_mask": jax.ShapeDtypeStruct((1, rows, settings.sequence_length), jnp.bool_),
+        "row": jax.ShapeDtypeStruct((1, rows), jnp.int32),
+    }
+
+    def placed(tree: Any, sharding: Any) -> Any:
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+        )
+
+    state, constants, keys = placed(whole, parallel.replicated)
+    batch = placed(shapes, parallel.by_micro_rows)
+    step = parallel.compile(lambda axis: make_step(objective, optimizer, TOTAL_STEPS, axis))
+    return step, (state, constants, batch, keys)
+
+
+def materialised(shapes: Any) -> Any:
+    """Random numbers, and masks that are true at 15 % of the places or, for the KL, at all."""
+    leaves, structure = jax.tree.flatten(shapes)
+    keys = jax.random.split(jax.random.key(0), len(leaves))
+
+    def make(key: jax.Array, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        if leaf.dtype == jnp.bool_:
+            return jax.random.bernoulli(key, 0.15, leaf.shape)
+        if leaf.dtype == jnp.int32:
+            return jax.random.randint(key, leaf.shape, 0, bert_base().vocab_size)
+        return 0.05 * jax.random.normal(key, leaf.shape, leaf.dtype)
+
+    student, given = structure.unflatten(map(make, keys, leaves))
+    attended = jnp.ones_like(given.where["ce"])
+    return student, given._replace(where=given.where | {"ce": attended})
+
+
+def show(settings: Settings, found: list[dict[str, Any]]) -> None:
+    what = "An update of distillation" if settings.step else "The losses over the vocabulary"
+    where = settings.topology or "this machine, float32"
+    header = ["rows x tokens", *(f"MiB {way}" for way in WAYS), "share"]
+    header += [f"s {way}" for way in WAYS] if found[0]["seconds"] else []
+    lines = []
+    for row in found:
+        memory = [row["temporary_bytes"][way] / 2**20 for way in WAYS]
+        cells = [
+            f"{row['rows']} x {settings.sequence_length}",
+            *(f"{each:,.0f}" for each in memory),
+        ]
+        cells.append(f"{memory[1] / memory[0]:.0%}")
+        lines.append(cells + [f"{np.median(t):.3g}" for t in row["seconds"].values()])
+    title = f"{what}, temporary memory of a device ({where})"
+    Console(highlight=False).print(terminal_table(title, header, lines))
+
+
+if __name__ == "__main__":
+    from train.cli import main
+
+    prog = "python -m eval.speed_vocabulary"
+    main(lambda: measure(tyro.cli(Settings, prog=prog, description=__doc__)))
