@@ -1,6 +1,8 @@
 """Plans side by side, as Markdown.
 
-python -m train.plan_table docs/results/tpu/*.json
+    python -m train.plan_table docs/results/tpu/*.json
+
+One table a recipe, small slices first.
 """
 
 import json
