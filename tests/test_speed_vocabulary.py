@@ -1,0 +1,26 @@
+"""The measurement of the losses over the vocabulary measures both ways."""
+
+import json
+
+import pytest
+
+from eval.speed_vocabulary import Settings, measure
+from model.errors import InputError
+
+
+def test_both_ways_are_measured(tmp_path, capsys):
+    file = tmp_path / "vocabulary.json"
+    settings = Settings(batch_size=(2,), sequence_length=96, repeats=1, json=file)
+    [row] = measure(settings)
+    assert row["temporary_bytes"]["in chunks"] < row["temporary_bytes"]["at once"] / 2
+    assert {way: len(times) for way, times in row["seconds"].items()} == {
+        "at once": 1,
+        "in chunks": 1,
+    }
+    assert "2 x 96" in capsys.readouterr().out
+    assert json.loads(file.read_text())["measured"] == [row]
+
+
+def test_no_sequences_are_told():
+    with pytest.raises(InputError, match="--batch-size, --sequence-length and --repeats"):
+        measure(Settings(batch_size=(0,)))
