@@ -68,7 +68,8 @@ class Settings:
 
 def at_once(terms, chunk, student, given, numbers, shares):
     """`vocabulary_loss` without its chunks and its own gradient."""
-    return vocabulary_loss.fun(terms, given.labels.shape[1], student, given, numbers, shares)
+    plain = vocabulary_loss.fun  # type: ignore[attr-defined]
+    return plain(terms, given.labels.shape[1], student, given, numbers, shares)
 
 
 LOSSES: dict[str, Callable] = {"at once": at_once, "in chunks": vocabulary_loss}
@@ -112,7 +113,7 @@ def loss_program(way: str, parallel: Parallel, rows: int, settings: Settings):
     dtype = jnp.float32 if settings.topology is None else jnp.bfloat16
     shape, grid = bert_base(), (rows, settings.sequence_length)
 
-    def array(dimensions: tuple[int, ...], kind: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+    def array(dimensions: tuple[int, ...], kind: Any, sharding: Any) -> Any:
         return jax.ShapeDtypeStruct(dimensions, kind, sharding=sharding)
 
     decoder = Decoder(

@@ -1,6 +1,7 @@
 """The losses over the vocabulary are the same in chunks, and their memory is a chunk's."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,7 @@ GIVEN = Given(TEACHER, LABELS, WHERE)
 
 def plain(student, given=GIVEN, numbers=NUMBERS, shares=SHARES):
     """The same with all scores at once, and the gradient left to JAX."""
+    assert given.teacher is not None
     ours, theirs = student.scores(), given.teacher.scores()
     values = {
         "ce": distillation_kl(ours, theirs, numbers["ce"]["temperature"]),
@@ -57,7 +59,7 @@ def plain(student, given=GIVEN, numbers=NUMBERS, shares=SHARES):
     return sum(shares[name] * total for name, total in sums.items()), sums
 
 
-def chunked(student, given=GIVEN, numbers=NUMBERS, shares=SHARES, *, chunk=5):
+def chunked(student, given=GIVEN, numbers=NUMBERS, shares=SHARES, *, chunk=5) -> Any:
     return vocabulary_loss(TERMS, chunk, student, given, numbers, shares)
 
 

@@ -72,7 +72,7 @@ def term_sums(objective: MaskedLMObjective) -> SumsOf:
         micro = {name: array[None] for name, array in batch.items()}
         masked = jax.tree.map(lambda array: array[0], objective.prepare(constants, micro, key))
         where = objective.where(masked)
-        numbers, shares = objective.numbers(jnp.float32(1)), dict.fromkeys(where, jnp.float32(1))
+        numbers, shares = objective.numbers(jnp.float32(1)), {name: jnp.ones(()) for name in where}
         _, made = objective.loss(params, constants, masked, None, numbers, shares)
         return {
             f"heldout_{name}": (value, jnp.sum(where[name], dtype=jnp.float32))

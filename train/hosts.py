@@ -124,13 +124,13 @@ def on_all_hosts(run: Callable[[], int]) -> int:
         status = run()
     except jax.errors.JaxRuntimeError as error:
         if not _LOST_A_PARTNER.search(str(error)):
-            sys.excepthook(*sys.exc_info())
+            _show(error)
             _leave_at_once(1)
         _leave_at_once(LOST)
     except SystemExit as done:  # of the command line's parser
         status = done.code if isinstance(done.code, int) else 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        _show(error)
         _leave_at_once(1)
     if status not in (0, 128 + signal.SIGTERM):  # the others do not know of it
         _leave_at_once(status)
@@ -226,6 +226,10 @@ def _wait_for_coordinator(hosts: Hosts, deadline: float) -> None:
                 f"({hosts}) reaches port {port} there ({JOIN_SECONDS} sets the limit)"
             )
         time.sleep(0.5)
+
+
+def _show(error: BaseException) -> None:
+    sys.excepthook(type(error), error, error.__traceback__)
 
 
 def _leave_at_once(status: int) -> NoReturn:

@@ -139,4 +139,4 @@ def weighted_sum(
     values: Mapping[str, Float[Array, ""]], weights: Mapping[str, Any]
 ) -> Float32[Array, ""]:
     """The sum of `values`, each times its weight."""
-    return sum((weights[name] * value for name, value in values.items()), start=jnp.float32(0))
+    return sum((weights[name] * value for name, value in values.items()), start=jnp.zeros(()))

@@ -59,7 +59,7 @@ class MaskedLMObjective:
         batch: Batch,
         rngs: nnx.Rngs | None,
         numbers: Numbers,
-        shares: Metrics,
+        shares: Mapping[str, Any],
     ) -> tuple[Float[Array, ""], Metrics]:
         model = nnx.merge(self.model, params)
         output = model.backbone(batch["input_ids"], batch["attention_mask"], rngs=rngs)
@@ -117,7 +117,7 @@ class DistillationObjective(MaskedLMObjective):
         batch: Batch,
         rngs: nnx.Rngs | None,
         numbers: Numbers,
-        shares: Metrics,
+        shares: Mapping[str, Any],
     ) -> tuple[Float[Array, ""], Metrics]:
         trained = nnx.merge(self.model, params)
         view = View(
@@ -150,7 +150,7 @@ def scored(
     decoders: Sequence[Callable[[Hidden], Decoder]],
     hidden: Sequence[Array],
     numbers: Numbers,
-    shares: Metrics,
+    shares: Mapping[str, Any],
 ) -> tuple[Float[Array, ""], Metrics]:
     """The weighted sum of losses over the vocabulary, and the sum of each.
 
@@ -164,17 +164,18 @@ def scored(
         numbers: see `Objective`.
         shares: see `Objective.loss`.
     """
-    places, shape = batch["positions"], batch["attention_mask"].shape
+    places = batch["positions"]
+    rows, length = batch["attention_mask"].shape
     labels, where = batch["labels"], {name: term.where(batch) for name, term in terms.items()}
     if any(term.positions == "attended" for term in terms.values()):
-        labels = scatter_positions(labels, places, shape)
+        labels = scatter_positions(labels, places, (rows, length))
         for name, term in terms.items():
             if term.positions == "masked":
-                where[name] = scatter_positions(where[name], places, shape)
+                where[name] = scatter_positions(where[name], places, (rows, length))
     else:
         hidden = [gather_positions(each, places) for each in hidden]
     student, *teacher = (decode(each) for decode, each in zip(decoders, hidden, strict=True))
     given = Given(teacher[0] if teacher else None, labels, where)
     # A group of rows has the predicted tokens of all of them.
-    chunk = CHUNK * shape[0] // labels.shape[0]
+    chunk = CHUNK * rows // labels.shape[0]
     return vocabulary_loss(tuple(terms.items()), chunk, student, given, numbers, shares)

@@ -6,7 +6,7 @@ the whole update. One device, eight devices and four accumulated micro-batches t
 gradient, also when they hold different numbers of predicted tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -61,7 +61,7 @@ class Objective(Protocol):
         batch: Batch,
         rngs: nnx.Rngs | None,
         numbers: Numbers,
-        shares: Metrics,
+        shares: Mapping[str, Any],
     ) -> tuple[Float32[Array, ""], Metrics]:
         """What one micro-batch adds to the loss, and each term summed over its places.
 

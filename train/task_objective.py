@@ -1,5 +1,6 @@
 """What fine-tuning minimises, for each kind of task, alone or with a fine-tuned teacher."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +65,7 @@ class TaskObjective:
         batch: Batch,
         rngs: nnx.Rngs | None,
         numbers: Numbers,
-        shares: Metrics,
+        shares: Mapping[str, Any],
     ) -> tuple[Float[Array, ""], Metrics]:
         output = read_batch(nnx.merge(self.model, params), batch, rngs=rngs)
         losses = {"task": self._task_loss, "soft": self._soft_loss}
