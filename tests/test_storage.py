@@ -34,10 +34,21 @@ class Store(LocalFileSystem):
 
     @classmethod
     def _strip_protocol(cls, path):
-        text = str(path)
-        if text.startswith("gs://"):
-            text = f"{cls.root}/{text.removeprefix('gs://')}"
-        return super()._strip_protocol(text)
+        return super()._strip_protocol(cls.local(str(path)))
+
+    @classmethod
+    def local(cls, path):
+        """Where an object lies; what is listed begins with the folder of the buckets already."""
+        if not path.startswith("gs://"):
+            return path
+        name = "/" + path.removeprefix("gs://").lstrip("/")
+        return name if name.startswith(cls.root) else cls.root + name
+
+
+def local_store(path):
+    """What tensorstore opens instead of a bucket: folders end in a slash there, files do not."""
+    slash = "" if path.endswith("/_sharding") else "/"
+    return {"driver": "file", "path": Store.local(path) + slash}
 
 
 @pytest.fixture
@@ -50,11 +61,7 @@ def buckets(tmp_path, monkeypatch):
     monkeypatch.setitem(_registry, "gcs", Store)
     monkeypatch.setenv("DISTILBERT_FLAX_CACHE", str(tmp_path / "home"))
     # Orbax's arrays go through tensorstore, and the client of the cloud is not installed.
-    monkeypatch.setattr(
-        gcs_utils,
-        "get_kvstore_for_gcs",
-        lambda path: {"driver": "file", "path": f"{root}/{path.removeprefix('gs://')}"},
-    )
+    monkeypatch.setattr(gcs_utils, "get_kvstore_for_gcs", local_store)
     monkeypatch.setattr(gcs_utils, "is_hierarchical_namespace_enabled", lambda path: False)
     store = backend.fsspec_backend
     monkeypatch.setattr(type(store), "_get_filesystem", lambda self, name: fsspec.filesystem(name))
