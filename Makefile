@@ -11,7 +11,7 @@ MODEL_TESTS = $(wildcard tests/test_model.py $(patsubst model/%.py,tests/test_%.
 .DEFAULT_GOAL := help
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 quickstart: $(VENV)/.with-runtime ## Distil a student from the shipped teacher and compare, in about ten minutes
 	$(PY) -m train.quickstart

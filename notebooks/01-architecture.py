@@ -232,9 +232,10 @@ print(treescope.render_to_text(jax.tree.map(lambda leaf: leaf.shape, layer)))
 # The budget. A number is a layer: its attention, then its feed-forward.
 
 # %%
+SMALL = "positions, types, norm"
 COLOURS = {
     "word embeddings": "#E69F00",
-    "positions, types, norm": "#808080",
+    SMALL: "#808080",
     "attention": "#56B4E9",
     "feed-forward": "#0072B2",
     "pooler": "#D55E00",
@@ -246,9 +247,7 @@ fig, axes = plt.subplots(figsize=(8.0, 2.3))
 for row, counts in enumerate(budgets.values()):
     left = 0.0
     for place in [*ORDER, *(place for place in counts if isinstance(place[0], int)), ("pooler",)]:
-        group = (
-            place[1] if isinstance(place[0], int) else NAMES.get(place, "positions, types, norm")
-        )
+        group = place[1] if isinstance(place[0], int) else NAMES.get(place, SMALL)
         width = counts[place] / 1e6
         axes.barh(row, width, left=left, color=COLOURS[group], edgecolor="white", height=0.62)
         if group == "feed-forward":

@@ -65,7 +65,7 @@ masked = mask_tokens(
     mask_id=special.mask,
 )
 batch = {"attention_mask": text["attention_mask"], **masked._asdict()}
-treescope.show({name: jax.typeof(array) for name, array in batch.items()})
+print(treescope.render_to_text(jax.tree.map(jnp.shape, batch)))
 
 # %% [markdown]
 # Masks are drawn over groups of two sequences; `positions` count through a group. In the running
@@ -310,10 +310,14 @@ plt.show()
 # dividing the logits, the other from the softened distributions, which come closer as $T$ grows.
 # First the left equation, at the token above:
 
+
 # %%
-divergence = lambda z, t: distillation_kl(z, z_teacher, t) / t**2  # noqa: E731
+def divergence(z):
+    return distillation_kl(z, z_teacher, T) / T**2
+
+
 q, p = jax.nn.softmax(z_student / T), jax.nn.softmax(z_teacher / T)
-np.testing.assert_allclose(jax.grad(divergence)(z_student, T), (q - p) / T, atol=1e-6)
+np.testing.assert_allclose(jax.grad(divergence)(z_student), (q - p) / T, atol=1e-6)
 
 # %% [markdown]
 # Then the gradient of all parameters, on the whole batch. Without the factor a higher
