@@ -249,7 +249,7 @@ for row, counts in enumerate(budgets.values()):
     for place in [*ORDER, *(place for place in counts if isinstance(place[0], int)), ("pooler",)]:
         group = place[1] if isinstance(place[0], int) else NAMES.get(place, SMALL)
         width = counts[place] / 1e6
-        axes.barh(row, width, left=left, color=COLOURS[group], edgecolor="white", height=0.62)
+        axes.barh(row, width, left=left, color=COLOURS[group], edgecolor="white", lw=0.4)
         if group == "feed-forward":
             axes.text(left + width / 2, row, place[0] + 1, ha="center", va="center", color="white")
         left += width
