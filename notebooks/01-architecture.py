@@ -525,7 +525,7 @@ for block, (name, attentions) in enumerate(looks.items()):
             if column == 0:
                 axes.set_ylabel(f"{name}\nhead {head}", fontsize=8)
 title = "From each token (down) to each token (across); a student's layer is under its origin"
-fig.suptitle(title, x=0, ha="left", fontsize=9, fontweight="normal")
+fig.suptitle(title, x=0, ha="left")
 plt.show()
 
 # %% [markdown]
@@ -602,7 +602,7 @@ for axes, (name, matrix) in zip(grid, alike.items(), strict=True):
 grid[-1].set_xlabel("teacher: layer.head")
 fig.colorbar(image, ax=grid, label="similarity (1 - Jensen-Shannon divergence)", shrink=0.6)
 title = "Square: the head it began as. Dot: the head it is most like"
-fig.suptitle(title, x=0, ha="left", fontsize=9, fontweight="normal")
+fig.suptitle(title, x=0, ha="left")
 plt.show()
 
 # %% [markdown]

@@ -400,15 +400,14 @@ for axes, name in ((middle, "masked_lm_accuracy"), (right, "masked_lm_loss")):
     axes.set_xlim(0, 1.25 * max(axes.get_xlim()[1] / 1.25, itself[name]))
 middle.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
 left.invert_yaxis()
-fig.suptitle(
-    "Dotted: the whole teacher. Dashed: always the most frequent token", fontsize=9, x=0, ha="left"
-)
+title = "Dotted: the whole teacher. Dashed: always the most frequent token"
+fig.suptitle(title, x=0, ha="left")
 plt.show()
 
 # %% [markdown]
 # Copied layers are worth something only where their inputs are what they are used to. The odd
-# layers do worse than guessing. That the even ones do so well here is special to this teacher:
-# it was grown from a model of two layers, which became its layers 0 and 6
+# layers do worse than guessing. That the even ones do so well here is probably due to this
+# teacher: it was grown from a model of two layers, which became its layers 0 and 6
 # ([growing.py](../model/growing.py)), and `even` is the only choice that has both. With another
 # teacher look again; and a start is not yet a result (`python -m train.ablate` compares trained
 # students, with several seeds).
