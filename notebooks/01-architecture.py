@@ -318,7 +318,7 @@ for name, backbone in base.items():
     np.testing.assert_allclose(flops[name], by_hand(backbone.config), rtol=0.03)
 
 speed = sentences_per_second(
-    {name: model.backbone for name, model in models.items()}, sentences=1, length=64, repeats=30
+    {name: model.backbone for name, model in models.items()}, sentences=1, length=64, repeats=200
 )
 told = {
     "parameters, base": {name: f"{n / 1e6:.1f} M" for name, n in parameters.items()},

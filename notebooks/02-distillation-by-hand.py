@@ -54,13 +54,16 @@ student = student_from_teacher(teacher, layers="original", rngs=nnx.Rngs(0))
 # %%
 from data.batches import Batches
 from data.masking import mask_tokens, token_log_weights
+from train.step import Keys
+from train.streams import stream_key
 
 batches = Batches(data.train, batch_size=8, seed=recipe.seed, pad_id=special.pad)
 text = {name: jnp.asarray(array[0]) for name, array in batches.batch(0).items()}
+keys = Keys(stream_key(recipe.seed, "masking"), stream_key(recipe.seed, "dropout"))
+log_weights = jnp.asarray(token_log_weights(data.train.counts, special, smoothing=0.7))
 masked = mask_tokens(
-    jax.random.key(0),
-    *(text["input_ids"], text["attention_mask"], text["row"]),
-    jnp.asarray(token_log_weights(data.train.counts, special, smoothing=0.7)),
+    jax.random.fold_in(keys.masking, 0),  # of update 0
+    *(text["input_ids"], text["attention_mask"], text["row"], log_weights),
     config=recipe.masking,
     mask_id=special.mask,
 )
@@ -162,13 +165,17 @@ by_hand["loss"] = sum(weights[name] * by_hand[name] for name in weights)
 #
 # Losses are functions that return a value for every position
 # ([train/losses.py](../train/losses.py)). An *objective* says what they are given and where they
-# count ([train/objectives.py](../train/objectives.py)); it is what `python -m train.distill`
-# minimises. It returns sums, because a batch may be spread over devices, and the division comes
-# last.
+# count ([train/objectives.py](../train/objectives.py)), and a *step* is one whole update as
+# `python -m train.distill` makes it ([train/step.py](../train/step.py)): it draws the masks, the
+# same as above because the key is the same, and returns the new parameters with the losses that
+# it saw.
 
 # %%
+from train.loop import split
 from train.losses import cosine_distance, cross_entropy, distillation_kl
 from train.objectives import DistillationObjective
+from train.optimizer import make_optimizer
+from train.step import init_state, make_step
 
 functions = {
     "ce": jnp.mean(distillation_kl(ours.logits, theirs.logits, T)[attended]),
@@ -180,15 +187,17 @@ model, params = nnx.split(student)
 objective = DistillationObjective(
     model, nnx.graphdef(teacher), recipe.masking, special.mask, recipe.loss.terms()
 )
-numbers = objective.numbers(jnp.float32(0))
-sums = objective.sums(params, {"teacher": nnx.state(teacher)}, batch, None, numbers)
-library = {name: sums[name] / jnp.sum(where) for name, where in objective.where(batch).items()}
-library["loss"] = sum(numbers[name]["weight"] * library[name] for name in sums)
+optimizer = make_optimizer(recipe.optimizer, total_steps=500)
+step = jax.jit(make_step(objective, optimizer, total_steps=500))
+constants = {"teacher": split(teacher)[1], "log_weights": log_weights}
+state = init_state(split(student)[1], optimizer)
+_, update = step(state, constants, batches.batch(0), keys)
+library = {name: update[name] for name in by_hand}
 
 for name, value in library.items():
     np.testing.assert_allclose(by_hand[name], value, rtol=1e-4)
     np.testing.assert_allclose(functions.get(name, value), value, rtol=1e-4)
-pd.DataFrame({"by hand": by_hand, "functions": functions, "objective": library}).map(
+pd.DataFrame({"by hand": by_hand, "functions": functions, "step": library}).map(
     lambda value: "" if pd.isna(value) else f"{float(value):.5f}"
 )
 
@@ -255,6 +264,9 @@ gradient = jax.jit(
 gradients = {name: gradient(name, T) for name in weights}
 vectors = {name: ravel_pytree(tree)[0] for name, tree in gradients.items()}
 norms = {name: jnp.linalg.norm(vector) for name, vector in vectors.items()}
+total = sum(weights[name] * vectors[name] for name in weights)
+np.testing.assert_allclose(jnp.linalg.norm(total), update["grad_norm"], rtol=1e-3)
+
 columns = {
     "value": {name: f"{by_hand[name]:.3f}" for name in weights},
     "norm of its gradient": {name: f"{norms[name]:.3f}" for name in weights},
@@ -302,8 +314,10 @@ plt.show()
 # %% [markdown]
 # Before training the three agree: no cosine is negative, and the distillation loss and the
 # cosine loss want nearly the same. The distillation loss is by far the strongest, so it decides
-# the direction of the sum; Adam then divides the size away. The cosine loss never reaches the
-# head, which comes after the hidden states that it compares.
+# the direction of the sum. (The norm of the sum, which the step above reported too, is far
+# beyond the 5 at which the recipe clips, and Adam divides by the size of past gradients: the
+# direction is what counts.) The cosine loss never reaches the head, which comes after the hidden
+# states that it compares.
 
 # %% [markdown]
 # ## 5. Why $T^2$
@@ -364,7 +378,7 @@ from eval.masked_lm import HeldOut
 from model.student import choose_layers
 
 CHOICES = ("original", "first", "last", "even", "odd", "random")
-heldout = HeldOut(data.heldout, data.train.counts, special, rows=64, limit=256)
+heldout = HeldOut(data.heldout, data.train.counts, special, rows=64, limit=128)
 evaluate = heldout.evaluator(model, nnx.graphdef(teacher))
 depth = teacher.config.num_layers
 
@@ -391,12 +405,15 @@ middle.set_title("Accuracy at masked tokens")
 right.set_title("Masked-LM loss (nats)")
 for axes, values, style in ((middle, accuracy, "{:.1%}"), (right, loss, "{:.2f}")):
     bars = axes.barh(CHOICES, values, color="#56B4E9", height=0.6)
-    axes.bar_label(bars, [style.format(value) for value in values], padding=3, fontsize=8)
+    told = axes.bar_label(bars, [style.format(value) for value in values], padding=3, fontsize=8)
+    plt.setp(told, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     axes.grid(visible=False)
     axes.set_xlim(0, 1.25 * max(values))
 for axes, name in ((middle, "masked_lm_accuracy"), (right, "masked_lm_loss")):
-    axes.axvline(starts["random"][name.replace("masked_lm", "unigram")], color="#808080", ls="--")
-    axes.axvline(itself[name], color="#333333", ls=":")
+    axes.axvline(
+        starts["random"][name.replace("masked_lm", "unigram")], color="#808080", ls="--", lw=1.2
+    )
+    axes.axvline(itself[name], color="#333333", ls=":", lw=1.2)
     axes.set_xlim(0, 1.25 * max(axes.get_xlim()[1] / 1.25, itself[name]))
 middle.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
 left.invert_yaxis()
