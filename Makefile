@@ -7,11 +7,11 @@ PYTEST := $(PY) -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=workste
 # The tests of model/: of the whole, and by the names of its modules.
 MODEL_TESTS = $(wildcard tests/test_model.py $(patsubst model/%.py,tests/test_%.py,$(wildcard model/*.py)))
 
-.PHONY: help quickstart test test-oracle test-all lint types format clean
+.PHONY: help quickstart test test-oracle test-all lint types format notebooks notebooks-run clean
 .DEFAULT_GOAL := help
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 quickstart: $(VENV)/.with-runtime ## Distil a student from the shipped teacher and compare, in about ten minutes
 	$(PY) -m train.quickstart
@@ -38,13 +38,20 @@ format: $(VENV)/.with-dev ## Rewrite the files in the project's style
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+notebooks: $(VENV)/.with-notebooks ## Open the notebooks in JupyterLab
+	$(PY) -m jupyterlab notebooks/01-architecture.ipynb
+
+notebooks-run: $(VENV)/.with-notebooks ## Run the notebooks again, and keep what they print
+	$(PY) -m jupytext --quiet --to ipynb --update --set-kernel python3 --execute --run-path . notebooks/*.py
+
 clean: ## Remove the environment and the caches, not the runs
 	rm -rf $(VENV) .venv-tpu .pytest_cache .ruff_cache *.egg-info build
 
 # One stamp an installation: it is repeated only when what it installs has changed.
 $(VENV)/.with-runtime: EXTRAS =
 $(VENV)/.with-dev:     EXTRAS = [dev]
-$(VENV)/.with-oracle:  EXTRAS = [dev,oracle]
+$(VENV)/.with-oracle:  EXTRAS = [dev,oracle,notebooks]
+$(VENV)/.with-notebooks: EXTRAS = [notebooks]
 
 $(VENV)/.with-%: pyproject.toml constraints.txt | $(PY)
 	@echo "Installing the $* packages into $(VENV) (several minutes the first time) ..."
