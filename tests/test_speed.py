@@ -37,7 +37,13 @@ def smallest(monkeypatch):
 
 
 def config(**changes) -> Speed:
-    settings = {"batch": (4,), "length": (8,), "texts": 40, "size": "tiny", "repeats": 2}
+    settings = {
+        "batch_size": (4,),
+        "sequence_length": (8,),
+        "texts": 40,
+        "size": "tiny",
+        "repeats": 2,
+    }
     return Speed(train=True, **{**settings, **changes})
 
 
@@ -72,7 +78,7 @@ def test_updates_are_measured_and_written(smallest, tmp_path, capsys):
     peak = record["device"]["measured_peak"]
     assert ours["utilisation"] == pytest.approx(ours["flops"] / median / peak)
     assert 0 < ours["utilisation"] < 1
-    assert record["settings"]["batch"] == [4]
+    assert record["settings"]["batch_size"] == [4]
     assert record["load_average_before"] >= 0
     assert record["provenance"]["versions"]["jax"] == jax.__version__
     assert "torch" not in record["provenance"]["versions"]
