@@ -37,7 +37,6 @@ from eval.study_tables import main_table
 from eval.tables import markdown_table
 from train.ablate import ablate, chosen, conclusion_of
 
-plt.style.use("notebooks/print.mplstyle")
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#808080"
 
 # %% [markdown]
@@ -109,22 +108,23 @@ Markdown(main_table(study, comparisons))
 # %% [markdown]
 # ## 2. Why differences are taken inside a seed
 #
-# A seed decides the order of the text, the masks and the dropout. All of it moves the result, and
-# moves all variants alike: the lines below run side by side. What we want to know is the distance
-# between lines, so we subtract first and average then.
+# A seed decides the order of the text, the masks and the dropout. That moves the result of every
+# variant, and of similar ones alike: lines rise and fall together. What we want to know is the
+# distance between lines, so we subtract first and average then.
 
 # %%
 values = {
     name: 100 * np.array(list(by_seed.values()))  # in per cent
     for name, by_seed in study.values(study.primary).items()
 }
+plt.style.use("notebooks/print.mplstyle")
 fig, axes = plt.subplots(figsize=(6.4, 3.2))
 for (name, accuracy), marker in zip(values.items(), "osD^", strict=True):
     axes.plot(study.seeds, accuracy, marker=marker, label=name)
 axes.set_xticks(study.seeds)
 axes.set_xlabel("seed")
 axes.set_ylabel("held-out masked-LM accuracy (%)")
-axes.set_title("A seed moves all variants together")
+axes.set_title("What a seed does to one variant it does to the next, more or less")
 axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
@@ -163,9 +163,11 @@ Markdown(
 )
 
 # %% [markdown]
-# Pairing helps as far as the seeds really move both variants alike, which the last column says. It
-# costs degrees of freedom (4 instead of 8), so it is not always narrower. It never needs the
-# assumption that the runs have nothing in common, which is false here.
+# Pairing helps as far as the seeds move both variants alike, which the last column says. `without
+# cosine` does nearly the same as the reference in every seed, and its interval is several times
+# narrower. `without KL` learns from other things, and gains nothing: pairing also costs degrees of
+# freedom, 4 instead of 8. But only the paired interval is right: the other one assumes that runs of
+# one seed have nothing in common.
 
 # %% [markdown]
 # ## 3. What fewer seeds would have told
@@ -188,10 +190,10 @@ fig.suptitle("What subsets of the seeds would have shown (scales differ)", x=0.0
 plt.show()
 
 # %% [markdown]
-# Two things to see. A large effect needs no statistics: every subset shows it. A small one changes
-# its size, and sometimes its sign, with the seeds one happens to take; whoever runs one seed picks
-# one dot of the first column. (The columns narrow faster than in truth: all subsets share the same
-# five seeds.)
+# A large effect needs no statistics: every seed shows the loss without KL. A small one changes its
+# size, and its sign, with the seeds one happens to take: in the run kept here one seed of five puts
+# T 4 above the reference. Whoever runs one seed picks one dot of the first column. (The columns
+# narrow faster than in truth: all subsets share the same five seeds.)
 #
 # This is why the report gives no intervals below five seeds: the t quantile alone is 12.7 for two
 # seeds, 4.3 for three, 2.8 for five, and an interval from two seeds would say nothing.
@@ -218,7 +220,7 @@ for name in p:  # what the report has
 Markdown(
     markdown_table(
         ["", "p", "p (Holm)"],
-        [[name, f"{p[name]:.2g}", f"{corrected[name]:.2g}"] for name in corrected],
+        [[name, f"{p[name]:.3f}", f"{corrected[name]:.3f}"] for name in corrected],
     )
 )
 
@@ -280,10 +282,10 @@ axes.legend()
 plt.show()
 
 # %% [markdown]
-# A mark well above its line was found easily; one far below its line could not have been found,
-# whatever the truth. Where the mark of a variant lies under the line, follow the line to the right
-# until it has come down to the mark: so many seeds it would take if the measured difference is the
-# true one.
+# A mark well above its line was found easily. One below its line was found by luck or not at all:
+# follow the line to the right until it has come down to the mark, and there is the number of seeds
+# that it would take if the measured difference is the true one. For T 4 that is about a dozen, for
+# the cosine some thirty, and then 0.05 points would be certain, and still not worth anything.
 #
 # Even the line is soft: it is drawn from a standard deviation which itself comes from five numbers.
 # With 95 % confidence the true one lies between 0.6 and 2.9 times the measured:
@@ -350,11 +352,16 @@ axes.set_xlabel("difference to the reference in masked-LM accuracy (points), 95 
 axes.set_title("Blue circles: here, 30 updates. Orange squares: docs/results, 100 updates")
 plt.show()
 
+# %% [markdown]
+# In the committed study T 4 is worse than T 2 for certain, here it "cannot be told from it". Both
+# are right, and a report that called the second one "temperature does not matter" would be wrong:
+# the interval here holds the value there. The conclusions of the two reports:
+
 # %%
 Markdown("\n\n".join(f"> **{name}.** {record['conclusion']}" for name, record in reports.items()))
 
 # %% [markdown]
-# The intervals are small there, and the temptation is to believe them. What they say is: *repeat
+# The intervals are small, and the temptation is to believe them. What they say is: *repeat
 # this training with other seeds, and the mean difference will come out like this.* What they do not
 # say:
 #

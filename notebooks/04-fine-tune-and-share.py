@@ -27,6 +27,7 @@ if Path.cwd().name == "notebooks":
 import csv
 import importlib.util
 import itertools
+import logging
 import random
 import shutil
 from dataclasses import replace
@@ -50,7 +51,7 @@ from train.recipes import DISTILL, FINETUNE
 
 # As the commands do: what was compiled once is found again, by the second seed too.
 jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
-plt.style.use("notebooks/print.mplstyle")
+logging.getLogger("model.pretrained").setLevel(logging.ERROR)  # that a new head is drawn is meant
 TEACHER = "assets/bert-tiny-pydocs"
 home = Path("runs/notebook-sentiment")
 shutil.rmtree(home, ignore_errors=True)  # a run that is there would not be run again
@@ -63,14 +64,14 @@ home.mkdir(parents=True)
 # the same text and masks, and no teacher: masked LM is all it learns from. A recipe is a frozen
 # dataclass, and `replace` is what a flag does on the command line:
 #
-#     python -m train.distill tiny --steps 60 --batch-size 16 --output runs/my-student
+#     python -m train.distill tiny --steps 60 --batch-size 8 --output runs/my-student
 
 # %%
 tiny = replace(
     DISTILL["tiny"](),
     teacher=TEACHER,
     steps=60,
-    batch_size=16,
+    batch_size=8,
     evaluate_every=60,
     heldout_sequences=128,
 )
@@ -238,6 +239,7 @@ accuracies = {
 }
 
 # %%
+plt.style.use("notebooks/print.mplstyle")
 fig, axes = plt.subplots(figsize=(6.6, 2.8))
 looks = {"dev": (-0.12, "o", "#0072B2"), "new-words": (0.12, "s", "#D55E00")}
 for test, (shift, marker, colour) in looks.items():
@@ -319,13 +321,12 @@ print((student / "config.json").read_text(encoding="utf-8"))
 
 # %%
 if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
-    import torch
-    import transformers
+    with capture_output():  # bars and advice
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(student).eval()
-    their_tokenizer = transformers.AutoTokenizer.from_pretrained(student)
+        theirs = AutoModelForSequenceClassification.from_pretrained(student).eval()
+        their_tokenizer = AutoTokenizer.from_pretrained(student)
     with torch.no_grad():
         inputs = their_tokenizer(TEXTS, padding=True, return_tensors="pt")
         shares = theirs(**inputs).logits.softmax(-1).numpy()
