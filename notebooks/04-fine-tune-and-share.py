@@ -282,6 +282,10 @@ errors = (student.parent / "new-words" / "errors-test.md").read_text(encoding="u
 Markdown("\n".join(errors.splitlines()[4:12]))
 
 # %% [markdown]
+# In the run kept here nearly all of the surest errors are `correct`, taken for a reproach. A likely
+# reading: a word and its opposite stand in the same places of a text, so that a masked LM learns
+# them alike.
+#
 # ## 5. Predictions
 #
 # On the command line: `python -m eval.predict runs/.../model "This tutorial is not bad."`
