@@ -107,7 +107,7 @@ for name, number in per_token.items():
 #
 # ## 3. The step, compiled for four chips
 #
-# The `tiny` step for a slice of four TPU v5e, 2 x 2, since its compilation takes seconds. It is the
+# The `tiny` step for a slice of four TPU v5e, 2 x 2, since it compiles in a minute. It is the
 # step that `train.distill` runs: one program, the batch divided over the chips, parameters and
 # optimizer on each.
 
