@@ -83,6 +83,12 @@ def test_provenance_tells_versions_and_devices_and_not_the_machines_name(monkeyp
     assert "secret-name" not in json.dumps(told)
 
 
+def test_a_notebook_was_started_by_no_command(monkeypatch):
+    argv = ["python", "-m", "ipykernel_launcher", "-f", "/home/me/kernel-1.json"]
+    monkeypatch.setattr(sys, "orig_argv", argv)
+    assert provenance()["command"] is None
+
+
 @dataclass(frozen=True)
 class Inner:
     share: float = 0.1

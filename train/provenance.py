@@ -40,7 +40,7 @@ def provenance() -> dict[str, Any]:
     """
     device = jax.devices()[0]
     return {
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "command": command(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": git_state(Path(__file__).parent),
         "versions": {"python": platform.python_version()} | versions(PACKAGES),
@@ -62,6 +62,12 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
+
+
+def command() -> str | None:
+    """The command line; None in a notebook, whose kernel nobody starts by hand."""
+    arguments = sys.orig_argv[1:]
+    return None if "ipykernel_launcher" in arguments else shlex.join(["python", *arguments])
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """The study.json of a study (see eval/study_folder.py): written before it runs, and not changed."""
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,13 @@ from model.errors import InputError
 from train.block import Block
 from train.folder import FREE as OF_RUN
 from train.lifted import student_of
-from train.provenance import changed_fields, provenance, to_jsonable, write_json_atomic
+from train.provenance import (
+    changed_fields,
+    command,
+    provenance,
+    to_jsonable,
+    write_json_atomic,
+)
 from train.study_config import TUNING, StudyConfig
 from train.text import facts
 
@@ -49,7 +53,7 @@ def declare(study: StudyConfig, block: Block) -> None:
             "epochs": study.task_epochs,
             "learning_rate": study.task_learning_rate,
         },
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "command": command(),
         "seconds": 0.0,
         "provenance": provenance(),
     }
