@@ -339,7 +339,8 @@ def record_metrics(log: MetricLog | NoLog, pending: Pending | None) -> None:
         return
     number = pending.step
     values = {name: float(value) for name, value in jax.device_get(pending.metrics).items()}
-    log.step(number, values | {"data_seconds": pending.waited}, pending.tokens)
+    values["data_seconds"] = pending.waited
+    log.step(number, values, pending.tokens)
     # In a stack of students a name begins with the student's: the others may still learn.
     watched = [name for name in ("loss", "grad_norm") if name in values]
     broken = [name for name in watched if not math.isfinite(values[name])]
