@@ -26,15 +26,15 @@ class Batches:
     take over at any step.
 
     Args:
-      sequences: from `prepare`.
-      batch_size: sequences an update, over all hosts and micro-batches.
-      micro_batches: parts whose gradients are accumulated.
-      seed: of the order.
-      pad_id: fills the rest of short sequences (only `lines` mode has them).
-      host, hosts: which share to read.
+        sequences: from `prepare`.
+        batch_size: sequences an update, over all hosts and micro-batches.
+        micro_batches: parts whose gradients are accumulated.
+        seed: of the order.
+        pad_id: fills the rest of short sequences (only `lines` mode has them).
+        host, hosts: which share to read.
 
     Raises:
-      InputError: the batch does not divide evenly.
+        InputError: the batch does not divide evenly.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class Batches:
         """This host's part of update `step`.
 
         Returns:
-          input_ids int32 and attention_mask bool, [micro, rows, length], and row int32
-          [micro, rows]: the place of each row in the update's global batch.
+            input_ids int32 and attention_mask bool, [micro, rows, length], and row int32 [micro,
+            rows]: the place of each row in the update's global batch.
         """
         epochs, places = np.divmod(step * self.batch_size + self._rows, len(self.sequences))
         chosen = np.empty_like(places)
@@ -96,7 +96,7 @@ def rows_of_host(
     """Which rows of an update's batch a host reads, for each micro-batch.
 
     Raises:
-      InputError: the batch does not divide evenly.
+        InputError: the batch does not divide evenly.
     """
     if batch_size < 1 or micro_batches < 1 or batch_size % micro_batches:
         raise InputError(
@@ -124,8 +124,8 @@ def heldout_batches(
     """Every sequence once, in order, or `limit` of them evenly spread; `rows` at a time.
 
     Yields:
-      input_ids int32 and attention_mask bool, [rows, length], and row int32 [rows], the sequence's
-      index. The last batch is filled up with rows that attend to nothing.
+        input_ids int32 and attention_mask bool, [rows, length], and row int32 [rows], the
+        sequence's index. The last batch is filled up with rows that attend to nothing.
     """
     chosen = np.arange(len(sequences))
     if limit is not None and limit < len(sequences):

@@ -52,15 +52,15 @@ class BucketBatches:
     batches are shuffled.
 
     Args:
-      windows: encoded examples.
-      lengths: of the buckets, rising; the longest holds all.
-      batch_size: windows an update, over all hosts and micro-batches.
-      micro_batches: parts whose gradients are accumulated; all of an update have one length.
-      seed: of the order.
-      host, hosts: which share of the rows to read.
+        windows: encoded examples.
+        lengths: of the buckets, rising; the longest holds all.
+        batch_size: windows an update, over all hosts and micro-batches.
+        micro_batches: parts whose gradients are accumulated; all of an update have one length.
+        seed: of the order.
+        host, hosts: which share of the rows to read.
 
     Raises:
-      InputError: the batch does not divide evenly.
+        InputError: the batch does not divide evenly.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ class BucketBatches:
         """This host's part of update `step`.
 
         Returns:
-          The columns of `Windows.gather`, [micro, rows, ...], `valid` (bool [micro, rows]): whether
-          a row counts, and `row` (int32 [micro, rows]): which window it is.
+            The columns of `Windows.gather`, [micro, rows, ...], `valid` (bool [micro, rows]):
+            whether a row counts, and `row` (int32 [micro, rows]): which window it is.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
         length, members = self._plan(epoch)[place]

@@ -19,7 +19,7 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
     mirror's folder is also looked for in object storage, and put there.
 
     Raises:
-      InputError: the disk is full or the place cannot be written.
+        InputError: the disk is full or the place cannot be written.
     """
     with writing(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -41,22 +41,22 @@ def encode_questions(
     """[CLS] question [SEP] part of the context [SEP], as in BERT's `run_squad.py`.
 
     Args:
-      examples: all with answers (an empty tuple where there is none), or all without.
-      tokenizer: from `data.tokenizer.load_tokenizer`.
-      max_length: tokens of a window, at least `max_question` and 4 more.
-      doc_stride: a window starts every so many tokens of the context.
-      max_question: tokens; longer questions are cut, and counted as `cut_questions`.
+        examples: all with answers (an empty tuple where there is none), or all without.
+        tokenizer: from `data.tokenizer.load_tokenizer`.
+        max_length: tokens of a window, at least `max_question` and 4 more.
+        doc_stride: a window starts every so many tokens of the context.
+        max_question: tokens; longer questions are cut, and counted as `cut_questions`.
 
     Returns:
-      Windows with `token_type_ids`; `context` (bool [tokens]: the context's tokens); the notes
-      `offsets` (int32 [tokens, 2]: where a token of the context starts and ends in its original
-      characters, -1 elsewhere) and `most_context` (bool [tokens]: no other window shows more around
-      this token of the context); and, where examples have answers, `start` and `end` (int32
-      [windows]): the first and the last token of the first answer if it lies wholly in the window,
-      else 0, which is [CLS] and means that there is no answer.
+        Windows with `token_type_ids`; `context` (bool [tokens]: the context's tokens); the notes
+        `offsets` (int32 [tokens, 2]: where a token of the context starts and ends in its original
+        characters, -1 elsewhere) and `most_context` (bool [tokens]: no other window shows more
+        around this token of the context); and, where examples have answers, `start` and `end`
+        (int32 [windows]): the first and the last token of the first answer if it lies wholly in the
+        window, else 0, which is [CLS] and means that there is no answer.
 
     Raises:
-      InputError: some examples have answers and others not, or there is no room for the context.
+        InputError: some examples have answers and others not, or there is no room for the context.
     """
     if max_question < 1 or doc_stride < 1 or max_length < max_question + 4:
         raise InputError(

@@ -31,22 +31,23 @@ def encode_texts(
     """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP].
 
     Args:
-      examples: all texts, or all pairs; all with a label, or all without.
-      tokenizer: from `data.tokenizer.load_tokenizer`.
-      max_length: tokens of a window, [CLS] and [SEP] included.
-      long: what becomes of longer ones. `truncate` keeps the beginning, of pairs as transformers
-        does it (its `longest_first`); `head+tail` the beginning and the end (Sun et al. 2019: 128
-        and 382 of 510 tokens, other lengths in that proportion); `windows` all, in several windows.
-      stride: tokens that neighbouring windows share, [CLS] and [SEP] not counted.
-      labels: the classes by name; none, `()`, where labels are values; None to leave labels out.
+        examples: all texts, or all pairs; all with a label, or all without.
+        tokenizer: from `data.tokenizer.load_tokenizer`.
+        max_length: tokens of a window, [CLS] and [SEP] included.
+        long: what becomes of longer ones. `truncate` keeps the beginning, of pairs as transformers
+            does it (its `longest_first`); `head+tail` the beginning and the end (Sun et al. 2019:
+            128 and 382 of 510 tokens, other lengths in that proportion); `windows` all, in several
+            windows.
+        stride: tokens that neighbouring windows share, [CLS] and [SEP] not counted.
+        labels: the classes by name; none, `()`, where labels are values; None to leave labels out.
 
     Returns:
-      Windows with `token_type_ids` and, where examples have labels, `label`: int32 [windows], the
-      place of the class in `labels`, or float32 [windows], the value.
+        Windows with `token_type_ids` and, where examples have labels, `label`: int32 [windows], the
+        place of the class in `labels`, or float32 [windows], the value.
 
     Raises:
-      InputError: a label is none of `labels` or no number, some examples have labels or pairs and
-        others not, pairs are to be cut otherwise than by `truncate`, or there is no room.
+        InputError: a label is none of `labels` or no number, some examples have labels or pairs and
+            others not, pairs are to be cut otherwise than by `truncate`, or there is no room.
     """
     pairs = all_or_none([example.pair is not None for example in examples], "a second text")
     room = max_length - (3 if pairs else 2)

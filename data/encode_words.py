@@ -32,20 +32,20 @@ def encode_words(
     context; in the other it is context only. So nothing is cut off.
 
     Args:
-      examples: all with tags, or all without.
-      tokenizer: from `data.tokenizer.load_tokenizer`. A word's ids are those it has alone; one of
-        control characters only has none, and stands in no window.
-      max_length: tokens of a window, [CLS] and [SEP] included.
-      labels: the tags by name.
+        examples: all with tags, or all without.
+        tokenizer: from `data.tokenizer.load_tokenizer`. A word's ids are those it has alone; one of
+            control characters only has none, and stands in no window.
+        max_length: tokens of a window, [CLS] and [SEP] included.
+        labels: the tags by name.
 
     Returns:
-      Windows with `token_type_ids`, the note `word` (int32 [tokens]) and, where examples have
-      tags, `tags` (int32 [tokens]): at the first piece of each word that is predicted there the
-      word's place in the sentence and the tag's in `labels`, -1 elsewhere.
+        Windows with `token_type_ids`, the note `word` (int32 [tokens]) and, where examples have
+        tags, `tags` (int32 [tokens]): at the first piece of each word that is predicted there the
+        word's place in the sentence and the tag's in `labels`, -1 elsewhere.
 
     Raises:
-      InputError: a tag is none of `labels`, some examples have tags and others not, or there is no
-        room.
+        InputError: a tag is none of `labels`, some examples have tags and others not, or there is
+            no room.
     """
     room = max_length - 2
     if room < 2:

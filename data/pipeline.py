@@ -6,7 +6,8 @@ from tokenizers import Tokenizer
 
 from data.config import DataConfig
 from data.corpora import Corpus, open_corpus
-from data.prepare import Sequences, prepare
+from data.prepare import prepare
+from data.sequences import Sequences
 from data.tokenizer import open_tokenizer
 
 

@@ -40,15 +40,15 @@ def prepare(
     corpus.
 
     Args:
-      corpus: the text.
-      tokenizer: from `data.tokenizer`.
-      mode: `packed` or `lines`, see `data.cutting`.
-      sequence_length: tokens in a full sequence, [CLS] and [SEP] included.
-      split: the part of the corpus.
-      cache: the folder that keeps what was prepared.
+        corpus: the text.
+        tokenizer: from `data.tokenizer`.
+        mode: `packed` or `lines`, see `data.cutting`.
+        sequence_length: tokens in a full sequence, [CLS] and [SEP] included.
+        split: the part of the corpus.
+        cache: the folder that keeps what was prepared.
 
     Raises:
-      InputError: the text does not fill one sequence, or the cache cannot be written.
+        InputError: the text does not fill one sequence, or the cache cannot be written.
     """
     settings = (FORMAT, corpus.fingerprint, fingerprint(tokenizer), mode, sequence_length, split)
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()

@@ -58,7 +58,7 @@ def write_tokens(folder: Path, cuts: Iterable[Cut], vocab_size: int) -> int:
     """Append all sequences to `tokens.bin` and `offsets.bin`; returns how many there are.
 
     Raises:
-      InputError: the disk is full.
+        InputError: the disk is full.
     """
     dtype = _dtype(vocab_size)
     with writing(folder):
@@ -90,7 +90,7 @@ def open_sequences(folder: Path) -> Sequences:
     """The sequences of a folder, through a memory map.
 
     Raises:
-      InputError: files are missing or cut short (a power failure, a copy that stopped).
+        InputError: files are missing or cut short (a power failure, a copy that stopped).
     """
     try:
         about = json.loads((folder / "sequences.json").read_text(encoding="utf-8"))

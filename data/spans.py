@@ -12,7 +12,7 @@ def spans(tokens: int, room: int, step: int) -> list[Span]:
     As in BERT's `run_squad.py`. A step above `room` would leave tokens out: it is then `room`.
 
     Returns:
-      Where each span starts and ends; the one span (0, 0) for no tokens at all.
+        Where each span starts and ends; the one span (0, 0) for no tokens at all.
     """
     step = min(step, room)
     count = 1 + max(0, -(-(tokens - room) // step))

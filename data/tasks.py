@@ -4,8 +4,6 @@ The hyper-parameters are those of Devlin et al. 2019 (appendix A.3, sections 4.2
 with which the DistilBERT paper fine-tuned are unpublished.
 """
 
-import difflib
-
 from data.conll import TagColumns, conll_rows
 from data.documents import Documents
 from data.glue import GLUE
@@ -15,7 +13,7 @@ from data.squad import QuestionColumns, squad_rows
 from data.table import Table
 from data.task import Kind, Task
 from data.text_columns import TextColumns
-from model.errors import InputError
+from model.errors import InputError, did_you_mean
 
 __all__ = ["TASKS", "Kind", "Task", "find_task"]
 
@@ -193,8 +191,6 @@ def find_task(name: str) -> Task:
         InputError: there is none; the message offers the nearest name.
     """
     if name not in TASKS:
-        [nearest] = difflib.get_close_matches(name.lower(), TASKS, n=1, cutoff=0)
-        raise InputError(
-            f"there is no task {name!r}: do you mean {nearest}? There are {', '.join(TASKS)}"
-        )
+        hint = did_you_mean(name.lower(), TASKS, cutoff=0.0)
+        raise InputError(f"there is no task {name!r}: {hint} There are {', '.join(TASKS)}")
     return TASKS[name]

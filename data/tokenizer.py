@@ -7,13 +7,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import huggingface_hub
-from huggingface_hub.errors import (
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from tokenizers import Tokenizer
 
 from data.cache import make_once, writing
@@ -21,6 +14,7 @@ from data.config import DataConfig
 from data.encode import Corpus
 from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, normalizer, train_wordpiece
 from model.errors import InputError
+from model.files import download
 
 FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 
@@ -72,12 +66,13 @@ def load_tokenizer(name_or_path: str | Path) -> Tokenizer:
     from cased text).
 
     Raises:
-      InputError: nothing is there, the hub does not give it, the file is not a WordPiece
-        vocabulary, or it lacks one of the five special tokens.
+        InputError: nothing is there, the hub does not give it, the file is not a WordPiece
+            vocabulary, or it lacks one of the five special tokens.
     """
     path = Path(name_or_path).expanduser()
     if not path.exists():
-        path = _download(str(name_or_path))
+        absent = f"tokenizer {name_or_path}: there is no such file or folder here"
+        path = download(str(name_or_path), list(FILES), absent=absent)
     if not path.is_file():
         found = [path / name for name in FILES[:2] if (path / name).is_file()]
         if not found:
@@ -95,9 +90,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int = 512) ->
     differs from ours in decomposed accents (when cased) and final capital sigmas (when uncased).
 
     Args:
-      tokenizer: from `load_tokenizer` or `train_wordpiece`.
-      folder: is made if need be.
-      max_length: where transformers warns about, and cuts, longer text: the model's positions.
+        tokenizer: from `load_tokenizer` or `train_wordpiece`.
+        folder: is made if need be.
+        max_length: where transformers warns about, and cuts, longer text: the model's positions.
     """
     casing = _casing(tokenizer)
     config = {
@@ -226,21 +221,3 @@ def _casing(tokenizer: Tokenizer) -> Casing:
         strip_accents=steps[-1]["strip_accents"],
         split_chinese=steps[0]["handle_chinese_chars"],
     )
-
-
-def _download(name: str) -> Path:
-    """The folder with the tokenizer files of a model on the hub."""
-    repository, _, revision = name.partition("@")
-    try:
-        folder = huggingface_hub.snapshot_download(
-            repository, revision=revision or None, allow_patterns=list(FILES)
-        )
-        return Path(folder)
-    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
-        reason = "no such model (owner/name) on the hub that may be read"
-    except LocalEntryNotFoundError:
-        reason = "the hub cannot be reached: is there a network?"
-    except Exception as error:  # OSErrors, and what the HTTP client beneath the library raises
-        message = str(error).strip() or type(error).__name__
-        reason = f"the hub did not give it ({message.splitlines()[0]})"
-    raise InputError(f"tokenizer {name}: there is no such file or folder here, and {reason}")

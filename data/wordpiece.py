@@ -81,14 +81,14 @@ def train_wordpiece(
     grows with the number of different words, not with the text.
 
     Args:
-      texts: read once.
-      vocab_size: pieces in all, the five special tokens included; fewer if the text has no more.
-      lowercase: fold capitals and accents, as BERT's uncased models do.
-      alphabet_size: the most frequent characters, which become pieces of their own; a word with
-        any other character will be [UNK].
+        texts: read once.
+        vocab_size: pieces in all, the five special tokens included; fewer if the text has no more.
+        lowercase: fold capitals and accents, as BERT's uncased models do.
+        alphabet_size: the most frequent characters, which become pieces of their own; a word with
+            any other character will be [UNK].
 
     Raises:
-      InputError: there is no text, or more single characters than `vocab_size` has room for.
+        InputError: there is no text, or more single characters than `vocab_size` has room for.
     """
     casing = Casing(lowercase=lowercase)
     words = _count_words(texts, casing)

@@ -4,7 +4,7 @@
 
 First, with dropout off, both make 20 updates on the same batches from the same weights: the losses
 must be the same. Then both are trained with dropout, by turns, once a seed; start and batches are
-shared, dropout is not. Needs torch and transformers (pip install -e .[oracle]).
+shared, dropout is not. Needs torch and transformers (pip install -e '.[oracle]').
 """
 
 import importlib.util
@@ -48,7 +48,7 @@ def compare(config: FinetuneConfig) -> dict[str, Any]:
         InputError: torch is not there, or the task has no classes or values.
     """
     if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
-        raise InputError("this needs torch and transformers: pip install -e .[oracle]")
+        raise InputError("this needs torch and transformers: pip install -e '.[oracle]'")
     prepared = prepare(config)
     task = prepared.data.task
     if task.kind not in ("classification", "regression") or config.teacher:
@@ -150,6 +150,7 @@ def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str,
 
 
 def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
+    """Prints scores and speeds side by side, and how sure their differences are."""
     header = ["", *(f"seed {run['seed']}" for run in runs), "mean"]
     lines = []
     for name, style in (("score", ".4f"), ("examples_per_second", ".1f")):

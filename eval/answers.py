@@ -52,18 +52,18 @@ def predict_answers(
     at those of the 20 best starts and ends. Among equals the first start, then the shorter is best.
 
     Args:
-      start_logits: [tokens] of each window, or longer where the window is padded.
-      end_logits: likewise.
-      windows: from `data.encode_questions`.
-      examples: what they were made of.
-      n_best: how many candidates there are at most, beside that of no answer.
-      max_answer: tokens.
-      null_threshold: there is no answer if the score of that, the least over the windows, is above
-        the best answer's by more than this (0 in SQuAD 2.0 by default). None: always an answer, if
-        the context has any token.
+        start_logits: [tokens] of each window, or longer where the window is padded.
+        end_logits: likewise.
+        windows: from `data.encode_questions`.
+        examples: what they were made of.
+        n_best: how many candidates there are at most, beside that of no answer.
+        max_answer: tokens.
+        null_threshold: there is no answer if the score of that, the least over the windows, is
+            above the best answer's by more than this (0 in SQuAD 2.0 by default). None: always an
+            answer, if the context has any token.
 
     Returns:
-      A prediction for each example.
+        A prediction for each example.
     """
     null = [np.inf] * len(examples)
     found: list[list[Candidate]] = [[] for _ in examples]

@@ -43,7 +43,7 @@ def use(device: Device | None) -> Any:
         chosen = jax.devices(device)[0]
     except RuntimeError:
         extra = {"gpu": "cuda", "tpu": "tpu"}.get(device or "", "")
-        hint = f" (pip install -e .[{extra}] brings what JAX needs for one)" if extra else ""
+        hint = f" (pip install -e '.[{extra}]' brings what JAX needs for one)" if extra else ""
         raise InputError(
             f"--device {device}: JAX finds none on this machine, only {jax.default_backend()}{hint}"
         ) from None

@@ -264,7 +264,6 @@ def run(config: Report) -> None:
 
 
 if __name__ == "__main__":
-    # Imported here because the training loop imports this module.
     from train.cli import main
 
     main(lambda: run(tyro.cli(Report, prog="python -m eval.report", description=__doc__)))

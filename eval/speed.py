@@ -185,7 +185,7 @@ def check(config: Speed) -> None:
     if config.against and any(importlib.util.find_spec(name) is None for name in names):
         raise InputError(
             "--against torch needs torch and transformers, which are not installed: "
-            "pip install -e .[oracle]"
+            "pip install -e '.[oracle]'"
         )
 
 

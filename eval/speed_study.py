@@ -48,9 +48,9 @@ class SpeedStudy:
 
     size: Literal["base", "tiny"] = "tiny"
     """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
-    batch: int | None = None
+    batch_size: int | None = None
     """Sequences an update; by default 16 of 64 tokens, or 8 of 128 for `base`."""
-    length: int | None = None
+    sequence_length: int | None = None
     """Tokens in a sequence."""
     repeats: int = 5
     """How often each is timed, after once that is not."""
@@ -68,9 +68,9 @@ def speed_study(config: SpeedStudy) -> dict[str, Any]:
     Raises:
         InputError: a setting makes no sense.
     """
-    for name in ("batch", "length", "repeats", "steps"):
+    for name in ("batch_size", "sequence_length", "repeats", "steps"):
         if (value := getattr(config, name)) is not None and value < 1:
-            raise InputError(f"--{name} is {value}, and must be at least 1")
+            raise InputError(f"--{name.replace('_', '-')} is {value}, and must be at least 1")
     result = commands(config.steps) if config.commands else updates(config)
     together, alone = (float(np.median(times)) for times in result["seconds"].values())
     count = result["students"]
@@ -92,7 +92,8 @@ def updates(config: SpeedStudy) -> dict[str, Any]:
     """Times of an update of the five together, and of one alone."""
     shapes = [make() for make in SIZES[config.size]]
     tiny = config.size == "tiny"
-    rows, length = config.batch or (16 if tiny else 8), config.length or (64 if tiny else 128)
+    rows = config.batch_size or (16 if tiny else 8)
+    length = config.sequence_length or (64 if tiny else 128)
     teacher = MaskedLM(shapes[0], rngs=nnx.Rngs(0))
     students = {
         name: replace(variant, masking=replace(variant.masking, group_rows=math.gcd(8, rows)))

@@ -33,6 +33,7 @@ from model.config import bert_base, distilbert_base
 from model.errors import InputError
 from model.heads import Decoder
 from model.tasks import MaskedLM
+from train.abstract_step import placed
 from train.loop import keys_of, split
 from train.objectives import DistillationObjective
 from train.optimizer import OptimizerConfig, make_optimizer
@@ -157,12 +158,6 @@ def step_program(way: str, parallel: Parallel, rows: int, settings: Settings):
         "attention_mask": jax.ShapeDtypeStruct((1, rows, settings.sequence_length), jnp.bool_),
         "row": jax.ShapeDtypeStruct((1, rows), jnp.int32),
     }
-
-    def placed(tree: Any, sharding: Any) -> Any:
-        return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
-        )
-
     state, constants, keys = placed(whole, parallel.replicated)
     batch = placed(shapes, parallel.by_micro_rows)
     step = parallel.compile(lambda axis: make_step(objective, optimizer, TOTAL_STEPS, axis))
@@ -187,6 +182,7 @@ def materialised(shapes: Any) -> Any:
 
 
 def show(settings: Settings, found: list[dict[str, Any]]) -> None:
+    """Prints a table, a row for each batch size."""
     what = "An update of distillation" if settings.step else "The losses over the vocabulary"
     where = settings.topology or "this machine, float32"
     header = ["rows x tokens", *(f"MiB {way}" for way in WAYS), "share"]

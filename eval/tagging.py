@@ -43,11 +43,11 @@ def word_tags(
     """The likeliest tag of each word: that of its first piece.
 
     Args:
-      logits: [tokens, labels] of each window, or longer where the window is padded.
-      windows: from `data.encode_words`.
-      words: how many words each example has. One that no window predicts, such as one without
-        pieces, is tagged O.
-      labels: the tags by name.
+        logits: [tokens, labels] of each window, or longer where the window is padded.
+        windows: from `data.encode_words`.
+        words: how many words each example has. One that no window predicts, such as one without
+            pieces, is tagged O.
+        labels: the tags by name.
     """
     tags = [["O"] * count for count in words]
     notes = zip(logits, windows.notes["word"], windows.example, strict=True)
@@ -62,7 +62,7 @@ def entity_scores(gold: Tags, predicted: Tags) -> EntityScores:
     """Precision, recall and F1; 0 where nothing is predicted, or nothing is there.
 
     Raises:
-      InputError: a tag is not O and has no form such as B-person.
+        InputError: a tag is not O and has no form such as B-person.
     """
     for tag in sorted({tag for tags in (*gold, *predicted) for tag in tags}):
         if not re.fullmatch("O|[BIES]-.+", tag):

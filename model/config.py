@@ -60,7 +60,7 @@ class EncoderConfig:
         return replace(self, **changes)
 
     def distilled(self, num_layers: int = 6) -> "EncoderConfig":
-        """The DistilBERT of this BERT: fewer layers, no token types (Sanh et al. 2019, sec. 2)."""
+        """The DistilBERT of this BERT: fewer layers, no token types (Sanh et al. 2019, sec. 3)."""
         return self.replace(
             architecture="distilbert",
             num_layers=num_layers,

@@ -25,7 +25,7 @@ class Embeddings(nnx.Module):
         self.word = table(config.vocab_size)
         self.word.embedding[...] = self.word.embedding[...].at[config.pad_token_id].set(0.0)
         self.position = table(config.max_positions)
-        # DistilBERT leaves the token types out (Sanh et al. 2019, section 2).
+        # DistilBERT leaves the token types out (Sanh et al. 2019, section 3).
         self.token_type = table(config.type_vocab_size) if config.type_vocab_size else None
         self.norm = LayerNorm(config, rngs=rngs)
 

@@ -50,20 +50,33 @@ def find(path: str | Path) -> tuple[Path, Path]:
 
 
 def _download(name: str) -> Path:
-    """The folder of a model on the hub, in the hub's cache; `name` may end in `@revision`."""
+    for weights in ("model{}.safetensors", "pytorch_model{}.bin"):
+        plain, shards = weights.format(""), weights.format("-*-of-*")
+        patterns = [CONFIG, plain, f"{plain}.index.json", shards]
+        folder = download(name, patterns, absent=f"{name}: there is no such folder here")
+        if any((folder / file).is_file() for file in WEIGHT_FILES):
+            break
+    return folder
+
+
+def download(name: str, patterns: list[str], *, absent: str) -> Path:
+    """The folder, in the hub's cache, with some files of a model on the hub.
+
+    Args:
+        name: `owner/name` or `owner/name@revision`.
+        patterns: the names of the files that are wanted; not all need be there.
+        absent: how the message begins if the hub does not help: what is not on this machine.
+
+    Raises:
+        InputError: the hub has no such model, cannot be reached, or does not give it.
+    """
     repository, _, revision = name.partition("@")
     try:
-        for weights in ("model{}.safetensors", "pytorch_model{}.bin"):
-            plain, shards = weights.format(""), weights.format("-*-of-*")
-            patterns = [CONFIG, plain, f"{plain}.index.json", shards]
-            folder = Path(
-                huggingface_hub.snapshot_download(
-                    repository, revision=revision or None, allow_patterns=patterns
-                )
+        return Path(
+            huggingface_hub.snapshot_download(
+                repository, revision=revision or None, allow_patterns=patterns
             )
-            if any((folder / name).is_file() for name in WEIGHT_FILES):
-                break
-        return folder
+        )
     except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
         reason = "no such model (owner/name) on the hub that may be read"
     except LocalEntryNotFoundError:
@@ -71,7 +84,7 @@ def _download(name: str) -> Path:
     except Exception as error:  # OSErrors, and what the HTTP client beneath the library raises
         message = str(error).strip() or type(error).__name__
         reason = f"the hub did not give it ({message.splitlines()[0]})"
-    raise InputError(f"{name}: there is no such folder here, and {reason}")
+    raise InputError(f"{absent}, and {reason}")
 
 
 def read_tensors(weights: Path) -> Tensors:
@@ -112,7 +125,7 @@ def _read_pickle(file: Path) -> Tensors:
         import torch
     except ImportError:
         raise InputError(
-            f'{file} needs torch to be read: pip install "distilbert-flax[oracle]", or convert it '
+            f"{file} needs torch to be read: pip install -e '.[oracle]', or convert it "
             f"to {WEIGHTS} where torch and transformers are installed"
         ) from None
     state = torch.load(file, map_location="cpu", weights_only=True)

@@ -3,7 +3,7 @@
 A shallow model learns the same text several times as fast. What it has learned survives being made
 deeper only if the new layers change nothing at first: layers merely repeated (Gong et al. 2019)
 lose most of it after LayerNorm has been through them, so here new ones start as the identity (Chen
-et al. 2016, Net2Net, section 3).
+et al. 2016, Net2Net, section 2).
 """
 
 import jax.numpy as jnp

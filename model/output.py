@@ -2,12 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float
 
-OutputName = Literal["hidden_states", "attentions", "scores", "qkv"]
 Names = Collection[str]
 Extras = dict[str, Any]
 

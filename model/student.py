@@ -1,4 +1,4 @@
-"""A student that starts as some layers of its teacher (Sanh et al. 2019, section 2).
+"""A student that starts as some layers of its teacher (Sanh et al. 2019, section 3).
 
 What the original does (`extract_distilbert.py`): layers 0, 2, 4, 7, 9 and 11 of 12, the word and
 position embeddings, the decoder's bias; BERT's token types and pooler are dropped, and the dense

@@ -505,7 +505,7 @@ def test_what_is_wrong_with_a_study_is_told_before_it_is_compiled(home, colours)
         (replace(study, seeds=0), "--seeds is 0"),
         (replace(study, base=base), r"--run\.parallel must be jit"),
         (replace(study, primary="downstream_sst2"), "must be fine-tuned on it: add --downstream"),
-        (replace(study, downstream=("sst3",)), "no task 'sst3': do you mean sst2"),
+        (replace(study, downstream=("sst3",)), "no task 'sst3': did you mean sst2"),
         (replace(study, downstream=("classification",), task_data=missing), "nowhere.csv"),
     ):
         with pytest.raises(InputError, match=message):
@@ -555,9 +555,9 @@ def test_a_study_in_a_file_with_flags_over_it(tmp_path):
     [
         ("base = ", "base ", "own.toml is not TOML"),
         ("matter", "m\udcfftter", "own.toml is not TOML"),
-        ("title", "titel", "there is no key 'titel'; did you mean 'title'"),
+        ("title", "titel", "there is no key 'titel'; did you mean title"),
         ("about", "description", "variant 2: there is no key 'description'; there are name, about"),
-        ('"tiny"', '"tini"', "base 'tini' is no recipe of train.distill; did you mean 'tiny'"),
+        ('"tiny"', '"tini"', "base 'tini' is no recipe of train.distill; did you mean tiny"),
         ('"--steps 500"', "500", "flags must be a text in quotes, and is 500"),
         ("--steps 500", "--stepps 500", "flags: train.distill has no flag --stepps; did you mean"),
         ('"lower"', '"smaller"', "better is 'smaller', and must be higher or lower"),

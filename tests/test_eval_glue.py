@@ -80,7 +80,7 @@ def test_tasks_without_data_are_named_and_the_others_are_run(home, monkeypatch, 
 
 def test_what_cannot_be_run_is_told(home):
     config = Glue(teacher="a", student="b", output=home / "none")
-    with pytest.raises(InputError, match=r"no task 'rtee': do you mean rte"):
+    with pytest.raises(InputError, match=r"no task 'rtee': did you mean rte"):
         run_glue(Glue(teacher="a", student="b", tasks=("rtee",)))
     with pytest.raises(InputError, match=r"--tasks squad is not of GLUE, whose tasks are cola"):
         run_glue(Glue(teacher="a", student="b", tasks=("squad",)))

@@ -264,7 +264,7 @@ def test_weights_of_torch_need_torch(folder: Path, monkeypatch: pytest.MonkeyPat
         return imports(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
-    with fails("pytorch_model.bin needs torch", 'pip install "distilbert-flax[oracle]"', "convert"):
+    with fails("pytorch_model.bin needs torch", "pip install -e '.[oracle]'", "convert"):
         load(folder)
 
 

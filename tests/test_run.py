@@ -341,7 +341,7 @@ def test_many_classes_leave_room_for_counts_only():
 @pytest.mark.parametrize(
     ("model", "task", "settings", "message"),
     [
-        ("sst2", "sst3", {}, "there is no task 'sst3': do you mean sst2"),
+        ("sst2", "sst3", {}, "there is no task 'sst3': did you mean sst2"),
         ("sst2", "sst2", {"split": ("tset",)}, "has no tset split, only train, dev, test"),
         ("sst2", "sst2", {"split": ("train",)}, "looked for train.tsv"),
         ("sst2", "sst2", {"data": TaskDataConfig(root=Path("nowhere"))}, "nowhere is no folder"),

@@ -230,7 +230,7 @@ def test_settings_that_cannot_be_measured_are_told(changes, sentence):
 
 def test_without_torch_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(InputError, match=r"pip install -e \.\[oracle\]"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[oracle\]'"):
         speed(config(against="torch"))
 
 

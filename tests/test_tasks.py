@@ -51,5 +51,5 @@ def test_an_entry_is_whole(task):
     [("sst-2", "sst2"), ("SST2", "sst2"), ("mnil", "mnli"), ("sqaud", "squad"), ("", "")],
 )
 def test_a_typo_is_answered_with_the_nearest_name(typo, nearest):
-    with pytest.raises(InputError, match=f"do you mean {nearest}"):
+    with pytest.raises(InputError, match=f"did you mean {nearest}"):
         find_task(typo)

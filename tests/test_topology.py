@@ -20,9 +20,9 @@ def test_the_slices_that_exist():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("v5e:3x4", "there is no TPU topology 'v5e:3x4': do you mean v5e:.*v5e: 1x1, .* 16x16$"),
-        ("v5:2x4", "do you mean v5.:2x.*v3: 2x2, .*v4: .*v5e: .*v5p: .*v6e: "),
-        ("v4:2x2", "do you mean v4:2x2x.*There are v4: 2x2x1, "),
+        ("v5e:3x4", "there is no TPU topology 'v5e:3x4': did you mean v5e:.*v5e: 1x1, .* 16x16$"),
+        ("v5:2x4", "did you mean v5.:2x.*v3: 2x2, .*v4: .*v5e: .*v5p: .*v6e: "),
+        ("v4:2x2", "did you mean v4:2x2x.*There are v4: 2x2x1, "),
         ("", "there is no TPU topology ''"),
     ],
 )

@@ -1,13 +1,11 @@
 """What all commands share: a recipe by name, flags over it, and mistakes told in one sentence."""
 
-import difflib
 import inspect
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import jax
@@ -15,7 +13,7 @@ import tyro
 
 from data.config import default_cache
 from data.storage import mirror
-from model.errors import InputError
+from model.errors import InputError, did_you_mean
 from train.config import TextConfig, TrainConfig
 from train.hosts import on_all_hosts
 from train.loop import Stopped
@@ -55,8 +53,7 @@ def choose(
         raise SystemExit(0 if argv else 2)
     name, *flags = argv
     if name not in recipes:
-        near = difflib.get_close_matches(name, recipes, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(recipes))}"
+        hint = did_you_mean(name, sorted(recipes))
         raise InputError(f"there is no {what} {name!r} for {command}: {hint}")
     recipe = recipes[name]
     config = tyro.cli(
@@ -114,8 +111,3 @@ def _status(run: Callable[[], object]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-def relative_to_repository(path: str) -> Path:
-    """A path that the repository ships, wherever the command is run from."""
-    return Path(__file__).resolve().parent.parent / path

@@ -24,7 +24,7 @@ def claim(config: TrainConfig, kind: str, facts: dict[str, Any]) -> dict[str, An
 
     Args:
         config: the fully resolved configuration.
-        kind: the loop, `pretrain` or `distill`.
+        kind: the loop: `pretrain`, `distill`, `finetune` or `ablate`.
         facts: fingerprints of what the configuration names, such as corpus and tokenizer.
 
     Returns:

@@ -8,7 +8,7 @@ def layer_pairs(layers: str, student: int, teacher: int) -> tuple[tuple[int, int
 
     `last`: the last with the last. `uniform`: every layer of the student, with teacher layers at
     even distances that end with the last; for 6 and 12 layers 0:1, 1:3, ... 5:11 (Jiao et al. 2020,
-    TinyBERT, section 4.1). Or the pairs themselves, as in `0:1,5:11`.
+    TinyBERT, section 4). Or the pairs themselves, as in `0:1,5:11`.
 
     Args:
         layers: a name or pairs.

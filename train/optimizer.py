@@ -94,8 +94,8 @@ def make_optimizer(
             lambda path, g: jnp.zeros_like(g) if is_frozen(path) else g, gradients
         )
         norm = optax.tree.norm(gradients)
-        # Optax raises Python floats to the power of an integer count here; nowhere else in the
-        # project are types promoted.
+        # Optax raises Python floats to the power of an integer count here, which strict promotion
+        # would refuse.
         with jax.numpy_dtype_promotion("standard"):
             updates, opt_state = transform.update(gradients, opt_state, params)
         updates = jax.tree.map_with_path(

@@ -136,6 +136,7 @@ def quickstart(config: Quickstart) -> None:
 
 
 def show_fillings(console: Console, model: MaskedLM, path: str) -> None:
+    """Prints the three likeliest pieces for the [MASK] of each of SENTENCES."""
     tokenizer = load_tokenizer(path)
     for sentence in SENTENCES:
         guesses = fill_mask(model, tokenizer, sentence, top=3)[0]
@@ -170,6 +171,7 @@ COLUMNS: dict[str, tuple[Callable[[Mapping[str, Metrics], str], float], str]] = 
 
 
 def cell(values: list[float], style: str) -> str:
+    """The mean and, where seeds differ, half the width of its 95 % interval."""
     mean = format(float(np.mean(values)), style)
     if len(values) == 1 or np.ptp(values) == 0:
         return mean

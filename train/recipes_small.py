@@ -1,7 +1,6 @@
 """The small reproduction: a BERT and a DistilBERT of it from nothing, on one GPU, in half an hour.
 
-        python -m train.pretrain small --data.corpus books wikitext-2/wiki.train.tokens.gz
-
+    python -m train.pretrain small --data.corpus books wikitext-2/wiki.train.tokens.gz
     python -m train.distill small --data.corpus books wikitext-2/wiki.train.tokens.gz
     python -m train.ablate paper-table-4-small --data.corpus books wikitext-2/wiki.train.tokens.gz
     python -m train.finetune sst2 --model runs/distill-small/model --data.root glue

@@ -12,6 +12,12 @@ from eval.tables import markdown_table, terminal_table
 from train.atomic import replacing
 from train.config import FinetuneConfig
 
+SPREAD = {
+    "median": statistics.median,
+    "mean": statistics.fmean,
+    "standard deviation": statistics.stdev,
+}
+
 
 def report_seeds(config: FinetuneConfig, task: Task, results: Sequence[dict[str, float]]) -> None:
     """Prints the table, and writes `results.md` and `results.json` into the run's folder."""
@@ -50,10 +56,3 @@ def report_seeds(config: FinetuneConfig, task: Task, results: Sequence[dict[str,
         file.write_text(text, encoding="utf-8")
     with replacing(config.output / "results.json") as file:
         file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-SPREAD = {
-    "median": statistics.median,
-    "mean": statistics.fmean,
-    "standard deviation": statistics.stdev,
-}

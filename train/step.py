@@ -81,6 +81,7 @@ Step = Callable[[TrainState, Any, Batch, Keys], tuple[TrainState, Metrics]]
 
 
 def init_state(params: Params, optimizer: Optimizer) -> TrainState:
+    """The state before the first update."""
     return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
 

@@ -1,7 +1,6 @@
 """What a study is: a base, and variants of it that differ in a few flags."""
 
 import contextlib
-import difflib
 import io
 import shlex
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import tyro
 
 from data.task_data import TaskDataConfig
 from eval.study_folder import Published
-from model.errors import InputError
+from model.errors import InputError, did_you_mean
 from train.config import DistillConfig
 
 
@@ -115,9 +114,8 @@ def changed(base: DistillConfig, flags: str, where: str) -> DistillConfig:
     for argument in arguments:
         flag = argument.partition("=")[0]
         if flag.startswith("--") and flag not in known:
-            near = difflib.get_close_matches(flag, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{where}: train.distill has no flag {flag}{hint}")
+            hint = did_you_mean(flag, known, cutoff=0.0)
+            raise InputError(f"{where}: train.distill has no flag {flag}; {hint}")
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):

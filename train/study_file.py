@@ -13,14 +13,13 @@ about = "softer targets"                     optional
 flags = "--loss.ce.temperature 8"
 """
 
-import difflib
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from model.errors import InputError
+from model.errors import InputError, did_you_mean
 from train.recipes import DISTILL
 from train.study_config import StudyConfig, Variant, changed
 
@@ -44,7 +43,7 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
     name = record.get("base", "tiny")
     if name not in DISTILL:
         raise InputError(
-            f"{path}: base {name!r} is no recipe of train.distill{_near(name, DISTILL)}"
+            f"{path}: base {name!r} is no recipe of train.distill; {did_you_mean(name, DISTILL)}"
         )
     tables = record.get("variants", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -74,11 +73,6 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
 def _check_keys(table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
     for key, value in table.items():
         if key not in known:
-            raise InputError(f"{where}: there is no key {key!r}{_near(key, known)}")
+            raise InputError(f"{where}: there is no key {key!r}; {did_you_mean(key, known)}")
         if key != "variants" and not isinstance(value, str):
             raise InputError(f"{where}: {key} must be a text in quotes, and is {value!r}")
-
-
-def _near(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"

@@ -159,7 +159,7 @@ class Layers(Term):
 
 @dataclass(frozen=True)
 class HiddenCosine(Layers):
-    """1 - cosine of hidden states (Sanh et al. 2019, section 3: the last layer's)."""
+    """1 - cosine of hidden states (Sanh et al. 2019, section 2: the last layer's)."""
 
     outputs: ClassVar[tuple[str, ...]] = ("hidden_states",)
     same_width: ClassVar[bool] = True

@@ -3,7 +3,6 @@
 libtpu holds the whole compiler: it describes any slice on any Linux machine, without a TPU.
 """
 
-import difflib
 import importlib.util
 import math
 import os
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.errors import InputError
+from model.errors import InputError, did_you_mean
 
 _SQUARES = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _NO_TPU = {
@@ -78,7 +77,7 @@ class Topology:
         if importlib.util.find_spec("libtpu") is None:
             raise InputError(
                 "the plan needs the TPU compiler, libtpu, which any Linux machine can have and "
-                'which is not installed: pip install "distilbert-flax[tpu]", or pip install libtpu'
+                "which is not installed: pip install -e '.[tpu]', or pip install libtpu"
             )
         # Otherwise libtpu looks for the machine that it runs on, and complains that it is no TPU.
         for name, value in _NO_TPU.items():
@@ -105,9 +104,7 @@ def find_topology(name: str) -> Topology:
     if kind in CHIPS and layout in CHIPS[kind].slices:
         return Topology(CHIPS[kind], layout)
     every = [f"{chip.name}:{slice_}" for chip in CHIPS.values() for slice_ in chip.slices]
-    [nearest] = difflib.get_close_matches(name, every, n=1, cutoff=0)
+    hint = did_you_mean(name, every, cutoff=0.0)
     shown = [CHIPS[kind]] if kind in CHIPS else CHIPS.values()
     listing = "; ".join(f"{chip.name}: {', '.join(chip.slices)}" for chip in shown)
-    raise InputError(
-        f"there is no TPU topology {name!r}: do you mean {nearest}? There are {listing}"
-    )
+    raise InputError(f"there is no TPU topology {name!r}: {hint} There are {listing}")
