@@ -27,8 +27,8 @@ from train.block_results import DONE
 from train.config import RunConfig
 from train.distill import distill
 from train.logging import MetricLog
-from train.loop import Stopped
 from train.optimizer import OptimizerConfig
+from train.signals import Stopped
 from train.studies import STUDIES
 from train.study_config import changed, folder_name, variants_of
 

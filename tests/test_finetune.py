@@ -24,8 +24,8 @@ from train.cli import choose
 from train.config import FinetuneConfig, RunConfig
 from train.finetune import finetune
 from train.logging import MetricLog
-from train.loop import Stopped
 from train.recipes import FINETUNE
+from train.signals import Stopped
 
 COLOURS = ("red", "green")
 

@@ -19,9 +19,9 @@ from tests import runs
 from train.config import RunConfig, StudentConfig
 from train.distill import distill
 from train.logging import MetricLog
-from train.loop import Stopped
 from train.optimizer import OptimizerConfig
 from train.pretrain import initial_model, pretrain
+from train.signals import Stopped
 from train.terms import DistillationLoss, ForwardKL
 
 

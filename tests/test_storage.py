@@ -19,8 +19,8 @@ from model.errors import InputError
 from tests import runs
 from train.cli import with_mirrors
 from train.logging import MetricLog
-from train.loop import Stopped
 from train.pretrain import pretrain
+from train.signals import Stopped
 
 
 class Store(LocalFileSystem):

@@ -16,7 +16,7 @@ from data.storage import mirror
 from model.errors import InputError, did_you_mean
 from train.config import TextConfig, TrainConfig
 from train.hosts import on_all_hosts
-from train.loop import Stopped
+from train.signals import Stopped
 
 Config = TypeVar("Config")
 

@@ -5,18 +5,14 @@ to is then on disk before it, and a run that goes on from it repeats nothing and
 """
 
 import math
-import os
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from flax import nnx
-from jax.experimental import multihost_utils
 from tokenizers import Tokenizer
 
 from data.batches import Batch
@@ -33,54 +29,13 @@ from train.logging import MetricLog, NoLog, read_metrics
 from train.memory import out_of_memory, sequences_that_fit
 from train.optimizer import make_optimizer
 from train.parallel import Parallel
+from train.signals import Signals, Stopped
 from train.step import Keys, Metrics, Objective, Step, TrainState, init_state, make_step
 from train.streams import stream_key
 from train.tracing import Tracer, timed
 
 Evaluate = Callable[[Any, dict[str, Any]], dict[str, float]]
 """From parameters and constants to metrics."""
-
-
-class Stopped(Exception):  # noqa: N818 (not an error)
-    """The run was asked to stop, and has saved what it needs to go on."""
-
-    def __init__(self, signum: int, message: str):
-        super().__init__(message)
-        self.exit_status = 128 + signum
-
-
-class Signals:
-    """Remembers SIGTERM and Ctrl-C until the step is done; a second Ctrl-C stops at once.
-
-    Where a run has several processes any of them may be asked, and all stop after the same step:
-    JAX listens for SIGTERM, and tells the others.
-    """
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._shared = jax.process_count() > 1
-
-    def stop_after(self, step: int) -> int | None:
-        """The signal for which to stop when so many steps are done; to be asked at every step."""
-        if self._shared and multihost_utils.reached_preemption_sync_point(step):
-            return signal.SIGTERM
-        return None if self._shared else self.received
-
-    def __enter__(self) -> "Signals":
-        watched = (signal.SIGINT,) if self._shared else (signal.SIGTERM, signal.SIGINT)
-        self._before = {number: signal.signal(number, self._remember) for number in watched}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _remember(self, number: int, _frame: FrameType | None) -> None:
-        if self.received == signal.SIGINT == number:
-            raise KeyboardInterrupt
-        self.received = number
-        if self._shared:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def compute_dtype(config: TrainConfig) -> DType:
