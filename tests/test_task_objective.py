@@ -133,10 +133,8 @@ def test_the_gradient_is_finite_where_nothing_is_allowed(kind):
     objective = TaskObjective(graphdef, kind, LOSS)
 
     def loss(params):
-        arrays, shares = (
-            jax.tree.map(jnp.asarray, batch),
-            dict.fromkeys(("task", "soft"), jnp.ones(())),
-        )
+        arrays = jax.tree.map(jnp.asarray, batch)
+        shares = {name: jnp.ones(()) for name in objective.weights}
         return objective.loss(params, {}, arrays, nnx.Rngs(), {}, shares)[0]
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(params)
