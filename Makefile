@@ -42,7 +42,7 @@ notebooks: $(VENV)/.with-notebooks ## Open the notebooks in JupyterLab
 	$(PY) -m jupyterlab notebooks/01-architecture.ipynb
 
 notebooks-run: $(VENV)/.with-notebooks ## Run the notebooks again, and keep what they print
-	$(PY) -m jupytext --quiet --to ipynb --update --set-kernel python3 --execute --run-path . notebooks/*.py
+	$(PY) -m jupytext --quiet --to ipynb --set-kernel python3 --execute --run-path . notebooks/*.py
 
 clean: ## Remove the environment and the caches, not the runs
 	rm -rf $(VENV) .venv-tpu .pytest_cache .ruff_cache *.egg-info build
