@@ -131,7 +131,7 @@ def test_every_recipe_says_how_it_is_run(command, parse):
 
 
 # A newcomer's way through the documents, offline, with flags that make it short.
-SHORT = "--steps 2 --batch-size 4"
+SHORT = "--steps 2 --batch-size 8"
 TEXTS = "--data.corpus my-texts/ --data.heldout-share 0.2"
 WALK = {
     "python -m train.distill tiny --data.corpus my-texts/": f"{SHORT} --data.heldout-share 0.2",
