@@ -30,11 +30,10 @@ from train.cli import choose, main
 from train.config import FinetuneConfig
 from train.finetune import Prepared, finetune_seed, initial_model, prepare
 from train.logging import read_metrics
-from train.loop import keys_of, split
 from train.optimizer import make_optimizer
 from train.provenance import provenance, write_json_atomic
 from train.recipes import FINETUNE
-from train.step import init_state, make_step
+from train.step import init_state, keys_of, make_step, split
 from train.task_objective import TaskObjective
 
 STEPS = 20

@@ -23,8 +23,7 @@ from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import SequenceClassification
 from train.optimizer import OptimizerConfig, make_optimizer
-from train.step import Keys, init_state, make_step
-from train.streams import stream_key
+from train.step import init_state, keys_of, make_step, split
 from train.task_objective import TaskObjective
 
 # The lengths of SST-2's 67,349 training texts in pieces of bert-base-uncased, [CLS] and [SEP]
@@ -120,10 +119,10 @@ class Epochs:
             windows, bucket_lengths(windows.lengths), batch_size=case.rows, seed=0
         )
         model = case.model()
-        graphdef, params = nnx.split(model, nnx.Param)
+        graphdef, params = split(model)
         adamw = make_optimizer(OPTIMIZER, TOTAL_STEPS)
-        self._keys = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
-        self._state = init_state(nnx.to_pure_dict(params), adamw)
+        self._keys = keys_of(0)
+        self._state = init_state(params, adamw)
         objective = TaskObjective(graphdef, "classification")
         step = jax.jit(make_step(objective, adamw, TOTAL_STEPS), donate_argnums=0)
         self._epoch, self._steps, start = 0, {}, time.perf_counter()

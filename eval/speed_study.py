@@ -34,10 +34,9 @@ from eval.timing import seconds_by_turns
 from model.errors import InputError
 from model.tasks import MaskedLM
 from train.config import DistillConfig
-from train.loop import keys_of, split
 from train.provenance import provenance, write_json_atomic
 from train.stack import make_stacked_step, make_stacks, stacked_state
-from train.step import Batch, TrainState
+from train.step import Batch, TrainState, keys_of, split
 from train.studies import paper_table_4
 from train.study_config import folder_name, variants_of
 

@@ -23,8 +23,7 @@ from model.pretrained import save
 from model.tasks import MaskedLM
 from train.objectives import DistillationObjective, MaskedLMObjective
 from train.optimizer import OptimizerConfig, make_optimizer
-from train.step import Batch, Keys, init_state, make_step
-from train.streams import stream_key
+from train.step import Batch, init_state, keys_of, make_step, split
 from train.terms import DistillationLoss
 
 SPECIAL = 5  # token ids below are special, as in a vocabulary learned here; the last is [MASK]
@@ -130,20 +129,19 @@ class FlaxStep:
         loss: DistillationLoss = LOSS,
         optimizer: OptimizerConfig = OPTIMIZER,
     ):
-        graphdef, params = nnx.split(student, nnx.Param)
-        self.keys = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
+        graphdef, params = split(student)
+        self.keys = keys_of(0)
         self.constants: dict[str, Any] = {"log_weights": log_weights(student.config.vocab_size)}
         masking = masking_of(batch["input_ids"].shape[1])
         if teacher is None:
             objective = MaskedLMObjective(graphdef, masking, SPECIAL - 1)
         else:
-            teacher_graphdef, teacher_params = nnx.split(teacher, nnx.Param)
-            self.constants["teacher"] = nnx.to_pure_dict(teacher_params)
+            teacher_graphdef, self.constants["teacher"] = split(teacher)
             objective = DistillationObjective(
                 graphdef, teacher_graphdef, masking, SPECIAL - 1, loss.terms()
             )
         adamw = make_optimizer(optimizer, TOTAL_STEPS)
-        self.state = init_state(nnx.to_pure_dict(params), adamw)
+        self.state = init_state(params, adamw)
         step = jax.jit(make_step(objective, adamw, TOTAL_STEPS), donate_argnums=0)
         start = time.perf_counter()
         self._step = step.lower(self.state, self.constants, batch, self.keys).compile()
@@ -169,7 +167,7 @@ def random_batch(config: EncoderConfig, rows: int, length: int, seed: int) -> Ba
 
 def masked(batch: Batch, vocab_size: int, step: int) -> Batch:
     """The batch as update `step` of `FlaxStep` masks it."""
-    key = jax.random.fold_in(stream_key(0, "masking"), jnp.int32(step))
+    key = jax.random.fold_in(keys_of(0).masking, jnp.int32(step))
 
     def mask(ids, attended, row):
         return mask_tokens(

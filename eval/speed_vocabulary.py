@@ -12,7 +12,7 @@ timed by turns, or for TPUs (which takes libtpu, and no TPU).
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,31 +22,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from flax import nnx
 from rich.console import Console
 
-from data.masking import MaskingConfig
-from eval.speed_training import SPECIAL, TOTAL_STEPS
+from eval.speed_training import TOTAL_STEPS
 from eval.tables import terminal_table
 from eval.timing import seconds_by_turns
-from model.config import bert_base, distilbert_base
+from model.config import bert_base
 from model.errors import InputError
 from model.heads import Decoder
-from model.tasks import MaskedLM
-from train.abstract_step import placed
-from train.loop import keys_of, split
-from train.objectives import DistillationObjective
-from train.optimizer import OptimizerConfig, make_optimizer
+from train.abstract_step import abstract_step
 from train.parallel import Parallel, ParallelConfig
 from train.provenance import provenance, write_json_atomic
-from train.step import init_state, make_step
-from train.terms import DistillationLoss, ForwardKL, MaskedTokens
+from train.recipes import DISTILL
+from train.terms import ForwardKL, MaskedTokens
 from train.topology import find_topology
 from train.vocabulary import CHUNK, Given, vocabulary_loss
 
 TERMS = (("ce", ForwardKL()), ("mlm", MaskedTokens()))
 NUMBERS = {"ce": {"temperature": 2.0}, "mlm": {}}
-WAYS = ("at once", "in chunks")
 
 
 @dataclass(frozen=True)
@@ -86,20 +79,21 @@ def measure(settings: Settings) -> list[dict[str, Any]]:
         raise InputError("--batch-size, --sequence-length and --repeats must be at least 1")
     devices = None if settings.topology is None else find_topology(settings.topology).devices()
     parallel = Parallel(ParallelConfig(), devices)
-    program = step_program if settings.step else loss_program
     found = []
     for rows in settings.batch_size:
-        memory, functions = {}, {}
-        for way in WAYS:
-            function, arguments = program(way, parallel, rows * parallel.count, settings)
-            with patch("train.objectives.vocabulary_loss", LOSSES[way]):
-                compiled = function.lower(*arguments).compile()
-            memory[way] = compiled.memory_analysis().temp_size_in_bytes
-            functions[way] = compiled
+        compiled, arguments = {}, losses_read(parallel, rows * parallel.count, settings)
+        for way, loss in LOSSES.items():
+            if settings.step:
+                with patch("train.objectives.vocabulary_loss", loss):
+                    lowered = lowered_step(parallel, rows * parallel.count, settings)
+            else:
+                lowered = lowered_losses(loss, *arguments)
+            compiled[way] = lowered.compile()
+        memory = {way: each.memory_analysis().temp_size_in_bytes for way, each in compiled.items()}
         seconds = {}
         if devices is None and not settings.step:
             made = materialised(arguments)
-            calls = {way: partial(function, *made) for way, function in functions.items()}
+            calls = {way: partial(function, *made) for way, function in compiled.items()}
             seconds = seconds_by_turns(calls, repeats=settings.repeats)
         found.append({"rows": rows, "temporary_bytes": memory, "seconds": seconds})
     show(settings, found)
@@ -109,8 +103,8 @@ def measure(settings: Settings) -> list[dict[str, Any]]:
     return found
 
 
-def loss_program(way: str, parallel: Parallel, rows: int, settings: Settings):
-    """The losses with their gradient, and the shapes of what they read."""
+def losses_read(parallel: Parallel, rows: int, settings: Settings) -> tuple[Decoder, Given]:
+    """The shapes of what the losses read."""
     dtype = jnp.float32 if settings.topology is None else jnp.bfloat16
     shape, grid = bert_base(), (rows, settings.sequence_length)
 
@@ -124,44 +118,31 @@ def loss_program(way: str, parallel: Parallel, rows: int, settings: Settings):
     )
     where = dict.fromkeys(NUMBERS, array(grid, jnp.bool_, parallel.by_rows))
     given = Given(decoder, array(grid, jnp.int32, parallel.by_rows), where)
-    places = rows * settings.sequence_length
+    return decoder, given
+
+
+def lowered_losses(loss: Callable, student: Decoder, given: Given) -> jax.stages.Lowered:
+    """The losses, each a mean, with their gradient."""
+    places = given.labels.size
     shares = {"ce": 5.0 / places, "mlm": 2.0 / (0.15 * places)}
 
-    def loss(student: Decoder, given: Given):
-        return LOSSES[way](TERMS, CHUNK, student, given, NUMBERS, shares)
+    def weighted(student: Decoder, given: Given):
+        return loss(TERMS, CHUNK, student, given, NUMBERS, shares)
 
-    return jax.jit(jax.value_and_grad(loss, has_aux=True)), (decoder, given)
+    return jax.jit(jax.value_and_grad(weighted, has_aux=True)).lower(student, given)
 
 
-def step_program(way: str, parallel: Parallel, rows: int, settings: Settings):
-    """The update of `train.distill` on one micro-batch, and the shapes of what it reads."""
-    dtype = "float32" if settings.topology is None else "bfloat16"
-    teacher, student = nnx.eval_shape(
-        lambda: tuple(
-            MaskedLM(config.replace(dtype=dtype), rngs=nnx.Rngs(0))
-            for config in (bert_base(), distilbert_base())
-        )
+def lowered_step(parallel: Parallel, rows: int, settings: Settings) -> jax.stages.Lowered:
+    """The update of `train.distill distilbert-base-uncased`, on one micro-batch."""
+    recipe = DISTILL["distilbert-base-uncased"]()
+    group_rows = math.gcd(recipe.masking.group_rows, rows // parallel.count)
+    recipe = replace(
+        recipe,
+        data=replace(recipe.data, sequence_length=settings.sequence_length),
+        masking=replace(recipe.masking, group_rows=group_rows),
+        dtype="float32" if settings.topology is None else "bfloat16",
     )
-    (teacher_graphdef, teacher_params), (graphdef, params) = split(teacher), split(student)
-    masking = MaskingConfig(group_rows=math.gcd(8, rows // parallel.count))
-    terms = DistillationLoss().terms()
-    objective = DistillationObjective(graphdef, teacher_graphdef, masking, SPECIAL - 1, terms)
-    optimizer = make_optimizer(OptimizerConfig(), TOTAL_STEPS)
-    vocabulary = jax.ShapeDtypeStruct((bert_base().vocab_size,), jnp.float32)
-    whole = (
-        jax.eval_shape(lambda p: init_state(p, optimizer), params),
-        {"teacher": teacher_params, "log_weights": vocabulary},
-        jax.eval_shape(lambda: keys_of(0)),
-    )
-    shapes = {
-        "input_ids": jax.ShapeDtypeStruct((1, rows, settings.sequence_length), jnp.int32),
-        "attention_mask": jax.ShapeDtypeStruct((1, rows, settings.sequence_length), jnp.bool_),
-        "row": jax.ShapeDtypeStruct((1, rows), jnp.int32),
-    }
-    state, constants, keys = placed(whole, parallel.replicated)
-    batch = placed(shapes, parallel.by_micro_rows)
-    step = parallel.compile(lambda axis: make_step(objective, optimizer, TOTAL_STEPS, axis))
-    return step, (state, constants, batch, keys)
+    return abstract_step(recipe, TOTAL_STEPS).lower(parallel, rows, 1)
 
 
 def materialised(shapes: Any) -> Any:
@@ -185,11 +166,11 @@ def show(settings: Settings, found: list[dict[str, Any]]) -> None:
     """Prints a table, a row for each batch size."""
     what = "An update of distillation" if settings.step else "The losses over the vocabulary"
     where = settings.topology or "this machine, float32"
-    header = ["rows x tokens", *(f"MiB {way}" for way in WAYS), "share"]
-    header += [f"s {way}" for way in WAYS] if found[0]["seconds"] else []
+    header = ["rows x tokens", *(f"MiB {way}" for way in LOSSES), "share"]
+    header += [f"s {way}" for way in LOSSES] if found[0]["seconds"] else []
     lines = []
     for row in found:
-        memory = [row["temporary_bytes"][way] / 2**20 for way in WAYS]
+        memory = [row["temporary_bytes"][way] / 2**20 for way in LOSSES]
         cells = [
             f"{row['rows']} x {settings.sequence_length}",
             *(f"{each:,.0f}" for each in memory),

@@ -171,11 +171,10 @@ by_hand["loss"] = sum(weights[name] * by_hand[name] for name in weights)
 # it saw.
 
 # %%
-from train.loop import split
 from train.losses import cosine_distance, cross_entropy, distillation_kl
 from train.objectives import DistillationObjective
 from train.optimizer import make_optimizer
-from train.step import init_state, make_step
+from train.step import init_state, make_step, split
 
 functions = {
     "ce": jnp.mean(distillation_kl(ours.logits, theirs.logits, T)[attended]),

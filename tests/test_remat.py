@@ -20,14 +20,13 @@ from train.config import RunConfig
 from train.distill import distill, initial_student
 from train.finetune import finetune
 from train.finetune import initial_model as finetune_model
-from train.loop import keys_of, split
 from train.objectives import MaskedLMObjective
 from train.optimizer import OptimizerConfig, make_optimizer
 from train.parallel import Parallel, StackParallel
 from train.pretrain import initial_model as pretrain_model
 from train.pretrain import pretrain
 from train.recipes import FINETUNE
-from train.step import init_state, make_step
+from train.step import init_state, keys_of, make_step, split
 
 STEPS = {"steps": 2, "evaluate_every": 2}
 

@@ -13,10 +13,9 @@ from data.config import DataConfig
 from model.errors import InputError
 from tests import tiny
 from train.config import DistillConfig
-from train.loop import split
 from train.parallel import ParallelConfig, StackParallel
 from train.stack import make_stacked_step, make_stacks, stacked_state, unstacked
-from train.step import Keys
+from train.step import Keys, split
 from train.streams import stream_key
 from train.study_config import changed
 

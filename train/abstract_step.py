@@ -22,12 +22,12 @@ from model.student import student_config
 from model.tasks import MaskedLM
 from train.config import DistillConfig, FinetuneConfig, PretrainConfig, TextConfig, TrainConfig
 from train.distill import frozen, initial_student, objective_of, terms_of
-from train.loop import compute_dtype, keys_of, split
+from train.loop import compute_dtype
 from train.objectives import MaskedLMObjective
 from train.optimizer import Params, make_optimizer
 from train.parallel import Parallel
 from train.pretrain import initial_model
-from train.step import Objective, Step, TrainState, init_state, make_step
+from train.step import Objective, Step, TrainState, init_state, keys_of, make_step, split
 from train.task_objective import TaskObjective
 
 Shapes = dict[str, jax.ShapeDtypeStruct]

@@ -20,7 +20,7 @@ from train.distill import check_terms, exported, initial_student, teacher_and_da
 from train.heldout import held_out, heldout_sums
 from train.lifted import student_of
 from train.logging import duration
-from train.loop import Learner, export, fit, keys_of, split, total_steps
+from train.loop import Learner, export, fit, total_steps
 from train.memory import gigabytes, memory_limit, memory_needed, out_of_memory
 from train.parallel import StackParallel
 from train.provenance import to_jsonable
@@ -32,7 +32,7 @@ from train.stack import (
     stacked_state,
     unstacked,
 )
-from train.step import Batch, TrainState
+from train.step import Batch, TrainState, keys_of, split
 from train.study_config import folder_name
 from train.text import facts, log_weights, text_batches, title
 

@@ -30,8 +30,16 @@ from train.memory import out_of_memory, sequences_that_fit
 from train.optimizer import make_optimizer
 from train.parallel import Parallel
 from train.signals import Signals, Stopped
-from train.step import Keys, Metrics, Objective, Step, TrainState, init_state, make_step
-from train.streams import stream_key
+from train.step import (
+    Metrics,
+    Objective,
+    Step,
+    TrainState,
+    init_state,
+    keys_of,
+    make_step,
+    split,
+)
 from train.tracing import Tracer, timed
 
 Evaluate = Callable[[Any, dict[str, Any]], dict[str, float]]
@@ -43,12 +51,6 @@ def compute_dtype(config: TrainConfig) -> DType:
     if config.dtype != "auto":
         return config.dtype
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
-
-
-def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any]:
-    """A model as (structure, parameters), the parameters a plain nested dict of arrays."""
-    graphdef, params = nnx.split(model, nnx.Param)
-    return graphdef, nnx.to_pure_dict(params)
 
 
 @runtime_checkable
@@ -258,11 +260,6 @@ def fit(
 
     write_model("model")
     return results
-
-
-def keys_of(seed: int) -> Keys:
-    """The random numbers of a run."""
-    return Keys(stream_key(seed, "masking"), stream_key(seed, "dropout"))
 
 
 def _best_so_far(folder: Path, name: str | None) -> float:

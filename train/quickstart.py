@@ -35,7 +35,7 @@ from train.config import DistillConfig
 from train.distill import distill, initial_student
 from train.lifted import student_of
 from train.logging import read_metrics
-from train.loop import split
+from train.step import split
 
 SENTENCES = (
     "Return a new [MASK] containing all the items.",

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
 
 from train.losses import weighted_sum
 from train.optimizer import Optimizer, Params
+from train.streams import stream_key
 
 Batch = dict[str, Array]
 Metrics = dict[str, Float32[Array, ""]]
@@ -75,6 +76,17 @@ class Keys(NamedTuple):
 
     masking: PRNGKeyArray
     dropout: PRNGKeyArray
+
+
+def keys_of(seed: int) -> Keys:
+    """The random numbers of a run."""
+    return Keys(stream_key(seed, "masking"), stream_key(seed, "dropout"))
+
+
+def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any]:
+    """A model as (structure, parameters), the parameters a plain nested dict of arrays."""
+    graphdef, params = nnx.split(model, nnx.Param)
+    return graphdef, nnx.to_pure_dict(params)
 
 
 Step = Callable[[TrainState, Any, Batch, Keys], tuple[TrainState, Metrics]]

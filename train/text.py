@@ -19,9 +19,10 @@ from model.tasks import MaskedLM
 from train.config import TextConfig
 from train.heldout import evaluator, held_out
 from train.hosts import is_first
-from train.loop import fit, one_model, split, total_steps
+from train.loop import fit, one_model, total_steps
 from train.objectives import MaskedLMObjective
 from train.parallel import Parallel
+from train.step import split
 
 
 def fit_text(
