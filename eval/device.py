@@ -9,18 +9,22 @@ import jax.numpy as jnp
 
 from model.config import DType
 from model.errors import InputError
+from train.topology import CHIPS
 
 Device = Literal["cpu", "gpu", "tpu"]
 
-# The beginning of JAX's `device_kind` -> FLOP/s of dense bfloat16 products, from the makers' data
-# sheets; of two that fit, the longer counts. On a TPU v3 a device is one of a chip's two cores.
-PEAKS = {
-    "TPU v3": 61.5e12,
-    "TPU v4": 275e12,
-    "TPU v5": 459e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5e": 197e12,
-    "TPU v6": 918e12,
+# The beginning of JAX's `device_kind` -> the chip.
+_TPUS = {
+    "TPU v3": "v3",
+    "TPU v4": "v4",
+    "TPU v5": "v5p",
+    "TPU v5 lite": "v5e",
+    "TPU v5e": "v5e",
+    "TPU v6": "v6e",
+}
+# The same -> FLOP/s of dense bfloat16 products, from the makers' data sheets; of two that fit, the
+# longer counts.
+PEAKS = {kind: CHIPS[chip].peak / CHIPS[chip].devices for kind, chip in _TPUS.items()} | {
     "NVIDIA A100": 312e12,
     "NVIDIA H100": 989e12,
     "NVIDIA H100 PCIe": 756e12,
