@@ -10,6 +10,7 @@ import jax
 
 from train.abstract_step import AbstractStep
 from train.fitting import TooLargeError
+from train.memory import is_out_of_memory
 from train.parallel import Parallel
 
 GIB = 2**30
@@ -78,7 +79,7 @@ class StepCompiler:
         try:
             compiled = lowered.compile()
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
+            if not is_out_of_memory(error):
                 raise
             found = _NEEDED.search(str(error))
             return TooLargeError(f"{found[1]}iB of {found[2]}iB" if found else "more than there is")

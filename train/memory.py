@@ -30,6 +30,10 @@ def memory_needed(step: jax.stages.Compiled) -> int:
     )
 
 
+def is_out_of_memory(error: jax.errors.JaxRuntimeError) -> bool:
+    return "RESOURCE_EXHAUSTED" in str(error)
+
+
 def gigabytes(number: int) -> str:
     return f"{number / 1e9:.1f} GB"
 
@@ -44,7 +48,7 @@ def out_of_memory(fitting: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise InputError(
             "out of memory: go on with --run.remat, which computes activations twice to keep few, "
