@@ -114,9 +114,7 @@ def _parts(
     shape = shape_of(config.model)
     if config.layers is not None:
         shape = student_config(shape, config.layers)
-    # Whoever brings their own data has as many classes as these say.
-    labels = config.labels or class_names(task) or shape.labels
-    shape = shape.replace(labels=labels, dtype=compute_dtype(config))
+    shape = shape.replace(labels=classes_of(config, task), dtype=compute_dtype(config))
     model = nnx.eval_shape(lambda: HEADS[task.kind](shape, rngs=nnx.Rngs(0)))
     model.backbone.encoder.remat = config.run.remat
     objective = TaskObjective(
@@ -140,6 +138,11 @@ def shape_of(model: str) -> EncoderConfig:
         f"the shape of {model} is not known here: name a folder with its config.json, or one of "
         f"{', '.join(PUBLISHED)}"
     )
+
+
+def classes_of(config: FinetuneConfig, task: Task) -> tuple[str, ...]:
+    """The classes; whoever brings their own data has those that `labels` or the model names."""
+    return config.labels or class_names(task) or shape_of(config.model).labels
 
 
 def group_rows(config: TrainConfig) -> int:
@@ -183,11 +186,14 @@ def _task_columns(
         columns["context"] = array(jnp.bool_, length)
         sides = {f"teacher_{side}": array(jnp.float32, length) for side in ("start", "end")}
         return columns | (sides if config.teacher else {})
-    classes = len(config.labels or class_names(task)) or 2
     inner = (length,) if task.kind == "tags" else ()
     name = "tags" if task.kind == "tags" else "label"
     columns = {name: array(jnp.float32 if task.kind == "regression" else jnp.int32, *inner)}
-    return columns | ({"teacher": array(jnp.float32, *inner, classes)} if config.teacher else {})
+    return columns | (
+        {"teacher": array(jnp.float32, *inner, len(classes_of(config, task)))}
+        if config.teacher
+        else {}
+    )
 
 
 def _text_constants(shape: EncoderConfig, teacher: Params) -> dict[str, Any]:
