@@ -15,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 from data.buckets import BucketBatches
 from data.windows import Windows
 from eval.device import Device
-from eval.speed_torch import peak_memory, torch_device, wait_for
+from eval.speed_torch import adamw, peak_memory, torch_device, wait_for
 from train.optimizer import OptimizerConfig
 
 NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight")
@@ -59,14 +59,7 @@ class TorchFinetune:
             {"params": [p for n, p in named if not n.endswith(NO_DECAY)]},
             {"params": [p for n, p in named if n.endswith(NO_DECAY)], "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(
-            groups,
-            lr=optimizer.learning_rate,
-            betas=(optimizer.beta1, optimizer.beta2),
-            eps=optimizer.epsilon,
-            weight_decay=optimizer.weight_decay,
-            fused=True,
-        )
+        self.optimizer = adamw(groups, optimizer)
         warmup = max(int(np.ceil(optimizer.warmup_share * total_steps)), 1)
 
         def rate(step: int) -> float:

@@ -7,7 +7,7 @@ Importing this needs the extra `oracle`.
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,14 +91,7 @@ class TorchStep:
         else:
             self.trained = load(DistilBertForMaskedLM, "trained").train()
             self.teacher = load(BertForMaskedLM, "teacher").eval()
-        self.optimizer = torch.optim.AdamW(
-            self.trained.parameters(),
-            lr=optimizer.learning_rate,
-            betas=(optimizer.beta1, optimizer.beta2),
-            eps=optimizer.epsilon,
-            weight_decay=optimizer.weight_decay,
-            fused=True,
-        )
+        self.optimizer = adamw(self.trained.parameters(), optimizer)
 
     def __call__(self, batch: Tensors) -> float:
         """Makes one update; returns the loss before it."""
@@ -155,6 +148,18 @@ class TorchUpdates:
 
     def facts(self) -> dict[str, Any]:
         return {"peak_memory_bytes": peak_memory(self._step.device)}
+
+
+def adamw(parameters: Iterable[Any], settings: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW with the settings of ours, at the peak of the learning rate."""
+    return torch.optim.AdamW(
+        parameters,
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
 
 
 def torch_device(on: Device) -> str:
