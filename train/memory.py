@@ -30,7 +30,7 @@ def memory_needed(step: jax.stages.Compiled) -> int:
     )
 
 
-def is_out_of_memory(error: jax.errors.JaxRuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     return "RESOURCE_EXHAUSTED" in str(error)
 
 
