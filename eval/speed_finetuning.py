@@ -22,6 +22,7 @@ from eval.worker import Contender
 from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import SequenceClassification
+from train.heap import keep_freed_memory
 from train.optimizer import OptimizerConfig, make_optimizer
 from train.step import init_state, keys_of, make_step, split
 from train.task_objective import TaskObjective
@@ -112,6 +113,7 @@ class Epochs:
     """The epochs of a case, one at a time; a program for every length of bucket."""
 
     def __init__(self, case: FinetuneCase):
+        keep_freed_memory()  # as every command does
         self._device = device.use(case.on)
         jax.config.update("jax_enable_compilation_cache", False)  # what compiling takes is measured
         windows = case.windows

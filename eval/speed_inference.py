@@ -16,11 +16,16 @@ from model.pretrained import save
 TORCH = "torch: "
 
 
+def encoder(backbone: nnx.Module) -> tuple[Any, Any]:
+    """The encoder as `encode(params, ids)`, under jit, and its parameters."""
+    graphdef, params = nnx.split(backbone)
+    return jax.jit(lambda params, ids: nnx.merge(graphdef, params)(ids).last_hidden), params
+
+
 def reader(backbone: nnx.Module, sentences: int, length: int) -> Callable[[], object]:
     """A function that encodes so many sentences of `length` tokens."""
+    encode, params = encoder(backbone)
     ids = jnp.ones((sentences, length), jnp.int32)
-    graphdef, params = nnx.split(backbone)
-    encode = jax.jit(lambda params, ids: nnx.merge(graphdef, params)(ids).last_hidden)
     return lambda: encode(params, ids)
 
 

@@ -21,6 +21,7 @@ from eval.worker import Contender
 from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import MaskedLM
+from train.heap import keep_freed_memory
 from train.objectives import DistillationObjective, MaskedLMObjective
 from train.optimizer import OptimizerConfig, make_optimizer
 from train.step import Batch, init_state, keys_of, make_step, split
@@ -96,6 +97,7 @@ class Updates:
     """The updates of a case, one at a time."""
 
     def __init__(self, case: TextCase):
+        keep_freed_memory()  # as every command does
         self._device = device.use(case.on)
         jax.config.update("jax_enable_compilation_cache", False)  # what compiling takes is measured
         batches = case.batches

@@ -1,0 +1,179 @@
+"""How much memory BERT and DistilBERT take, to read and to learn, on the CPU in float32.
+
+    python -m eval.memory
+    python -m eval.memory --against torch --batch-size 1 32 --sequence-length 128 512
+
+Of reading: weights and activations as the compiled program lays them out, and the most that a
+process held which did nothing else (the libraries too: the first line). Of learning: what the
+gradient of a classifier keeps besides the weights and itself, as the compiler says; it is not run.
+Weights and tokens are random: memory does not depend on their values.
+"""
+
+import importlib.util
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from rich.console import Console
+
+from eval.speed_inference import encoder, torch_reader
+from eval.tables import terminal_table
+from eval.timing import peak_main_memory
+from eval.worker import ask_once
+from model.config import EncoderConfig, bert_base, distilbert_base
+from model.errors import InputError
+from model.pretrained import save
+from model.tasks import SequenceClassification, backbone
+from train.provenance import provenance, write_json_atomic
+from train.step import split
+from train.task_objective import TaskObjective
+
+MODELS = {"BERT": bert_base, "DistilBERT": distilbert_base}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Measure what BERT and DistilBERT take of a machine's memory."""
+
+    batch_size: tuple[int, ...] = (1, 32)
+    """Sequences at a time."""
+    sequence_length: tuple[int, ...] = (128, 512)
+    """Tokens in a sequence, all of them attended."""
+    against: Literal["torch"] | None = None
+    """`torch`: Hugging Face's models read too, in processes of their own."""
+    json: Path | None = None
+    """A file for every number, the versions and the machine."""
+
+
+def measure(settings: Settings) -> dict[str, Any]:
+    """Measures, prints, and writes the file that was asked for. All numbers are bytes.
+
+    Raises:
+        InputError: a setting makes no sense, or torch is asked for and not there.
+    """
+    check(settings)
+    found = []
+    for length in settings.sequence_length:
+        for rows in settings.batch_size:
+            for name, make in MODELS.items():
+                shape = (make(), rows, length)
+                row = {"model": name, "rows": rows, "length": length}
+                row |= ask_once(partial(reading, *shape)) | ask_once(partial(learning, *shape))
+                if settings.against:
+                    row["torch_peak"] = torch_peak(*shape)
+                found.append(row)
+    record = {"libraries": ask_once(peak_main_memory), "measured": found}
+    show(record)
+    if settings.json is not None:
+        about = {"settings": settings, "provenance": provenance()}
+        write_json_atomic(settings.json, {**record, **about})
+    return record
+
+
+def check(settings: Settings) -> None:
+    """Raises InputError for what cannot be measured."""
+    if min(settings.batch_size) < 1:
+        raise InputError(f"--batch-size is {min(settings.batch_size)}, and must be at least 1")
+    positions = bert_base().max_positions
+    for length in settings.sequence_length:
+        if not 1 <= length <= positions:
+            raise InputError(
+                f"--sequence-length is {length}, and the models have {positions} positions"
+            )
+    names = ("torch", "transformers")
+    if settings.against and any(importlib.util.find_spec(name) is None for name in names):
+        raise InputError("--against torch needs them: pip install -e '.[oracle]'")
+
+
+def reading(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
+    """What the encoder takes to read `rows` sequences of `length` tokens, in this process."""
+    jax.config.update("jax_platforms", "cpu")
+    encode, params = encoder(backbone(config, rngs=nnx.Rngs(0)))
+    ids = jnp.ones((rows, length), jnp.int32)
+    compiled = encode.lower(params, ids).compile()
+    compiled(params, ids).block_until_ready()
+    used = compiled.memory_analysis()
+    assert used is not None
+    return {
+        "weights": used.argument_size_in_bytes - ids.nbytes,
+        "activations": used.temp_size_in_bytes + used.output_size_in_bytes,
+        "peak": peak_main_memory(),
+    }
+
+
+def learning(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
+    """What the gradient of a classifier keeps besides weights and gradient; it is not run."""
+    jax.config.update("jax_platforms", "cpu")
+    classifier = nnx.eval_shape(lambda: SequenceClassification(config, rngs=nnx.Rngs(0)))
+    graphdef, params = split(classifier)
+    objective = TaskObjective(graphdef, "classification")
+
+    def loss(params, batch, key):
+        numbers, shares = objective.numbers(jnp.zeros(())), {"task": 1 / rows}
+        return objective.loss(params, None, batch, nnx.Rngs(dropout=key), numbers, shares)[0]
+
+    grid = jax.ShapeDtypeStruct((rows, length), jnp.int32)
+    batch = {
+        "input_ids": grid,
+        "token_type_ids": grid,
+        "attention_mask": jax.ShapeDtypeStruct(grid.shape, bool),
+        "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
+        "valid": jax.ShapeDtypeStruct((rows,), bool),
+    }
+    used = jax.jit(jax.grad(loss)).lower(params, batch, jax.random.key(0)).compile()
+    memory = used.memory_analysis()
+    assert memory is not None
+    return {"learning": memory.temp_size_in_bytes}
+
+
+def torch_peak(config: EncoderConfig, rows: int, length: int) -> int:
+    """The most a process holds that reads the same with Hugging Face's model."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Elsewhere too: a new process begins with the peak of the one that started it.
+        ask_once(partial(write, config, Path(folder)))
+        return ask_once(partial(read_by_torch, Path(folder), rows, length))
+
+
+def write(config: EncoderConfig, folder: Path) -> None:
+    save(backbone(config, rngs=nnx.Rngs(0)), folder)
+
+
+def read_by_torch(folder: Path, rows: int, length: int) -> int:
+    torch_reader(folder, rows, length)()
+    return peak_main_memory()
+
+
+def show(record: dict[str, Any]) -> None:
+    """Prints the table."""
+    columns = {
+        "weights": "weights",
+        "activations": "activations",
+        "peak": "peak",
+        "torch_peak": "torch: peak",
+        "learning": "learning",
+    }
+    measured = record["measured"]
+    names = [name for name in columns if name in measured[0]]
+    header = ["", "sequences x tokens", *(columns[name] for name in names)]
+    lines = [
+        [row["model"], f"{row['rows']} x {row['length']}"]
+        + [f"{row[name] / 1e6:,.0f}" for name in names]
+        for row in measured
+    ]
+    console = Console(highlight=False)
+    console.print(terminal_table("Memory in MB", header, lines))
+    console.print(f"A process holds {record['libraries'] / 1e6:,.0f} MB before there is a model.")
+
+
+if __name__ == "__main__":
+    import tyro
+
+    from train.cli import main
+
+    prog = "python -m eval.memory"
+    main(lambda: measure(tyro.cli(Settings, prog=prog, description=__doc__)))

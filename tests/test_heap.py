@@ -1,0 +1,45 @@
+"""Memory that is freed is not cleared anew, where JAX computes on the CPU."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+ARRAY = 1 << 26  # bytes that the program holds between its two products
+PROGRAM = f"""
+import resource
+import jax, jax.numpy as jnp
+from train.heap import keep_freed_memory
+
+keep_freed_memory()
+program = jax.jit(lambda x, w: jnp.sum((x @ w) @ w.T))
+x, w = jnp.ones((64, 64)), jnp.ones((64, {ARRAY} // 64 // 4))
+for _ in range(3):
+    program(x, w).block_until_ready()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+program(x, w).block_until_ready()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(**environment: str) -> int:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(
+    "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()), reason="malloc is not glibc's"
+)
+def test_pages_are_not_asked_for_anew():
+    pages = ARRAY // os.sysconf("SC_PAGE_SIZE")
+    assert page_faults(JAX_PLATFORMS="cpu") < pages / 100
+    # As people set it themselves: it is left alone, and behaves as glibc does.
+    assert page_faults(JAX_PLATFORMS="cpu", MALLOC_ARENA_MAX="8") > pages / 2
