@@ -1,5 +1,7 @@
 """The three layers everything is made of, with BERT's settings instead of Flax's defaults."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -13,7 +15,7 @@ class Linear(nnx.Linear):
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         assert self.bias is not None
-        return dense(*(a.astype(self.dtype) for a in (x, self.kernel[...], self.bias[...])))
+        return dense(x.astype(self.dtype), self.kernel[...], self.bias[...])
 
 
 @jax.custom_vjp
@@ -22,13 +24,15 @@ def dense(
     kernel: Float[Array, "inputs outputs"],
     bias: Float[Array, " outputs"],
 ) -> Float[Array, "*batch outputs"]:
-    """The product and the bias, with a gradient of nothing but products of two matrices.
+    """The product and the bias in the type of `x`, with a gradient of their own.
 
-    JAX would contract the kernel's gradient over batch and length, and sum the bias's over both:
-    XLA for CPUs takes as long for that sum as for the products of a narrow layer.
+    It is nothing but products of two matrices: JAX would contract the kernel's over batch and
+    length, and sum the bias's over both, for which XLA for CPUs takes as long as for the products
+    of a narrow layer. And that of the parameters comes out of its product in their type: JAX would
+    round it to that of `x`, and only then add micro-batches and devices up.
     """
-    product = x @ kernel
-    return product + jnp.broadcast_to(bias, product.shape)
+    product = x @ kernel.astype(x.dtype)
+    return product + jnp.broadcast_to(bias.astype(x.dtype), product.shape)
 
 
 def _forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -38,8 +42,13 @@ def _forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, 
 def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
     x, kernel = saved
     inputs, outputs = (a.reshape(-1, a.shape[-1]) for a in (x, gradient))
+    product = partial(jnp.matmul, preferred_element_type=kernel.dtype)
     ones = jnp.ones((1, len(outputs)), outputs.dtype)
-    return gradient @ kernel.T, inputs.T @ outputs, (ones @ outputs)[0]
+    return (
+        gradient @ kernel.astype(gradient.dtype).T,
+        product(inputs.T, outputs),
+        product(ones, outputs)[0],
+    )
 
 
 dense.defvjp(_forward, _backward)

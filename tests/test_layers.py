@@ -54,7 +54,7 @@ def test_a_dense_layer_and_its_gradients():
     """Against float64, for one model and for a stack of them."""
     random = np.random.default_rng(0)
     x, kernel, bias, weights = (
-        random.normal(size=size).astype(np.float32)
+        jnp.asarray(random.normal(size=size), jnp.float32)
         for size in ((4, 3, 7, 16), (4, 16, 5), (4, 5), (4, 3, 7, 5))
     )
     graphdef = nnx.graphdef(linear(BERT, 16, 5, rngs=nnx.Rngs(0)))
@@ -67,7 +67,7 @@ def test_a_dense_layer_and_its_gradients():
     stacked = jax.jit(jax.vmap(gradients))(kernel, bias, x, weights)
     for n in range(4):
         inputs, matrix = np.asarray(x[n], np.float64), np.asarray(kernel[n], np.float64)
-        delta = 2 * (inputs @ matrix + bias[n]) * weights[n]
+        delta = 2 * (inputs @ matrix + np.asarray(bias[n])) * np.asarray(weights[n])
         expected = (
             np.einsum("abi,abo->io", inputs, delta),
             delta.sum((0, 1)),
@@ -77,6 +77,21 @@ def test_a_dense_layer_and_its_gradients():
         for ours, ours_stacked, theirs in zip(alone, stacked, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
             np.testing.assert_allclose(ours_stacked[n], theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_gradients_of_parameters_are_not_rounded_to_the_type_of_computation():
+    """Of a layer in bfloat16, whose every number has eight bits, to the last of float32."""
+    random = np.random.default_rng(0)
+    layer = linear(BERT.replace(dtype="bfloat16"), 16, 5, rngs=nnx.Rngs(0))
+    x, delta = (
+        jnp.asarray(random.normal(size=(4, 64, n)), jnp.bfloat16).astype(jnp.float32)
+        for n in (16, 5)
+    )
+    found = nnx.grad(lambda layer: jnp.sum(layer(x).astype(jnp.float32) * delta))(layer)
+    kernel = np.einsum("abi,abo->io", np.asarray(x, np.float64), np.asarray(delta, np.float64))
+    np.testing.assert_allclose(found.kernel[...], kernel, rtol=0, atol=1e-5)
+    bias = np.asarray(delta, np.float64).sum((0, 1))
+    np.testing.assert_allclose(found.bias[...], bias, rtol=0, atol=1e-5)
 
 
 def test_dropout_keeps_the_mean_and_needs_rngs() -> None:
