@@ -51,7 +51,7 @@ fields.map(str)
 
 # %% [markdown]
 # Two differences follow from `architecture` and are not in the table: BERT has a *pooler*, and
-# it drops the output of attention. The class of the student is therefore empty. Shown, not
+# dropout at the output of attention. The class of the student is therefore empty. Shown, not
 # described:
 
 # %%

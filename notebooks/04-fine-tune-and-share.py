@@ -266,7 +266,8 @@ plt.show()
 # Which model is best? The picture does not say. 160 sentences make an accuracy of 60 % uncertain by
 # 8 points, whatever the seeds say. Three seeds are too few for an interval. And they are seeds of
 # the fine-tuning alone: each student was distilled once. When section 1 had batches of 16 instead
-# of 8, the distilled student was ahead of its twin on the new words, 71.0 % to 62.5 %.
+# of 8 (a run that is not kept), the distilled student was ahead of its twin on the new words,
+# 71.0 % to 62.5 %.
 # `03-ablation` is about such differences.
 #
 # Of the three seeds we go on with the one that is best on `dev.csv`. From here on its score there

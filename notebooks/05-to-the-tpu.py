@@ -161,10 +161,10 @@ if made is not None:
 
 # %% [markdown]
 # In the run kept here these are: the counts that all means divide by; the gradient of the
-# vocabulary table as the losses use it; the gradients of all other matrices, in bfloat16, because
-# the backward pass computes in it; and what is left, with the vocabulary table a second time, now
-# as the lookup uses it. The table is shared, and its two gradients are added only after they were
-# exchanged.
+# vocabulary table as the losses use it; and all other gradients and the metrics, with the
+# vocabulary table a second time, now as the lookup uses it. The table is shared, and its two
+# gradients are added only after they were exchanged. All are float32, although the backward pass
+# computes in bfloat16: the gradient of a dense layer leaves its product in float32.
 #
 # The number of bytes does not depend on the batch. So a larger batch on each chip, or several
 # micro-batches that are summed before anything is exchanged, make the exchange a smaller share.
