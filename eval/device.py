@@ -1,6 +1,7 @@
 """The device that is measured: which it is, and how many operations a second it can do at most."""
 
 import os
+import re
 import time
 from typing import Any, Literal
 
@@ -18,16 +19,18 @@ _TPUS = {
     "TPU v3": "v3",
     "TPU v4": "v4",
     "TPU v5": "v5p",
+    "TPU v5p": "v5p",
     "TPU v5 lite": "v5e",
     "TPU v5e": "v5e",
     "TPU v6": "v6e",
 }
-# The same -> FLOP/s of dense bfloat16 products, from the makers' data sheets; of two that fit, the
-# longer counts.
+# The same, in whole words -> FLOP/s of dense bfloat16 products, from the makers' data sheets; of
+# two that fit, the longer counts.
 PEAKS = {kind: CHIPS[chip].peak / CHIPS[chip].devices for kind, chip in _TPUS.items()} | {
     "NVIDIA A100": 312e12,
     "NVIDIA H100": 989e12,
     "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H100 NVL": 835e12,
     "NVIDIA H200": 989e12,
     "NVIDIA L4": 121e12,
 }
@@ -77,7 +80,7 @@ def about(device: Device | None, dtype: DType | None) -> dict[str, Any]:
 
 def published_peak(kind: str) -> float | None:
     """FLOP/s of bfloat16 products by the data sheet, or None for a device that is not listed."""
-    names = [name for name in PEAKS if kind.startswith(name)]
+    names = [name for name in PEAKS if re.match(rf"{re.escape(name)}(?!\w)", kind)]
     return PEAKS[max(names, key=len)] if names else None
 
 

@@ -17,13 +17,12 @@ def fill_mask(
     Raises:
         InputError: the text has no [MASK].
     """
-    ids = tokenizer.encode(text).ids
-    places = [place for place, index in enumerate(ids) if index == special_ids(tokenizer).mask]
+    ids, mask = tokenizer.encode(text).ids, special_ids(tokenizer).mask
+    places = [place for place, index in enumerate(ids) if index == mask]
     if not places:
         raise InputError(f"there is no [MASK] to fill in {text!r}")
-    logits = model(jnp.asarray([ids])).logits
-    assert logits is not None
-    probabilities, pieces = jax.lax.top_k(jax.nn.softmax(logits[0, jnp.asarray(places)]), top)
+    hidden = model.backbone(jnp.asarray([ids])).last_hidden[0, jnp.asarray(places)]
+    probabilities, pieces = jax.lax.top_k(jax.nn.softmax(model.predict_tokens(hidden)), top)
     return [
         [(tokenizer.id_to_token(int(i)) or "", float(p)) for i, p in zip(row, shares, strict=True)]
         for row, shares in zip(pieces, probabilities, strict=True)

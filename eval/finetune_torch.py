@@ -16,7 +16,7 @@ from data.buckets import BucketBatches
 from data.windows import Windows
 from eval.device import Device
 from eval.speed_torch import adamw, peak_memory, torch_device, wait_for
-from train.optimizer import OptimizerConfig
+from train.optimizer import OptimizerConfig, learning_rate
 
 NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight")
 
@@ -60,14 +60,10 @@ class TorchFinetune:
             {"params": [p for n, p in named if n.endswith(NO_DECAY)], "weight_decay": 0.0},
         ]
         self.optimizer = adamw(groups, optimizer)
-        warmup = max(int(np.ceil(optimizer.warmup_share * total_steps)), 1)
-
-        def rate(step: int) -> float:
-            if step < warmup:
-                return step / warmup
-            return max(0.0, 1 - (step - warmup) / max(total_steps - warmup, 1))
-
-        self.schedule = LambdaLR(self.optimizer, rate)
+        rate = learning_rate(optimizer, total_steps)
+        self.schedule = LambdaLR(
+            self.optimizer, lambda step: float(rate(step)) / optimizer.learning_rate
+        )
 
     def train(self, batches: Iterable[dict[str, np.ndarray]]) -> Iterator[float]:
         """Makes an update on each batch, padded to its own longest text; yields the losses."""

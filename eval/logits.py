@@ -1,6 +1,7 @@
 """What a model says about every window of a data set, in a few static shapes."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,6 @@ from jax.experimental import multihost_utils
 
 from data.buckets import bucket_lengths
 from data.windows import Windows
-from model.output import ModelOutput
 from model.tasks import read_batch
 
 Logits = dict[str, list[np.ndarray]]
@@ -41,7 +41,6 @@ def predictor(
     """
     lengths = bucket_lengths(windows.lengths)
     bucket = np.searchsorted(lengths, windows.lengths)
-    run = jax.jit(lambda params, batch: _named(read_batch(nnx.merge(graphdef, params), batch)))
 
     def predict(params: Any) -> Logits:
         result: Logits = {}
@@ -50,7 +49,7 @@ def predictor(
             for start in range(0, len(members), rows):
                 chosen = members[start : start + rows]
                 batch = windows.gather(np.resize(chosen, rows), length)
-                said = run(params, place({name: batch[name] for name in INPUTS}))
+                said = _said(graphdef, params, place({name: batch[name] for name in INPUTS}))
                 # Of all rows, also of those that other processes have asked about.
                 said = multihost_utils.process_allgather(said, tiled=True)
                 for name, array in said.items():
@@ -63,7 +62,9 @@ def predictor(
     return predict
 
 
-def _named(output: ModelOutput) -> dict[str, jax.Array]:
+@partial(jax.jit, static_argnums=0)  # once for a model, however often it is asked
+def _said(graphdef: nnx.GraphDef, params: Any, batch: dict[str, Any]) -> dict[str, jax.Array]:
+    output = read_batch(nnx.merge(graphdef, params), batch)
     if output.start_logits is not None and output.end_logits is not None:
         return {"start": output.start_logits, "end": output.end_logits}
     assert output.logits is not None

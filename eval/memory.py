@@ -4,12 +4,15 @@
     python -m eval.memory --against torch --batch-size 1 32 --sequence-length 128 512
 
 Of reading: weights and activations as the compiled program lays them out, and the most that a
-process held which did nothing else (the libraries too: the first line). Of learning: what the
-gradient of a classifier keeps besides the weights and itself, as the compiler says; it is not run.
+process held which did nothing else, its libraries included (they stand below the table). Of
+learning: what the gradient of a classifier keeps besides the weights and itself, as the compiler
+says; it is not run.
 Weights and tokens are random: memory does not depend on their values.
 """
 
 import importlib.util
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -21,19 +24,35 @@ import jax.numpy as jnp
 from flax import nnx
 from rich.console import Console
 
-from eval.speed_inference import encoder, torch_reader
+from eval.peak import peak_main_memory
+from eval.speed_inference import encoder
 from eval.tables import terminal_table
-from eval.timing import peak_main_memory
 from eval.worker import ask_once
 from model.config import EncoderConfig, bert_base, distilbert_base
 from model.errors import InputError
 from model.pretrained import save
 from model.tasks import SequenceClassification, backbone
+from train.heap import keep_freed_memory
 from train.provenance import provenance, write_json_atomic
 from train.step import split
 from train.task_objective import TaskObjective
 
 MODELS = {"BERT": bert_base, "DistilBERT": distilbert_base}
+TORCH_IMPORTS = """
+import sys
+import torch
+from transformers import AutoModel
+"""
+TORCH_READS = """
+folder, rows, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+with torch.inference_mode():
+    model(torch.ones((rows, length), dtype=torch.long))
+"""
+PRINT_PEAK = """
+from eval.peak import peak_main_memory
+print(peak_main_memory())
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,9 @@ def measure(settings: Settings) -> dict[str, Any]:
                 if settings.against:
                     row["torch_peak"] = torch_peak(*shape)
                 found.append(row)
-    record = {"libraries": ask_once(peak_main_memory), "measured": found}
+    record: dict[str, Any] = {"libraries": ask_once(peak_main_memory), "measured": found}
+    if settings.against:
+        record["torch_libraries"] = int(alone(TORCH_IMPORTS + PRINT_PEAK))
     show(record)
     if settings.json is not None:
         about = {"settings": settings, "provenance": provenance()}
@@ -92,6 +113,7 @@ def check(settings: Settings) -> None:
 
 def reading(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
     """What the encoder takes to read `rows` sequences of `length` tokens, in this process."""
+    keep_freed_memory()  # as every command does
     jax.config.update("jax_platforms", "cpu")
     encode, params = encoder(backbone(config, rngs=nnx.Rngs(0)))
     ids = jnp.ones((rows, length), jnp.int32)
@@ -132,20 +154,25 @@ def learning(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
 
 
 def torch_peak(config: EncoderConfig, rows: int, length: int) -> int:
-    """The most a process holds that reads the same with Hugging Face's model."""
+    """The most a process holds that reads the same with Hugging Face's model, and has no JAX."""
     with tempfile.TemporaryDirectory() as folder:
-        # Elsewhere too: a new process begins with the peak of the one that started it.
-        ask_once(partial(write, config, Path(folder)))
-        return ask_once(partial(read_by_torch, Path(folder), rows, length))
+        save(backbone(config, rngs=nnx.Rngs(0)), folder)
+        return int(alone(TORCH_IMPORTS + TORCH_READS + PRINT_PEAK, folder, str(rows), str(length)))
 
 
-def write(config: EncoderConfig, folder: Path) -> None:
-    save(backbone(config, rngs=nnx.Rngs(0)), folder)
+def alone(program: str, *arguments: str) -> str:
+    """What a program prints that runs in an interpreter of its own.
 
-
-def read_by_torch(folder: Path, rows: int, length: int) -> int:
-    torch_reader(folder, rows, length)()
-    return peak_main_memory()
+    Raises:
+        InputError: it ended otherwise.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+    )
+    if done.returncode:
+        last = (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]
+        raise InputError(f"what was to be measured ended early: {last}")
+    return done.stdout
 
 
 def show(record: dict[str, Any]) -> None:
@@ -167,7 +194,10 @@ def show(record: dict[str, Any]) -> None:
     ]
     console = Console(highlight=False)
     console.print(terminal_table("Memory in MB", header, lines))
-    console.print(f"A process holds {record['libraries'] / 1e6:,.0f} MB before there is a model.")
+    held = f"A process holds {record['libraries'] / 1e6:,.0f} MB before there is a model"
+    if "torch_libraries" in record:
+        held += f", one with torch {record['torch_libraries'] / 1e6:,.0f} MB"
+    console.print(held + ".")
 
 
 if __name__ == "__main__":

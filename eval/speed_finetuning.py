@@ -16,8 +16,8 @@ from jaxtyping import Int
 from data.buckets import BucketBatches, bucket_lengths
 from data.windows import Windows
 from eval import device, flops
+from eval.peak import peak_memory
 from eval.speed_training import SPECIAL, TOTAL_STEPS
-from eval.timing import peak_memory
 from eval.worker import Contender
 from model.config import EncoderConfig
 from model.pretrained import save

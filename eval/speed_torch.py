@@ -18,7 +18,7 @@ from transformers import BertForMaskedLM, DistilBertForMaskedLM
 from transformers.utils.logging import disable_progress_bar
 
 from eval.device import Device
-from eval.timing import peak_main_memory
+from eval.peak import peak_main_memory
 from model.errors import InputError
 from train.numbers import ends
 from train.optimizer import OptimizerConfig

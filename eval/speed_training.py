@@ -16,7 +16,7 @@ from jaxtyping import Array, Float32
 
 from data.masking import MaskingConfig, mask_tokens
 from eval import device, flops
-from eval.timing import peak_memory
+from eval.peak import peak_memory
 from eval.worker import Contender
 from model.config import EncoderConfig
 from model.pretrained import save

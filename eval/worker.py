@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, runtime_checkable
 
@@ -108,10 +109,16 @@ def ask_once(function: Callable[[], Any]) -> Any:
     """What a function returns in a process of its own, which then ends.
 
     Raises:
-        InputError: a mistake of the user's.
+        InputError: a mistake of the user's, or the process has died.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function).result()
+        try:
+            return pool.submit(function).result()
+        except BrokenProcessPool:
+            raise InputError(
+                "the process that was measured ended: main memory may have been short, and a "
+                "smaller --batch-size may fit"
+            ) from None
 
 
 def by_turns(

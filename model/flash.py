@@ -35,7 +35,9 @@ def implementation(query: Float[Array, "batch length heads head"]) -> Literal["c
 
 
 def _has_cudnn_attention() -> bool:
-    capability = getattr(jax.devices()[0], "compute_capability", "0")  # "9.0"; "gfx90a" on AMD
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    device = jax.devices(chosen)[0] if isinstance(chosen, str | None) else chosen
+    capability = getattr(device, "compute_capability", "0")  # "9.0"; "gfx90a" on AMD
     major = capability.partition(".")[0]
     return major.isdigit() and int(major) >= 8
 

@@ -29,7 +29,8 @@ def dense(
     It is nothing but products of two matrices: JAX would contract the kernel's over batch and
     length, and sum the bias's over both, for which XLA for CPUs takes as long as for the products
     of a narrow layer. And that of the parameters comes out of its product in their type: JAX would
-    round it to that of `x`, and only then add micro-batches and devices up.
+    round it to that of `x`, and only then add up micro-batches and devices, which so exchange twice
+    the bytes.
     """
     product = x @ kernel.astype(x.dtype)
     return product + jnp.broadcast_to(bias.astype(x.dtype), product.shape)

@@ -39,9 +39,9 @@ def read_batch(
 class MaskedLM(nnx.Module):
     """Predicts masked tokens: what teacher and student are pretrained with."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, pooler: bool = False):
         self.config = config
-        self.backbone = backbone(config, rngs=rngs)
+        self.backbone = backbone(config, pooler=pooler, rngs=rngs)
         self.head = MaskedLMHead(config, rngs=rngs)
 
     def __call__(self, *args, **kwargs) -> ModelOutput:
@@ -61,8 +61,7 @@ class PreTraining(MaskedLM):
     """BERT's two original objectives: masked LM, and next sentence from the pooled [CLS]."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
-        super().__init__(config, rngs=rngs)
-        self.backbone = Bert(config, rngs=rngs)
+        super().__init__(config, rngs=rngs, pooler=True)
         self.next_sentence = Classifier(config, 2, 0.0, rngs=rngs)
 
     def __call__(self, *args, **kwargs) -> ModelOutput:

@@ -131,8 +131,8 @@ for name, values in {"cross-entropy": cross, "entropy of the teacher": entropy, 
     print(f"{name:<24}{jnp.mean(values[attended]):.3f} nats")
 
 # %% [markdown]
-# **The masked-LM loss** looks only at the tokens to be predicted and needs no teacher (Devlin et al.,
-# section 3.1):
+# **The masked-LM loss** looks only at the tokens to be predicted and needs no teacher (Devlin et
+# al., section 3.1):
 #
 # $$L_{mlm} = -\log p^{\text{student}}_{\text{label}} \quad\text{at temperature 1.}$$
 

@@ -9,7 +9,10 @@ from model.errors import InputError
     [
         ("NVIDIA H100 80GB HBM3", 989e12),
         ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H100 NVL", 835e12),
         ("NVIDIA H200", 989e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA L40S", None),
         ("NVIDIA A100-SXM4-40GB", 312e12),
         ("TPU v5 lite", 197e12),
         ("TPU v5p", 459e12),

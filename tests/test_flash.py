@@ -1,5 +1,7 @@
 """When cuDNN computes attention. Without a GPU: what is compiled for one is only looked at."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -51,10 +53,22 @@ def test_only_gpus_from_ampere_on(monkeypatch, capability, expected):
     class Device:
         compute_capability = capability
 
-    monkeypatch.setattr(flash.jax, "devices", lambda: [Device()])
-    assert chosen() == expected
-    Device.compute_capability = "gfx90a"
-    assert chosen() == "xla"
+    monkeypatch.setattr(flash.jax, "devices", lambda *_: [Device()])
+    with jax.default_device(None):
+        assert chosen() == expected
+        Device.compute_capability = "gfx90a"
+        assert chosen() == "xla"
+
+
+def test_a_cpu_that_was_chosen_beside_a_gpu_has_no_cudnn(monkeypatch):
+    cpu = jax.devices()[0]
+    monkeypatch.setattr(
+        flash.jax, "devices", lambda *_: [SimpleNamespace(compute_capability="9.0")]
+    )
+    with jax.default_device(None):
+        assert chosen() == "cudnn"
+    with jax.default_device(cpu):
+        assert chosen() == "xla"
 
 
 def test_what_is_compiled_for_a_gpu_calls_cudnn_forward_and_backward(on_hopper):

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from train import heap
 
 ARRAY = 1 << 26  # bytes that the program holds between its two products
 PROGRAM = f"""
@@ -21,6 +24,27 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 program(x, w).block_until_ready()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+
+
+@pytest.mark.parametrize(
+    ("installed", "present", "platforms", "expected"),
+    [
+        ("libtpu", "", None, False),  # the compiler alone, for plans
+        ("libtpu", "vfio/0", None, True),
+        ("jax_plugins", "nvidia0", None, True),
+        ("", "nvidia0", None, False),  # nothing that would use it
+        ("jax_plugins", "nvidia0", "cpu", False),
+        ("", "", "tpu", True),
+    ],
+)
+def test_an_accelerator_is_driver_and_device(
+    monkeypatch, tmp_path, installed, present, platforms, expected
+):
+    (tmp_path / present).mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(heap.jax, "config", SimpleNamespace(jax_platforms=platforms))
+    monkeypatch.setattr(heap.importlib.util, "find_spec", lambda name: name == installed or None)
+    monkeypatch.setattr(heap, "Path", lambda _: tmp_path)
+    assert heap.has_accelerator() == expected
 
 
 def page_faults(**environment: str) -> int:

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 from data.windows import Windows
-from eval.logits import predictor
+from eval.logits import _said, predictor
 from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
 from tests.small import BERT, DISTILBERT, build, call
 
@@ -33,6 +33,9 @@ def test_batches_of_like_lengths_say_what_windows_alone_do(windows, head, shape)
     model = build(head, shape)
     graphdef, params = nnx.split(model)
     said = predictor(graphdef, windows, rows=2)(params)
+    compiled = _said._cache_size()
+    predictor(graphdef, windows, rows=2)(params)
+    assert _said._cache_size() == compiled
     for number, ids in enumerate(windows.input_ids):
         arrays = [jnp.asarray(ids)[None], jnp.ones((1, len(ids)), bool)]
         if shape.type_vocab_size:

@@ -68,6 +68,8 @@ def test_a_run_leaves_all_that_it_should(undisturbed):
     model = load(folder / "model", MaskedLM)
     assert model.config.architecture == "distilbert"
     assert model.config.num_layers == 1
+    tokenizer = json.loads((folder / "model/tokenizer_config.json").read_text())
+    assert tokenizer["model_max_length"] == model.config.max_positions
 
 
 def test_frozen_positions_are_those_of_the_teacher(home, undisturbed):

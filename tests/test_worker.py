@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from eval.worker import OutOfMemoryError, Worker, _serve, by_turns
+from eval.worker import OutOfMemoryError, Worker, _serve, ask_once, by_turns
 from model.errors import InputError
 
 
@@ -33,6 +33,10 @@ class Doomed(Counter):
         return super().update()
 
 
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fail(error):
     raise error
 
@@ -46,6 +50,11 @@ def test_a_worker_answers_from_another_process():
 def test_a_process_that_dies_is_told():
     with Worker(Doomed) as worker, pytest.raises(InputError, match=r"status -9.*smaller --batch"):
         worker.update()
+
+
+def test_a_process_that_dies_with_its_only_question_is_told():
+    with pytest.raises(InputError, match=r"ended: .*smaller --batch"):
+        ask_once(die)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ class Checkpoints:
         """
         step = self.latest()
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        # As the first update of a fresh run does: else both would stay on the devices to the end.
+        jax.tree.map(lambda leaf: leaf.delete(), like)
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(target))
         try:
             return self._manager.restore(step, args=arguments)["state"]

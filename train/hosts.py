@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import jax
-from jax._src import clusters, distributed
 
 from model.errors import InputError
 
@@ -71,6 +70,8 @@ def find_hosts() -> Hosts | None:
             f"{' and '.join(given)} without {' and '.join(missing)}: set all three, on every host, "
             "or none"
         )
+    from jax._src import clusters  # not public: only where several processes may be meant
+
     known = (e for e in clusters.ClusterEnv._cluster_types if not e.opt_in_only_method)
     cluster = next((environment for environment in known if environment.is_env_present()), None)
     if cluster is None or cluster.get_process_count() == 1:
@@ -261,6 +262,8 @@ def _meet() -> None:
     """Waits until every process is here."""
     if jax.process_count() > 1:
         name = f"distilbert-flax-{next(_meetings)}"
+        from jax._src import distributed  # not public either
+
         client = distributed.global_state.client
         assert client is not None
         client.wait_at_barrier(name, A_WEEK * 1000)

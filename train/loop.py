@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from data.batches import Batch
 from data.storage import readable, upload
 from data.tokenizer import save_tokenizer
-from model.config import DType
+from model.config import DType, EncoderConfig
 from model.errors import InputError
 from model.pretrained import save
 from train.checkpoint import Checkpoints
@@ -125,7 +125,8 @@ def one_model(
 def export(model: nnx.Module, tokenizer: Tokenizer, folder: Path) -> None:
     """Writes a model with its tokenizer as a Hugging Face folder."""
     save(model, folder)
-    save_tokenizer(tokenizer, folder)
+    config: EncoderConfig = model.config  # type: ignore[attr-defined]
+    save_tokenizer(tokenizer, folder, config.max_positions)
 
 
 def fit(
@@ -229,7 +230,8 @@ def fit(
                     state, metrics = learner.step(state, constants, parallel.place(batch), keys)
                 # The metrics of the step before are fetched while this one runs.
                 record_metrics(log, pending)
-                pending = Pending(number, metrics, batch["input_ids"].size, waited)
+                tokens = batch["input_ids"].size * jax.process_count()  # each reads its share
+                pending = Pending(number, metrics, tokens, waited)
                 tracer.done(number, metrics)
 
                 last = number == steps

@@ -75,7 +75,8 @@ def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
 
     unit, chip = step.group_rows, topology.chip
     once = abstract_step(replace(recipe, run=replace(recipe.run, remat=False)), run.updates or 1)
-    flops = matmul_flops(once.make(None), *once.arguments(unit)) * recipe.batch_size // unit
+    traced = max(unit, 2)  # of a single row `matmul_flops` would take the products for sums
+    flops = matmul_flops(once.make(None), *once.arguments(traced)) * recipe.batch_size // traced
     found = [] if usable is None else collectives(usable.hlo)
     shapes = [leaf.shape for leaf in jax.tree.leaves(step.state.params)]
     return Plan(
