@@ -181,12 +181,12 @@ def show(record: dict[str, Any]) -> None:
         "weights": "weights",
         "activations": "activations",
         "peak": "peak",
-        "torch_peak": "torch: peak",
+        "torch_peak": "torch:\npeak",
         "learning": "learning",
     }
     measured = record["measured"]
     names = [name for name in columns if name in measured[0]]
-    header = ["", "sequences x tokens", *(columns[name] for name in names)]
+    header = ["", "sequences\nx tokens", *(columns[name] for name in names)]
     lines = [
         [row["model"], f"{row['rows']} x {row['length']}"]
         + [f"{row[name] / 1e6:,.0f}" for name in names]
