@@ -20,7 +20,7 @@ from data.task_data import TaskDataConfig, open_task
 from data.tasks import find_task
 from eval.metrics import GLUE, glue_average
 from eval.tables import markdown_table, terminal_table
-from model.errors import InputError
+from model.errors import InputError, above_zero, at_least_one
 from train.finetune import finetune
 from train.provenance import provenance, write_json_atomic
 from train.recipes import FINETUNE
@@ -68,8 +68,10 @@ def run_glue(config: Glue) -> dict[str, Scores]:
         The scores of `teacher` and `student`, in per cent.
 
     Raises:
-        InputError: a task is not of GLUE, or there are no data for any.
+        InputError: a setting makes no sense, a task is not of GLUE, or there are no data for any.
     """
+    at_least_one(config, "seeds")
+    above_zero(config, "epochs")
     for task in config.tasks:
         if find_task(task).name not in GLUE:
             raise InputError(f"--tasks {task} is not of GLUE, whose tasks are {', '.join(GLUE)}")

@@ -26,7 +26,7 @@ from eval.tables import terminal_table
 from eval.timing import peak_main_memory
 from eval.worker import ask_once
 from model.config import EncoderConfig, bert_base, distilbert_base
-from model.errors import InputError
+from model.errors import InputError, at_least_one
 from model.pretrained import save
 from model.tasks import SequenceClassification, backbone
 from train.provenance import provenance, write_json_atomic
@@ -77,8 +77,7 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 def check(settings: Settings) -> None:
     """Raises InputError for what cannot be measured."""
-    if min(settings.batch_size) < 1:
-        raise InputError(f"--batch-size is {min(settings.batch_size)}, and must be at least 1")
+    at_least_one(settings, "batch_size", "sequence_length")
     positions = bert_base().max_positions
     for length in settings.sequence_length:
         if not 1 <= length <= positions:

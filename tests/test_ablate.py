@@ -471,6 +471,8 @@ def test_two_variants_of_one_name(home):
     ("flags", "message"),
     [
         ("--loss.ce.weight 0 --loss.mlm.weight 0 --loss.cos.weight 0", "all weights of --loss are"),
+        ("--optimizer.clip-norm 0", "--optimizer.clip-norm is 0"),
+        ("--loss.ce.temperature 0", "--loss.ce.temperature is 0"),
         ("--loss.hidden.weight 1 --loss.hidden.layers 0:2", "teacher has no layer 2, only 0 to 1"),
         ("--loss.cos.layers 1:1", "student has no layer 1, only 0 to 0"),
         ("--loss.relations.weight 1 --loss.relations.heads 3",
@@ -503,6 +505,8 @@ def test_what_is_wrong_with_a_study_is_told_before_it_is_compiled(home, colours)
     missing = replace(colours, train=home / "nowhere.csv")
     for wrong, message in (
         (replace(study, seeds=0), "--seeds is 0"),
+        (replace(study, task_epochs=0.0), "--task-epochs is 0"),
+        (replace(study, base=replace(study.base, steps=0)), "--steps is 0"),
         (replace(study, base=base), r"--run\.parallel must be jit"),
         (replace(study, primary="downstream_sst2"), "must be fine-tuned on it: add --downstream"),
         (replace(study, downstream=("sst3",)), "no task 'sst3': did you mean sst2"),

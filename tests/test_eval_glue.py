@@ -82,6 +82,10 @@ def test_what_cannot_be_run_is_told(home):
     config = Glue(teacher="a", student="b", output=home / "none")
     with pytest.raises(InputError, match=r"no task 'rtee': did you mean rte"):
         run_glue(Glue(teacher="a", student="b", tasks=("rtee",)))
+    with pytest.raises(InputError, match=r"--seeds is 0, and must be at least 1"):
+        run_glue(replace(config, seeds=0))
+    with pytest.raises(InputError, match=r"--epochs is 0.0, and must be above 0"):
+        run_glue(replace(config, epochs=0.0))
     with pytest.raises(InputError, match=r"--tasks squad is not of GLUE, whose tasks are cola"):
         run_glue(Glue(teacher="a", student="b", tasks=("squad",)))
     with pytest.raises(InputError, match="no data for any"):

@@ -51,6 +51,7 @@ def test_learning_keeps_what_every_layer_made_and_reading_does_not():
     ("changes", "message"),
     [
         ({"batch_size": (0,)}, "--batch-size is 0"),
+        ({"batch_size": ()}, "--batch-size names no number"),
         ({"sequence_length": (600,)}, "--sequence-length is 600, and the models have 512"),
     ],
 )

@@ -184,6 +184,19 @@ def test_an_unreadable_checkpoint_is_named(home):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"batch_size": 0}, "--batch-size is 0, and must be at least 1"),
+        ({"micro_batches": 0}, "--micro-batches is 0"),
+        ({"steps": 0}, "--steps is 0"),
+        ({"steps": -5}, "--steps is -5"),
+        ({"steps": None, "epochs": 0.0}, "--epochs is 0.0, and must be above 0"),
+        ({"evaluate_every": 0}, "--evaluate-every is 0"),
+        ({"heldout_sequences": 0}, "--heldout-sequences is 0"),
+        ({"run": RunConfig(devices=0)}, "--run.devices is 0"),
+        ({"run": RunConfig(devices=-1)}, "--run.devices is -1"),
+        ({"run": RunConfig(checkpoint_every=0)}, "--run.checkpoint-every is 0"),
+        ({"run": RunConfig(keep_checkpoints=0)}, "--run.keep-checkpoints is 0"),
+        ({"run": RunConfig(print_every=0)}, "--run.print-every is 0"),
+        ({"optimizer": OptimizerConfig(clip_norm=0.0)}, "--optimizer.clip-norm is 0.0"),
         ({"batch_size": 6, "run": RunConfig(devices=2)}, "is not a multiple of 4"),
         ({"run": RunConfig(devices=64)}, "--run.devices is 64 but this machine has"),
         ({"data.sequence_length": 17}, "17 is above the model's 16 positions"),
@@ -215,6 +228,11 @@ def test_teachers_that_do_not_fit_are_told(home, tmp_path):
     no_terms = replace(config, loss=DistillationLoss().with_weights())
     with pytest.raises(InputError, match="all weights of --loss are 0"):
         distill(no_terms)
+    with pytest.raises(InputError, match="--steps is 0"):
+        distill(replace(config, steps=0))
+    cold = DistillationLoss(ce=ForwardKL(weight=5.0, temperature=(2.0, 0.0)))
+    with pytest.raises(InputError, match=r"--loss\.ce\.temperature is 0\.0, and must be above 0"):
+        distill(runs.distill_config(home, output=home / "refused", loss=cold))
     layers = runs.distill_config(home, output=home / "refused", student=StudentConfig(layers="0,7"))
     with pytest.raises(InputError, match="0 to 1"):
         distill(layers)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from model.errors import InputError
 from model.pretrained import load
 from model.tasks import MaskedLM
 from tests import runs
@@ -34,6 +35,12 @@ def test_it_leaves_a_table_a_picture_and_a_student(home, capsys):
         model = load(config.output / name / "model", MaskedLM)
         assert model.config.architecture == "distilbert"
     assert record["sizes"][DISTILLED]["parameters"] < record["sizes"][TEACHER]["parameters"]
+
+
+@pytest.mark.parametrize("name", ["seeds", "steps"])
+def test_numbers_that_leave_nothing_to_compare(tmp_path, name):
+    with pytest.raises(InputError, match=f"--{name} is 0, and must be at least 1"):
+        quickstart(Quickstart(output=tmp_path / "out", **{name: 0}))
 
 
 def test_the_three_runs_differ_in_what_their_names_say():

@@ -22,7 +22,7 @@ from data.storage import mirror
 from data.task_data import open_task
 from eval.study_folder import RESULTS
 from eval.study_report import write_study_report
-from model.errors import InputError
+from model.errors import InputError, above_zero, at_least_one
 from train.atomic import replacing
 from train.block import Block
 from train.block_results import DONE, block_results
@@ -73,8 +73,9 @@ def ablate(study: StudyConfig) -> Path:
 
 def check(study: StudyConfig) -> None:
     """Raises InputError for settings that do not go together."""
-    if study.seeds < 1:
-        raise InputError(f"--seeds is {study.seeds}, and must be at least 1")
+    at_least_one(study, "seeds")
+    above_zero(study, "task_epochs", "task_learning_rate")
+    study.base.check()
     if study.base.run.parallel != "jit":
         raise InputError("a study is one program: --run.parallel must be jit")
     task = study.primary.removeprefix("downstream_")

@@ -27,6 +27,7 @@ from eval.plots import plot_curves
 from eval.speed_inference import sentences_per_second, sizes
 from eval.spread import interval
 from eval.tables import markdown_table, terminal_table
+from model.errors import at_least_one
 from model.pretrained import load
 from model.tasks import MaskedLM
 from train import recipes_distill
@@ -78,7 +79,12 @@ def variants(recipe: DistillConfig) -> dict[str, DistillConfig]:
 
 
 def quickstart(config: Quickstart) -> None:
-    """Runs all of it, printing as it goes, and leaves `config.output`/quickstart.md."""
+    """Runs all of it, printing as it goes, and leaves `config.output`/quickstart.md.
+
+    Raises:
+        InputError: a setting makes no sense, or the teacher cannot be used.
+    """
+    at_least_one(config, "steps", "seeds")
     # A file or a pipe has no width of its own: 80 columns would break the table.
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
