@@ -11,7 +11,7 @@ from data.masking import MaskingConfig
 from data.reading import Reading
 from data.task_data import TaskDataConfig
 from model.config import EncoderConfig
-from model.errors import above_zero, at_least_one
+from model.errors import InputError, above_zero, at_least_one
 from train.optimizer import OptimizerConfig
 from train.parallel import ParallelConfig
 from train.task_objective import TaskLoss
@@ -161,3 +161,9 @@ class FinetuneConfig(TrainConfig):
         super().check()
         at_least_one(self, "seeds", "buckets")
         above_zero(self.loss, "temperature", prefix="--loss.")
+        if not self.teacher and self.loss != TaskLoss():
+            raise InputError("--loss.* weighs a teacher: name one with --teacher")
+        if not (self.loss.task or self.loss.soft):
+            raise InputError(
+                "--loss.task and --loss.soft are 0: give at least one of them a weight"
+            )
