@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 
 from data.config import default_cache
-from model.errors import InputError
+from model.errors import InputError, first_line
 
 _ADDRESS = re.compile(r"(\w+):/+(.+)")
 _NOT_MIRRORED = ("checkpoints",)
@@ -131,5 +131,5 @@ def _reaching(there: str) -> Iterator[Any]:
         ) from error
     except Exception as error:  # every store has its own kinds
         raise InputError(
-            f"cannot reach {there} ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+            f"cannot reach {there} ({type(error).__name__}: {first_line(error)[:200]})"
         ) from error

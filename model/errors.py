@@ -25,6 +25,11 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, which may go on for a page; its kind if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+
+
 def at_least_one(settings: Any, *names: str, prefix: str = "--") -> None:
     """Raises InputError unless these numbers, as far as they are given, are 1 or more.
 

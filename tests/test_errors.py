@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from model.errors import InputError, above_zero, at_least_one
+from model.errors import InputError, above_zero, at_least_one, first_line
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class Settings:
 def test_a_number_that_is_too_small_is_told_as_its_flag(check, changes, sentence):
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
         check(Settings(**changes), *changes, prefix="--run.")
+
+
+def test_the_first_line_of_an_error_is_its_kind_where_it_says_nothing():
+    assert first_line(ValueError(" no such file:\nmore")) == "no such file"
+    assert first_line(TimeoutError()) == "TimeoutError"
 
 
 def test_numbers_that_fit_or_are_not_given():

@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import replace
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -16,6 +17,7 @@ from model.errors import InputError
 from model.pretrained import load
 from model.tasks import MaskedLM
 from tests import runs
+from train.checkpoint import Checkpoints
 from train.config import RunConfig, StudentConfig
 from train.distill import distill
 from train.logging import MetricLog
@@ -169,6 +171,33 @@ def test_a_full_disk_while_saving_is_told(home, monkeypatch):
     monkeypatch.setattr(ocp.CheckpointManager, "save", full)
     with pytest.raises(InputError, match=r"No space left on device.*same command goes on"):
         pretrain(config)
+
+
+def test_a_checkpoint_that_fails_without_a_word_is_told(tmp_path, monkeypatch):
+    """The last of a long message is the reason."""
+    checkpoints = Checkpoints(tmp_path)
+    for error, reason in (
+        (TimeoutError(), "TimeoutError"),
+        (ValueError(f"Error writing {'folder/' * 99}: File too large"), ".*: File too large"),
+    ):
+        monkeypatch.setattr(checkpoints._manager, "wait_until_finished", failing(error))
+        with pytest.raises(InputError, match=rf"could not be saved in .* \({reason}\)"):
+            checkpoints.close()
+
+
+def test_a_partner_that_is_lost_while_saving_is_not_taken_for_the_disk(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    lost = jax.errors.JaxRuntimeError("UNAVAILABLE: coordination service")
+    monkeypatch.setattr(checkpoints._manager, "wait_until_finished", failing(lost))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="UNAVAILABLE"):
+        checkpoints.close()
+
+
+def failing(error):
+    def fail():
+        raise error
+
+    return fail
 
 
 def test_an_unreadable_checkpoint_is_named(home):

@@ -136,8 +136,14 @@ def test_a_store_that_cannot_be_reached_is_told(buckets, monkeypatch):
     def forbidden(*_, **__):
         raise PermissionError("no access to bucket\nmore")
 
+    def silent(*_, **__):
+        raise TimeoutError
+
     monkeypatch.setattr(Store, "find", forbidden)
     with pytest.raises(InputError, match=r"cannot reach gs://bucket/run \(Perm.*to bucket\)"):
+        download(folder)
+    monkeypatch.setattr(Store, "find", silent)
+    with pytest.raises(InputError, match=r"cannot reach gs://bucket/run \(TimeoutError"):
         download(folder)
     monkeypatch.undo()
     with pytest.raises(InputError, match=r"needs gcsfs: pip install"):
