@@ -16,6 +16,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from data.atomic import replacing
 from data.task_data import TaskDataConfig, open_task
 from data.tasks import find_task
 from eval.metrics import GLUE, glue_average
@@ -148,7 +149,8 @@ def write_table(config: Glue, scores: dict[str, Scores], missing: dict[str, str]
         f"# GLUE\n\n{table}\n\nTeacher: `{config.teacher}`; student: `{config.student}`; "
         f"medians of {config.seeds} seeds, development sets, the final step.\n{left_out}"
     )
-    (config.output / "glue.md").write_text(text, encoding="utf-8")
+    with replacing(config.output / "glue.md") as file:
+        file.write_text(text, encoding="utf-8")
     record = {
         "settings": config,
         "scores": scores,

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
+from data.atomic import make_folder, replacing
 from data.reading import Reading, encode, remarks
 from data.task_data import TaskData, TaskDataConfig, open_task
 from data.tasks import find_task
@@ -39,7 +40,6 @@ from eval.task_model import load_for_task
 from model.errors import InputError
 from model.files import find
 from model.hf_config import read_config
-from train.atomic import replacing
 from train.provenance import provenance, write_json_atomic
 
 SIDES = ("gold", "prediction")
@@ -88,17 +88,13 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     check_inputs(config.model, model, tokenizer, config.reading.length(task))
     for note in data.notes:
         print(note)
-    output = config.output or Path(f"runs/eval-{task.name}")
+    output = make_folder(config.output or Path(f"runs/eval-{task.name}"))
     results = {}
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        for split in data.splits:
-            scored, said = score_split(config, data, split, model, tokenizer)
-            write_split(output, config.model, data, split, scored)
-            results[split] = {"examples": len(data.splits[split]), "remarks": said}
-            results[split]["metrics"] = scored.metrics
-    except OSError as error:
-        raise InputError(f"cannot write into {output}: {error.strerror}") from error
+    for split in data.splits:
+        scored, said = score_split(config, data, split, model, tokenizer)
+        write_split(output, config.model, data, split, scored)
+        results[split] = {"examples": len(data.splits[split]), "remarks": said}
+        results[split]["metrics"] = scored.metrics
     record = {
         "settings": config,
         "data": {"source": data.source, "fingerprint": data.fingerprint, "notes": data.notes},

@@ -26,6 +26,7 @@ from train.block import Block
 from train.block_results import DONE
 from train.config import RunConfig
 from train.distill import distill
+from train.downstream import downstream_scores
 from train.logging import MetricLog
 from train.optimizer import OptimizerConfig
 from train.signals import Stopped
@@ -271,6 +272,15 @@ def test_a_folder_with_something_else_is_not_taken(home, compiled):
     (home / "other" / "thesis.tex").write_text("")
     with pytest.raises(InputError, match="other is not empty and holds no study"):
         ablate(quick(home, "other"))
+    with pytest.raises(InputError, match=r"cannot write .*thesis\.tex/study: Not a directory"):
+        ablate(quick(home, "other/thesis.tex/study"))
+
+
+def test_a_log_of_fine_tuning_that_cannot_be_written_is_told(home, tmp_path, colours):
+    (tmp_path / "downstream" / "a" / "classification.log").mkdir(parents=True)
+    study = quick(home, "never", downstream=("classification",), task_data=colours)
+    with pytest.raises(InputError, match=r"cannot write .*classification\.log: Is a directory"):
+        downstream_scores(study, tmp_path / "model" / "a", seed=1, positions=16)
 
 
 def test_a_study_stopped_between_blocks_goes_on_with_those_that_are_left(

@@ -7,7 +7,7 @@ import pytest
 
 from data.task_data import TaskDataConfig
 from eval import glue
-from eval.glue import PUBLISHED, Glue, rows, run_glue
+from eval.glue import PUBLISHED, Glue, rows, run_glue, write_table
 from eval.metrics import GLUE, glue_average
 from model.errors import InputError
 from tests import runs
@@ -76,6 +76,12 @@ def test_tasks_without_data_are_named_and_the_others_are_run(home, monkeypatch, 
     assert list(record["not_run"]) == ["cola"]
     text = (home / "run" / "glue.md").read_text()
     assert "Not run: cola" in text and "medians of 2 seeds" in text
+
+
+def test_a_disk_that_refuses_the_table_is_told(tmp_path):
+    (tmp_path / "glue.md").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*glue\.md: Is a directory"):
+        write_table(Glue(teacher="a", student="b", output=tmp_path), dict(PUBLISHED), {})
 
 
 def test_what_cannot_be_run_is_told(home):

@@ -18,12 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from data.atomic import replacing
 from data.storage import mirror
 from data.task_data import open_task
 from eval.study_folder import RESULTS
 from eval.study_report import write_study_report
 from model.errors import InputError, above_zero, at_least_one
-from train.atomic import replacing
 from train.block import Block
 from train.block_results import DONE, block_results
 from train.cli import choose, main

@@ -8,7 +8,6 @@ start, the same batches, masks and number of updates, also learns without the te
 alone; and one learns from the teacher but starts from random weights. Nothing is downloaded.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from data.atomic import replacing
 from data.pipeline import open_data
 from data.tokenizer import load_tokenizer, special_ids
 from eval.fill_mask import fill_mask
@@ -36,6 +36,7 @@ from train.config import DistillConfig
 from train.distill import distill, initial_student
 from train.lifted import student_of
 from train.logging import read_metrics
+from train.provenance import write_json_atomic
 from train.step import split
 
 SENTENCES = (
@@ -239,8 +240,9 @@ The students have one architecture, so size and speed were measured once.
 ![Accuracy on held-out text](curves.png)
 """
     record: dict[str, Any] = {"sizes": sizes, "results": results, "seconds": seconds}
-    (config.output / "quickstart.md").write_text(text, encoding="utf-8")
-    (config.output / "quickstart.json").write_text(json.dumps(record, indent=2) + "\n")
+    with replacing(config.output / "quickstart.md") as file:
+        file.write_text(text, encoding="utf-8")
+    write_json_atomic(config.output / "quickstart.json", record)
 
 
 def draw(folder: Path, picture: Path) -> None:
