@@ -41,6 +41,12 @@ def mirror(path: Path) -> Path:
     return _mirrors() / found[2]
 
 
+def check_on_disk(folder: Path, what: str, flag: str = "--output") -> None:
+    """Raises InputError where `flag` names a folder in object storage for what needs a disk."""
+    if mirror(folder) != folder:
+        raise InputError(f"{flag}: {what} lies on a disk, not in object storage")
+
+
 def address(folder: Path) -> str | None:
     """The `gs://` address that a mirror belongs to; None for any other folder."""
     if not folder.is_relative_to(_mirrors()):

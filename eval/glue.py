@@ -17,12 +17,14 @@ import tyro
 from rich.console import Console
 
 from data.atomic import replacing
+from data.storage import check_on_disk
 from data.task_data import TaskDataConfig, open_task
 from data.tasks import find_task
 from eval.metrics import GLUE, glue_average
 from eval.tables import markdown_table, terminal_table
 from model.errors import InputError, above_zero, at_least_one
 from train.finetune import finetune
+from train.hosts import check_alone
 from train.provenance import provenance, write_json_atomic
 from train.recipes import FINETUNE
 
@@ -71,6 +73,8 @@ def run_glue(config: Glue) -> dict[str, Scores]:
     Raises:
         InputError: a setting makes no sense, a task is not of GLUE, or there are no data for any.
     """
+    check_alone("eval.glue")
+    check_on_disk(config.output, "the folder of all runs")
     at_least_one(config, "seeds")
     above_zero(config, "epochs")
     for task in config.tasks:

@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 
 from data.atomic import make_folder, replacing
 from data.reading import Reading, encode, remarks
+from data.storage import check_on_disk
 from data.task_data import TaskData, TaskDataConfig, open_task
 from data.tasks import find_task
 from data.tokenizer import load_tokenizer
@@ -75,6 +76,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     Raises:
         InputError: task, data and model do not fit, or the disk refuses.
     """
+    if config.output is not None:
+        check_on_disk(config.output, "an evaluation's folder")
     splits, left_out = (config.split, ()) if config.split else default_splits(config)
     data = open_task(config.task, config.data, splits=splits)
     data = with_own_labels(config, replace(data, notes=(*data.notes, *left_out)))

@@ -15,11 +15,15 @@ from orbax.checkpoint._src.path import gcs_utils
 
 from data.cache import make_once
 from data.storage import _uploaded, address, download, mirror, readable, upload
+from eval.glue import Glue, run_glue
+from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError
 from tests import runs
+from train.ablate import chosen
 from train.cli import with_mirrors
 from train.logging import MetricLog
 from train.pretrain import pretrain
+from train.quickstart import Quickstart, quickstart
 from train.signals import Stopped
 
 
@@ -83,6 +87,30 @@ def test_only_addresses_have_mirrors(buckets, tmp_path):
     assert mirror(Path("runs/gs")) == Path("runs/gs") and address(Path("runs/gs")) is None
     with pytest.raises(InputError, match=r"s3:/bucket/run: of addresses only gs://"):
         mirror(Path("s3://bucket/run"))
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        (lambda: quickstart(Quickstart(output=Path("gs://bucket/x"))), "the quickstart's folder"),
+        (
+            lambda: run_glue(Glue(teacher="a", student="b", output=Path("gs://bucket/x"))),
+            "the folder of all runs",
+        ),
+        (
+            lambda: evaluate_task(
+                TaskEvaluation(model="a", task="rte", output=Path("gs://bucket/x"))
+            ),
+            "an evaluation's folder",
+        ),
+        (lambda: chosen(["paper-table-4", "--output", "gs://bucket/x"]), "a study's folder"),
+    ],
+)
+def test_commands_that_need_a_disk_take_no_address(tmp_path, monkeypatch, command, what):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"--output: {what} lies on a disk, not in object storage"):
+        command()
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_has_changed_is_brought_over(buckets):

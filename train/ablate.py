@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data.atomic import replacing
-from data.storage import mirror
+from data.storage import check_on_disk
 from data.task_data import open_task
 from eval.study_folder import RESULTS
 from eval.study_report import write_study_report
@@ -163,8 +163,7 @@ def chosen(argv: list[str]) -> StudyConfig:
     if argv and argv[0].endswith(".toml"):
         recipes[argv[0]] = read_study_file(Path(argv[0]))
     study = choose(recipes, "train.ablate", argv, about=__doc__, what="study")
-    if mirror(study.base.output) != study.base.output:
-        raise InputError("--base.output: a study's folder lies on a disk, not in object storage")
+    check_on_disk(study.base.output, "a study's folder")
     tasks = (task for tasks in study.downstream for task in tasks.split(","))
     return replace(study, downstream=tuple(filter(None, tasks)))
 

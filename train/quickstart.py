@@ -20,6 +20,7 @@ from rich.console import Console
 
 from data.atomic import replacing
 from data.pipeline import open_data
+from data.storage import check_on_disk
 from data.tokenizer import load_tokenizer, special_ids
 from eval.fill_mask import fill_mask
 from eval.masked_lm import HeldOut
@@ -34,6 +35,7 @@ from train import recipes_distill
 from train.cli import main
 from train.config import DistillConfig
 from train.distill import distill, initial_student
+from train.hosts import check_alone
 from train.lifted import student_of
 from train.logging import read_metrics
 from train.provenance import write_json_atomic
@@ -85,6 +87,8 @@ def quickstart(config: Quickstart) -> None:
     Raises:
         InputError: a setting makes no sense, or the teacher cannot be used.
     """
+    check_alone("train.quickstart")
+    check_on_disk(config.output, "the quickstart's folder")
     at_least_one(config, "steps", "seeds")
     # A file or a pipe has no width of its own: 80 columns would break the table.
     console = Console(highlight=False, soft_wrap=True)
