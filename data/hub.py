@@ -9,7 +9,7 @@ from typing import Any
 from data import rows, wikitext
 from data.split import HeldOut, Split, choose
 from data.text import Text
-from model.errors import InputError
+from model.errors import InputError, first_line
 
 HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?(?:@([\w./-]+))?")
 # Where the hub keeps a parquet copy of sets that were written as a Python script.
@@ -75,7 +75,7 @@ class HubSet:
                 yield rows.text_of(row[self.text_field], f"{where}: {self.text_field!r}")
         except OSError as error:  # among them all that the network does
             raise InputError(
-                f"reading {self.name} stopped after row {number} of {split} ({_first(error)}): "
+                f"reading {self.name} stopped after row {number} of {split} ({first_line(error)}): "
                 "check the connection and start again"
             ) from None
 
@@ -121,7 +121,7 @@ def load(name: str, *, streaming: bool, instead: str) -> tuple[str, dict[str, An
             "the hub's own copy of its rows"
         ) from None
     except (OSError, ValueError, DatasetsError) as error:
-        raise InputError(f"{name} cannot be read from the hub: {_first(error)}") from None
+        raise InputError(f"{name} cannot be read from the hub: {first_line(error)}") from None
     return commit, {str(split): rows_of for split, rows_of in splits.items()}
 
 
@@ -142,11 +142,6 @@ def _commit(name: str, repository: str, revision: str | None, instead: str) -> s
     except Exception as error:  # the kinds belong to whichever HTTP library the hub's client uses
         raise InputError(
             f"{name} is no file or folder here, and the hub cannot be reached to look there "
-            f"({_first(error)}): check the connection, or {instead}"
+            f"({first_line(error)}): check the connection, or {instead}"
         ) from None
     return str(info.sha)
-
-
-def _first(error: BaseException) -> str:
-    """The first line of a message, which may go on for a page."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")

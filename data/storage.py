@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 
 from data.config import default_cache
-from model.errors import InputError
+from model.errors import InputError, first_line
 
 _ADDRESS = re.compile(r"(\w+):/+(.+)")
 _NOT_MIRRORED = ("checkpoints",)
@@ -39,6 +39,12 @@ def mirror(path: Path) -> Path:
     if found[1] != "gs":
         raise InputError(f"{path}: of addresses only gs://bucket/folder can be written to")
     return _mirrors() / found[2]
+
+
+def check_on_disk(folder: Path, what: str, flag: str = "--output") -> None:
+    """Raises InputError where `flag` names a folder in object storage for what needs a disk."""
+    if mirror(folder) != folder:
+        raise InputError(f"{flag}: {what} lies on a disk, not in object storage")
 
 
 def address(folder: Path) -> str | None:
@@ -131,5 +137,5 @@ def _reaching(there: str) -> Iterator[Any]:
         ) from error
     except Exception as error:  # every store has its own kinds
         raise InputError(
-            f"cannot reach {there} ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+            f"cannot reach {there} ({type(error).__name__}: {first_line(error)[:200]})"
         ) from error

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from data.cache import make_once, writing
+from data.atomic import make_folder, replacing
+from data.cache import make_once
 from data.config import DataConfig
 from data.encode import Corpus
 from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, normalizer, train_wordpiece
@@ -50,8 +51,7 @@ def open_tokenizer(config: DataConfig, corpus: Corpus) -> Tokenizer:
     def make(folder: Path) -> None:
         texts = (text.text for text in corpus.texts("train"))
         tokenizer = train_wordpiece(texts, int(wanted[1]), lowercase=wanted[2] is None)
-        with writing(config.cache):
-            save_tokenizer(tokenizer, folder)
+        save_tokenizer(tokenizer, folder)
 
     key = hashlib.sha256(f"{corpus.fingerprint} {name}".encode()).hexdigest()
     return load_tokenizer(make_once(config.cache / "tokenizers" / key[:24], make))
@@ -93,6 +93,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int = 512) ->
         tokenizer: from `load_tokenizer` or `train_wordpiece`.
         folder: is made if need be.
         max_length: where transformers warns about, and cuts, longer text: the model's positions.
+
+    Raises:
+        InputError: the disk refuses.
     """
     casing = _casing(tokenizer)
     config = {
@@ -108,11 +111,10 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int = 512) ->
         "tokenizer.json": tokenizer.to_str(pretty=True),
         "tokenizer_config.json": json.dumps(config, indent=2) + "\n",
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, content in contents.items():
-        temporary = folder / f".{name}.partial"
-        temporary.write_text(content, encoding="utf-8", newline="\n")
-        temporary.replace(folder / name)
+        with replacing(folder / name) as temporary:
+            temporary.write_text(content, encoding="utf-8", newline="\n")
 
 
 def vocabulary(tokenizer: Tokenizer) -> list[str]:

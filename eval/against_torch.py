@@ -29,6 +29,7 @@ from model.pretrained import save
 from train.cli import choose, main
 from train.config import FinetuneConfig
 from train.finetune import Prepared, finetune_seed, initial_model, prepare
+from train.hosts import check_alone
 from train.logging import read_metrics
 from train.optimizer import make_optimizer
 from train.provenance import provenance, write_json_atomic
@@ -174,9 +175,11 @@ def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
     )
 
 
+def chosen(argv: list[str]) -> FinetuneConfig:
+    """What the command line asks for."""
+    check_alone("eval.against_torch")
+    return choose(FINETUNE, "eval.against_torch", argv, about=__doc__, what="task")
+
+
 if __name__ == "__main__":
-    main(
-        lambda: compare(
-            choose(FINETUNE, "eval.against_torch", sys.argv[1:], about=__doc__, what="task")
-        )
-    )
+    main(lambda: compare(chosen(sys.argv[1:])))

@@ -6,11 +6,11 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
 
+from data.atomic import replacing
 from data.examples import Example, QuestionExample, TaggedExample
 from data.tasks import Kind
 from eval.squad import exact_match
 from eval.tagging import find_entities
-from train.atomic import replacing
 
 Prediction = Mapping[str, Any]
 

@@ -16,12 +16,15 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from data.atomic import replacing
+from data.storage import check_on_disk
 from data.task_data import TaskDataConfig, open_task
 from data.tasks import find_task
 from eval.metrics import GLUE, glue_average
 from eval.tables import markdown_table, terminal_table
-from model.errors import InputError
+from model.errors import InputError, above_zero, at_least_one
 from train.finetune import finetune
+from train.hosts import check_alone
 from train.provenance import provenance, write_json_atomic
 from train.recipes import FINETUNE
 
@@ -68,8 +71,12 @@ def run_glue(config: Glue) -> dict[str, Scores]:
         The scores of `teacher` and `student`, in per cent.
 
     Raises:
-        InputError: a task is not of GLUE, or there are no data for any.
+        InputError: a setting makes no sense, a task is not of GLUE, or there are no data for any.
     """
+    check_alone("eval.glue")
+    check_on_disk(config.output, "the folder of all runs")
+    at_least_one(config, "seeds")
+    above_zero(config, "epochs")
     for task in config.tasks:
         if find_task(task).name not in GLUE:
             raise InputError(f"--tasks {task} is not of GLUE, whose tasks are {', '.join(GLUE)}")
@@ -146,7 +153,8 @@ def write_table(config: Glue, scores: dict[str, Scores], missing: dict[str, str]
         f"# GLUE\n\n{table}\n\nTeacher: `{config.teacher}`; student: `{config.student}`; "
         f"medians of {config.seeds} seeds, development sets, the final step.\n{left_out}"
     )
-    (config.output / "glue.md").write_text(text, encoding="utf-8")
+    with replacing(config.output / "glue.md") as file:
+        file.write_text(text, encoding="utf-8")
     record = {
         "settings": config,
         "scores": scores,

@@ -17,7 +17,7 @@ from eval.inputs import check_inputs
 from eval.logits import EVALUATION_ROWS, predictor
 from eval.score import score
 from eval.tagging import find_entities
-from model.errors import InputError
+from model.errors import InputError, at_least_one
 from model.tasks import (
     MaskedLM,
     PreTraining,
@@ -103,8 +103,7 @@ def check_asked(head: Head, asked: Asked) -> None:
             check_text(value, flag)
     if head == "answers" and asked.question is None:
         raise InputError("this model answers questions about texts: ask one with --question")
-    if asked.top is not None and asked.top < 1:
-        raise InputError(f"--top is {asked.top}, and must be at least 1")
+    at_least_one(asked, "top")
 
 
 def say(model: Any, tokenizer: Tokenizer, texts: Sequence[str], asked: Asked) -> list[Said]:

@@ -30,7 +30,7 @@ from data.pipeline import Data, open_data
 from data.sequences import Sequences
 from data.tokenizer import SpecialIds, check_same_vocabulary, load_tokenizer, special_ids
 from eval.naming import FLOORS, NAMES, written
-from model.errors import InputError
+from model.errors import InputError, at_least_one
 from model.pretrained import load
 from model.student import check_fit
 from model.tasks import MaskedLM
@@ -191,9 +191,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     Raises:
         InputError: model, teacher, tokenizer and data do not fit.
     """
-    for name in ("batch_size", "heldout_sequences"):
-        if (value := getattr(config, name)) is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {value}, and must be at least 1")
+    at_least_one(config, "batch_size", "heldout_sequences")
     names = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
     models = {role: load(name, MaskedLM) for role, name in names.items()}
     for role, model in models.items():

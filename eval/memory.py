@@ -29,7 +29,7 @@ from eval.speed_inference import encoder
 from eval.tables import terminal_table
 from eval.worker import ask_once
 from model.config import EncoderConfig, bert_base, distilbert_base
-from model.errors import InputError
+from model.errors import InputError, at_least_one
 from model.pretrained import save
 from model.tasks import SequenceClassification, backbone
 from train.heap import keep_freed_memory
@@ -98,8 +98,7 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 def check(settings: Settings) -> None:
     """Raises InputError for what cannot be measured."""
-    if min(settings.batch_size) < 1:
-        raise InputError(f"--batch-size is {min(settings.batch_size)}, and must be at least 1")
+    at_least_one(settings, "batch_size", "sequence_length")
     positions = bert_base().max_positions
     for length in settings.sequence_length:
         if not 1 <= length <= positions:

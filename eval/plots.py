@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from train.atomic import replacing
+from data.atomic import replacing
 
 Curve = Sequence[tuple[int, float]]
 """Points (update, value), in order; values that are not finite are left out."""

@@ -14,11 +14,10 @@ from typing import Annotated, Any
 
 import tyro
 
+from data.atomic import replacing
 from eval.naming import FLOORS, NAMES, SHARES, in_tables, noun, written
 from eval.plots import Curve, Kind, Panel, plot_panels
 from eval.tables import listed, markdown_table
-from model.errors import InputError
-from train.atomic import replacing
 from train.folder import read_config
 from train.logging import duration, read_metrics
 
@@ -43,19 +42,16 @@ def write_report(folder: Path) -> Path:
     heldout = [row for row in rows if row["kind"] == "heldout"]
     path = folder / "report.md"
     where = "the development set" if config.get("kind") == "finetune" else "held-out text"
-    try:
-        parts = [
-            f"# {folder.absolute().name}",
-            " ".join([*_what_was_run(config, rows, train), *_what_came_out(where, heldout)]),
-            *_results(where, heldout),
-            *_pictures(folder, where, train, heldout),
-            *_how_to_load(folder / "model"),
-            *_settings(config),
-        ]
-        with replacing(path) as temporary:
-            temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write a report into {folder}: {error.strerror}") from error
+    parts = [
+        f"# {folder.absolute().name}",
+        " ".join([*_what_was_run(config, rows, train), *_what_came_out(where, heldout)]),
+        *_results(where, heldout),
+        *_pictures(folder, where, train, heldout),
+        *_how_to_load(folder / "model"),
+        *_settings(config),
+    ]
+    with replacing(path) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
 
 

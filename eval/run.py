@@ -23,7 +23,9 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
+from data.atomic import make_folder, replacing
 from data.reading import Reading, encode, remarks
+from data.storage import check_on_disk
 from data.task_data import TaskData, TaskDataConfig, open_task
 from data.tasks import find_task
 from data.tokenizer import load_tokenizer
@@ -39,7 +41,6 @@ from eval.task_model import load_for_task
 from model.errors import InputError
 from model.files import find
 from model.hf_config import read_config
-from train.atomic import replacing
 from train.provenance import provenance, write_json_atomic
 
 SIDES = ("gold", "prediction")
@@ -75,6 +76,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     Raises:
         InputError: task, data and model do not fit, or the disk refuses.
     """
+    if config.output is not None:
+        check_on_disk(config.output, "an evaluation's folder")
     splits, left_out = (config.split, ()) if config.split else default_splits(config)
     data = open_task(config.task, config.data, splits=splits)
     data = with_own_labels(config, replace(data, notes=(*data.notes, *left_out)))
@@ -88,17 +91,13 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     check_inputs(config.model, model, tokenizer, config.reading.length(task))
     for note in data.notes:
         print(note)
-    output = config.output or Path(f"runs/eval-{task.name}")
+    output = make_folder(config.output or Path(f"runs/eval-{task.name}"))
     results = {}
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        for split in data.splits:
-            scored, said = score_split(config, data, split, model, tokenizer)
-            write_split(output, config.model, data, split, scored)
-            results[split] = {"examples": len(data.splits[split]), "remarks": said}
-            results[split]["metrics"] = scored.metrics
-    except OSError as error:
-        raise InputError(f"cannot write into {output}: {error.strerror}") from error
+    for split in data.splits:
+        scored, said = score_split(config, data, split, model, tokenizer)
+        write_split(output, config.model, data, split, scored)
+        results[split] = {"examples": len(data.splits[split]), "remarks": said}
+        results[split]["metrics"] = scored.metrics
     record = {
         "settings": config,
         "data": {"source": data.source, "fingerprint": data.fingerprint, "notes": data.notes},

@@ -42,7 +42,7 @@ from model.config import (
     tiny_distilbert,
 )
 from model.distilbert import DistilBert
-from model.errors import InputError
+from model.errors import InputError, at_least_one
 from train.provenance import provenance, versions, write_json_atomic
 
 SIZES: dict[str, tuple[Callable[[], EncoderConfig], Callable[[], EncoderConfig]]] = {
@@ -160,11 +160,8 @@ def reading(config: Speed, console: Console) -> dict[str, Any]:
 
 def check(config: Speed) -> None:
     """Raises InputError for what cannot be measured."""
-    for name in ("batch_size", "texts", "repeats"):
-        value = getattr(config, name)
-        for number in value if isinstance(value, tuple) else (value,):
-            if number < 1:
-                raise InputError(f"--{name.replace('_', '-')} is {number}, and must be at least 1")
+    given = ("batch_size",) if config.batch_size else ()
+    at_least_one(config, *given, "texts", "repeats")
     positions = SIZES[config.size][0]().max_positions
     for length in config.sequence_length:
         if not 1 <= length <= positions:

@@ -31,7 +31,7 @@ from eval.speed import SIZES
 from eval.speed_training import SPECIAL, TOTAL_STEPS, FlaxStep, in_turn, random_batch
 from eval.tables import terminal_table
 from eval.timing import seconds_by_turns
-from model.errors import InputError
+from model.errors import at_least_one
 from model.tasks import MaskedLM
 from train.config import DistillConfig
 from train.provenance import provenance, write_json_atomic
@@ -67,9 +67,7 @@ def speed_study(config: SpeedStudy) -> dict[str, Any]:
     Raises:
         InputError: a setting makes no sense.
     """
-    for name in ("batch_size", "sequence_length", "repeats", "steps"):
-        if (value := getattr(config, name)) is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {value}, and must be at least 1")
+    at_least_one(config, "batch_size", "sequence_length", "repeats", "steps")
     result = commands(config.steps) if config.commands else updates(config)
     together, alone = (float(np.median(times)) for times in result["seconds"].values())
     count = result["students"]

@@ -28,7 +28,7 @@ from eval.speed_training import TOTAL_STEPS
 from eval.tables import terminal_table
 from eval.timing import seconds_by_turns
 from model.config import bert_base
-from model.errors import InputError
+from model.errors import at_least_one
 from model.heads import Decoder
 from train.abstract_step import abstract_step
 from train.parallel import Parallel, ParallelConfig
@@ -75,8 +75,7 @@ def measure(settings: Settings) -> list[dict[str, Any]]:
     Raises:
         InputError: a setting makes no sense, or there is no such topology.
     """
-    if min(*settings.batch_size, settings.sequence_length, settings.repeats, 1) < 1:
-        raise InputError("--batch-size, --sequence-length and --repeats must be at least 1")
+    at_least_one(settings, "batch_size", "sequence_length", "repeats")
     devices = None if settings.topology is None else find_topology(settings.topology).devices()
     parallel = Parallel(ParallelConfig(), devices)
     found = []

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import tyro
 
+from data.atomic import replacing
 from eval.comparison import MIN_SEEDS, Comparison, compare
 from eval.conclusion import beside_published, conclusion
 from eval.study_folder import Study, read_study
@@ -28,8 +29,6 @@ from eval.study_tables import (
     write_csv,
 )
 from eval.tables import listed
-from model.errors import InputError
-from train.atomic import replacing
 from train.provenance import write_json_atomic
 
 HOW_TO_READ = (
@@ -66,16 +65,13 @@ def write_study_report(folder: Path) -> Path:
         "runs": study.runs,
     }
     path = folder / "report.md"
-    try:
-        pictures = draw_pictures(folder, study, comparisons)
-        parts = _report(study, comparisons, pictures)
-        with replacing(folder / "table.csv") as file:
-            write_csv(file, study, comparisons)
-        write_json_atomic(folder / "results.json", record)
-        with replacing(path) as file:
-            file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write a report into {folder}: {error.strerror}") from error
+    pictures = draw_pictures(folder, study, comparisons)
+    parts = _report(study, comparisons, pictures)
+    with replacing(folder / "table.csv") as file:
+        write_csv(file, study, comparisons)
+    write_json_atomic(folder / "results.json", record)
+    with replacing(path) as file:
+        file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
 
 

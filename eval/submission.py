@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.atomic import replacing
 from data.tasks import Task
 from data.text_columns import TextColumns
-from train.atomic import replacing
 
 FILES = {
     ("cola", "test"): "CoLA.tsv",

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from model.errors import InputError
+from model.errors import InputError, first_line
 
 Tensors = dict[str, np.ndarray]
 
@@ -82,8 +82,7 @@ def download(name: str, patterns: list[str], *, absent: str) -> Path:
     except LocalEntryNotFoundError:
         reason = "the hub cannot be reached: is there a network?"
     except Exception as error:  # OSErrors, and what the HTTP client beneath the library raises
-        message = str(error).strip() or type(error).__name__
-        reason = f"the hub did not give it ({message.splitlines()[0]})"
+        reason = f"the hub did not give it ({first_line(error)})"
     raise InputError(f"{absent}, and {reason}")
 
 
@@ -101,10 +100,8 @@ def read_tensors(weights: Path) -> Tensors:
         except FileNotFoundError:
             raise InputError(f"{file}, which {weights.name} lists, is missing") from None
         except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).strip().splitlines()
             raise InputError(
-                f"{file} is cut short or damaged ({reason[0] if reason else error!r}): "
-                "copy or download it again"
+                f"{file} is cut short or damaged ({first_line(error)}): copy or download it again"
             ) from None
     return tensors
 

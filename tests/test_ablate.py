@@ -26,6 +26,7 @@ from train.block import Block
 from train.block_results import DONE
 from train.config import RunConfig
 from train.distill import distill
+from train.downstream import downstream_scores
 from train.logging import MetricLog
 from train.optimizer import OptimizerConfig
 from train.signals import Stopped
@@ -271,6 +272,15 @@ def test_a_folder_with_something_else_is_not_taken(home, compiled):
     (home / "other" / "thesis.tex").write_text("")
     with pytest.raises(InputError, match="other is not empty and holds no study"):
         ablate(quick(home, "other"))
+    with pytest.raises(InputError, match=r"cannot write .*thesis\.tex/study: Not a directory"):
+        ablate(quick(home, "other/thesis.tex/study"))
+
+
+def test_a_log_of_fine_tuning_that_cannot_be_written_is_told(home, tmp_path, colours):
+    (tmp_path / "downstream" / "a" / "classification.log").mkdir(parents=True)
+    study = quick(home, "never", downstream=("classification",), task_data=colours)
+    with pytest.raises(InputError, match=r"cannot write .*classification\.log: Is a directory"):
+        downstream_scores(study, tmp_path / "model" / "a", seed=1, positions=16)
 
 
 def test_a_study_stopped_between_blocks_goes_on_with_those_that_are_left(
@@ -471,6 +481,8 @@ def test_two_variants_of_one_name(home):
     ("flags", "message"),
     [
         ("--loss.ce.weight 0 --loss.mlm.weight 0 --loss.cos.weight 0", "all weights of --loss are"),
+        ("--optimizer.clip-norm 0", "--optimizer.clip-norm is 0"),
+        ("--loss.ce.temperature 0", "--loss.ce.temperature is 0"),
         ("--loss.hidden.weight 1 --loss.hidden.layers 0:2", "teacher has no layer 2, only 0 to 1"),
         ("--loss.cos.layers 1:1", "student has no layer 1, only 0 to 0"),
         ("--loss.relations.weight 1 --loss.relations.heads 3",
@@ -503,6 +515,8 @@ def test_what_is_wrong_with_a_study_is_told_before_it_is_compiled(home, colours)
     missing = replace(colours, train=home / "nowhere.csv")
     for wrong, message in (
         (replace(study, seeds=0), "--seeds is 0"),
+        (replace(study, task_epochs=0.0), "--task-epochs is 0"),
+        (replace(study, base=replace(study.base, steps=0)), "--steps is 0"),
         (replace(study, base=base), r"--run\.parallel must be jit"),
         (replace(study, primary="downstream_sst2"), "must be fine-tuned on it: add --downstream"),
         (replace(study, downstream=("sst3",)), "no task 'sst3': did you mean sst2"),

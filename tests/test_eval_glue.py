@@ -7,7 +7,7 @@ import pytest
 
 from data.task_data import TaskDataConfig
 from eval import glue
-from eval.glue import PUBLISHED, Glue, rows, run_glue
+from eval.glue import PUBLISHED, Glue, rows, run_glue, write_table
 from eval.metrics import GLUE, glue_average
 from model.errors import InputError
 from tests import runs
@@ -78,10 +78,20 @@ def test_tasks_without_data_are_named_and_the_others_are_run(home, monkeypatch, 
     assert "Not run: cola" in text and "medians of 2 seeds" in text
 
 
+def test_a_disk_that_refuses_the_table_is_told(tmp_path):
+    (tmp_path / "glue.md").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*glue\.md: Is a directory"):
+        write_table(Glue(teacher="a", student="b", output=tmp_path), dict(PUBLISHED), {})
+
+
 def test_what_cannot_be_run_is_told(home):
     config = Glue(teacher="a", student="b", output=home / "none")
     with pytest.raises(InputError, match=r"no task 'rtee': did you mean rte"):
         run_glue(Glue(teacher="a", student="b", tasks=("rtee",)))
+    with pytest.raises(InputError, match=r"--seeds is 0, and must be at least 1"):
+        run_glue(replace(config, seeds=0))
+    with pytest.raises(InputError, match=r"--epochs is 0.0, and must be above 0"):
+        run_glue(replace(config, epochs=0.0))
     with pytest.raises(InputError, match=r"--tasks squad is not of GLUE, whose tasks are cola"):
         run_glue(Glue(teacher="a", student="b", tasks=("squad",)))
     with pytest.raises(InputError, match="no data for any"):

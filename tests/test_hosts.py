@@ -10,11 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from eval import against_torch
+from eval.glue import Glue, run_glue
 from model.errors import InputError
 from tests import processes, runs
+from train import ablate
 from train.checkpoint import Checkpoints
 from train.hosts import Hosts, find_hosts
 from train.parallel import Parallel, ParallelConfig
+from train.quickstart import Quickstart, quickstart
 from train.step import TrainState
 
 NAMES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
@@ -208,6 +212,22 @@ def test_hosts_are_found_by_variables(nobody, values, found):
             find_hosts()
     else:
         assert find_hosts() == found
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("train.ablate", lambda: ablate.chosen(["temperature"])),
+        ("train.quickstart", lambda: quickstart(Quickstart())),
+        ("eval.glue", lambda: run_glue(Glue(teacher="a", student="b"))),
+        ("eval.against_torch", lambda: against_torch.chosen(["rte"])),
+    ],
+)
+def test_commands_for_one_process_refuse_to_be_one_of_several(nobody, name, command):
+    for variable, value in zip(NAMES, ("10.0.0.1:99", "4", "3"), strict=True):
+        nobody.setenv(variable, value)
+    with pytest.raises(InputError, match=f"{name} runs in one process, and this is process 3 of 4"):
+        command()
 
 
 def test_hosts_are_found_by_slurm(nobody):

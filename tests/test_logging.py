@@ -1,11 +1,8 @@
 import io
 import json
-import resource
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event  # pyright: ignore
 
 from model.errors import InputError
+from tests.disk import full_disk
 from train.logging import MetricLog, duration, read_metrics
 
 TIMINGS = ("seconds", "tokens_per_second")
@@ -44,17 +42,6 @@ def train(log: MetricLog, first: int, last: int) -> None:
 def without_timings(folder: Path) -> list[dict]:
     rows = read_metrics(folder)
     return [{name: row[name] for name in row if name not in TIMINGS} for row in rows]
-
-
-@contextmanager
-def full_disk(room: int) -> Iterator[None]:
-    """No file may grow beyond `room` bytes; the kernel refuses as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_numbers_come_back_bit_by_bit(tmp_path):

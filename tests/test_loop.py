@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import replace
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -16,6 +17,7 @@ from model.errors import InputError
 from model.pretrained import load
 from model.tasks import MaskedLM
 from tests import runs
+from train.checkpoint import Checkpoints
 from train.config import RunConfig, StudentConfig
 from train.distill import distill
 from train.logging import MetricLog
@@ -173,6 +175,33 @@ def test_a_full_disk_while_saving_is_told(home, monkeypatch):
         pretrain(config)
 
 
+def test_a_checkpoint_that_fails_without_a_word_is_told(tmp_path, monkeypatch):
+    """The last of a long message is the reason."""
+    checkpoints = Checkpoints(tmp_path)
+    for error, reason in (
+        (TimeoutError(), "TimeoutError"),
+        (ValueError(f"Error writing {'folder/' * 99}: File too large"), ".*: File too large"),
+    ):
+        monkeypatch.setattr(checkpoints._manager, "wait_until_finished", failing(error))
+        with pytest.raises(InputError, match=rf"could not be saved in .* \({reason}\)"):
+            checkpoints.close()
+
+
+def test_a_partner_that_is_lost_while_saving_is_not_taken_for_the_disk(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    lost = jax.errors.JaxRuntimeError("UNAVAILABLE: coordination service")
+    monkeypatch.setattr(checkpoints._manager, "wait_until_finished", failing(lost))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="UNAVAILABLE"):
+        checkpoints.close()
+
+
+def failing(error):
+    def fail():
+        raise error
+
+    return fail
+
+
 def test_an_unreadable_checkpoint_is_named(home):
     config = runs.pretrain_config(home, output=home / "spoiled", steps=3)
     pretrain(config)
@@ -186,6 +215,19 @@ def test_an_unreadable_checkpoint_is_named(home):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"batch_size": 0}, "--batch-size is 0, and must be at least 1"),
+        ({"micro_batches": 0}, "--micro-batches is 0"),
+        ({"steps": 0}, "--steps is 0"),
+        ({"steps": -5}, "--steps is -5"),
+        ({"steps": None, "epochs": 0.0}, "--epochs is 0.0, and must be above 0"),
+        ({"evaluate_every": 0}, "--evaluate-every is 0"),
+        ({"heldout_sequences": 0}, "--heldout-sequences is 0"),
+        ({"run": RunConfig(devices=0)}, "--run.devices is 0"),
+        ({"run": RunConfig(devices=-1)}, "--run.devices is -1"),
+        ({"run": RunConfig(checkpoint_every=0)}, "--run.checkpoint-every is 0"),
+        ({"run": RunConfig(keep_checkpoints=0)}, "--run.keep-checkpoints is 0"),
+        ({"run": RunConfig(print_every=0)}, "--run.print-every is 0"),
+        ({"optimizer": OptimizerConfig(clip_norm=0.0)}, "--optimizer.clip-norm is 0.0"),
         ({"batch_size": 6, "run": RunConfig(devices=2)}, "is not a multiple of 4"),
         ({"run": RunConfig(devices=64)}, "--run.devices is 64 but this machine has"),
         ({"data.sequence_length": 17}, "17 is above the model's 16 positions"),
@@ -217,6 +259,11 @@ def test_teachers_that_do_not_fit_are_told(home, tmp_path):
     no_terms = replace(config, loss=DistillationLoss().with_weights())
     with pytest.raises(InputError, match="all weights of --loss are 0"):
         distill(no_terms)
+    with pytest.raises(InputError, match="--steps is 0"):
+        distill(replace(config, steps=0))
+    cold = DistillationLoss(ce=ForwardKL(weight=5.0, temperature=(2.0, 0.0)))
+    with pytest.raises(InputError, match=r"--loss\.ce\.temperature is 0\.0, and must be above 0"):
+        distill(runs.distill_config(home, output=home / "refused", loss=cold))
     layers = runs.distill_config(home, output=home / "refused", student=StudentConfig(layers="0,7"))
     with pytest.raises(InputError, match="0 to 1"):
         distill(layers)

@@ -93,6 +93,8 @@ def test_a_batch_that_the_chips_cannot_share(recipe, devices, said):
         (["--utilisation", "1.5"], "--utilisation is 1.5"),
         (["--price", "-1"], "--price is -1"),
         (["--line-tokens", "0"], "--line-tokens is 0"),
+        (["--micro-batches", "0"], "--micro-batches is 0"),
+        (["--loss.ce.temperature", "0"], "--loss.ce.temperature is 0"),
         (["--run.parallel", "pmap"], "leave --run.parallel"),
         (["--run.devices", "2"], "leave --run.parallel and --run.devices"),
         (["--teacher", "me/mine"], "shape of me/mine is not known"),

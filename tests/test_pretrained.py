@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +38,7 @@ from model import (
 from model.hf_config import read_config, write_config
 from model.pretrained import load, save
 from model.weight_map import TASKS
+from tests.disk import full_disk
 from tests.hub_server import serve
 from tests.small import ARCHITECTURES, BERT, DISTILBERT, build, call, parameters, tokens
 
@@ -493,17 +493,6 @@ def test_a_model_that_transformers_does_not_have(
 
 
 # Writing
-
-
-@contextmanager
-def full_disk(limit: int) -> Iterator[None]:
-    """No file of this process can grow beyond `limit` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("limit", [100, 5000])

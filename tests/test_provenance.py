@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import pytest
 
 from data.config import DataConfig
 from model.errors import InputError
+from tests.disk import full_disk
 from train.provenance import (
     changed_fields,
     git_state,
@@ -164,13 +164,8 @@ def test_an_ignored_name_means_nothing_inside_another_field():
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "config.json"
     write_json_atomic(path, {"a": 1})
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
-    try:
-        with pytest.raises(InputError, match=r"cannot write .*config\.json: "):
-            write_json_atomic(path, {"a": "x" * 1000})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    with pytest.raises(InputError, match=r"cannot write .*config\.json: "), full_disk(100):
+        write_json_atomic(path, {"a": "x" * 1000})
     assert json.loads(path.read_text()) == {"a": 1}
     assert os.listdir(tmp_path) == ["config.json"]  # noqa: PTH208
 

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from model.errors import InputError
 from model.pretrained import load
 from model.tasks import MaskedLM
 from tests import runs
+from tests.disk import full_disk
 from train import quickstart as module
 from train.quickstart import ALONE, DISTILLED, RANDOM, START, TEACHER, Quickstart, quickstart
 
@@ -34,6 +36,24 @@ def test_it_leaves_a_table_a_picture_and_a_student(home, capsys):
         model = load(config.output / name / "model", MaskedLM)
         assert model.config.architecture == "distilbert"
     assert record["sizes"][DISTILLED]["parameters"] < record["sizes"][TEACHER]["parameters"]
+
+
+def test_a_disk_that_refuses_the_table_is_told(tmp_path):
+    measured = dict.fromkeys(
+        ("masked_lm_loss", "masked_lm_accuracy", "unigram_loss", "unigram_accuracy"), 0.5
+    ) | {"top1_agreement": 1.0, "masked_lm_accuracy": 0.7}
+    results = [dict.fromkeys((TEACHER, DISTILLED, ALONE), measured)]
+    sizes = {name: {"parameters": 1.0, "bytes": 4.0, "speed": 1.0} for name in results[0]}
+    told = pytest.raises(InputError, match=r"cannot write .*quickstart\.md: File too large")
+    with told, full_disk(100):
+        module.write_summary(Quickstart(output=tmp_path), results, sizes, 1.0)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["seeds", "steps"])
+def test_numbers_that_leave_nothing_to_compare(tmp_path, name):
+    with pytest.raises(InputError, match=f"--{name} is 0, and must be at least 1"):
+        quickstart(Quickstart(output=tmp_path / "out", **{name: 0}))
 
 
 def test_the_three_runs_differ_in_what_their_names_say():

@@ -24,5 +24,5 @@ def test_both_ways_are_measured(tmp_path, capsys):
 
 
 def test_no_sequences_are_told():
-    with pytest.raises(InputError, match="--batch-size, --sequence-length and --repeats"):
+    with pytest.raises(InputError, match="--batch-size is 0, and must be at least 1"):
         measure(Settings(batch_size=(0,)))

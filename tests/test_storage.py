@@ -15,11 +15,15 @@ from orbax.checkpoint._src.path import gcs_utils
 
 from data.cache import make_once
 from data.storage import _uploaded, address, download, mirror, readable, upload
+from eval.glue import Glue, run_glue
+from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError
 from tests import runs
+from train.ablate import chosen
 from train.cli import with_mirrors
 from train.logging import MetricLog
 from train.pretrain import pretrain
+from train.quickstart import Quickstart, quickstart
 from train.signals import Stopped
 
 
@@ -85,6 +89,30 @@ def test_only_addresses_have_mirrors(buckets, tmp_path):
         mirror(Path("s3://bucket/run"))
 
 
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        (lambda: quickstart(Quickstart(output=Path("gs://bucket/x"))), "the quickstart's folder"),
+        (
+            lambda: run_glue(Glue(teacher="a", student="b", output=Path("gs://bucket/x"))),
+            "the folder of all runs",
+        ),
+        (
+            lambda: evaluate_task(
+                TaskEvaluation(model="a", task="rte", output=Path("gs://bucket/x"))
+            ),
+            "an evaluation's folder",
+        ),
+        (lambda: chosen(["paper-table-4", "--output", "gs://bucket/x"]), "a study's folder"),
+    ],
+)
+def test_commands_that_need_a_disk_take_no_address(tmp_path, monkeypatch, command, what):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"--output: {what} lies on a disk, not in object storage"):
+        command()
+    assert not any(tmp_path.iterdir())
+
+
 def test_what_has_changed_is_brought_over(buckets):
     folder, there = mirror(Path("gs://bucket/run")), buckets / "bucket" / "run"
     (folder / "model").mkdir(parents=True)
@@ -136,8 +164,14 @@ def test_a_store_that_cannot_be_reached_is_told(buckets, monkeypatch):
     def forbidden(*_, **__):
         raise PermissionError("no access to bucket\nmore")
 
+    def silent(*_, **__):
+        raise TimeoutError
+
     monkeypatch.setattr(Store, "find", forbidden)
     with pytest.raises(InputError, match=r"cannot reach gs://bucket/run \(Perm.*to bucket\)"):
+        download(folder)
+    monkeypatch.setattr(Store, "find", silent)
+    with pytest.raises(InputError, match=r"cannot reach gs://bucket/run \(TimeoutError"):
         download(folder)
     monkeypatch.undo()
     with pytest.raises(InputError, match=r"needs gcsfs: pip install"):

@@ -301,7 +301,7 @@ def test_a_disk_that_refuses_is_one_sentence_and_leaves_the_report(tmp_path):
     before = report_of(tmp_path)
     (tmp_path / "table.csv").unlink()
     (tmp_path / "table.csv").mkdir()
-    with pytest.raises(InputError, match="cannot write a report"):
+    with pytest.raises(InputError, match=r"cannot write .*table\.csv: Is a directory"):
         write_study_report(tmp_path)
     assert (tmp_path / "report.md").read_text() == before
 

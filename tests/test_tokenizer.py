@@ -22,6 +22,7 @@ from data.tokenizer import (
 )
 from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, train_wordpiece
 from model.errors import InputError
+from tests.disk import full_disk
 from tests.hub_server import serve
 
 # The vocabulary and sentence of the tests of Google's BERT.
@@ -78,6 +79,14 @@ def test_saved_and_loaded_is_the_same(tmp_path, casing):
     ]
     for place in (folder, folder / "tokenizer.json", folder / "vocab.txt"):
         assert fingerprint(load_tokenizer(place)) == fingerprint(bert_tokenizer(ids, casing))
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_of_a_file(tmp_path):
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "x" * 1000])}
+    told = pytest.raises(InputError, match=r"cannot write .*vocab\.txt: File too large")
+    with told, full_disk(100):
+        save_tokenizer(bert_tokenizer(ids, Casing()), tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_fingerprint_is_of_all_that_matters():

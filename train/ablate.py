@@ -18,12 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.storage import mirror
+from data.atomic import replacing
+from data.storage import check_on_disk
 from data.task_data import open_task
 from eval.study_folder import RESULTS
 from eval.study_report import write_study_report
-from model.errors import InputError
-from train.atomic import replacing
+from model.errors import InputError, above_zero, at_least_one
 from train.block import Block
 from train.block_results import DONE, block_results
 from train.cli import choose, main
@@ -73,8 +73,9 @@ def ablate(study: StudyConfig) -> Path:
 
 def check(study: StudyConfig) -> None:
     """Raises InputError for settings that do not go together."""
-    if study.seeds < 1:
-        raise InputError(f"--seeds is {study.seeds}, and must be at least 1")
+    at_least_one(study, "seeds")
+    above_zero(study, "task_epochs", "task_learning_rate")
+    study.base.check()
     if study.base.run.parallel != "jit":
         raise InputError("a study is one program: --run.parallel must be jit")
     task = study.primary.removeprefix("downstream_")
@@ -162,8 +163,7 @@ def chosen(argv: list[str]) -> StudyConfig:
     if argv and argv[0].endswith(".toml"):
         recipes[argv[0]] = read_study_file(Path(argv[0]))
     study = choose(recipes, "train.ablate", argv, about=__doc__, what="study")
-    if mirror(study.base.output) != study.base.output:
-        raise InputError("--base.output: a study's folder lies on a disk, not in object storage")
+    check_on_disk(study.base.output, "a study's folder")
     tasks = (task for tasks in study.downstream for task in tasks.split(","))
     return replace(study, downstream=tuple(filter(None, tasks)))
 

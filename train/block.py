@@ -57,6 +57,7 @@ class Block:
         for name, config in students.items():
             student = student_of(self.models[name]).config
             try:
+                config.check()
                 check_terms(terms_of(config.loss), student, self.teacher.config)
             except InputError as error:
                 raise InputError(f"variant {name!r}: {error}") from error

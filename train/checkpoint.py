@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from data.storage import address
-from model.errors import InputError
+from model.errors import InputError, first_line
 from train.step import TrainState
 
 # Orbax tells every step of its work; a user wants to hear of failures.
@@ -79,8 +79,10 @@ class Checkpoints:
     def _explained(self, action) -> None:
         try:
             action()
+        except jax.errors.JaxRuntimeError:  # at a barrier: another process is lost
+            raise
         except Exception as error:  # tensorstore raises its own kinds, the disk OSError
-            reason = str(error).strip().splitlines()[-1][:200]
+            reason = first_line(error)[-200:]  # after the names of many folders
             raise InputError(
                 f"a checkpoint could not be saved in {self.folder} ({reason}): make room or mend "
                 "the folder, then the same command goes on from the last whole checkpoint"

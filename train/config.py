@@ -11,6 +11,7 @@ from data.masking import MaskingConfig
 from data.reading import Reading
 from data.task_data import TaskDataConfig
 from model.config import EncoderConfig
+from model.errors import InputError, above_zero, at_least_one
 from train.optimizer import OptimizerConfig
 from train.parallel import ParallelConfig
 from train.task_objective import TaskLoss
@@ -60,6 +61,14 @@ class TrainConfig:
     """Of weights drawn at random, the order of the data, masks and dropout."""
     run: RunConfig = RunConfig()
 
+    def check(self) -> None:
+        """Raises InputError for settings with which nothing could be learned or told."""
+        at_least_one(self, "batch_size", "micro_batches", "steps", "evaluate_every")
+        above_zero(self, "epochs")
+        above_zero(self.optimizer, "clip_norm", prefix="--optimizer.")
+        every = ("checkpoint_every", "print_every")
+        at_least_one(self.run, "devices", "keep_checkpoints", *every, prefix="--run.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(TrainConfig):
@@ -69,6 +78,10 @@ class TextConfig(TrainConfig):
     masking: MaskingConfig = MaskingConfig()
     heldout_sequences: int = 1024
     """At most so many held-out sequences, evenly spread, are evaluated on."""
+
+    def check(self) -> None:
+        super().check()
+        at_least_one(self, "heldout_sequences")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,3 +156,14 @@ class FinetuneConfig(TrainConfig):
     by the score that is reported."""
     buckets: int = 6
     """Texts of like lengths share batches of so many lengths at most; 1: all padded alike."""
+
+    def check(self) -> None:
+        super().check()
+        at_least_one(self, "seeds", "buckets")
+        above_zero(self.loss, "temperature", prefix="--loss.")
+        if not self.teacher and self.loss != TaskLoss():
+            raise InputError("--loss.* weighs a teacher: name one with --teacher")
+        if not (self.loss.task or self.loss.soft):
+            raise InputError(
+                "--loss.task and --loss.soft are 0: give at least one of them a weight"
+            )

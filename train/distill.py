@@ -40,6 +40,7 @@ def distill(config: DistillConfig) -> dict[str, float]:
     Raises:
         InputError: teacher, student and data do not fit, or nothing is asked of the student.
     """
+    config.check()
     terms = terms_of(config.loss)
     teacher, data = teacher_and_data(config)
     trained = initial_student(teacher, config)

@@ -1,9 +1,10 @@
 """Fine-tuning of the students of a study: their scores on tasks are metrics like the others."""
 
-import contextlib
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
+from data.atomic import make_folder, refusals_told
 from data.tasks import find_task
 from train.finetune import finetune
 from train.recipes import FINETUNE
@@ -42,9 +43,9 @@ def downstream_scores(
             seed=seed,
             run=replace(recipe.run, devices=study.base.run.devices, keep_checkpoints=1),
         )
-        config.output.mkdir(parents=True, exist_ok=True)
-        log = config.output.parent / f"{task}.log"
-        with log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        log = make_folder(config.output).parent / f"{task}.log"
+        # Whatever else the disk refuses in here is told already.
+        with refusals_told(log), log.open("w", encoding="utf-8") as file, redirect_stdout(file):
             (result,) = finetune(config)
         scores[f"downstream_{task}"] = result["score"]
         print(f"{student.name} on {task}: {100 * result['score']:.2f} %", flush=True)

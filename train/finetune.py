@@ -30,7 +30,6 @@ from eval.logits import EVALUATION_ROWS, predictor
 from eval.report import write_report
 from eval.score import score
 from eval.task_model import HEADS, class_names, load_encoder, load_for_task
-from model.errors import InputError
 from model.student import initialise, student_config
 from train.cli import choose, main
 from train.config import FinetuneConfig
@@ -67,10 +66,6 @@ def finetune(config: FinetuneConfig) -> list[Metrics]:
     Raises:
         InputError: model, task and data do not fit.
     """
-    if config.seeds < 1:
-        raise InputError(f"--seeds is {config.seeds}, and must be at least 1")
-    if config.buckets < 1:
-        raise InputError(f"--buckets is {config.buckets}, and must be at least 1")
     prepared = prepare(config)
     results = []
     for seed in range(config.seed, config.seed + config.seeds):
@@ -85,7 +80,12 @@ def finetune(config: FinetuneConfig) -> list[Metrics]:
 
 
 def prepare(config: FinetuneConfig) -> Prepared:
-    """Reads the data and cuts it into windows; the teacher, if there is one, reads them too."""
+    """Reads the data and cuts it into windows; the teacher, if there is one, reads them too.
+
+    Raises:
+        InputError: the settings make no sense, or model, task and data do not fit.
+    """
+    config.check()
     with first_before_others():
         data = open_task(config.task, config.data, splits=("train", "dev"))
     task, tokenizer = data.task, load_tokenizer(config.model)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from data.atomic import make_folder
 from data.storage import address, download, upload
 from model.errors import InputError
 from train.config import TrainConfig
@@ -51,10 +52,7 @@ def _claim_first(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"{folder} is not empty and holds no run: choose another folder with --output"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the run folder {folder}: {error.strerror}") from error
+    make_folder(folder)
     record["provenance"] = provenance()
     write_json_atomic(path, record)
     upload(folder)

@@ -24,8 +24,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from data.atomic import replacing
 from model.errors import InputError
-from train.atomic import replacing
 from train.events import EventLog
 
 SECONDS_BETWEEN_LINES = 20.0

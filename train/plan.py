@@ -39,6 +39,7 @@ def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
             an assumption makes no sense.
     """
     config.check()
+    recipe.check()
     topology = find_topology(config.topology)
     if recipe.run.parallel == "pmap" or recipe.run.devices is not None:
         raise InputError(

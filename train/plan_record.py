@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.errors import InputError
+from model.errors import InputError, above_zero
 from train.abstract_step import sequence_length
 from train.collectives import Collective
 from train.config import TrainConfig
@@ -38,10 +38,7 @@ class PlanConfig:
         """Raises InputError for what cannot be assumed."""
         if not 0 < self.utilisation <= 1:
             raise InputError(f"--utilisation is {self.utilisation}, and must be above 0, at most 1")
-        for name in ("price", "sequences", "line_tokens"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise InputError(f"--{name.replace('_', '-')} is {value}, and must be above 0")
+        above_zero(self, "price", "sequences", "line_tokens")
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,9 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
     """Trains as the configuration says; returns the held-out metrics.
 
     Raises:
-        InputError: the model does not fit the data.
+        InputError: a setting makes no sense, or the model does not fit the data.
     """
+    config.check()
     if config.data.sequence_length > config.model.max_positions:
         raise InputError(
             f"--data.sequence-length {config.data.sequence_length} is above the model's "

@@ -17,8 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from model.errors import InputError
-from train.atomic import replacing
+from data.atomic import replacing
 
 PACKAGES = (
     "jax",
@@ -142,10 +141,7 @@ def write_json_atomic(path: Path, value: Any) -> None:
         InputError: the disk refuses (it is full or read-only, there is no such folder).
     """
     text = json.dumps(to_jsonable(value), indent=2, ensure_ascii=False) + "\n"
-    try:
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -8,7 +8,6 @@ start, the same batches, masks and number of updates, also learns without the te
 alone; and one learns from the teacher but starts from random weights. Nothing is downloaded.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +18,9 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from data.atomic import replacing
 from data.pipeline import open_data
+from data.storage import check_on_disk
 from data.tokenizer import load_tokenizer, special_ids
 from eval.fill_mask import fill_mask
 from eval.masked_lm import HeldOut
@@ -27,14 +28,17 @@ from eval.plots import plot_curves
 from eval.speed_inference import sentences_per_second, sizes
 from eval.spread import interval
 from eval.tables import markdown_table, terminal_table
+from model.errors import at_least_one
 from model.pretrained import load
 from model.tasks import MaskedLM
 from train import recipes_distill
 from train.cli import main
 from train.config import DistillConfig
 from train.distill import distill, initial_student
+from train.hosts import check_alone
 from train.lifted import student_of
 from train.logging import read_metrics
+from train.provenance import write_json_atomic
 from train.step import split
 
 SENTENCES = (
@@ -78,7 +82,14 @@ def variants(recipe: DistillConfig) -> dict[str, DistillConfig]:
 
 
 def quickstart(config: Quickstart) -> None:
-    """Runs all of it, printing as it goes, and leaves `config.output`/quickstart.md."""
+    """Runs all of it, printing as it goes, and leaves `config.output`/quickstart.md.
+
+    Raises:
+        InputError: a setting makes no sense, or the teacher cannot be used.
+    """
+    check_alone("train.quickstart")
+    check_on_disk(config.output, "the quickstart's folder")
+    at_least_one(config, "steps", "seeds")
     # A file or a pipe has no width of its own: 80 columns would break the table.
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
@@ -233,8 +244,9 @@ The students have one architecture, so size and speed were measured once.
 ![Accuracy on held-out text](curves.png)
 """
     record: dict[str, Any] = {"sizes": sizes, "results": results, "seconds": seconds}
-    (config.output / "quickstart.md").write_text(text, encoding="utf-8")
-    (config.output / "quickstart.json").write_text(json.dumps(record, indent=2) + "\n")
+    with replacing(config.output / "quickstart.md") as file:
+        file.write_text(text, encoding="utf-8")
+    write_json_atomic(config.output / "quickstart.json", record)
 
 
 def draw(folder: Path, picture: Path) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from data.atomic import replacing
 from data.tasks import Task
 from eval.naming import NAMES, in_tables, written
 from eval.tables import markdown_table, terminal_table
-from train.atomic import replacing
 from train.config import FinetuneConfig
 
 SPREAD = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from data.atomic import make_folder
 from eval.speed_inference import sentences_per_second, sizes
 from eval.study_folder import STUDY
 from model.errors import InputError
@@ -63,7 +64,7 @@ def declare(study: StudyConfig, block: Block) -> None:
                 f"{path.parent} is not empty and holds no study: choose another folder with "
                 "--output"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_json_atomic(path, record)
         return
     changed = changed_fields(old, to_jsonable(record), ignore=FREE)

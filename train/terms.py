@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from model.config import EncoderConfig
-from model.errors import InputError
+from model.errors import InputError, above_zero
 from train.layer_pairs import layer_pairs
 from train.losses import (
     cosine_distance,
@@ -48,7 +48,7 @@ class Term:
         return ends(self.weight) != (0, 0)
 
     def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
-        """Raises InputError where the options of the term `name` do not fit the models."""
+        """Raises InputError where options of the term `name` make no sense or do not fit models."""
 
     def where(self, batch: Batch) -> Bool[Array, "..."]:
         """The places of a masked batch that the mean is taken over."""
@@ -104,6 +104,9 @@ class ForwardKL(Logits):
 
     temperature: Number = 2.0
     """Softens teacher and student alike; two values: from the first to the last update."""
+
+    def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
+        above_zero(self, "temperature", prefix=f"--loss.{name}.")
 
     def compared(self, student: Values, teacher: Values, now: dict[str, Any]) -> Values:
         return distillation_kl(student, teacher, now["temperature"])
