@@ -66,7 +66,7 @@ class Checkpoints:
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"the checkpoint {self.folder / str(step)} cannot be read "
-                f"({str(error).splitlines()[0]}): remove that folder to go on from the one before"
+                f"({first_line(error)}): remove that folder to go on from the one before"
             ) from error
 
     def close(self) -> None:
