@@ -7,7 +7,6 @@ must be the same. Then both are trained with dropout, by turns, once a seed; sta
 shared, dropout is not. Needs torch and transformers (pip install -e '.[oracle]').
 """
 
-import importlib.util
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from flax import nnx
 from rich.console import Console
 
 from data.buckets import BucketBatches
+from eval.peer import check_torch
 from eval.score import score
 from eval.spread import interval
 from eval.tables import terminal_table
@@ -47,8 +47,7 @@ def compare(config: FinetuneConfig) -> dict[str, Any]:
     Raises:
         InputError: torch is not there, or the task has no classes or values.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
-        raise InputError("this needs torch and transformers: pip install -e '.[oracle]'")
+    check_torch("a comparison with torch")
     if config.teacher:
         raise InputError("--teacher: here both sides learn from the labels alone")
     prepared = prepare(config)

@@ -10,7 +10,6 @@ says; it is not run.
 Weights and tokens are random: memory does not depend on their values.
 """
 
-import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from flax import nnx
 from rich.console import Console
 
 from eval.peak import peak_main_memory
+from eval.peer import check_torch
 from eval.speed_inference import encoder
 from eval.tables import terminal_table
 from eval.worker import ask_once
@@ -105,9 +105,8 @@ def check(settings: Settings) -> None:
             raise InputError(
                 f"--sequence-length is {length}, and the models have {positions} positions"
             )
-    names = ("torch", "transformers")
-    if settings.against and any(importlib.util.find_spec(name) is None for name in names):
-        raise InputError("--against torch needs them: pip install -e '.[oracle]'")
+    if settings.against:
+        check_torch("--against torch")
 
 
 def reading(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:

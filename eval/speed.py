@@ -31,6 +31,7 @@ from rich.table import Table
 
 from eval import speed_inference, speed_loops
 from eval.device import Device, use
+from eval.peer import check_torch
 from eval.speed_inference import TORCH
 from eval.speed_loops import LOOPS, Loop
 from model.bert import Bert
@@ -178,12 +179,8 @@ def check(config: Speed) -> None:
             "--loops finetune needs grain, which is not installed: pip install grain, or give "
             "--loops pretrain distill"
         )
-    names = ("torch", "transformers")
-    if config.against and any(importlib.util.find_spec(name) is None for name in names):
-        raise InputError(
-            "--against torch needs torch and transformers, which are not installed: "
-            "pip install -e '.[oracle]'"
-        )
+    if config.against:
+        check_torch("--against torch")
 
 
 def reading_table(result: dict[str, Any]) -> Table:
