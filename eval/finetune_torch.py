@@ -62,7 +62,7 @@ class TorchFinetune:
         self.optimizer = adamw(groups, optimizer)
         rate = learning_rate(optimizer, total_steps)
         self.schedule = LambdaLR(
-            self.optimizer, lambda step: float(rate(step)) / optimizer.learning_rate
+            self.optimizer, lambda step: np.asarray(rate(step)).item() / optimizer.learning_rate
         )
 
     def train(self, batches: Iterable[dict[str, np.ndarray]]) -> Iterator[float]:
