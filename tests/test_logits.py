@@ -33,9 +33,9 @@ def test_batches_of_like_lengths_say_what_windows_alone_do(windows, head, shape)
     model = build(head, shape)
     graphdef, params = nnx.split(model)
     said = predictor(graphdef, windows, rows=2)(params)
-    compiled = _said._cache_size()
+    compiled = _said._cache_size()  # type: ignore[attr-defined]
     predictor(graphdef, windows, rows=2)(params)
-    assert _said._cache_size() == compiled
+    assert _said._cache_size() == compiled  # type: ignore[attr-defined]
     for number, ids in enumerate(windows.input_ids):
         arrays = [jnp.asarray(ids)[None], jnp.ones((1, len(ids)), bool)]
         if shape.type_vocab_size:
