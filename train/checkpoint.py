@@ -51,7 +51,7 @@ class Checkpoints:
         self._explained(lambda: self._manager.save(int(state.step), args=arguments))
 
     def restore(self, like: TrainState) -> TrainState:
-        """The newest checkpoint, with the shapes and the placement of `like`.
+        """The newest checkpoint, with the shapes and the placement of `like`, which it consumes.
 
         Raises:
             InputError: it cannot be read.
