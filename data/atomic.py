@@ -37,9 +37,11 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
-def refusals_told(path: Path) -> Iterator[None]:
+def refusals_told(path: Path, remedy: str | None = None) -> Iterator[None]:
     """Around writes to `path`: an OSError in here is the disk's, and told in a sentence."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or first_line(error)}") from error
+        reason = error.strerror or first_line(error)
+        told = f"{reason}: {remedy}" if remedy else reason
+        raise InputError(f"cannot write {path}: {told}") from error

@@ -1,14 +1,14 @@
 """Folders that take long to make, made once."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from filelock import FileLock
 
+from data.atomic import refusals_told
 from data.storage import download, upload
-from model.errors import InputError
 
 
 def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -47,13 +47,6 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-@contextmanager
-def writing(cache: Path) -> Iterator[None]:
+def writing(cache: Path) -> AbstractContextManager[None]:
     """Around writes into the cache and nothing else: an OSError in here is the disk's."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {cache} ({error.strerror or error}): make room there or give another "
-            f"folder with --data.cache"
-        ) from error
+    return refusals_told(cache, "make room there or give another folder with --data.cache")

@@ -136,9 +136,11 @@ class TorchEpochs:
     def __init__(self, training: TorchFinetune, windows: Windows, rows: int):
         self._training, self._windows, self._rows = training, windows, rows
         self._order = LengthGroupedSampler(rows, lengths=windows.lengths.tolist())
+        self._positions = 0
 
     def update(self) -> float:
         """An epoch."""
+        self._positions = 0
         start = time.perf_counter()
         for _ in self._training.train(self._batches()):
             pass
@@ -146,10 +148,15 @@ class TorchEpochs:
         return time.perf_counter() - start
 
     def facts(self) -> dict[str, Any]:
-        return {"peak_memory_bytes": peak_memory(self._training.device)}
+        return {
+            "peak_memory_bytes": peak_memory(self._training.device),
+            "positions": self._positions,  # of the last epoch, padding included
+        }
 
     def _batches(self) -> Iterator[dict[str, np.ndarray]]:
         order = np.array(list(self._order))
         for first in range(0, len(order), self._rows):
             chosen = order[first : first + self._rows]
-            yield self._windows.gather(chosen, int(self._windows.lengths[chosen].max()))
+            batch = self._windows.gather(chosen, int(self._windows.lengths[chosen].max()))
+            self._positions += batch["input_ids"].size
+            yield batch

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from eval.peak import peak_main_memory
 from eval.peer import check_torch
-from eval.speed_inference import encoder
+from eval.speed_inference import check_lengths, encoder
 from eval.tables import terminal_table
 from eval.worker import ask_once
 from model.config import EncoderConfig, bert_base, distilbert_base
@@ -98,13 +98,8 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 def check(settings: Settings) -> None:
     """Raises InputError for what cannot be measured."""
-    at_least_one(settings, "batch_size", "sequence_length")
-    positions = bert_base().max_positions
-    for length in settings.sequence_length:
-        if not 1 <= length <= positions:
-            raise InputError(
-                f"--sequence-length is {length}, and the models have {positions} positions"
-            )
+    at_least_one(settings, "batch_size")
+    check_lengths(settings.sequence_length, bert_base().max_positions)
     if settings.against:
         check_torch("--against torch")
 

@@ -128,8 +128,10 @@ class Epochs:
         objective = TaskObjective(graphdef, "classification")
         step = jax.jit(make_step(objective, adamw, TOTAL_STEPS), donate_argnums=0)
         self._epoch, self._steps, start = 0, {}, time.perf_counter()
+        self._positions = 0
         for number in range(self._source.steps_per_epoch):
             batch = self._source.batch(number)
+            self._positions += batch["input_ids"].size
             length = batch["input_ids"].shape[-1]
             if length not in self._steps:
                 lowered = step.lower(self._state, {}, batch, self._keys)
@@ -153,4 +155,5 @@ class Epochs:
             "compile_seconds": self._compile_seconds,
             "peak_memory_bytes": peak_memory(self._device),
             "shapes": len(self._steps),
+            "positions": self._positions,  # of an epoch, padding included
         }

@@ -1,7 +1,7 @@
 """How many sentences a second BERT and DistilBERT read."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,19 @@ import numpy as np
 from flax import nnx
 
 from eval.timing import seconds_by_turns
+from model.errors import InputError
 from model.pretrained import save
 
 TORCH = "torch: "
+
+
+def check_lengths(lengths: Sequence[int], positions: int) -> None:
+    """Raises InputError for a --sequence-length that models of so many positions cannot read."""
+    for length in lengths:
+        if not 1 <= length <= positions:
+            raise InputError(
+                f"--sequence-length is {length}: the models read 1 to {positions} tokens"
+            )
 
 
 def encoder(backbone: nnx.Module) -> tuple[Any, Any]:

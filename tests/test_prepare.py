@@ -275,7 +275,7 @@ def test_too_little_text(tmp_path, mode, length, text, message):
 def test_a_cache_that_cannot_be_written(tmp_path):
     cache = tmp_path / "file"
     cache.touch()
-    with pytest.raises(InputError, match=r"cannot write to .*file.*--data\.cache"):
+    with pytest.raises(InputError, match=r"cannot write .*file.*--data\.cache"):
         made(Texts(("d", ["aaa " * 30])), cache)
 
 
@@ -284,7 +284,7 @@ def test_a_full_disk(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(InputError, match=r"cannot write to .*File too large"):
+        with pytest.raises(InputError, match=r"cannot write .*File too large"):
             made(corpus, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -86,10 +86,14 @@ def test_updates_are_measured_and_written(smallest, tmp_path, capsys):
 
 @pytest.mark.parametrize("loop", ["distill", "finetune"])
 def test_a_case_trains_and_knows_what_it_needs(loop):
-    contender = case(loop).ours()
+    measured = case(loop)
+    contender = measured.ours()
     assert contender.update() > 0
     facts = contender.facts()
     assert facts["compile_seconds"] > 0 and facts["peak_memory_bytes"] > 1e8
+    if loop == "finetune":  # padding is counted, and is less than padding all to the longest
+        longest = lengths_of(40, tiny.STUDENT.max_positions).max()
+        assert measured.tokens < facts["positions"] < 40 * longest
 
 
 def test_texts_are_as_long_as_those_of_sst2():
@@ -214,7 +218,7 @@ def test_the_tables_hold_medians_and_ratios():
         ({"repeats": 0}, "--repeats is 0, and must be at least 1"),
         (
             {"sequence_length": (129,)},
-            "--sequence-length is 129, and the tiny models have 128 positions",
+            "--sequence-length is 129: the models read 1 to 128 tokens",
         ),
         ({"sequence_length": (0,)}, "--sequence-length is 0"),
         ({"texts": 0}, "--texts is 0"),
