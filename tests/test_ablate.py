@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from model.tasks import MaskedLM
 from tests import runs, tiny
 from train import ablate as command
 from train import block as block_module
-from train.ablate import ablate, chosen
+from train.ablate import ablate
 from train.block import Block
 from train.block_results import DONE
 from train.config import RunConfig
@@ -530,88 +528,3 @@ def test_a_primary_metric_that_not_all_students_have(home, compiled):
     with pytest.raises(InputError, match=r"no metric 'f1' in common: .*masked_lm_accuracy, .*loss"):
         ablate(quick(home, "refused", primary="f1"))
     assert not (home / "refused").exists()
-
-
-# Studies of one's own, and the command line
-
-OWN = """
-title = "Does the temperature matter?"
-base = "tiny"
-flags = "--steps 500"
-primary = "kl_to_teacher"
-better = "lower"
-[[variants]]
-name = "T 2"
-[[variants]]
-name = "T 8"
-about = "softer targets"
-flags = "--loss.ce.temperature 8"
-"""
-
-
-def test_a_study_in_a_file_with_flags_over_it(tmp_path):
-    path = tmp_path / "own.toml"
-    path.write_text(OWN)
-    study = chosen([str(path), "--seeds", "3", "--batch-size", "8", "--downstream", "sst2,rte"])
-    assert (study.title, study.primary, study.better) == (
-        "Does the temperature matter?", "kl_to_teacher", "lower",
-    )  # fmt: skip
-    assert study.base.output == Path("runs/own") and study.downstream == ("sst2", "rte")
-    assert (study.seeds, study.base.steps, study.base.batch_size) == (3, 500, 8)
-    students = variants_of(study)
-    assert [*students] == ["T 2", "T 8"]
-    assert [config.loss.ce.temperature for config in students.values()] == [2.0, 8.0]
-    assert study.variants[1].about == "softer targets"
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("base = ", "base ", "own.toml is not TOML"),
-        ("matter", "m\udcfftter", "own.toml is not TOML"),
-        ("title", "titel", "there is no key 'titel'; did you mean title"),
-        ("about", "description", "variant 2: there is no key 'description'; there are name, about"),
-        ('"tiny"', '"tini"', "base 'tini' is no recipe of train.distill; did you mean tiny"),
-        ('"--steps 500"', "500", "flags must be a text in quotes, and is 500"),
-        ("--steps 500", "--stepps 500", "flags: train.distill has no flag --stepps; did you mean"),
-        ('"lower"', '"smaller"', "better is 'smaller', and must be higher or lower"),
-        ('name = "T 2"', "", "variant 1 has no name"),
-        ("[[variants]]", "[variants]", "own.toml is not TOML|write .*variants"),
-    ],
-)
-def test_mistakes_in_a_file_are_told_with_their_place(tmp_path, old, new, message):
-    path = tmp_path / "own.toml"
-    path.write_bytes(OWN.replace(old, new).encode("utf-8", "surrogateescape"))
-    with pytest.raises(InputError, match=message):
-        chosen([str(path)])
-
-
-def test_a_single_variant_that_is_no_list_and_a_file_that_is_not_there(tmp_path):
-    path = tmp_path / "own.toml"
-    path.write_text('[variants]\nname = "a"\n')
-    with pytest.raises(InputError, match=r"write \[\[variants\]\] in front of every variant"):
-        chosen([str(path)])
-    with pytest.raises(InputError, match=r"other.toml cannot be read: No such file"):
-        chosen([str(tmp_path / "other.toml")])
-
-
-def test_help_lists_the_studies():
-    done = subprocess.run(
-        [sys.executable, "-m", "train.ablate", "--help"],
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, "PYTHONWARNINGS": "default"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    for name in STUDIES:
-        assert name in done.stdout
-
-
-def test_help_of_a_study_lists_flags_of_the_study_and_of_its_students(capsys):
-    with pytest.raises(SystemExit):
-        chosen(["temperature", "--help"])
-    told = capsys.readouterr().out
-    for flag in ("--seeds", "--primary", "--downstream", "--tune", "--teacher", "--batch-size"):
-        assert flag in told
