@@ -154,13 +154,18 @@ def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str,
 
 def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
     """Prints scores and speeds side by side, and how sure their differences are."""
-    header = ["", *(f"seed {run['seed']}" for run in runs), "mean"]
-    lines = []
-    for name, style in (("score", ".4f"), ("examples_per_second", ".1f")):
-        for side in ("ours", "torch"):
-            values = [run[side][name] for run in runs]
-            cells = [format(value, style) for value in [*values, float(np.mean(values))]]
-            lines.append([f"{side}: {name}", *cells])
+    columns = [
+        (side, name, style)
+        for name, style in (("score", ".4f"), ("examples_per_second", ".1f"))
+        for side in ("ours", "torch")
+    ]
+    header = ["", *(f"{side}:\n{name.replace('_', ' ')}" for side, name, _ in columns)]
+    values = np.array([[run[side][name] for side, name, _ in columns] for run in runs])
+    names = [*(f"seed {run['seed']}" for run in runs), "mean"]
+    lines = [
+        [name, *(format(value, style) for value, (_, _, style) in zip(row, columns, strict=True))]
+        for name, row in zip(names, [*values, values.mean(axis=0)], strict=True)
+    ]
     console.print(terminal_table(f"{title}, development set", header, lines))
     differences = [run["ours"]["score"] - run["torch"]["score"] for run in runs]
     spread = f" ± {interval(differences):.4f} (95 %)" if len(runs) > 1 else ""

@@ -31,6 +31,7 @@ from model.config import bert_base
 from model.errors import at_least_one
 from model.heads import Decoder
 from train.abstract_step import abstract_step
+from train.memory import is_out_of_memory
 from train.parallel import Parallel, ParallelConfig
 from train.provenance import provenance, write_json_atomic
 from train.recipes import DISTILL
@@ -80,19 +81,22 @@ def measure(settings: Settings) -> list[dict[str, Any]]:
     parallel = Parallel(ParallelConfig(), devices)
     found = []
     for rows in settings.batch_size:
-        compiled, arguments = {}, losses_read(parallel, rows * parallel.count, settings)
+        programs, arguments = {}, losses_read(parallel, rows * parallel.count, settings)
         for way, loss in LOSSES.items():
             if settings.step:
                 with patch("train.objectives.vocabulary_loss", loss):
                     lowered = lowered_step(parallel, rows * parallel.count, settings)
             else:
                 lowered = lowered_losses(loss, *arguments)
-            compiled[way] = lowered.compile()
-        memory = {way: each.memory_analysis().temp_size_in_bytes for way, each in compiled.items()}
+            programs[way] = compiled(lowered)
+        memory = {
+            way: program and program.memory_analysis().temp_size_in_bytes
+            for way, program in programs.items()
+        }
         seconds = {}
         if devices is None and not settings.step:
             made = materialised(arguments)
-            calls = {way: partial(function, *made) for way, function in compiled.items()}
+            calls = {way: partial(program, *made) for way, program in programs.items()}
             seconds = seconds_by_turns(calls, repeats=settings.repeats)
         found.append({"rows": rows, "temporary_bytes": memory, "seconds": seconds})
     show(settings, found)
@@ -100,6 +104,16 @@ def measure(settings: Settings) -> list[dict[str, Any]]:
         about = {"settings": settings, "provenance": provenance()}
         write_json_atomic(settings.json, {"measured": found, **about})
     return found
+
+
+def compiled(lowered: Any) -> Any:
+    """The program, or None where a device has too little memory for it."""
+    try:
+        return lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 def losses_read(parallel: Parallel, rows: int, settings: Settings) -> tuple[Decoder, Given]:
@@ -169,12 +183,10 @@ def show(settings: Settings, found: list[dict[str, Any]]) -> None:
     header += [f"s {way}" for way in LOSSES] if found[0]["seconds"] else []
     lines = []
     for row in found:
-        memory = [row["temporary_bytes"][way] / 2**20 for way in LOSSES]
-        cells = [
-            f"{row['rows']} x {settings.sequence_length}",
-            *(f"{each:,.0f}" for each in memory),
-        ]
-        cells.append(f"{memory[1] / memory[0]:.0%}")
+        memory = [row["temporary_bytes"][way] for way in LOSSES]
+        cells = [f"{row['rows']} x {settings.sequence_length}"]
+        cells += ["does not fit" if n is None else f"{n / 2**20:,.0f}" for n in memory]
+        cells.append("" if None in memory else f"{memory[1] / memory[0]:.0%}")
         lines.append(cells + [f"{np.median(t):.3g}" for t in row["seconds"].values()])
     title = f"{what}, temporary memory of a device ({where})"
     Console(highlight=False).print(terminal_table(title, header, lines))

@@ -186,6 +186,8 @@ def test_seeds_are_reported_one_by_one_and_together(home, capsys):
     several = config(home, output=home / "seeds", steps=2, seeds=3, report="best")
     results = finetune(several)
     assert len(results) == 3
+    printed = capsys.readouterr().out
+    assert "standard deviation" in printed and "…" not in printed  # nothing is cut off
     record = json.loads((several.output / "results.json").read_text())
     assert list(record["seeds"]) == ["1", "2", "3"]
     text = (several.output / "results.md").read_text()

@@ -2,9 +2,12 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from eval.speed_vocabulary import Settings, measure
+from eval import speed_vocabulary
+from eval.speed_vocabulary import LOSSES, Settings, measure
 from model.config import bert_base
 from model.errors import InputError
 
@@ -26,3 +29,26 @@ def test_both_ways_are_measured(tmp_path, capsys):
 def test_no_sequences_are_told():
     with pytest.raises(InputError, match="--batch-size is 0, and must be at least 1"):
         measure(Settings(batch_size=(0,)))
+
+
+def test_what_no_device_can_hold_is_told(monkeypatch, capsys):
+    def lowered(loss, *_):
+        if loss is LOSSES["at once"]:
+            return TooLarge()
+        return jax.jit(jnp.sin).lower(1.0)
+
+    monkeypatch.setattr(speed_vocabulary, "lowered_losses", lowered)
+    monkeypatch.setattr(speed_vocabulary, "find_topology", lambda _: Topology())
+    [row] = measure(Settings(batch_size=(1,), topology="any"))
+    assert row["temporary_bytes"] == {"at once": None, "in chunks": 0}
+    assert "does not fit" in capsys.readouterr().out
+
+
+class TooLarge:
+    def compile(self):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory on HBM")
+
+
+class Topology:
+    def devices(self):
+        return jax.devices()[:1]

@@ -25,13 +25,16 @@ def report_seeds(config: FinetuneConfig, task: Task, results: Sequence[dict[str,
     names = in_tables(name for name in ("score", *task.metrics) if name in results[0])
     step = {"final": "the final step", "best": "the best step, chosen by this very score"}
     title = f"{task.title}, development set, {step[config.report]}"
-    several = len(seeds) > 1
-    header = ["", *(f"seed {seed}" for seed in seeds), *(SPREAD if several else [])]
-    rows = []
-    for name in names:
-        values = [result[name] for result in results]
-        spread = [function(values) for function in SPREAD.values()] if several else []
-        rows.append([NAMES.get(name, name), *(written(name, v) for v in [*values, *spread])])
+    header = ["", *(NAMES.get(name, name) for name in names)]
+    values = {f"seed {seed}": result for seed, result in zip(seeds, results, strict=True)}
+    if len(seeds) > 1:
+        values |= {
+            about: {name: function([result[name] for result in results]) for name in names}
+            for about, function in SPREAD.items()
+        }
+    rows = [
+        [row, *(written(name, numbers[name]) for name in names)] for row, numbers in values.items()
+    ]
     collapsed = [seed for seed, r in zip(seeds, results, strict=True) if r.get("collapsed")]
     remarks = [
         f"Seed {seed} collapsed: it gives every example of the development set the same class."
