@@ -1,0 +1,1 @@
+import train  # noqa: F401  (commands of this package, too, keep the memory that they free)

@@ -10,14 +10,15 @@ import pytest
 from train import heap
 
 ARRAY = 1 << 26  # bytes that the program holds between its two products
-PROGRAM = f"""
-import resource
+PROGRAM = """
+import resource, sys
+sys.argv[0] = "{started}"
+import {package}
+import pyarrow  # starts a thread, which has a heap of its own
 import jax, jax.numpy as jnp
-from train.heap import keep_freed_memory
 
-keep_freed_memory()
 program = jax.jit(lambda x, w: jnp.sum((x @ w) @ w.T))
-x, w = jnp.ones((64, 64)), jnp.ones((64, {ARRAY} // 64 // 4))
+x, w = jnp.ones((64, 64)), jnp.ones((64, {array} // 64 // 4))
 for _ in range(3):
     program(x, w).block_until_ready()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -47,11 +48,12 @@ def test_an_accelerator_is_driver_and_device(
     assert heap.has_accelerator() == expected
 
 
-def page_faults(**environment: str) -> int:
+def page_faults(package: str, started: str = "-m", **environment: str) -> int:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    program = PROGRAM.format(package=package, started=started, array=ARRAY)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env=kept | environment,
+        [sys.executable, "-c", program],
+        env=kept | {"JAX_PLATFORMS": "cpu"} | environment,
         capture_output=True,
         text=True,
         check=True,
@@ -62,8 +64,10 @@ def page_faults(**environment: str) -> int:
 @pytest.mark.skipif(
     "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()), reason="malloc is not glibc's"
 )
-def test_pages_are_not_asked_for_anew():
+def test_commands_do_not_ask_for_pages_anew():
     pages = ARRAY // os.sysconf("SC_PAGE_SIZE")
-    assert page_faults(JAX_PLATFORMS="cpu") < pages / 100
-    # As people set it themselves: it is left alone, and behaves as glibc does.
-    assert page_faults(JAX_PLATFORMS="cpu", MALLOC_ARENA_MAX="8") > pages / 2
+    for package in ("train", "eval"):
+        assert page_faults(package) < pages / 100
+    # As people set it themselves, or import the package: it is left alone, and does as glibc does.
+    assert page_faults("train", MALLOC_ARENA_MAX="8") > pages / 2
+    assert page_faults("train", started="notebook") > pages / 2

@@ -15,7 +15,6 @@ from data.config import default_cache
 from data.storage import mirror
 from model.errors import InputError, did_you_mean
 from train.config import TextConfig, TrainConfig
-from train.heap import keep_freed_memory
 from train.hosts import on_all_hosts
 from train.signals import Stopped
 
@@ -88,7 +87,6 @@ def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
         run: the command.
         hosts: whether it may be run by several processes together.
     """
-    keep_freed_memory()
     logging.basicConfig(format="%(message)s", force=True)  # others have set it to something longer
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         # The same step in another process, such as a run that goes on, starts at once.

@@ -16,7 +16,10 @@ DEVICES = {"libtpu": ("accel*", "vfio/[0-9]*"), "jax_plugins": ("nvidia[0-9]*", 
 
 
 def keep_freed_memory() -> None:
-    """Makes malloc keep what is freed, where JAX computes on the CPU; to be called before it does.
+    """Makes malloc keep what is freed, where JAX computes on the CPU.
+
+    To be called first of all: threads that another library starts at its import, such as pyarrow,
+    have heaps of their own, which XLA's threads would then use too.
 
     XLA for CPUs asks malloc at every call for all that a program holds between its operations.
     glibc maps large arrays from the system and gives them back, and so the kernel clears every page
