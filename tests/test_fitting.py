@@ -49,3 +49,10 @@ def test_nothing_fits():
     found, tried = search(lambda rows: 20_000, 10_000, 8, 64)
     assert found.largest is None
     assert tried == [64, 8]
+
+
+def test_small_sizes_that_tell_little_about_large_ones():
+    """As of a narrow model, of which a chip's padding hides how the memory grows."""
+    found, tried = search(lambda rows: 1000 + max(rows, 10 * (rows - 64)), 10_000, 1, 4)
+    assert 0.85 * 964 < found.largest <= 964
+    assert len(tried) <= 10

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-TRIES = 6
+TRIES = 8
 
 
 class TooLargeError(Exception):
@@ -43,13 +43,16 @@ def largest_that_fits(needs: Callable[[int], int], limit: int, *, unit: int, fir
         unit: rows come in multiples of it.
         first: the rows to try first.
     """
-    search = Search()
+    search, missed = Search(), False
 
     def attempt(rows: int) -> None:
+        nonlocal missed
         try:
             search.fits[rows] = needs(rows)
+            missed = False
         except TooLargeError:
             search.too_large.add(rows)
+            missed = True
 
     attempt(first)
     # A small second size, so that a first one that did not fit does no harm.
@@ -68,7 +71,9 @@ def largest_that_fits(needs: Callable[[int], int], limit: int, *, unit: int, fir
             guess = int((limit - base) / slope) if slope > 0 else 2 * largest
             guess = max(guess, largest)
         if above is not None:
-            guess = min(guess, above - unit)
+            # A line that led too far is not asked again: half way back is the next point of it.
+            trusted = guess if largest is None or not missed else (largest + above) // 2
+            guess = min(trusted, above - unit)
         guess = guess // unit * unit
         if guess in search.fits or guess < unit:
             break
