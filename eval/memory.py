@@ -98,7 +98,7 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 def check(settings: Settings) -> None:
     """Raises InputError for what cannot be measured."""
-    at_least_one(settings, "batch_size")
+    at_least_one(settings, "batch_size", "sequence_length")
     check_lengths(settings.sequence_length, bert_base().max_positions)
     if settings.against:
         check_torch("--against torch")

@@ -43,20 +43,18 @@ def largest_that_fits(needs: Callable[[int], int], limit: int, *, unit: int, fir
         unit: rows come in multiples of it.
         first: the rows to try first.
     """
-    search, missed = Search(), False
+    search = Search()
 
-    def attempt(rows: int) -> None:
-        nonlocal missed
+    def attempt(rows: int) -> bool:
         try:
             search.fits[rows] = needs(rows)
-            missed = False
         except TooLargeError:
             search.too_large.add(rows)
-            missed = True
+        return rows in search.fits
 
     attempt(first)
     # A small second size, so that a first one that did not fit does no harm.
-    attempt(unit if first != unit else 2 * unit)
+    fitted = attempt(unit if first != unit else 2 * unit)
     for _ in range(TRIES):
         above = min(search.too_large, default=None)
         largest = search.largest
@@ -72,10 +70,11 @@ def largest_that_fits(needs: Callable[[int], int], limit: int, *, unit: int, fir
             guess = max(guess, largest)
         if above is not None:
             # A line that led too far is not asked again: half way back is the next point of it.
-            trusted = guess if largest is None or not missed else (largest + above) // 2
-            guess = min(trusted, above - unit)
+            if largest is not None and not fitted:
+                guess = (largest + above) // 2
+            guess = min(guess, above - unit)
         guess = guess // unit * unit
         if guess in search.fits or guess < unit:
             break
-        attempt(guess)
+        fitted = attempt(guess)
     return search
