@@ -54,5 +54,6 @@ def test_nothing_fits():
 def test_small_sizes_that_tell_little_about_large_ones():
     """As of a narrow model, of which a chip's padding hides how the memory grows."""
     found, tried = search(lambda rows: 1000 + max(rows, 10 * (rows - 64)), 10_000, 1, 4)
+    assert found.largest is not None
     assert 0.85 * 964 < found.largest <= 964
     assert len(tried) <= 10
