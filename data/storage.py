@@ -42,8 +42,8 @@ def mirror(path: Path) -> Path:
 
 
 def check_on_disk(folder: Path, what: str, flag: str = "--output") -> None:
-    """Raises InputError where `flag` names a folder in object storage for what needs a disk."""
-    if mirror(folder) != folder:
+    """Raises InputError where `flag` names a folder in object storage, or its mirror."""
+    if mirror(folder) != folder or address(folder) is not None:
         raise InputError(f"{flag}: {what} lies on a disk, not in object storage")
 
 

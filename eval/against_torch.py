@@ -20,6 +20,7 @@ from flax import nnx
 from rich.console import Console
 
 from data.buckets import BucketBatches
+from data.storage import check_on_disk
 from eval.peer import check_torch
 from eval.score import score
 from eval.spread import interval
@@ -182,7 +183,9 @@ def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
 def chosen(argv: list[str]) -> FinetuneConfig:
     """What the command line asks for."""
     check_alone("eval.against_torch")
-    return choose(FINETUNE, "eval.against_torch", argv, about=__doc__, what="task")
+    config = choose(FINETUNE, "eval.against_torch", argv, about=__doc__, what="task")
+    check_on_disk(config.output, "a comparison's folder")
+    return config
 
 
 if __name__ == "__main__":

@@ -373,7 +373,7 @@ plt.show()
 # choices can do *before any training*, on held-out text with the same masks for all.
 
 # %%
-from eval.masked_lm import HeldOut
+from eval.heldout import HeldOut
 from model.student import choose_layers
 
 CHOICES = ("original", "first", "last", "even", "odd", "random")

@@ -20,7 +20,8 @@ from data.tokenizer import (
     special_ids,
     train_wordpiece,
 )
-from eval.masked_lm import MASK_SEED, MASKING, Evaluation, HeldOut, evaluate_checkpoint
+from eval.heldout import MASK_SEED, MASKING, HeldOut
+from eval.masked_lm import Evaluation, evaluate_checkpoint
 from model.errors import InputError
 from model.pretrained import load, save
 from model.tasks import MaskedLM

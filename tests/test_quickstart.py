@@ -5,13 +5,16 @@ import json
 import numpy as np
 import pytest
 
+from eval import quickstart_report as report
+from eval.quickstart_report import ALONE, DISTILLED, RANDOM, START, TEACHER
+from eval.spread import interval
 from model.errors import InputError
 from model.pretrained import load
 from model.tasks import MaskedLM
 from tests import runs
 from tests.disk import full_disk
 from train import quickstart as module
-from train.quickstart import ALONE, DISTILLED, RANDOM, START, TEACHER, Quickstart, quickstart
+from train.quickstart import Quickstart, quickstart
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def test_a_disk_that_refuses_the_table_is_told(tmp_path):
     sizes = {name: {"parameters": 1.0, "bytes": 4.0, "speed": 1.0} for name in results[0]}
     told = pytest.raises(InputError, match=r"cannot write .*quickstart\.md: File too large")
     with told, full_disk(100):
-        module.write_summary(Quickstart(output=tmp_path), results, sizes, 1.0)
+        report.write_summary(tmp_path, results, sizes, steps=1, seconds=1.0)
     assert not any(tmp_path.iterdir())
 
 
@@ -68,15 +71,15 @@ def test_the_three_runs_differ_in_what_their_names_say():
 
 
 def test_seeds_share_a_cell_with_their_interval():
-    assert module.cell([0.25], ".1%") == "25.0%"
-    assert module.cell([0.25, 0.25], ".1%") == "25.0%"
-    assert module.cell([0.2, 0.3], ".1%") == "25.0% ± 63.5%"
+    assert report.cell([0.25], ".1%") == "25.0%"
+    assert report.cell([0.25, 0.25], ".1%") == "25.0%"
+    assert report.cell([0.2, 0.3], ".1%") == "25.0% ± 63.5%"
 
 
 def test_the_interval_is_students():
     """Five values with mean 3 and standard deviation sqrt(2.5): t(0.975, 4) = 2.776."""
     expected = 2.776445 * np.sqrt(2.5) / np.sqrt(5)
-    assert module.interval([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(expected, rel=1e-6)
+    assert interval([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_headline_tells_either_sign():
@@ -86,8 +89,8 @@ def test_the_headline_tells_either_sign():
             ALONE: {"masked_lm_accuracy": alone},
         }
 
-    assert "2.0 points more accuracy" in module.headline([scores(0.22, 0.20)])
-    assert "3.0 points less accuracy" in module.headline([scores(0.20, 0.23)])
+    assert "2.0 points more accuracy" in report.headline([scores(0.22, 0.20)])
+    assert "3.0 points less accuracy" in report.headline([scores(0.20, 0.23)])
 
 
 def test_the_share_kept_is_counted_from_the_floor():
@@ -95,4 +98,4 @@ def test_the_share_kept_is_counted_from_the_floor():
         TEACHER: {"masked_lm_accuracy": 0.30, "unigram_accuracy": 0.10},
         DISTILLED: {"masked_lm_accuracy": 0.25, "unigram_accuracy": 0.10},
     }
-    assert module.kept_share(scores, DISTILLED) == pytest.approx(0.75)
+    assert report.kept_share(scores, DISTILLED) == pytest.approx(0.75)

@@ -15,6 +15,7 @@ from orbax.checkpoint._src.path import gcs_utils
 
 from data.cache import make_once
 from data.storage import _uploaded, address, download, mirror, readable, upload
+from eval.against_torch import chosen as comparison
 from eval.glue import Glue, run_glue
 from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError
@@ -104,6 +105,10 @@ def test_only_addresses_have_mirrors(buckets, tmp_path):
             "an evaluation's folder",
         ),
         (lambda: chosen(["paper-table-4", "--output", "gs://bucket/x"]), "a study's folder"),
+        (
+            lambda: comparison(["rte", "--output", "gs://bucket/x"]),
+            "a comparison's folder",
+        ),
     ],
 )
 def test_commands_that_need_a_disk_take_no_address(tmp_path, monkeypatch, command, what):

@@ -16,7 +16,8 @@ from tests import runs
 from train import loop
 from train.config import RunConfig
 from train.distill import distill
-from train.loop import Learner, fit
+from train.learner import Learner
+from train.loop import fit
 from train.parallel import Parallel
 from train.pretrain import pretrain
 from train.step import TrainState

@@ -22,7 +22,7 @@ from model.student import student_config
 from model.tasks import MaskedLM
 from train.config import DistillConfig, FinetuneConfig, PretrainConfig, TextConfig, TrainConfig
 from train.distill import frozen, initial_student, objective_of, terms_of
-from train.loop import compute_dtype
+from train.learner import compute_dtype
 from train.objectives import MaskedLMObjective
 from train.optimizer import Params, make_optimizer
 from train.parallel import Parallel

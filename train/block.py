@@ -11,16 +11,17 @@ import jax.numpy as jnp
 from flax import nnx
 
 from data.tokenizer import special_ids
-from eval.masked_lm import means
+from eval.heldout import means
 from model.errors import InputError
 from model.flash import without_cudnn
 from train.block_results import LEFT_OUT
 from train.config import DistillConfig
 from train.distill import check_terms, exported, initial_student, teacher_and_data, terms_of
 from train.heldout import held_out, heldout_sums
+from train.learner import Learner, export
 from train.lifted import student_of
 from train.logging import duration
-from train.loop import Learner, export, fit, total_steps
+from train.loop import fit, total_steps
 from train.memory import gigabytes, memory_limit, memory_needed, out_of_memory
 from train.parallel import StackParallel
 from train.provenance import to_jsonable

@@ -15,8 +15,8 @@ from data.config import default_cache
 from data.storage import mirror
 from model.errors import InputError, did_you_mean
 from train.config import TextConfig, TrainConfig
-from train.hosts import on_all_hosts
 from train.signals import Stopped
+from train.watching import on_all_hosts
 
 Config = TypeVar("Config")
 

@@ -25,8 +25,8 @@ from model.tasks import MaskedLM
 from train.cli import choose, main
 from train.config import DistillConfig
 from train.hosts import first_before_others
+from train.learner import compute_dtype
 from train.lifted import LiftedStudent, student_of
-from train.loop import compute_dtype
 from train.objectives import DistillationObjective
 from train.recipes import DISTILL
 from train.streams import stream_key

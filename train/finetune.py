@@ -34,8 +34,9 @@ from model.student import initialise, student_config
 from train.cli import choose, main
 from train.config import FinetuneConfig
 from train.hosts import first_before_others, is_first
+from train.learner import compute_dtype, one_model
 from train.logging import read_metrics
-from train.loop import compute_dtype, fit, one_model, total_steps
+from train.loop import fit, total_steps
 from train.parallel import Parallel
 from train.recipes import FINETUNE
 from train.seeds import report_seeds

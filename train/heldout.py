@@ -9,7 +9,7 @@ from flax import nnx
 
 from data.pipeline import Data
 from data.tokenizer import special_ids
-from eval.masked_lm import MASK_SEED, HeldOut, Sums, means
+from eval.heldout import MASK_SEED, HeldOut, Sums, means
 from train.config import TextConfig
 from train.lifted import LiftedStudent, student_of
 from train.loop import Evaluate

@@ -22,7 +22,7 @@ from model.tasks import MaskedLM
 from train.cli import choose, main
 from train.config import PretrainConfig
 from train.hosts import first_before_others
-from train.loop import compute_dtype
+from train.learner import compute_dtype
 from train.objectives import MaskedLMObjective
 from train.recipes import PRETRAIN
 from train.streams import stream_key

@@ -12,7 +12,7 @@ from eval.logits import EVALUATION_ROWS, predictor
 from eval.task_model import load_for_task
 from model.errors import InputError
 from train.config import FinetuneConfig
-from train.loop import compute_dtype
+from train.learner import compute_dtype
 from train.parallel import Parallel
 from train.step import split
 

@@ -19,7 +19,8 @@ from model.tasks import MaskedLM
 from train.config import TextConfig
 from train.heldout import evaluator, held_out
 from train.hosts import is_first
-from train.loop import fit, one_model, total_steps
+from train.learner import one_model
+from train.loop import fit, total_steps
 from train.objectives import MaskedLMObjective
 from train.parallel import Parallel
 from train.step import split
