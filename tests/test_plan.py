@@ -134,6 +134,20 @@ def test_a_recipe_that_does_not_fit_says_which_batch_does(without_tpu, capsys):
     assert "128 tokens a sequence are assumed, and padding takes as long" in said
 
 
+def test_a_sum_above_the_memory_that_the_compiler_fits_all_the_same(
+    without_tpu, monkeypatch, capsys
+):
+    flags = ["distilbert-base-uncased", "--topology", "v5e:2x4"]
+    command(flags)
+    assert "the compiler's word" not in capsys.readouterr().out
+    monkeypatch.setattr(FakeCompiler, "limit", 16.5)
+    monkeypatch.setattr(FakeCompiler, "a_row", 0.44)
+    command(flags)
+    said = capsys.readouterr().out
+    assert "32 sequences at a time, 16.08 GiB (compiled" in said
+    assert "all the same is the compiler's word" in said
+
+
 def test_micro_batches_that_the_chips_cannot_share_are_told(without_tpu, capsys):
     command(["distilbert-base-uncased", "--topology", "v5e:16x16", "--no-search"])
     said = capsys.readouterr().out

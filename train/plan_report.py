@@ -82,6 +82,8 @@ def _largest(plan: Plan) -> list[str]:
         f"Largest batch that fits a {unit}: {_plural(largest, 'sequence')} at a time, "
         f"{_gib(plan.search.fits[largest])} GiB (compiled; {tried} sizes were)"
     ]
+    if plan.search.fits[largest] > plan.topology.chip.hbm_gib * GIB:
+        lines.append("That is a sum of the parts; that it fits all the same is the compiler's word")
     if plan.search.too_large:
         lines.append(f"{min(plan.search.too_large):,} sequences do not fit")
     return lines
