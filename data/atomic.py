@@ -36,6 +36,15 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def check_writable(path: Path | None) -> None:
+    """Raises InputError where a file that long work ends with could not be written."""
+    if path is not None:
+        trial = path.with_name(f".{path.name}.tmp")
+        with refusals_told(path):
+            trial.touch()
+            trial.unlink()
+
+
 @contextmanager
 def refusals_told(path: Path, remedy: str | None = None) -> Iterator[None]:
     """Around writes to `path`: an OSError in here is the disk's, and told in a sentence."""

@@ -21,7 +21,8 @@ def opened(file: Path) -> Iterator[BufferedIOBase]:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
             yield stream
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{file} cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{file} cannot be read: {reason}") from None
 
 
 def read_lines(file: Path) -> Iterator[str]:

@@ -63,7 +63,8 @@ def _named(
             continue
         problem = ""
         if len(cells) != len(header):
-            problem = f"has {len(cells)} columns instead of {len(header)}: {', '.join(header)}"
+            columns = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
+            problem = f"has {columns} instead of {len(header)}: {', '.join(header)}"
         named = dict(zip(header, cells, strict=False))
         yield Row(f"{file}, line {number}", named, problem)
 

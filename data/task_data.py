@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.task_parts import Examples, classes_of, divide, draw
+from data.task_parts import Examples, classes_of, divide, draw, learnable_classes
 from data.task_rows import read_examples
 from data.task_sources import Folder, Hub, OwnFiles, Source
 from data.tasks import Task, find_task
@@ -57,7 +57,11 @@ class TaskData:
 
 
 def open_task(
-    name: str, config: TaskDataConfig, *, splits: Collection[str] | None = None
+    name: str,
+    config: TaskDataConfig,
+    *,
+    splits: Collection[str] | None = None,
+    labels: tuple[str, ...] = (),
 ) -> TaskData:
     """The examples of a task.
 
@@ -69,12 +73,14 @@ def open_task(
         name: one of `data.tasks.TASKS`.
         config: where the data are.
         splits: those that must be there; nothing else is read. By default all that are.
+        labels: the classes that a user's own set may have; by default those that it has.
 
     Raises:
         InputError: no such task, flags that contradict each other, a split that is not there, or
             anything wrong in the data.
     """
     task = find_task(name)
+    task = replace(task, labels=labels or task.labels)
     _check_flags(task, config)
     source = _open(task, config)
     divides = "dev" not in source.published and "train" in source.found
@@ -91,7 +97,7 @@ def open_task(
     if "train" in there and ("train" in wanted or divides or learns_classes):
         everything = examples["train"] = _read(task, source, "train", notes)
         if learns_classes:
-            task = replace(task, labels=classes_of(everything))
+            task = replace(task, labels=learnable_classes(everything))
         if divides:
             examples["train"], examples["dev"] = divide(everything, config.dev_share)
             notes.append(

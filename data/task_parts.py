@@ -28,19 +28,23 @@ def draw(number: int, total: int) -> list[int]:
     return sorted(np.random.default_rng(0).permutation(total)[:number].tolist())
 
 
-def classes_of(examples: Sequence[Example]) -> tuple[str, ...]:
-    """The classes of texts, sorted; of tagged words, all tags that their types may have in IOB2.
+def learnable_classes(examples: Sequence[Example]) -> tuple[str, ...]:
+    """`classes_of` training examples.
 
     Raises:
         InputError: all examples have the same class.
     """
-    if examples and isinstance(examples[0], TaggedExample):
-        tags = (tag for e in examples if isinstance(e, TaggedExample) for tag in e.tags or ())
-        types = sorted({tag[2:] for tag in tags if tag != "O"})
-        classes = ("O", *(f"{mark}-{name}" for name in types for mark in "BI"))
-    else:
-        texts = [e for e in examples if isinstance(e, TextExample) and e.label is not None]
-        classes = tuple(sorted({str(text.label) for text in texts}))
+    classes = classes_of(examples)
     if len(classes) == 1:
         raise InputError(f"all examples have the label {classes[0]!r}: there is nothing to learn")
     return classes
+
+
+def classes_of(examples: Sequence[Example]) -> tuple[str, ...]:
+    """The classes of texts, sorted; of tagged words, all tags that their types may have in IOB2."""
+    if examples and isinstance(examples[0], TaggedExample):
+        tags = (tag for e in examples if isinstance(e, TaggedExample) for tag in e.tags or ())
+        types = sorted({tag[2:] for tag in tags if tag != "O"})
+        return ("O", *(f"{mark}-{name}" for name in types for mark in "BI"))
+    texts = [e for e in examples if isinstance(e, TextExample) and e.label is not None]
+    return tuple(sorted({str(text.label) for text in texts}))

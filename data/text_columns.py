@@ -43,7 +43,7 @@ class TextColumns:
         if labelled:
             require_cell(row, self.label, label_flag)
         value = find_cell(row, self.label)
-        if value is None and not labelled:
+        if value in (None, "") and not labelled:
             label = None
         else:
             label = self._value(row, value) if self.number else self._class(row, value, labels)

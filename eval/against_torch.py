@@ -31,7 +31,7 @@ from train.cli import choose, main
 from train.config import FinetuneConfig
 from train.finetune import Prepared, finetune_seed, initial_model, prepare
 from train.hosts import check_alone
-from train.logging import read_metrics
+from train.logging import read_metrics, without_compilation
 from train.optimizer import make_optimizer
 from train.provenance import provenance, write_json_atomic
 from train.recipes import FINETUNE
@@ -129,15 +129,8 @@ def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str,
     theirs = score(
         prepared.data.task, dev, prepared.dev, logits, prepared.model.config.labels
     ).metrics
-    compiled: set[float] = set()
-    running = []
-    for row in rows:
-        shape = round(row["tokens_per_second"] * row["seconds"])
-        if shape in compiled:
-            running.append(row["seconds"])
-        compiled.add(shape)
     # Of so few updates that no length came twice all count, compilation too.
-    running = running or [row["seconds"] for row in rows]
+    running = [row["seconds"] for row in without_compilation(rows)]
     return {
         "seed": seed,
         "ours": {

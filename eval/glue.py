@@ -15,14 +15,14 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.table import Table
 
 from data.atomic import replacing
 from data.storage import check_on_disk
 from data.task_data import TaskDataConfig, open_task
-from data.tasks import find_task
 from eval.metrics import GLUE, glue_average
 from eval.tables import markdown_table, terminal_table
-from model.errors import InputError, above_zero, at_least_one
+from model.errors import InputError, above_zero, at_least_one, did_you_mean
 from train.finetune import finetune
 from train.hosts import check_alone
 from train.provenance import provenance, write_json_atomic
@@ -78,8 +78,8 @@ def run_glue(config: Glue) -> dict[str, Scores]:
     at_least_one(config, "seeds")
     above_zero(config, "epochs")
     for task in config.tasks:
-        if find_task(task).name not in GLUE:
-            raise InputError(f"--tasks {task} is not of GLUE, whose tasks are {', '.join(GLUE)}")
+        if task not in GLUE:
+            raise InputError(f"--tasks {task} is not of GLUE: {did_you_mean(task, GLUE)}")
     console = Console(highlight=False)
     missing: dict[str, str] = {}
     for task in config.tasks:
@@ -87,7 +87,7 @@ def run_glue(config: Glue) -> dict[str, Scores]:
             open_task(task, config.data, splits=("train", "dev"))
         except InputError as error:
             missing[task] = str(error)
-            console.print(f"{task} is left out: {error}", markup=False)
+            console.print(f"{task} is left out: {error}", markup=False, soft_wrap=True)
     if len(missing) == len(config.tasks):
         raise InputError("there are no data for any of the tasks: see the lines above")
 
@@ -110,7 +110,7 @@ def run_glue(config: Glue) -> dict[str, Scores]:
                 )
             )
             scores[role][task] = 100 * statistics.median(result["score"] for result in results)
-    console.print(terminal_table("GLUE, development sets", HEADER, rows(scores), compact=True))
+    console.print(table(scores))
     write_table(config, scores, missing)
     return scores
 
@@ -145,13 +145,22 @@ def _cell(value: float | None, unit: str = "") -> str:
 HEADER = ["", *GLUE, "mean of 9", "without WNLI"]
 
 
+def table(scores: Mapping[str, Scores]) -> Table:
+    """`rows` turned round, a task a line: as wide as any terminal is."""
+    turned = list(zip(*rows(scores), strict=True))
+    header = ["", *(name.replace(", ", ",\n") for name in turned[0])]
+    lines = [[task, *line] for task, line in zip(HEADER[1:], turned[1:], strict=True)]
+    return terminal_table("GLUE, development sets", header, lines, compact=True)
+
+
 def write_table(config: Glue, scores: dict[str, Scores], missing: dict[str, str]) -> None:
     """glue.md for people, glue.json for programs."""
-    table = markdown_table(HEADER, rows(scores))
+    markdown = markdown_table(HEADER, rows(scores))
+    seeds = "one seed" if config.seeds == 1 else f"medians of {config.seeds} seeds"
     left_out = "".join(f"\nNot run: {task}: {why}\n" for task, why in missing.items())
     text = (
-        f"# GLUE\n\n{table}\n\nTeacher: `{config.teacher}`; student: `{config.student}`; "
-        f"medians of {config.seeds} seeds, development sets, the final step.\n{left_out}"
+        f"# GLUE\n\n{markdown}\n\nTeacher: `{config.teacher}`; student: `{config.student}`; "
+        f"{seeds}, development sets, the final step.\n{left_out}"
     )
     with replacing(config.output / "glue.md") as file:
         file.write_text(text, encoding="utf-8")

@@ -17,6 +17,7 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
+from data.atomic import check_writable
 from data.config import DataConfig
 from data.pipeline import Data, open_data
 from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
@@ -53,6 +54,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
         InputError: model, teacher, tokenizer and data do not fit.
     """
     at_least_one(config, "batch_size", "heldout_sequences")
+    check_writable(config.json)
     names = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
     models = {role: load(name, MaskedLM) for role, name in names.items()}
     for role, model in models.items():

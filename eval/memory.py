@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from flax import nnx
 from rich.console import Console
 
+from data.atomic import check_writable
 from eval.peak import peak_main_memory
 from eval.peer import check_torch
 from eval.speed_inference import check_lengths, encoder
@@ -76,6 +77,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         InputError: a setting makes no sense, or torch is asked for and not there.
     """
     check(settings)
+    check_writable(settings.json)
     found = []
     for length in settings.sequence_length:
         for rows in settings.batch_size:

@@ -19,13 +19,13 @@ from eval.naming import FLOORS, NAMES, SHARES, in_tables, noun, written
 from eval.plots import Curve, Kind, Panel, plot_panels
 from eval.tables import listed, markdown_table
 from train.folder import read_config
-from train.logging import duration, read_metrics
+from train.logging import duration, read_metrics, without_compilation
 
 Row = Mapping[str, Any]
 
 RUNNING = ("learning_rate", "grad_norm", "clipped", "tokens_per_second")
 KINDS: dict[str, Kind] = {"learning_rate": "exact", "clipped": "events"}
-BOOKKEEPING = {"step", "kind", "seconds", "data_seconds"}
+BOOKKEEPING = {"step", "kind", "seconds", "data_seconds", "compiles"}
 
 
 def write_report(folder: Path) -> Path:
@@ -71,14 +71,14 @@ def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> lis
     done, planned = train[-1]["step"], config.get("facts", {}).get("total_steps")
     of = "" if planned in (None, done) else f" of {planned:,}"
     tokens = sum(row["tokens_per_second"] * row["seconds"] for row in train)
-    speed = statistics.median(row["tokens_per_second"] for row in train)
+    running = without_compilation(train)
+    speed = statistics.median(row["tokens_per_second"] for row in running)
     devices = config.get("provenance", {}).get("devices")
     where = "" if devices is None else f" on {devices['count']} × {devices['kind']}"
     return [
         f"{what}: {done:,}{of} updates on {_count(tokens)} tokens in "
         f"{duration(sum(row['seconds'] for row in rows))}{where}, {speed:,.0f} tokens/s at the "
-        "median (compilation and evaluation are in the time, not in the speed)."
-        + _waiting(train[1:])
+        "median (compilation and evaluation are in the time, not in the speed)." + _waiting(running)
     ]
 
 

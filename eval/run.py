@@ -12,7 +12,7 @@ GLUE, whose answers are kept back, it is the file to hand in at gluebenchmark.co
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +37,7 @@ from eval.naming import NAMES, in_tables, written
 from eval.score import Scored, score
 from eval.squad import squad_breakdown
 from eval.submission import FILES, write_submission
-from eval.task_model import load_for_task
+from eval.task_model import check_order, load_for_task, spelled
 from model.errors import InputError
 from model.files import find
 from model.hf_config import read_config
@@ -79,15 +79,18 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     if config.output is not None:
         check_on_disk(config.output, "an evaluation's folder")
     splits, left_out = (config.split, ()) if config.split else default_splits(config)
-    data = open_task(config.task, config.data, splits=splits)
-    data = with_own_labels(config, replace(data, notes=(*data.notes, *left_out)))
+    data = open_for_model(config, splits)
+    data = replace(data, notes=(*data.notes, *left_out))
     if config.null_threshold is not None:
         if data.task.kind != "answers":
             raise InputError(f"--null-threshold is for questions, and {data.task.name} has none")
         data = replace(data, task=replace(data.task, null_threshold=config.null_threshold))
     task = data.task
+    check_order(config.labels, task, config.model)
     model = load_for_task(config.model, task, order=config.labels)
     tokenizer = load_tokenizer(config.model)
+    if note := note_on_reading(config.model, config.reading):
+        print(note)
     check_inputs(config.model, model, tokenizer, config.reading.length(task))
     for note in data.notes:
         print(note)
@@ -135,13 +138,37 @@ def default_splits(config: TaskEvaluation) -> tuple[tuple[str, ...], tuple[str, 
     return (there, tuple(left_out)) if there else (dev, ())
 
 
-def with_own_labels(config: TaskEvaluation, data: TaskData) -> TaskData:
-    """A user's own examples need not have all classes that the model knows."""
-    if data.task.own_files and data.task.kind in ("classification", "tags"):
-        known = config.labels or read_config(find(config.model)[0])[0].labels
-        if set(data.task.labels) <= set(known):
-            return replace(data, task=replace(data.task, labels=tuple(known)))
-    return data
+def open_for_model(config: TaskEvaluation, splits: tuple[str, ...]) -> TaskData:
+    """The examples. A user's own need not have all classes that the model knows, and no others.
+
+    Raises:
+        InputError: as `open_task` has it; of a class that the model does not know it says where.
+    """
+    data = open_task(config.task, config.data, splits=splits)
+    if not data.task.own_files or data.task.kind not in ("classification", "tags"):
+        return data
+    model, _ = read_config(find(config.model)[0])
+    known = spelled(config.labels or model.labels, data.task.labels)
+    if set(data.task.labels) <= set(known):
+        return replace(data, task=replace(data.task, labels=known))
+    numbered = all(name == f"LABEL_{number}" for number, name in enumerate(known))
+    return data if numbered else open_task(config.task, config.data, splits=splits, labels=known)
+
+
+def note_on_reading(model: str, reading: Reading) -> str | None:
+    """A sentence where a model's run, if it lies in one, has read texts in another way."""
+    file = Path(model).parent / "config.json"
+    run = json.loads(file.read_text()) if file.is_file() else {}
+    then = run.get("reading") if run.get("kind") == "finetune" else None
+    if not then or then == asdict(reading):
+        return None
+    fields = {name for name, value in asdict(reading).items() if then.get(name) != value}
+    flags = " ".join(
+        f"--reading.{name.replace('_', '-')} {then.get(name)}"
+        for name in asdict(Reading())
+        if name in fields
+    )
+    return f"{model} was fine-tuned with {flags}: give the same here to read texts as it did then"
 
 
 def score_split(

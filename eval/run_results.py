@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from train.folder import read_config
-from train.logging import read_metrics
+from train.logging import read_metrics, without_compilation
 from train.provenance import write_json_atomic
 
 
@@ -21,7 +21,7 @@ def write_results(folder: Path) -> Path:
     config, rows = read_config(folder), read_metrics(folder)
     train = [row for row in rows if row["kind"] == "train"]
     heldout = [row for row in rows if row["kind"] == "heldout"]
-    speeds = [row["tokens_per_second"] for row in train]
+    speeds = [row["tokens_per_second"] for row in without_compilation(train)]
     record: dict[str, Any] = {
         "kind": config["kind"],
         "parameters": config["facts"]["parameters"],

@@ -29,6 +29,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from data.atomic import check_writable
 from eval import speed_inference, speed_loops
 from eval.device import Device, use
 from eval.peer import check_torch
@@ -96,6 +97,7 @@ def speed(config: Speed) -> dict[str, Any]:
         InputError: a setting makes no sense, or a device or torch is asked for and not there.
     """
     check(config)
+    check_writable(config.json)
     jax.config.update("jax_enable_compilation_cache", False)  # what compiling takes is measured
     load = os.getloadavg()[0]
     # Into a file or pipe a table goes whole; rich would fold it at 80 columns.

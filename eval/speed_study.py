@@ -27,6 +27,7 @@ import tyro
 from flax import nnx
 from rich.console import Console
 
+from data.atomic import check_writable
 from eval.speed import SIZES
 from eval.speed_training import SPECIAL, TOTAL_STEPS, FlaxStep, in_turn, random_batch
 from eval.tables import terminal_table
@@ -68,6 +69,7 @@ def speed_study(config: SpeedStudy) -> dict[str, Any]:
         InputError: a setting makes no sense.
     """
     at_least_one(config, "batch_size", "sequence_length", "repeats", "steps")
+    check_writable(config.json)
     result = commands(config.steps) if config.commands else updates(config)
     together, alone = (float(np.median(times)) for times in result["seconds"].values())
     count = result["students"]

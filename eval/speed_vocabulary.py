@@ -25,6 +25,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from data.atomic import check_writable
 from eval.speed_training import TOTAL_STEPS
 from eval.tables import terminal_table
 from eval.timing import seconds_by_turns
@@ -32,7 +33,7 @@ from model.config import bert_base
 from model.errors import at_least_one
 from model.heads import Decoder
 from train.abstract_step import abstract_step
-from train.memory import is_out_of_memory
+from train.memory import is_out_of_memory, memory_limit, memory_needed
 from train.parallel import Parallel, ParallelConfig
 from train.provenance import provenance, write_json_atomic
 from train.recipes import DISTILL
@@ -78,6 +79,7 @@ def measure(settings: Settings) -> list[dict[str, Any]]:
         InputError: a setting makes no sense, or there is no such topology.
     """
     at_least_one(settings, "batch_size", "sequence_length", "repeats")
+    check_writable(settings.json)
     devices = None if settings.topology is None else find_topology(settings.topology).devices()
     parallel = Parallel(ParallelConfig(), devices)
     found = []
@@ -95,7 +97,8 @@ def measure(settings: Settings) -> list[dict[str, Any]]:
             for way, program in programs.items()
         }
         seconds = {}
-        if devices is None and not settings.step:
+        too_large = any(p is None or memory_needed(p) > memory_limit() for p in programs.values())
+        if devices is None and not settings.step and not too_large:
             made = materialised(arguments)
             calls = {way: partial(program, *made) for way, program in programs.items()}
             seconds = seconds_by_turns(calls, repeats=settings.repeats)
@@ -181,14 +184,15 @@ def show(settings: Settings, found: list[dict[str, Any]]) -> None:
     what = "An update of distillation" if settings.step else "The losses over the vocabulary"
     where = settings.topology or "this machine, float32"
     header = ["rows x tokens", *(f"MiB {way}" for way in LOSSES), "share"]
-    header += [f"s {way}" for way in LOSSES] if found[0]["seconds"] else []
+    header += [f"s {way}" for way in LOSSES] if any(row["seconds"] for row in found) else []
     lines = []
     for row in found:
         memory = [row["temporary_bytes"][way] for way in LOSSES]
         cells = [f"{row['rows']} x {settings.sequence_length}"]
         cells += ["does not fit" if n is None else f"{n / 2**20:,.0f}" for n in memory]
         cells.append("" if None in memory else f"{memory[1] / memory[0]:.0%}")
-        lines.append(cells + [f"{np.median(t):.3g}" for t in row["seconds"].values()])
+        cells += [f"{np.median(t):.3g}" for t in row["seconds"].values()]
+        lines.append(cells + [""] * (len(header) - len(cells)))
     title = f"{what}, temporary memory of a device ({where})"
     Console(highlight=False).print(terminal_table(title, header, lines))
 

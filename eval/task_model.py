@@ -38,7 +38,8 @@ def load_for_task(
     """A checkpoint with the head that a task needs.
 
     A head that the checkpoint has is taken if its classes are those of the task, in whatever order:
-    `model.config.labels` says which. If they are only numbered (LABEL_0, ...), `order` names them.
+    `model.config.labels` says which. If they are called otherwise or only numbered (LABEL_0, ...),
+    `order` names them.
 
     Args:
         path: a folder or a hub name.
@@ -65,11 +66,10 @@ def load_for_task(
         return load(path, head, dtype=dtype)
 
     names = class_names(task)
-    # Some write POSITIVE where others write positive.
-    spelling = {name.casefold(): name for name in names}
-    ours = tuple(spelling.get(name.casefold(), name) for name in order or config.labels)
-    if sorted(ours) == sorted(names) and len(ours) == config.num_labels:
-        return load(path, head, dtype=dtype, labels=ours)
+    for known in filter(None, (config.labels, order)):
+        ours = spelled(known, names)
+        if sorted(ours) == sorted(names) and len(ours) == config.num_labels:
+            return load(path, head, dtype=dtype, labels=ours)
     if order:
         raise InputError(
             f"--labels {' '.join(order)}: {task.name} has the classes {', '.join(names)}, and "
@@ -94,6 +94,35 @@ def load_for_task(
         if source is not None and target is not None:
             copy_parameters(source, target)
     return model
+
+
+def check_order(order: tuple[str, ...], task: Task, *paths: str) -> None:
+    """Raises InputError unless `order`, --labels, names the classes of one of these checkpoints."""
+    if not order:
+        return
+    given = f"--labels {' '.join(order)}"
+    if task.kind not in ("classification", "tags"):
+        raise InputError(f"{given}: {task.name} has no classes, leave it away")
+    names = task.labels
+    if sorted(spelled(order, names)) != sorted(names):
+        raise InputError(f"{given}: {task.name} has the classes {', '.join(names)}")
+    why = []
+    for path in paths:
+        config, classes = read_config(find(path)[0])
+        ours = spelled(config.labels, names)
+        if class_name(HEADS[task.kind], config.architecture) not in classes:
+            why.append(f"{path} has no head whose classes it could name")
+        elif sorted(ours) == sorted(names) and ours != spelled(order, names):
+            why.append(f"{path} itself calls its classes {', '.join(ours)}, in this order")
+        else:
+            return
+    raise InputError(f"{given}: {' and '.join(why)}: leave it away")
+
+
+def spelled(labels: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Classes as a task spells them: some write POSITIVE where others write positive."""
+    spelling = {name.casefold(): name for name in names}
+    return tuple(spelling.get(label.casefold(), label) for label in labels)
 
 
 def class_names(task: Task) -> tuple[str, ...]:

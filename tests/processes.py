@@ -57,8 +57,8 @@ prepare.encode = counted
 
 def send(log):
     write = log.step
-    def step(self, now, metrics, tokens):
-        write(self, now, metrics, tokens)
+    def step(self, now, metrics, tokens, **more):
+        write(self, now, metrics, tokens, **more)
         if orders.get("process") == index and now == orders["step"]:
             os.kill(os.getpid(), orders["signal"])
         time.sleep(orders.get("pause", 0))

@@ -33,7 +33,7 @@ MODEL = EncoderConfig(
     max_positions=16,
     initializer_range=0.2,
 )
-TIMINGS = ("seconds", "tokens_per_second", "data_seconds")
+TIMINGS = ("seconds", "tokens_per_second", "data_seconds", "compiles")
 
 
 def write_corpus(folder: Path, files: int = 25, lines: int = 8) -> Path:

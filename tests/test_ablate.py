@@ -80,8 +80,8 @@ def stop_at(monkeypatch, step, seed):
     """A signal arrives while the metrics of `step` are written, in the block of `seed`."""
     write = MetricLog.step
 
-    def interrupted(self, now, metrics, tokens):
-        write(self, now, metrics, tokens)
+    def interrupted(self, now, metrics, tokens, **more):
+        write(self, now, metrics, tokens, **more)
         if now == step and self.path.parent.name == f"seed-{seed}":
             os.kill(os.getpid(), signal.SIGTERM)
 

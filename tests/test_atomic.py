@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data.atomic import make_folder, replacing
+from data.atomic import check_writable, make_folder, replacing
 from model.errors import InputError
 from tests.disk import full_disk
 
@@ -34,3 +34,15 @@ def test_what_cannot_be_a_folder_is_told(tmp_path: Path):
     told = pytest.raises(InputError, match="No such file or directory")
     with told, replacing(tmp_path / "nowhere" / "table.md") as temporary:
         temporary.write_text("")
+
+
+def test_a_file_for_later_is_tried_and_not_left(tmp_path: Path):
+    (tmp_path / "there.json").write_text("old")
+    check_writable(tmp_path / "there.json")
+    check_writable(tmp_path / "new.json")
+    check_writable(None)
+    assert [file.name for file in tmp_path.iterdir()] == ["there.json"]
+    assert (tmp_path / "there.json").read_text() == "old"
+    path = tmp_path / "nowhere" / "new.json"
+    with pytest.raises(InputError, match=f"^cannot write {path}: No such file or directory$"):
+        check_writable(path)

@@ -132,8 +132,8 @@ def test_a_stopped_fine_tuning_goes_on_bit_by_bit(home, monkeypatch):
     finetune(whole)
     write = MetricLog.step
 
-    def interrupted(self, now, metrics, tokens):
-        write(self, now, metrics, tokens)
+    def interrupted(self, now, metrics, tokens, **more):
+        write(self, now, metrics, tokens, **more)
         if now == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -188,6 +188,8 @@ def test_seeds_are_reported_one_by_one_and_together(home, capsys):
     assert len(results) == 3
     printed = capsys.readouterr().out
     assert "standard deviation" in printed and "…" not in printed  # nothing is cut off
+    assert "seed 2, 2 of 3" in printed
+    assert "held out: score" in printed and "collapsed 0" not in printed
     record = json.loads((several.output / "results.json").read_text())
     assert list(record["seeds"]) == ["1", "2", "3"]
     text = (several.output / "results.md").read_text()
@@ -266,6 +268,28 @@ def test_an_order_of_classes_that_are_not_those_of_the_task(home):
         finetune(numbered)
     with pytest.raises(InputError, match=r"--labels red blue: .* has the classes green, red"):
         finetune(replace(numbered, labels=("red", "blue")))
+
+
+def test_an_order_that_names_nothing(home):
+    bare = config(home, output=home / "refused", labels=("red", "green"))
+    with pytest.raises(InputError, match=r"has no head whose classes it could name: leave it away"):
+        finetune(bare)
+
+
+def test_an_order_names_the_classes_of_the_one_that_only_numbers_them(home):
+    """The model calls its classes by name, and has them the other way round."""
+    model = write_classifier(home, "by-name", ("red", "green"))
+    teacher = write_classifier(home, "by-number", ("LABEL_0", "LABEL_1"))
+    taught = config(home, model=str(model), teacher=str(teacher), labels=("green", "red"))
+    finetune(replace(taught, output=home / "both", steps=1))
+    assert load(home / "both" / "model").config.labels == ("red", "green")
+
+
+def test_test_examples_are_for_the_evaluation(home):
+    unread = config(home, output=home / "refused")
+    unread = replace(unread, data=replace(unread.data, test=home / "x.csv"))
+    with pytest.raises(InputError, match=r"--data.test .*x.csv: training reads no test examples"):
+        finetune(unread)
 
 
 def test_a_maximum_length_above_the_positions(home):

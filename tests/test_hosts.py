@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import sys
 import time
 from collections.abc import Iterator
 
@@ -20,6 +22,7 @@ from train.hosts import Hosts, find_hosts
 from train.parallel import Parallel, ParallelConfig
 from train.quickstart import Quickstart, quickstart
 from train.step import TrainState
+from train.watching import on_all_hosts
 
 NAMES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
@@ -106,6 +109,7 @@ def test_sigterm_on_one_host_stops_all_after_the_same_step(home, process):
     said = [end.errors.split("stopped at ")[-1].split(";")[0] for end in ends]
     assert said[0] == said[1] and said[0].startswith("step "), ends
     assert [end.status for end in ends] == [128 + signal.SIGTERM] * 2
+    assert "preemption_notifier" not in ends[0].errors + ends[1].errors
     all_ended_well(processes.run(home, 2, 1, output=output))
     same_as_undisturbed(home, output)
 
@@ -176,6 +180,22 @@ def test_processes_that_do_not_come_are_told(tmp_path, monkeypatch, index, sente
     assert sentence in line and "within 3 seconds" in line
 
 
+def test_a_port_that_is_taken_is_told(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        end = processes.ended(processes.start(tmp_path, 0, 2, 1, port, output="run"))
+    assert end.status == 2
+    (line,) = end.errors.splitlines()
+    assert line.startswith(f"error: port {port} cannot be had on this host (Address already in")
+
+
+def test_help_waits_for_nobody(nobody):
+    nobody.setattr(sys, "argv", ["train.distill", "tiny", "--help"])
+    for name, value in zip(NAMES, ("127.0.0.1:1", "2", "1"), strict=True):
+        nobody.setenv(name, value)
+    assert on_all_hosts(lambda: 0) == 0
+
+
 def test_pmap_and_a_part_of_the_devices_are_refused_over_several_processes(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(InputError, match=r"pmap runs in one process, and this run has 2: use"):
@@ -200,6 +220,8 @@ def nobody(monkeypatch) -> Iterator[pytest.MonkeyPatch]:
         (("10.0.0.1:99", "4", "3"), Hosts("10.0.0.1:99", 4, 3)),
         (("10.0.0.1:99", "4"), "without JAX_PROCESS_ID: set all three"),
         (("10.0.0.1", "4", "3"), "should be HOST:PORT"),
+        (("10.0.0.1:0", "4", "3"), "should be HOST:PORT"),
+        (("10.0.0.1:65536", "4", "3"), "should be HOST:PORT"),
         (("10.0.0.1:99", "4", "4"), "from 0 on, below the first"),
         (("10.0.0.1:99", "four", "0"), "from 0 on, below the first"),
     ],

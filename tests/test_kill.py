@@ -37,8 +37,8 @@ if when == "save":
     threading.Thread(target=watch, args=[config.output / "checkpoints"], daemon=True).start()
 elif when != "never":
     write = MetricLog.step
-    def step(self, now, metrics, tokens):
-        write(self, now, metrics, tokens)
+    def step(self, now, metrics, tokens, **more):
+        write(self, now, metrics, tokens, **more)
         if now == int(when):
             die()
     MetricLog.step = step

@@ -12,9 +12,9 @@ from tensorboardX.proto.event_pb2 import Event  # pyright: ignore
 
 from model.errors import InputError
 from tests.disk import full_disk
-from train.logging import MetricLog, duration, read_metrics
+from train.logging import MetricLog, duration, read_metrics, without_compilation
 
-TIMINGS = ("seconds", "tokens_per_second")
+TIMINGS = ("seconds", "tokens_per_second", "compiles")
 
 
 def open_log(folder: Path, *, start: int = 0, total: int = 20, **options) -> MetricLog:
@@ -81,6 +81,20 @@ def test_a_row_holds_the_time_since_the_one_before(tmp_path, monkeypatch):
     assert [row["seconds"] for row in rows] == [4.0, 0.5, 0.25, 7.0, 0.5]
     speeds = [row["tokens_per_second"] for row in rows if row["kind"] == "train"]
     assert speeds == [128 / 4, 128 / 0.5, 128 / 0.25, 128 / 0.5]
+
+
+def test_what_compiles_is_marked_and_no_measure_of_the_pace(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("train.logging.time.perf_counter", lambda: now)
+    with open_log(tmp_path) as log:
+        for step, seconds in enumerate([30.0, 0.5, 30.0, 0.5], start=1):
+            now += seconds
+            log.step(step, metrics(step), 128, compiles=seconds == 30.0)
+        assert "256 tokens/s" in log._status(4, metrics(4))
+    rows = read_metrics(tmp_path)
+    assert [row.get("compiles") for row in rows] == [1.0, None, 1.0, None]
+    assert [row["step"] for row in without_compilation(rows)] == [2, 4]
+    assert [row["step"] for row in without_compilation(rows[:1])] == [1]
 
 
 @pytest.mark.parametrize("checkpoint", [5, 7, 10])

@@ -44,8 +44,8 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """A signal arrives while the metrics of `step` are written."""
     write = MetricLog.step
 
-    def interrupted(self, now, metrics, tokens):
-        write(self, now, metrics, tokens)
+    def interrupted(self, now, metrics, tokens, **more):
+        write(self, now, metrics, tokens, **more)
         if now == step:
             os.kill(os.getpid(), number)
 
@@ -145,8 +145,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(home, monkeypatch):
     config = runs.pretrain_config(home, output=home / "broken")
     write = MetricLog.step
 
-    def spoiled(self, step, metrics, tokens):
-        write(self, step, metrics, tokens)
+    def spoiled(self, step, metrics, tokens, **more):
+        write(self, step, metrics, tokens, **more)
         if step == 8:
             metrics["loss"] = float("nan")
 

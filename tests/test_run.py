@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -363,8 +364,57 @@ def test_what_cannot_be_scored_is_told(home, model, task, settings, message):
 
 def test_own_classes_that_the_model_does_not_know(home):
     data = TaskDataConfig(dev=home / "colours.csv")
-    with pytest.raises(InputError, match="and classification has green, red"):
+    told = r"colours.csv, line 2: the label 'red' is none of contradiction, neutral, entail"
+    with pytest.raises(InputError, match=told):
         evaluate(home, "mnli", "classification", data=data)
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "name", "text"),
+    [
+        ("colours", "classification", "one.csv", "text,label\nthe cat,red\na dog,red\n"),
+        ("tags", "tags", "one.conll", "the O\ncat O\n"),
+    ],
+)
+def test_own_examples_may_all_have_the_same_class(home, tmp_path, model, task, name, text):
+    (tmp_path / name).write_text(text)
+    data = TaskDataConfig(test=tmp_path / name)
+    metrics, _ = evaluate(home, model, task, data=data, output=tmp_path / "out")
+    assert 0 <= metrics["test"]["score"] <= 1
+
+
+def test_own_examples_with_an_empty_column_of_labels_are_predicted(home, tmp_path):
+    (tmp_path / "open.csv").write_text("text,label\nthe cat,\na dog,\n")
+    data = TaskDataConfig(test=tmp_path / "open.csv")
+    metrics, output = evaluate(home, "colours", "classification", data=data, output=tmp_path / "o")
+    assert metrics == {"test": {}}
+    assert len(predictions(output, "test")) == 2
+
+
+def test_an_order_of_classes_against_the_models_own(home):
+    """By name and never by position: what it calls its own classes counts."""
+    assert MODELS["sst2"][1] == ("positive", "negative")
+    told = r"--labels negative positive: .*sst2 itself calls its classes positive, negative, in"
+    with pytest.raises(InputError, match=told):
+        evaluate(home, "sst2", "sst2", labels=("negative", "positive"))
+    same, _ = evaluate(home, "sst2", "sst2")
+    assert evaluate(home, "sst2", "sst2", labels=("positive", "negative"))[0] == same
+    told = r"--labels a b: stsb has no classes, leave it away"
+    with pytest.raises(InputError, match=told):
+        evaluate(home, "value", "stsb", labels=("a", "b"))
+
+
+def test_texts_read_otherwise_than_in_training_are_told(home, tmp_path, capsys):
+    shutil.copytree(home / "sst2", tmp_path / "model")
+    then = asdict(Reading(max_length=7, long="head+tail"))
+    (tmp_path / "config.json").write_text(json.dumps({"kind": "finetune", "reading": then}))
+    flags = {"reading": Reading(max_length=7), "output": tmp_path / "out"}
+    data = TaskDataConfig(root=home / "glue")
+    evaluation = TaskEvaluation(model=str(tmp_path / "model"), task="sst2", data=data, **flags)
+    evaluate_task(evaluation)
+    assert "model was fine-tuned with --reading.long head+tail: give" in capsys.readouterr().out
+    evaluate_task(replace(evaluation, reading=Reading(max_length=7, long="head+tail")))
+    assert "was fine-tuned with" not in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_written(home):

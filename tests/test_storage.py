@@ -192,8 +192,8 @@ def test_a_run_in_a_bucket_goes_on_upon_another_machine(buckets, tmp_path, monke
     remote = replace(remote, data=replace(config.data, cache=Path("gs://bucket/cache")))
     write = MetricLog.step
 
-    def stopped(self, step, metrics, tokens):
-        write(self, step, metrics, tokens)
+    def stopped(self, step, metrics, tokens, **more):
+        write(self, step, metrics, tokens, **more)
         if step == 7:
             os.kill(os.getpid(), signal.SIGTERM)
 

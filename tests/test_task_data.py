@@ -177,7 +177,7 @@ def test_tags_in_tables_are_lists_or_have_spaces_between(tmp_path):
     ("name", "content", "message"),
     [
         ("a.csv", 'text,label\n"x\ny",a\nz,b,c\n', "line 4, has 3 columns instead of 2: text, lab"),
-        ("a.csv", "text,label\nx\n", "line 2, has 1 columns instead of 2"),
+        ("a.csv", "text,label\nx\n", "line 2, has 1 column instead of 2"),
         ("a.csv", 'text,label\n"x,a\n', "line 2, is not CSV: unexpected end of data"),
         ("a.csv", "text,text\nx,y\n", "two columns have the same name: text, text"),
         (

@@ -24,6 +24,10 @@ def test_the_slices_that_exist():
         ("v5:2x4", "did you mean v5.:2x.*v3: 2x2, .*v4: .*v5e: .*v5p: .*v6e: "),
         ("v4:2x2", "did you mean v4:2x2x.*There are v4: 2x2x1, "),
         ("", "there is no TPU topology ''"),
+        ("v5e-16", "did you mean v5e:4x4?"),
+        ("v5litepod-8", "did you mean v5e:2x4?"),
+        ("v4-16", "did you mean v4:2x2x2?"),
+        ("v6e-7", "there is no TPU topology 'v6e-7': did you mean v6e:"),
     ],
 )
 def test_a_slice_that_does_not_exist(name, said):
@@ -33,5 +37,8 @@ def test_a_slice_that_does_not_exist(name, said):
 
 def test_without_libtpu_it_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"is not installed: pip install .* libtpu$"):
+    with pytest.raises(
+        InputError,
+        match=r"needs libtpu.* pip install .* libtpu, and begin the command with PYTHONPATH=",
+    ):
         find_topology("v5e:2x2").devices()

@@ -160,6 +160,11 @@ class FinetuneConfig(TrainConfig):
     def check(self) -> None:
         super().check()
         at_least_one(self, "seeds", "buckets")
+        if self.data.test is not None:
+            raise InputError(
+                f"--data.test {self.data.test}: training reads no test examples; score the model "
+                f"on them after it, with python -m eval.run MODEL --task {self.task} --data.test"
+            )
         above_zero(self.loss, "temperature", prefix="--loss.")
         if not self.teacher and self.loss != TaskLoss():
             raise InputError("--loss.* weighs a teacher: name one with --teacher")

@@ -27,9 +27,10 @@ from data.tokenizer import fingerprint, load_tokenizer
 from data.windows import Windows
 from eval.inputs import check_inputs
 from eval.logits import EVALUATION_ROWS, predictor
+from eval.naming import in_tables
 from eval.report import write_report
 from eval.score import score
-from eval.task_model import HEADS, class_names, load_encoder, load_for_task
+from eval.task_model import HEADS, check_order, class_names, load_encoder, load_for_task
 from model.student import initialise, student_config
 from train.cli import choose, main
 from train.config import FinetuneConfig
@@ -69,7 +70,9 @@ def finetune(config: FinetuneConfig) -> list[Metrics]:
     """
     prepared = prepare(config)
     results = []
-    for seed in range(config.seed, config.seed + config.seeds):
+    for number, seed in enumerate(range(config.seed, config.seed + config.seeds), 1):
+        if config.seeds > 1:
+            print(f"\nseed {seed}, {number} of {config.seeds}")
         folder = config.output if config.seeds == 1 else config.output / f"seed-{seed}"
         once = replace(config, seed=seed, output=folder, seeds=1)
         first = prepared.model if seed == config.seed else initial_model(once, prepared.data)
@@ -90,6 +93,9 @@ def prepare(config: FinetuneConfig) -> Prepared:
     with first_before_others():
         data = open_task(config.task, config.data, splits=("train", "dev"))
     task, tokenizer = data.task, load_tokenizer(config.model)
+    # The layers of a model that are cut out of it get a new head.
+    learners = () if config.layers else (config.model,)
+    check_order(config.labels, task, *learners, *((config.teacher,) if config.teacher else ()))
     model = initial_model(config, data)
     check_inputs(config.model, model, tokenizer, config.reading.length(task))
     train, dev = (
@@ -169,6 +175,7 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
         evaluate=evaluate,
         facts={"data": data.fingerprint, "tokenizer": fingerprint(prepared.tokenizer)},
         best_by="score" if config.report == "best" else None,
+        shown=lambda name: name in in_tables(("score", *task.metrics)),
     )
     if not is_first():  # the record is process 0's
         return results

@@ -61,7 +61,8 @@ def find_hosts() -> Hosts | None:
 
 
 def _given(address: str, count: str, index: str) -> Hosts | None:
-    if not re.fullmatch(r".+:\d+", address):
+    port = re.fullmatch(r".+:(\d{1,5})", address)
+    if not port or not 0 < int(port[1]) < 2**16:
         raise InputError(f"{VARIABLES[0]} is {address!r}, and should be HOST:PORT of process 0")
     if not count.isdigit() or not index.isdigit() or int(index) >= int(count):
         raise InputError(

@@ -2,20 +2,23 @@
 
 metrics.jsonl is the record: one JSON object a line, in the order things happened.
 
+    {"step": 1, "kind": "train", "loss": 9.2, ..., "data_seconds": 0.0001,
+     "tokens_per_second": 150.0, "seconds": 12.4, "compiles": 1.0}
     {"step": 7, "kind": "train", "loss": 5.1, ..., "data_seconds": 0.0001,
      "tokens_per_second": 9000.0, "seconds": 0.2}
     {"step": 7, "kind": "heldout", "masked_lm_loss": 5.0, ..., "seconds": 3.1}
 
 Numbers are written with all their digits, so that they come back bit by bit. "seconds" is the time
 since the row before, or since the start: their sum is the time that the run took. "data_seconds" is
-how long the loop waited for the step's batch. But for these timings a run that was interrupted
+how long the loop waited for the step's batch; "compiles" marks a step whose time has compilation in
+it, the first of its shape since the start. But for these timings a run that was interrupted
 leaves the same rows as one that was not.
 """
 
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -41,6 +44,12 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{folder} is no run folder: it has no metrics.jsonl")
     return [row for row, _ in _rows(path)]
+
+
+def without_compilation(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The updates among `rows` that compiled nothing; where all did, all of them."""
+    train = [row for row in rows if row["kind"] == "train"]
+    return [row for row in train if "compiles" not in row] or train
 
 
 def _rows(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
@@ -120,12 +129,14 @@ class MetricLog:
             if error is None:  # what is already being raised tells more
                 raise
 
-    def step(self, step: int, metrics: Mapping[str, float], tokens: int) -> None:
+    def step(
+        self, step: int, metrics: Mapping[str, float], tokens: int, *, compiles: bool = False
+    ) -> None:
         """Record one training update over so many tokens; steps count from 1."""
         seconds = self._lap()
-        speed = tokens / seconds
-        self._write(step, "train", metrics, {"tokens_per_second": speed, "seconds": seconds})
-        if step > self.start_step + 1:  # the first one compiled
+        timings = {"tokens_per_second": tokens / seconds, "seconds": seconds}
+        self._write(step, "train", metrics, timings | ({"compiles": 1.0} if compiles else {}))
+        if not compiles:
             before = self._pace or (seconds, tokens)
             self._pace = 0.95 * before[0] + 0.05 * seconds, 0.95 * before[1] + 0.05 * tokens
         if self.console.is_terminal:
@@ -202,7 +213,9 @@ class NoLog:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def step(self, step: int, metrics: Mapping[str, float], tokens: int) -> None:
+    def step(
+        self, step: int, metrics: Mapping[str, float], tokens: int, *, compiles: bool = False
+    ) -> None:
         pass
 
     def heldout(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -143,18 +143,27 @@ def fit(
         )
         if start:
             log.say(f"going on from step {start:,} of {steps:,} in {readable(config.output)}")
+        if 0 < tracer.last <= start:
+            log.say(f"nothing is traced: --run.profile {config.run.profile} lies before that")
         try:
             results = measure(0) if start == 0 else {}
             pending: Pending | None = None
+            shapes: set[tuple[int, ...]] = set()
             for number, (batch, waited) in enumerate(timed(batches.iterate(start)), start + 1):
                 if number > steps:
                     break
+                shape = batch["input_ids"].shape
+                compiles = shape not in shapes
+                if compiles:  # an update's time has no other's compilation in it
+                    shapes.add(shape)
+                    record_metrics(log, pending)
+                    pending = None
                 with tracer.update(number):
                     state, metrics = learner.step(state, constants, parallel.place(batch), keys)
                 # The metrics of the step before are fetched while this one runs.
                 record_metrics(log, pending)
                 tokens = batch["input_ids"].size * jax.process_count()  # each reads its share
-                pending = Pending(number, metrics, tokens, waited)
+                pending = Pending(number, metrics, tokens, waited, compiles)
                 tracer.done(number, metrics)
 
                 last = number == steps
@@ -203,6 +212,8 @@ class Pending(NamedTuple):
     tokens: int
     waited: float
     """Seconds that the loop waited for its batch."""
+    compiles: bool
+    """Whether it is the first on batches of its shape."""
 
 
 @partial(jax.profiler.annotate_function, name="log")
@@ -217,7 +228,7 @@ def record_metrics(log: MetricLog | NoLog, pending: Pending | None) -> None:
     number = pending.step
     values = {name: float(value) for name, value in jax.device_get(pending.metrics).items()}
     values["data_seconds"] = pending.waited
-    log.step(number, values, pending.tokens)
+    log.step(number, values, pending.tokens, compiles=pending.compiles)
     # In a stack of students a name begins with the student's: the others may still learn.
     watched = [name for name in ("loss", "grad_norm") if name in values]
     broken = [name for name in watched if not math.isfinite(values[name])]

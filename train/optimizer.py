@@ -15,7 +15,7 @@ Params = Any
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """The defaults are those of the original DistilBERT code (train.py)."""
+    """What no recipe sets is as in the original DistilBERT code (train.py)."""
 
     learning_rate: float = 5e-4
     """The peak, reached after the warm-up."""

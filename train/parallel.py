@@ -81,11 +81,15 @@ class Parallel:
         """Raises InputError unless micro-batches, devices and mask groups divide the batch."""
         unit = micro_batches * self.row_shares * group_rows
         if batch_size % unit:
+            parts = {
+                "micro-batches": micro_batches,
+                "devices": self.row_shares,
+                "rows masked together (--masking.group-rows)": group_rows,
+            }
+            product = " x ".join(f"{number} {name}" for name, number in parts.items() if number > 1)
             raise InputError(
-                f"--batch-size {batch_size} is not a multiple of {unit}: {micro_batches} "
-                f"micro-batches x {self.row_shares} devices x {group_rows} rows masked together "
-                f"(--masking.group-rows); the nearest that fits is "
-                f"{max(round(batch_size / unit), 1) * unit}"
+                f"--batch-size {batch_size} is not a multiple of {unit}: {product}; the nearest "
+                f"that fits is {max(round(batch_size / unit), 1) * unit}"
             )
 
     def divisible(self, rows: int) -> int:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import jax
 import tyro
 
+from data.atomic import check_writable
 from model.errors import InputError
 from train.abstract_step import abstract_step, group_rows
 from train.cli import choose, main
@@ -27,7 +28,7 @@ from train.parallel import Parallel
 from train.plan_record import Plan, PlanConfig, record
 from train.plan_report import report
 from train.provenance import write_json_atomic
-from train.recipes import recipe_name, recipes_by_name
+from train.recipes import LOOPS, recipe_name, recipes_by_name
 from train.topology import find_topology
 
 
@@ -40,6 +41,7 @@ def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
     """
     config.check()
     recipe.check()
+    check_writable(config.json)
     topology = find_topology(config.topology)
     if recipe.run.parallel == "pmap" or recipe.run.devices is not None:
         raise InputError(
@@ -136,8 +138,18 @@ def command(argv: Sequence[str]) -> Plan:
     name = recipe_name(argv[0])
     if name not in recipes:
         choose(recipes, "train.plan", [name])
+    loop, own_name = next(
+        (loop, own)
+        for loop, own_recipes in LOOPS.items()
+        for own, recipe in own_recipes.items()
+        if recipe is recipes[name]
+    )
     config, rest = tyro.cli(
         PlanConfig,
+        description=(
+            "What is planned for, and what is assumed. All flags of the recipe are taken too: "
+            f"python -m train.{loop} {own_name} --help lists them."
+        ),
         prog=f"python -m train.plan {name}",
         args=argv[1:],
         return_unknown_args=True,

@@ -17,7 +17,7 @@ from train.topology import Topology
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """What is planned for, and what is assumed. All flags of the recipe are taken too."""
+    """What is planned for, and what is assumed."""
 
     topology: str
     """The slice, as `v5e:4x4`: chip (v3, v4, v5e, v5p, v6e) and layout."""

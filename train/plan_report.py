@@ -53,9 +53,11 @@ def _fits(plan: Plan) -> list[str]:
         f"{_plural(usable.micro_batches, 'micro-batch', 'micro-batches')} of "
         f"{_plural(usable.rows, 'sequence')} a {device(plan)}"
     )
-    used = f"{_gib(usable.memory.total)} of {plan.topology.chip.hbm_gib} GiB a {device(plan)}"
+    takes = "takes" if usable.micro_batches == 1 else "take"
+    needed, there = _gib(usable.memory.total), plan.topology.chip.hbm_gib
+    used = f"{takes} {needed} of {there} GiB a {device(plan)}"
     if plan.fits:
-        return [f"It fits: {shape} take {used}"]
+        return [f"It fits: {shape} {used}"]
     why = (
         f"{asked} micro-batches do not divide among the chips"
         if not plan.divides
@@ -63,7 +65,7 @@ def _fits(plan: Plan) -> list[str]:
     )
     return [
         f"As it stands it does not run: {why}. Change --micro-batches to {usable.micro_batches}:",
-        f"{shape} take {used}",
+        f"{shape} {used}",
     ]
 
 
@@ -141,8 +143,12 @@ def _costs(config: PlanConfig, plan: Plan) -> list[str]:
     return [
         *lines,
         f"{plan.run.updates:,} updates ({plan.run.because})",
-        f"{plan.hours:,.3g} hours, {plan.hours * chips:,.3g} chip-hours, ${plan.dollars:,.3g}",
+        f"{_time(plan.hours)}, {plan.hours * chips:,.3g} chip-hours, ${plan.dollars:,.3g}",
     ]
+
+
+def _time(hours: float) -> str:
+    return f"{hours:,.3g} hours" if hours >= 0.1 else f"{3600 * hours:,.3g} seconds"
 
 
 def _gib(value: int) -> str:

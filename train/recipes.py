@@ -37,11 +37,11 @@ def finetune_recipe(task: Task) -> Callable[[], FinetuneConfig]:
             seed=1,
         )
 
-    recipe.__doc__ = f"""{task.title}: fine-tuning as in Devlin et al. 2019, appendix A.3.
+    recipe.__doc__ = f"""{task.title}: fine-tuning with settings of Devlin et al. 2019.
 
     {task.batch_size} examples an update, {task.epochs:g} epochs; the learning rate rises to
-    {task.learning_rate:g} over 10 % of them and falls to 0; decay 0.01. What the DistilBERT paper
-    used is unpublished.
+    {task.learning_rate:g} over 10 % of them and falls to 0; decay 0.01: from their section 4 and
+    appendix A.3, also where they have no such task. What the DistilBERT paper used is unpublished.
 
         python -m train.finetune {task.name} --model MODEL
     """

@@ -78,8 +78,9 @@ class Topology:
         """
         if importlib.util.find_spec("libtpu") is None:
             raise InputError(
-                "the plan needs the TPU compiler, libtpu, which any Linux machine can have and "
-                "which is not installed: pip install -e '.[tpu]', or pip install libtpu"
+                "compiling for TPUs needs libtpu, which any Linux machine can have. Put it beside "
+                "the environment, pip install --no-deps --target .venv-tpu -c constraints.txt "
+                "libtpu, and begin the command with PYTHONPATH=.venv-tpu"
             )
         # Otherwise libtpu looks for the machine that it runs on, and complains that it is no TPU.
         for name, value in _NO_TPU.items():
@@ -105,8 +106,22 @@ def find_topology(name: str) -> Topology:
     kind, _, layout = name.partition(":")
     if kind in CHIPS and layout in CHIPS[kind].slices:
         return Topology(CHIPS[kind], layout)
+    sized = _by_size(name)
     every = [f"{chip.name}:{slice_}" for chip in CHIPS.values() for slice_ in chip.slices]
-    hint = did_you_mean(name, every, cutoff=0.0)
+    hint = f"did you mean {sized}?" if sized else did_you_mean(name, every, cutoff=0.0)
     shown = [CHIPS[kind]] if kind in CHIPS else CHIPS.values()
     listing = "; ".join(f"{chip.name}: {', '.join(chip.slices)}" for chip in shown)
     raise InputError(f"there is no TPU topology {name!r}: {hint} There are {listing}")
+
+
+def _by_size(name: str) -> str | None:
+    """The layout meant by a name as clouds give it, a kind and a number: v5e-16, v5litepod-16.
+
+    Up to v5p they count cores, of which a chip has two, but not for v5e.
+    """
+    kind, _, number = name.replace("v5litepod", "v5e").partition("-")
+    if kind not in CHIPS or not number.isdecimal():
+        return None
+    chips = int(number) // (2 if kind in ("v3", "v4", "v5p") else 1)
+    topologies = (Topology(CHIPS[kind], layout) for layout in CHIPS[kind].slices)
+    return next((found.name for found in topologies if found.chips == chips), None)

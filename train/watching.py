@@ -1,6 +1,6 @@
 """Joining the processes of a run: each is watched by the one that started it.
 
-The processes are joined before JAX looks for devices; from then on `jax.devices()` are those of all.
+They are joined before JAX looks for devices; from then on `jax.devices()` are those of all.
 
 JAX ends a process that has lost the others from within, by an abort with a dump of its stack that
 Python cannot catch. So the command watches a process of its own, which does the work, and says in
@@ -23,7 +23,7 @@ from typing import NoReturn
 import jax
 
 from model.errors import InputError
-from train.hosts import A_WEEK, JOIN_SECONDS, Hosts, find_hosts, join_seconds
+from train.hosts import A_WEEK, JOIN_SECONDS, VARIABLES, Hosts, find_hosts, join_seconds
 
 WATCHED = "DISTILBERT_FLAX_WATCHED"  # set for the process that does the work
 HEARTBEAT_SECONDS = 30  # without a sign of life for so long a process counts as dead
@@ -31,6 +31,7 @@ LOST = 3  # exit status of a process that has lost the others
 
 # How JAX's own account begins, and how it says that the process will be ended for it.
 _JAX_SPEAKS = re.compile(r"[WEF]\d{4} .*(coordination_service|preemption_sync|client\.h)")
+_SIGNAL_CAME = re.compile(r"W\d{4} .*preemption_notifier")  # the loop says it in a sentence
 _LOST_A_PARTNER = re.compile(r"gloo|nccl|connection|coordination|UNAVAILABLE", re.IGNORECASE)
 _JAX_ENDS = "JAX distributed service detected fatal errors"
 
@@ -41,6 +42,8 @@ def on_all_hosts(run: Callable[[], int]) -> int:
     Raises:
         InputError: what the environment says of the hosts makes no sense.
     """
+    if not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
+        return run()
     hosts = find_hosts()
     if hosts is None:
         return run()
@@ -82,7 +85,7 @@ def _watch(hosts: Hosts) -> int:
             joined = joined or line.startswith(_joined(hosts))
             if account or _JAX_SPEAKS.match(line):
                 account.append(line)
-            else:
+            elif not _SIGNAL_CAME.match(line):
                 sys.stderr.write(line)
                 sys.stderr.flush()
     status = work.returncode
@@ -92,8 +95,9 @@ def _watch(hosts: Hosts) -> int:
         return LOST
     if lost:
         print(
-            f"error: {hosts} has stopped because another one ended or cannot be reached, and its "
-            "output says why: the same command on all hosts goes on from the last checkpoint",
+            f"error: {hosts} has stopped because another one ended or cannot be reached: its "
+            "output says why; once that is mended, the same command on all hosts goes on from the "
+            "last checkpoint",
             file=sys.stderr,
         )
         return LOST
@@ -127,7 +131,9 @@ def _die_with_parent() -> None:
 
 def _join(hosts: Hosts) -> None:
     limit = join_seconds()
-    if hosts.index > 0:
+    if hosts.index == 0:
+        _check_port(hosts)
+    else:
         _wait_for_coordinator(hosts, time.monotonic() + limit)
     jax.distributed.initialize(
         hosts.coordinator,
@@ -140,6 +146,18 @@ def _join(hosts: Hosts) -> None:
     print(_joined(hosts), file=sys.stderr, flush=True)
     if hosts.index > 0:  # what a run says it says once
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+def _check_port(hosts: Hosts) -> None:
+    """JAX would end process 0 by a segmentation fault where something else listens there."""
+    port = int(hosts.coordinator.rsplit(":", 1)[1])
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
+        raise InputError(
+            f"port {port} cannot be had on this host ({error.strerror}): give a free one in "
+            f"{VARIABLES[0]}, the same on all hosts"
+        ) from error
 
 
 def _wait_for_coordinator(hosts: Hosts, deadline: float) -> None:
