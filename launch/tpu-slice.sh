@@ -1,21 +1,33 @@
 #!/bin/bash
-# Runs a command of this repository on every worker of a TPU slice:
+# Starts a command of this repository on every worker of a TPU slice:
 #
 #   launch/tpu-slice.sh NAME ZONE train.distill distilbert-base-uncased --output gs://BUCKET/run
 #
-# The repository lies in ~/distilbert-flax on the workers; what is not there yet is installed. Started
-# again, the same command goes on from the last checkpoint. It is as well for one TPU VM.
+# The repository lies in ~/distilbert-flax on the workers; what is not there yet is installed. The
+# command goes on there when this one is done, and writes to run.log. Started again, it goes on from
+# the last checkpoint. It is as well for one TPU VM.
 set -euo pipefail
-if [ $# -lt 3 ]; then sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2; fi
+if [ $# -lt 3 ]; then sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; fi
 name=$1 zone=$2
 shift 2
+on_workers() { gcloud compute tpus tpu-vm "$1" "${@:2}" --zone "$zone" --worker=all; }
 
-tar --exclude=.venv --exclude=runs --exclude=.git -czf /tmp/distilbert-flax.tgz -C "$(dirname "$0")/.." .
-gcloud compute tpus tpu-vm scp /tmp/distilbert-flax.tgz "$name:" --zone "$zone" --worker=all
+archive=$(mktemp)
+trap 'rm -f "$archive"' EXIT
+tar --exclude='./.venv*' --exclude='./.*_cache' --exclude=./runs --exclude=./.git \
+  -czf "$archive" -C "$(dirname "$0")/.." .
+on_workers scp "$archive" "$name:distilbert-flax.tgz"
 
-gcloud compute tpus tpu-vm ssh "$name" --zone "$zone" --worker=all --command "
+# uv brings a Python: those of older images are below 3.11.
+on_workers ssh "$name" --command "
   set -e
   mkdir -p distilbert-flax && tar -xzf distilbert-flax.tgz -C distilbert-flax && cd distilbert-flax
-  [ -d .venv ] || python3 -m venv .venv
+  if [ ! -x .venv/bin/python ]; then
+    python3 -m pip install -q --user uv
+    python3 -m uv venv -q --seed --python 3.12 .venv
+  fi
   .venv/bin/python -m pip install -qq -c constraints.txt -e '.[tpu,gcs]'
-  .venv/bin/python -m $(printf '%q ' "$@")"
+  nohup .venv/bin/python -m $(printf '%q ' "$@") > run.log 2>&1 < /dev/null &"
+
+echo "Started on all workers. What it says:"
+echo "  gcloud compute tpus tpu-vm ssh $name --zone $zone --worker=0 --command 'tail -f distilbert-flax/run.log'"

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parent.parent
+
 # What every process runs: the tiny pretraining run without dropout. It keeps which sequences it has
 # read, and sends itself a signal where it is told to.
 COMMAND = """
@@ -93,8 +95,21 @@ def run(home: Path, count: int, devices: int, **orders: Any) -> list[Ended]:
     return [ended(process) for process in started]
 
 
+def run_command(arguments: list[str], count: int, devices: int, folder: Path) -> list[Ended]:
+    """Runs a command of this repository in `folder` by several processes; how each ended."""
+    port = free_port()
+    started = [launched(arguments, i, count, devices, port, folder) for i in range(count)]
+    return [ended(process) for process in started]
+
+
 def start(
     home: Path, index: int, count: int, devices: int, port: int, **orders: Any
+) -> subprocess.Popen[str]:
+    return launched(["-c", COMMAND, str(home), json.dumps(orders)], index, count, devices, port)
+
+
+def launched(
+    arguments: list[str], index: int, count: int, devices: int, port: int, folder: Path = ROOT
 ) -> subprocess.Popen[str]:
     flags = re.sub(r"(device_count)=\d+", rf"\1={devices}", os.environ["XLA_FLAGS"])
     joined = {
@@ -103,9 +118,10 @@ def start(
         "JAX_PROCESS_ID": str(index),
     }
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, str(home), json.dumps(orders)],
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, "XLA_FLAGS": flags, "PYTHONWARNINGS": "default"} | joined,
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "PYTHONWARNINGS": "default"}
+        | joined,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

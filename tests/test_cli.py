@@ -1,6 +1,10 @@
 """The command line: recipes by name, flags over them, and mistakes in one sentence."""
 
 import json
+import os
+import subprocess
+import sys
+from ast import literal_eval
 from dataclasses import replace
 
 import pytest
@@ -17,6 +21,27 @@ from train.recipes import DISTILL, PRETRAIN
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     return runs.make_home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.mark.parametrize("given", [None, "elsewhere"])
+def test_compiled_programs_are_kept_for_the_next_start(tmp_path, given):
+    """Small ones, too; where the environment names a place nothing is changed."""
+    code = """
+import jax
+from train.cli import main
+main(lambda: print([jax.config.values[name] for name in (
+    "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")]))
+"""
+    kept = {name: value for name, value in os.environ.items() if "CACHE" not in name}
+    environment = {**kept, "DISTILBERT_FLAX_CACHE": str(tmp_path)}
+    if given:
+        environment["JAX_COMPILATION_CACHE_DIR"] = given
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    folder, shortest = literal_eval(done.stdout)
+    assert folder == (given or str(tmp_path / "compiled"))
+    assert (shortest == 0.0) == (given is None)
 
 
 def test_flags_change_fields_of_a_recipe():

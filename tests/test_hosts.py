@@ -94,6 +94,34 @@ def test_devices_and_processes_do_not_change_the_numbers(home, count, devices, p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("loop", ["distill", "finetune"])
+def test_the_other_loops_over_two_processes(tmp_path, loop):
+    """With the commands that people give; the losses are those of one process."""
+    home = runs.make_home(tmp_path)
+    calm = {"hidden_dropout": 0.0, "attention_dropout": 0.0}
+    runs.write_teacher(home / "calm", runs.MODEL.replace(**calm))
+    texts = ("the cat sees a bird", "a dog and the cat", "the dog")
+    rows = [f"{text},{text[-3:]}" for text in texts * 5]
+    (home / "cats.csv").write_text("\n".join(["text,label", *rows, ""]))
+    flags = {
+        "distill": "tiny --teacher calm --data.tokenizer calm --data.corpus corpus --data.cache "
+        "cache --data.sequence-length 16 --micro-batches 1 --masking.group-rows 2",
+        "finetune": "classification --model calm --data.train cats.csv --reading.max-length 16",
+    }
+    flags = f"{flags[loop]} --batch-size 8 --steps 4 --evaluate-every 4"
+    for count in (1, 2):
+        output = ["--output", str(home / str(count))]
+        arguments = ["-m", f"train.{loop}", *flags.split(), *output]
+        all_ended_well(processes.run_command(arguments, count, 2 // count, home))
+    found, expected = (runs.metrics(home / name) for name in ("2", "1"))
+    for row, single in zip(found, expected, strict=True):
+        assert row.pop("kind") == single.pop("kind")
+        assert row == pytest.approx(single, rel=1e-5, abs=1e-6)
+        if "loss" in single:
+            assert row["loss"] == pytest.approx(single["loss"], rel=1e-6)
+
+
+@pytest.mark.slow
 def test_the_first_process_tokenises_for_all(tmp_path):
     home = runs.make_home(tmp_path)
     all_ended_well(processes.run(home, 2, 1, output="run", steps=1))

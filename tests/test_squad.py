@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from eval.squad import exact_match, normalize_answer, squad_breakdown, squad_f1
@@ -55,3 +57,51 @@ def test_questions_with_and_without_an_answer_are_told_apart():
     )
     assert squad_breakdown([["x"], ["y"]], ["x", ""]) == {}
     assert squad_breakdown([[], []], ["x", ""]) == {}
+
+
+@pytest.mark.oracle
+def test_the_rules_of_the_official_script_for_version_1():
+    """As torchmetrics has them, in float32: perfect, empty, random and half-right answers.
+
+    Not where an answer is of articles and punctuation alone: there it has the rules of version 2.
+    """
+    from torchmetrics.functional.text import squad
+
+    draw = random.Random(0)
+    words = [
+        "the",
+        "a",
+        "An",
+        "tower",
+        "Tower,",
+        "Paris'",
+        "(Rome)",
+        "1889.",
+        "naïve",
+        "–",
+        "U.S.",
+        "İzmir",
+        "don't",
+        "'",
+        "x-y",
+    ]
+
+    def text(longest):
+        return " ".join(draw.choices(words, k=draw.randint(1, longest)))
+
+    gold = [[f"{text(4)} tower" for _ in range(draw.randint(1, 3))] for _ in range(500)]
+    for predicted in (
+        [draw.choice(answers) for answers in gold],
+        ["" for _ in gold],
+        [text(6) for _ in gold],
+        [" ".join(answers[0].split()[:2]) for answers in gold],
+    ):
+        theirs = squad(
+            [{"id": str(n), "prediction_text": said} for n, said in enumerate(predicted)],
+            [
+                {"id": str(n), "answers": {"text": answers, "answer_start": [0] * len(answers)}}
+                for n, answers in enumerate(gold)
+            ],
+        )
+        assert 100 * exact_match(gold, predicted) == pytest.approx(float(theirs["exact_match"]))
+        assert 100 * squad_f1(gold, predicted) == pytest.approx(float(theirs["f1"]), rel=1e-5)

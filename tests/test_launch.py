@@ -1,0 +1,56 @@
+"""The launch script for TPU slices, with a stand-in for gcloud and one worker."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+SCRIPT = Path(__file__).parent.parent / "launch" / "tpu-slice.sh"
+
+# Copies what is copied into the worker's home, and runs there what is run there.
+GCLOUD = """#!/bin/bash
+echo "$@" >> "$WORKER/asked"
+if [ "$4" = scp ]; then cp "$5" "$WORKER/${6#*:}"; else cd "$WORKER" && bash -c "$7"; fi
+"""
+PYTHON = """#!/bin/bash
+printf '%s\\n' "$PWD" "$@" > "$WORKER/ran-${2%% *}"
+echo said
+"""
+
+
+def executable(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def test_the_repository_is_brought_over_and_the_command_started_there(tmp_path):
+    worker, tools = tmp_path / "worker", tmp_path / "tools"
+    executable(tools / "gcloud", GCLOUD)
+    executable(worker / "distilbert-flax" / ".venv" / "bin" / "python", PYTHON)
+    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "WORKER": str(worker)}
+    command = ["train.distill", "tiny", "--loss.ce.temperature", "8 2", "--output", "gs://b/run"]
+    done = subprocess.run(
+        ["bash", SCRIPT, "mine", "zone-a", *command],
+        env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    home = worker / "distilbert-flax"
+    assert "--worker=0 --command 'tail -f distilbert-flax/run.log'" in done.stdout
+    for line in (worker / "asked").read_text().splitlines():
+        if line.startswith("compute"):
+            assert " mine" in line
+    assert (home / "model" / "bert.py").is_file()
+    assert not any((home / name).exists() for name in (".git", ".venv-tpu", "runs"))
+    deadline = time.monotonic() + 20  # it runs by itself
+    while not (home / "run.log").is_file() or "said" not in (home / "run.log").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (worker / "ran-train.distill").read_text().splitlines() == [str(home), "-m", *command]
+    assert "-e" in (worker / "ran-pip").read_text().splitlines()
+
+
+def test_without_a_command_it_says_how_it_is_used():
+    done = subprocess.run(["bash", SCRIPT, "mine"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "launch/tpu-slice.sh NAME ZONE train.distill" in done.stdout
