@@ -22,7 +22,7 @@ from model.tasks import QuestionAnswering, SequenceClassification, TokenClassifi
 from tests import runs
 from train.cli import choose
 from train.config import FinetuneConfig, RunConfig
-from train.finetune import finetune
+from train.finetune import chosen, finetune
 from train.logging import MetricLog
 from train.recipes import FINETUNE
 from train.signals import Stopped
@@ -283,6 +283,13 @@ def test_an_order_names_the_classes_of_the_one_that_only_numbers_them(home):
     taught = config(home, model=str(model), teacher=str(teacher), labels=("green", "red"))
     finetune(replace(taught, output=home / "both", steps=1))
     assert load(home / "both" / "model").config.labels == ("red", "green")
+
+
+def test_a_task_without_training_examples():
+    with pytest.raises(
+        InputError, match=r"ax has no training examples: .* eval.run MODEL --task ax"
+    ):
+        chosen(["ax"])
 
 
 def test_test_examples_are_for_the_evaluation(home):

@@ -23,6 +23,7 @@ from data.buckets import BucketBatches, bucket_lengths
 from data.reading import encode, remarks
 from data.storage import upload
 from data.task_data import TaskData, open_task
+from data.tasks import TASKS
 from data.tokenizer import fingerprint, load_tokenizer
 from data.windows import Windows
 from eval.inputs import check_inputs
@@ -31,6 +32,7 @@ from eval.naming import in_tables
 from eval.report import write_report
 from eval.score import score
 from eval.task_model import HEADS, check_order, class_names, load_encoder, load_for_task
+from model.errors import InputError
 from model.student import initialise, student_config
 from train.cli import choose, main
 from train.config import FinetuneConfig
@@ -187,10 +189,15 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
     return {name: best[name] for name in results} | {"step": best["step"]}
 
 
+def chosen(argv: list[str]) -> FinetuneConfig:
+    """What the command line asks for."""
+    if argv and argv[0] in TASKS and argv[0] not in FINETUNE:
+        raise InputError(
+            f"{argv[0]} has no training examples: it is for models that have learned another task, "
+            f"with python -m eval.run MODEL --task {argv[0]}"
+        )
+    return choose(FINETUNE, "train.finetune", argv, about=__doc__, what="task")
+
+
 if __name__ == "__main__":
-    main(
-        lambda: finetune(
-            choose(FINETUNE, "train.finetune", sys.argv[1:], about=__doc__, what="task")
-        ),
-        hosts=True,
-    )
+    main(lambda: finetune(chosen(sys.argv[1:])), hosts=True)
