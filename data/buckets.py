@@ -48,8 +48,9 @@ class BucketBatches:
 
     An epoch sees every window once, in an order of its own. Windows are dealt to their buckets in
     that order; what does not fill a batch of its bucket goes up into the next longer one, so that
-    only the epoch's very last batch is not full: rows that are not `valid` fill it up. Then the
-    batches are shuffled.
+    only one batch of the epoch is not full: rows that are not `valid` fill it up. Then the batches
+    are shuffled, but for one of the longest bucket, which comes first: if memory is too small, that
+    is seen at once, and where it held this batch it holds all others.
 
     Args:
         windows: encoded examples.
@@ -90,7 +91,9 @@ class BucketBatches:
                 left = left[full:]
             if len(left):
                 batches.append((self.lengths[bucket[left].max()], left))
-            return [batches[place] for place in random.permutation(len(batches))]
+            shuffled = random.permutation(len(batches)).tolist()
+            first = max(shuffled, key=lambda place: batches[place][0])
+            return [batches[place] for place in sorted(shuffled, key=lambda place: place != first)]
 
         self._plan = plan
 

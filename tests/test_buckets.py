@@ -68,6 +68,17 @@ def test_an_epoch_has_every_window_once():
     assert orders[0] != orders[1]
 
 
+def test_an_epoch_begins_with_the_longest_and_is_shuffled_after_it():
+    source = batches()
+    longest, others = max(source.lengths), []
+    for epoch in range(5):
+        steps = range(epoch * source.steps_per_epoch, (epoch + 1) * source.steps_per_epoch)
+        read = [source.batch(step)["input_ids"].shape[-1] for step in steps]
+        assert read[0] == longest
+        others.append(tuple(read[1:]))
+    assert len(set(others)) == 5
+
+
 def test_a_batch_holds_the_windows_that_it_says():
     source = batches(micro_batches=2)
     for place in range(source.steps_per_epoch):
