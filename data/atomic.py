@@ -39,6 +39,8 @@ def make_folder(path: Path) -> Path:
 def check_writable(path: Path | None) -> None:
     """Raises InputError where a file that long work ends with could not be written."""
     if path is not None:
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a folder, name a file")
         trial = path.with_name(f".{path.name}.tmp")
         with refusals_told(path):
             trial.touch()

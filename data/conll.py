@@ -69,7 +69,7 @@ class TagColumns:
             raise IncompleteError(
                 f"{row.place}: {'a word is' if words else 'the words are'} missing"
             )
-        if not labelled and find_cell(row, self.tags) is None:
+        if not labelled and not find_cell(row, self.tags):
             return TaggedExample(str(number), tuple(words))
         tags = self._list(row, self.tags, "--data.label-field")
         if len(tags) != len(words):

@@ -35,6 +35,13 @@ class Reading:
         return task.max_length if self.max_length is None else self.max_length
 
 
+def how_read(reading: Reading, task: Task) -> dict[str, Any]:
+    """Those fields of a `Reading` that matter for a task, by name; the length is never None."""
+    own = {"answers": ("doc_stride", "max_question"), "tags": ("overlap",)}
+    rest = own.get(task.kind, ("long",) if reading.long != "windows" else ("long", "overlap"))
+    return {"max_length": reading.length(task)} | {name: getattr(reading, name) for name in rest}
+
+
 def encode(
     task: Task,
     examples: Sequence[Example],

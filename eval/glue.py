@@ -146,7 +146,7 @@ HEADER = ["", *GLUE, "mean of 9", "without WNLI"]
 
 
 def table(scores: Mapping[str, Scores]) -> Table:
-    """`rows` turned round, a task a line: as wide as any terminal is."""
+    """`rows` turned round, a task a line: narrow enough for any terminal."""
     turned = list(zip(*rows(scores), strict=True))
     header = ["", *(name.replace(", ", ",\n") for name in turned[0])]
     lines = [[task, *line] for task, line in zip(HEADER[1:], turned[1:], strict=True)]

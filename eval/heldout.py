@@ -1,8 +1,4 @@
-"""Held-out sequences and what is measured on them: masked-LM quality, and how far from a teacher.
-
-Masks are uniform and always the same. Beside the model stands the unigram floor, which knows only
-how often each token occurs.
-"""
+"""What is measured on held-out sequences: masked-LM quality, and how far a student is off."""
 
 import math
 from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ GLUE, whose answers are kept back, it is the file to hand in at gluebenchmark.co
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,10 +24,10 @@ from rich.table import Table
 from tokenizers import Tokenizer
 
 from data.atomic import make_folder, replacing
-from data.reading import Reading, encode, remarks
+from data.reading import Reading, encode, how_read, remarks
 from data.storage import check_on_disk
 from data.task_data import TaskData, TaskDataConfig, open_task
-from data.tasks import find_task
+from data.tasks import Task, find_task
 from data.tokenizer import load_tokenizer
 from eval.confusion import plot_confusion
 from eval.errors import write_errors
@@ -37,10 +37,12 @@ from eval.naming import NAMES, in_tables, written
 from eval.score import Scored, score
 from eval.squad import squad_breakdown
 from eval.submission import FILES, write_submission
-from eval.task_model import check_order, load_for_task, spelled
+from eval.task_model import check_order, load_for_task, only_numbered, spelled
 from model.errors import InputError
 from model.files import find
 from model.hf_config import read_config
+from train.folder import CONFIG
+from train.folder import read_config as read_run
 from train.provenance import provenance, write_json_atomic
 
 SIDES = ("gold", "prediction")
@@ -89,7 +91,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     check_order(config.labels, task, config.model)
     model = load_for_task(config.model, task, order=config.labels)
     tokenizer = load_tokenizer(config.model)
-    if note := note_on_reading(config.model, config.reading):
+    if note := note_on_reading(config.model, task, config.reading):
         print(note)
     check_inputs(config.model, model, tokenizer, config.reading.length(task))
     for note in data.notes:
@@ -151,24 +153,29 @@ def open_for_model(config: TaskEvaluation, splits: tuple[str, ...]) -> TaskData:
     known = spelled(config.labels or model.labels, data.task.labels)
     if set(data.task.labels) <= set(known):
         return replace(data, task=replace(data.task, labels=known))
-    numbered = all(name == f"LABEL_{number}" for number, name in enumerate(known))
-    return data if numbered else open_task(config.task, config.data, splits=splits, labels=known)
+    if only_numbered(known):
+        return data
+    return open_task(config.task, config.data, splits=splits, labels=known)
 
 
-def note_on_reading(model: str, reading: Reading) -> str | None:
+def note_on_reading(model: str, task: Task, reading: Reading) -> str | None:
     """A sentence where a model's run, if it lies in one, has read texts in another way."""
-    file = Path(model).parent / "config.json"
-    run = json.loads(file.read_text()) if file.is_file() else {}
-    then = run.get("reading") if run.get("kind") == "finetune" else None
-    if not then or then == asdict(reading):
+    folder = Path(model).expanduser()
+    if not (folder.is_dir() and (folder.parent / CONFIG).is_file()):
         return None
-    fields = {name for name, value in asdict(reading).items() if then.get(name) != value}
-    flags = " ".join(
-        f"--reading.{name.replace('_', '-')} {then.get(name)}"
-        for name in asdict(Reading())
-        if name in fields
-    )
-    return f"{model} was fine-tuned with {flags}: give the same here to read texts as it did then"
+    run = read_run(folder.parent)
+    if run.get("kind") != "finetune" or run["task"] != task.name:
+        return None
+    then = Reading(**run["reading"])
+    flags = [
+        f"--reading.{name.replace('_', '-')} {value}"
+        for name, value in how_read(then, task).items()
+        if how_read(reading, task)[name] != value
+    ]
+    if not flags:
+        return None
+    told = f"{model} was fine-tuned with {' '.join(flags)}"
+    return f"{told}: give the same here to read texts as it did then"
 
 
 def score_split(

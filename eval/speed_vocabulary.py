@@ -7,7 +7,7 @@
 Temporary memory of KL at all tokens and masked LM at 15 % of them, with the gradient, in
 BERT-base's size; with --step of the whole update of distillation. All scores at once is the same
 sum left to JAX to differentiate. Both are compiled for this machine, where the losses are also
-timed by turns, or for TPUs (which takes libtpu, and no TPU).
+timed by turns if it has the memory, or for TPUs (which takes libtpu, and no TPU).
 """
 
 import inspect
@@ -97,8 +97,8 @@ def measure(settings: Settings) -> list[dict[str, Any]]:
             for way, program in programs.items()
         }
         seconds = {}
-        too_large = any(p is None or memory_needed(p) > memory_limit() for p in programs.values())
-        if devices is None and not settings.step and not too_large:
+        here = devices is None and not settings.step
+        if here and all(p and memory_needed(p) < memory_limit() for p in programs.values()):
             made = materialised(arguments)
             calls = {way: partial(program, *made) for way, program in programs.items()}
             seconds = seconds_by_turns(calls, repeats=settings.repeats)

@@ -75,8 +75,7 @@ def load_for_task(
             f"--labels {' '.join(order)}: {task.name} has the classes {', '.join(names)}, and "
             f"{path} has {config.num_labels}"
         )
-    numbered = config.labels == tuple(f"LABEL_{i}" for i in range(len(names)))
-    if numbered:
+    if only_numbered(config.labels) and len(names) <= config.num_labels:
         raise InputError(
             f"the classes of {path} are only numbered ({', '.join(config.labels)}): name them in "
             f"the model's order, as in --labels {' '.join(names)}"
@@ -102,7 +101,7 @@ def check_order(order: tuple[str, ...], task: Task, *paths: str) -> None:
         return
     given = f"--labels {' '.join(order)}"
     if task.kind not in ("classification", "tags"):
-        raise InputError(f"{given}: {task.name} has no classes, leave it away")
+        raise InputError(f"{given}: {task.name} has no classes, leave it out")
     names = task.labels
     if sorted(spelled(order, names)) != sorted(names):
         raise InputError(f"{given}: {task.name} has the classes {', '.join(names)}")
@@ -116,7 +115,13 @@ def check_order(order: tuple[str, ...], task: Task, *paths: str) -> None:
             why.append(f"{path} itself calls its classes {', '.join(ours)}, in this order")
         else:
             return
-    raise InputError(f"{given}: {' and '.join(why)}: leave it away")
+    told = " and ".join(why) or "the head is new, and takes the order of the task"
+    raise InputError(f"{given}: {told}: leave it out")
+
+
+def only_numbered(labels: tuple[str, ...]) -> bool:
+    """Whether classes have no names but those that transformers gives them."""
+    return labels == tuple(f"LABEL_{number}" for number in range(len(labels)))
 
 
 def spelled(labels: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ on_workers ssh "$name" --command "
     python3 -m uv venv -q --seed --python 3.12 .venv
   fi
   .venv/bin/python -m pip install -qq -c constraints.txt -e '.[tpu,gcs]'
-  nohup .venv/bin/python -m $(printf '%q ' "$@") > run.log 2>&1 < /dev/null &"
+  nohup .venv/bin/python -m $(printf '%q ' "$@") >> run.log 2>&1 < /dev/null &"
 
 echo "Started on all workers. What it says:"
 echo "  gcloud compute tpus tpu-vm ssh $name --zone $zone --worker=0 --command 'tail -f distilbert-flax/run.log'"

@@ -118,7 +118,7 @@ if importlib.util.find_spec("libtpu"):
     with capture_output():
         made = plan(asked, replace(tiny, batch_size=4096))
 else:
-    print("libtpu is not installed (pip install libtpu): nothing is compiled")
+    print("libtpu is not installed (docs/running-at-scale.md says how): nothing is compiled")
 
 # %%
 if made is not None:

@@ -43,6 +43,9 @@ def test_a_file_for_later_is_tried_and_not_left(tmp_path: Path):
     check_writable(None)
     assert [file.name for file in tmp_path.iterdir()] == ["there.json"]
     assert (tmp_path / "there.json").read_text() == "old"
+    for folder in (tmp_path, Path()):
+        with pytest.raises(InputError, match="it is a folder, name a file"):
+            check_writable(folder)
     path = tmp_path / "nowhere" / "new.json"
     with pytest.raises(InputError, match=f"^cannot write {path}: No such file or directory$"):
         check_writable(path)

@@ -272,8 +272,10 @@ def test_an_order_of_classes_that_are_not_those_of_the_task(home):
 
 def test_an_order_that_names_nothing(home):
     bare = config(home, output=home / "refused", labels=("red", "green"))
-    with pytest.raises(InputError, match=r"has no head whose classes it could name: leave it away"):
+    with pytest.raises(InputError, match=r"has no head whose classes it could name: leave it out"):
         finetune(bare)
+    with pytest.raises(InputError, match=r"the head is new, and takes the order of the task"):
+        finetune(replace(bare, layers="0"))
 
 
 def test_an_order_names_the_classes_of_the_one_that_only_numbers_them(home):
@@ -294,8 +296,8 @@ def test_a_task_without_training_examples():
 
 def test_test_examples_are_for_the_evaluation(home):
     unread = config(home, output=home / "refused")
-    unread = replace(unread, data=replace(unread.data, test=home / "x.csv"))
-    with pytest.raises(InputError, match=r"--data.test .*x.csv: training reads no test examples"):
+    unread = replace(unread, data=replace(unread.data, test=home / "colours.csv"))
+    with pytest.raises(InputError, match=r"--data.test .*colours.csv: training reads no test exam"):
         finetune(unread)
 
 

@@ -246,6 +246,7 @@ def nobody(monkeypatch) -> Iterator[pytest.MonkeyPatch]:
         ((), None),
         (("10.0.0.1:99", "1", "0"), None),
         (("10.0.0.1:99", "4", "3"), Hosts("10.0.0.1:99", 4, 3)),
+        (("10.0.0.1:99",), "without JAX_NUM_PROCESSES and JAX_PROCESS_ID: set all three"),
         (("10.0.0.1:99", "4"), "without JAX_PROCESS_ID: set all three"),
         (("10.0.0.1", "4", "3"), "should be HOST:PORT"),
         (("10.0.0.1:0", "4", "3"), "should be HOST:PORT"),
@@ -288,5 +289,11 @@ def test_hosts_are_found_by_slurm(nobody):
     for name, value in slurm.items():
         nobody.setenv(f"SLURM_{name}", value)
     assert find_hosts() == Hosts("gpu07:61440", 8, 5)
+    nobody.setenv("JAX_COORDINATOR_ADDRESS", "gpu07")
+    with pytest.raises(InputError, match="should be HOST:PORT"):
+        find_hosts()
+    nobody.setenv("JAX_COORDINATOR_ADDRESS", "10.0.0.1:99")
+    assert find_hosts() == Hosts("10.0.0.1:99", 8, 5)
+    nobody.delenv("JAX_COORDINATOR_ADDRESS")
     nobody.setenv("SLURM_NTASKS", "1")
     assert find_hosts() is None

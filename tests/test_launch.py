@@ -28,20 +28,26 @@ def test_the_repository_is_brought_over_and_the_command_started_there(tmp_path):
     worker, tools = tmp_path / "worker", tmp_path / "tools"
     executable(tools / "gcloud", GCLOUD)
     executable(worker / "distilbert-flax" / ".venv" / "bin" / "python", PYTHON)
+    repository = tmp_path / "repository"
+    for file in ("launch/tpu-slice.sh", "model/bert.py", ".git/HEAD", ".venv-tpu/libtpu.so",
+                 ".venv/bin/python", ".pytest_cache/x", "runs/one/metrics.jsonl"):  # fmt: skip
+        (repository / file).parent.mkdir(parents=True, exist_ok=True)
+        (repository / file).write_bytes(SCRIPT.read_bytes() if file.endswith(".sh") else b"")
     environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "WORKER": str(worker)}
     command = ["train.distill", "tiny", "--loss.ce.temperature", "8 2", "--output", "gs://b/run"]
     done = subprocess.run(
-        ["bash", SCRIPT, "mine", "zone-a", *command],
+        ["bash", repository / "launch" / SCRIPT.name, "mine", "zone-a", *command],
         env=environment, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     home = worker / "distilbert-flax"
     assert "--worker=0 --command 'tail -f distilbert-flax/run.log'" in done.stdout
-    for line in (worker / "asked").read_text().splitlines():
-        if line.startswith("compute"):
-            assert " mine" in line
+    asked = (worker / "asked").read_text()
+    assert asked.count(" --zone zone-a --worker=all") == 2
+    assert asked.startswith("compute tpus tpu-vm scp ") and " mine:distilbert-flax.tgz" in asked
     assert (home / "model" / "bert.py").is_file()
-    assert not any((home / name).exists() for name in (".git", ".venv-tpu", "runs"))
+    assert [path.name for path in home.iterdir() if path.name.startswith(".")] == [".venv"]
+    assert not (home / "runs").exists()
     deadline = time.monotonic() + 20  # it runs by itself
     while not (home / "run.log").is_file() or "said" not in (home / "run.log").read_text():
         assert time.monotonic() < deadline

@@ -389,6 +389,12 @@ def test_own_examples_with_an_empty_column_of_labels_are_predicted(home, tmp_pat
     metrics, output = evaluate(home, "colours", "classification", data=data, output=tmp_path / "o")
     assert metrics == {"test": {}}
     assert len(predictions(output, "test")) == 2
+    (tmp_path / "open.csv").write_text("text,label\nthe cat,\na dog,red\n")
+    with pytest.raises(InputError, match="1 of 2 examples have a label: either all have or none"):
+        evaluate(home, "colours", "classification", data=data)
+    (tmp_path / "open.csv").write_text("text,label\nthe cat,\na dog,\n")
+    metrics, _ = evaluate(home, "tags", "tags", data=data, output=tmp_path / "tags")
+    assert metrics == {"test": {}}
 
 
 def test_an_order_of_classes_against_the_models_own(home):
@@ -399,15 +405,16 @@ def test_an_order_of_classes_against_the_models_own(home):
         evaluate(home, "sst2", "sst2", labels=("negative", "positive"))
     same, _ = evaluate(home, "sst2", "sst2")
     assert evaluate(home, "sst2", "sst2", labels=("positive", "negative"))[0] == same
-    told = r"--labels a b: stsb has no classes, leave it away"
+    told = r"--labels a b: stsb has no classes, leave it out"
     with pytest.raises(InputError, match=told):
         evaluate(home, "value", "stsb", labels=("a", "b"))
 
 
 def test_texts_read_otherwise_than_in_training_are_told(home, tmp_path, capsys):
     shutil.copytree(home / "sst2", tmp_path / "model")
-    then = asdict(Reading(max_length=7, long="head+tail"))
-    (tmp_path / "config.json").write_text(json.dumps({"kind": "finetune", "reading": then}))
+    then = asdict(Reading(max_length=7, long="head+tail", max_question=9))
+    run = {"kind": "finetune", "task": "sst2", "reading": then}
+    (tmp_path / "config.json").write_text(json.dumps(run))
     flags = {"reading": Reading(max_length=7), "output": tmp_path / "out"}
     data = TaskDataConfig(root=home / "glue")
     evaluation = TaskEvaluation(model=str(tmp_path / "model"), task="sst2", data=data, **flags)

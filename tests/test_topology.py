@@ -24,9 +24,9 @@ def test_the_slices_that_exist():
         ("v5:2x4", "did you mean v5.:2x.*v3: 2x2, .*v4: .*v5e: .*v5p: .*v6e: "),
         ("v4:2x2", "did you mean v4:2x2x.*There are v4: 2x2x1, "),
         ("", "there is no TPU topology ''"),
-        ("v5e-16", "did you mean v5e:4x4?"),
-        ("v5litepod-8", "did you mean v5e:2x4?"),
-        ("v4-16", "did you mean v4:2x2x2?"),
+        ("v5e-16", r"did you mean v5e:4x4\? "),
+        ("v5litepod-8", r"did you mean v5e:2x4\? "),
+        ("v4-16", r"did you mean v4:2x2x2\? "),
         ("v6e-7", "there is no TPU topology 'v6e-7': did you mean v6e:"),
     ],
 )

@@ -84,6 +84,8 @@ def check(study: StudyConfig) -> None:
             f"the primary metric is {study.primary}, so the students must be fine-tuned on it: "
             f"add --downstream {task}, and say where its data are (--task-data.root)"
         )
+    if study.task_data.test is not None:
+        raise InputError("--task-data.test: the students are scored on development examples")
     for name in study.downstream:
         open_task(name, study.task_data, splits=("train", "dev"))
 

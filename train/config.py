@@ -148,7 +148,7 @@ class FinetuneConfig(TrainConfig):
     loss: TaskLoss = TaskLoss()
     labels: tuple[str, ...] = ()
     """The names of the classes in the order of the model and the teacher, where these only number
-    them (LABEL_0, LABEL_1)."""
+    them (LABEL_0, LABEL_1) or call them otherwise than the task."""
     seeds: int = 1
     """Fine-tune with so many seeds, from `seed` on; median, mean and spread are reported."""
     report: Literal["final", "best"] = "final"
@@ -160,11 +160,6 @@ class FinetuneConfig(TrainConfig):
     def check(self) -> None:
         super().check()
         at_least_one(self, "seeds", "buckets")
-        if self.data.test is not None:
-            raise InputError(
-                f"--data.test {self.data.test}: training reads no test examples; score the model "
-                f"on them after it, with python -m eval.run MODEL --task {self.task} --data.test"
-            )
         above_zero(self.loss, "temperature", prefix="--loss.")
         if not self.teacher and self.loss != TaskLoss():
             raise InputError("--loss.* weighs a teacher: name one with --teacher")

@@ -94,6 +94,12 @@ def prepare(config: FinetuneConfig) -> Prepared:
     config.check()
     with first_before_others():
         data = open_task(config.task, config.data, splits=("train", "dev"))
+    if config.data.test is not None:
+        raise InputError(
+            f"--data.test {config.data.test}: training reads no test examples; score the model on "
+            f"them, with python -m eval.run MODEL --task {config.task} --data.test "
+            f"{config.data.test}"
+        )
     task, tokenizer = data.task, load_tokenizer(config.model)
     # The layers of a model that are cut out of it get a new head.
     learners = () if config.layers else (config.model,)

@@ -43,33 +43,39 @@ def find_hosts() -> Hosts | None:
     given = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if len(given) == len(VARIABLES):
         return _given(*(given[name] for name in VARIABLES))
-    if given and list(given) != VARIABLES[:1]:  # the address alone goes with a cluster's numbers
+    from jax._src import clusters  # not public: only where several processes may be meant
+
+    known = (e for e in clusters.ClusterEnv._cluster_types if not e.opt_in_only_method)
+    cluster = next((environment for environment in known if environment.is_env_present()), None)
+    # The address alone goes with a cluster's numbers.
+    if given and (cluster is None or tuple(given) != VARIABLES[:1]):
         missing = [name for name in VARIABLES if name not in given]
         raise InputError(
             f"{' and '.join(given)} without {' and '.join(missing)}: set all three, on every host, "
             "or none"
         )
-    from jax._src import clusters  # not public: only where several processes may be meant
-
-    known = (e for e in clusters.ClusterEnv._cluster_types if not e.opt_in_only_method)
-    cluster = next((environment for environment in known if environment.is_env_present()), None)
     if cluster is None or cluster.get_process_count() == 1:
         return None
     port = os.environ.get("JAX_COORDINATOR_PORT")
     address = given.get(VARIABLES[0]) or cluster.get_coordinator_address(join_seconds(), port)
+    _check_address(address)
     return Hosts(address, cluster.get_process_count(), cluster.get_process_id())
 
 
 def _given(address: str, count: str, index: str) -> Hosts | None:
-    port = re.fullmatch(r".+:(\d{1,5})", address)
-    if not port or not 0 < int(port[1]) < 2**16:
-        raise InputError(f"{VARIABLES[0]} is {address!r}, and should be HOST:PORT of process 0")
+    _check_address(address)
     if not count.isdigit() or not index.isdigit() or int(index) >= int(count):
         raise InputError(
             f"{VARIABLES[1]} is {count!r} and {VARIABLES[2]} {index!r}: the second should be a "
             "number from 0 on, below the first"
         )
     return Hosts(address, int(count), int(index)) if int(count) > 1 else None
+
+
+def _check_address(address: str) -> None:
+    port = re.fullmatch(r".+:(\d{1,5})", address)
+    if not port or not 0 < int(port[1]) < 2**16:
+        raise InputError(f"{VARIABLES[0]} is {address!r}, and should be HOST:PORT of process 0")
 
 
 def check_alone(command: str) -> None:

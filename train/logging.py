@@ -10,8 +10,8 @@ metrics.jsonl is the record: one JSON object a line, in the order things happene
 
 Numbers are written with all their digits, so that they come back bit by bit. "seconds" is the time
 since the row before, or since the start: their sum is the time that the run took. "data_seconds" is
-how long the loop waited for the step's batch; "compiles" marks a step whose time has compilation in
-it, the first of its shape since the start. But for these timings a run that was interrupted
+how long the loop waited for the step's batch; "compiles" marks the first step of its shape since
+the start, whose time may have compilation in it. But for these timings a run that was interrupted
 leaves the same rows as one that was not.
 """
 

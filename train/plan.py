@@ -147,7 +147,7 @@ def command(argv: Sequence[str]) -> Plan:
     config, rest = tyro.cli(
         PlanConfig,
         description=(
-            "What is planned for, and what is assumed. All flags of the recipe are taken too: "
+            f"{PlanConfig.__doc__} All flags of the recipe are taken too: "
             f"python -m train.{loop} {own_name} --help lists them."
         ),
         prog=f"python -m train.plan {name}",

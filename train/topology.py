@@ -78,7 +78,7 @@ class Topology:
         """
         if importlib.util.find_spec("libtpu") is None:
             raise InputError(
-                "compiling for TPUs needs libtpu, which any Linux machine can have. Put it beside "
+                "compiling for TPUs needs libtpu, which any Linux machine can have: put it beside "
                 "the environment, pip install --no-deps --target .venv-tpu -c constraints.txt "
                 "libtpu, and begin the command with PYTHONPATH=.venv-tpu"
             )

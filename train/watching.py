@@ -42,7 +42,7 @@ def on_all_hosts(run: Callable[[], int]) -> int:
     Raises:
         InputError: what the environment says of the hosts makes no sense.
     """
-    if not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
+    if not {"-h", "--help"}.isdisjoint(sys.argv[1:]):  # who asks for help waits for nobody
         return run()
     hosts = find_hosts()
     if hosts is None:
@@ -152,7 +152,9 @@ def _check_port(hosts: Hosts) -> None:
     """JAX would end process 0 by a segmentation fault where something else listens there."""
     port = int(hosts.coordinator.rsplit(":", 1)[1])
     try:
-        socket.create_server(("", port)).close()
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(("", port))
     except OSError as error:
         raise InputError(
             f"port {port} cannot be had on this host ({error.strerror}): give a free one in "
