@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from ast import literal_eval
@@ -42,6 +43,17 @@ main(lambda: print([jax.config.values[name] for name in (
     folder, shortest = literal_eval(done.stdout)
     assert folder == (given or str(tmp_path / "compiled"))
     assert (shortest == 0.0) == (given is None)
+
+
+@pytest.mark.parametrize("said", ["print('short')", "print('long' * 100_000)", "sys.exit(0)"])
+def test_a_reader_that_has_gone_gets_no_traceback(said):
+    """As in `... --help | head`."""
+    code = f"import sys; from train.cli import main; main(lambda: (print('x'), {said}))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_flags_change_fields_of_a_recipe():
