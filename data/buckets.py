@@ -50,7 +50,7 @@ class BucketBatches:
     that order; what does not fill a batch of its bucket goes up into the next longer one, so that
     only one batch of the epoch is not full: rows that are not `valid` fill it up. Then the batches
     are shuffled, but for one of the longest bucket, which comes first: if memory is too small, that
-    is seen at once, and where it held this batch it holds all others.
+    is seen at once.
 
     Args:
         windows: encoded examples.

