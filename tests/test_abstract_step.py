@@ -42,8 +42,10 @@ def first_step(loop, config, monkeypatch):
     return caught.value.args
 
 
-def assert_planned(loop, config, monkeypatch):
+def assert_planned(loop, config, monkeypatch, **told):
+    """The plan is `told` what the loop reads from the data."""
     program, batch = first_step(loop, config, monkeypatch)
+    config = replace(config, **told)
     length = batch["input_ids"].shape[-1]
     if hasattr(config, "reading"):  # the plan is for the longest bucket, this is the first batch's
         config = replace(config, reading=replace(config.reading, max_length=length))
@@ -75,9 +77,9 @@ def test_the_program_of_running_text(loop, make, home, tmp_path, monkeypatch):  
 @pytest.mark.parametrize("task", ["classification", "regression", "tags", "answers"])
 def test_the_program_of_a_task(task, home, tmp_path, monkeypatch):  # noqa: F811
     labels = ("O", "B-colour", "I-colour") if task == "tags" else ()
-    changes = {"output": tmp_path, "run": CPU, "steps": 2, "labels": labels, "layers": "0"}
+    changes = {"output": tmp_path, "run": CPU, "steps": 2, "layers": "0"}
     config = finetune_config(home, task, dtype="float32", **changes)
-    assert_planned(finetune, config, monkeypatch)
+    assert_planned(finetune, config, monkeypatch, labels=labels)
 
 
 def test_shapes_of_models_that_are_not_at_hand(tmp_path):
