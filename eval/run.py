@@ -166,11 +166,11 @@ def note_on_reading(model: str, task: Task, reading: Reading) -> str | None:
     run = read_run(folder.parent)
     if run.get("kind") != "finetune" or run["task"] != task.name:
         return None
-    then = Reading(**run["reading"])
+    now = how_read(reading, task)
     flags = [
         f"--reading.{name.replace('_', '-')} {value}"
-        for name, value in how_read(then, task).items()
-        if how_read(reading, task)[name] != value
+        for name, value in how_read(Reading(**run["reading"]), task).items()
+        if now.get(name) != value
     ]
     if not flags:
         return None

@@ -422,6 +422,11 @@ def test_texts_read_otherwise_than_in_training_are_told(home, tmp_path, capsys):
     assert "model was fine-tuned with --reading.long head+tail: give" in capsys.readouterr().out
     evaluate_task(replace(evaluation, reading=Reading(max_length=7, long="head+tail")))
     assert "was fine-tuned with" not in capsys.readouterr().out
+    then = asdict(Reading(max_length=7, long="windows", overlap=2))  # matters to windows alone
+    (tmp_path / "config.json").write_text(json.dumps(run | {"reading": then}))
+    evaluate_task(evaluation)
+    told = "with --reading.long windows --reading.overlap 2: give"
+    assert told in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_written(home):
