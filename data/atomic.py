@@ -16,7 +16,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the disk refuses (it is full or read-only, there is no such folder).
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = _beside(path)
     with refusals_told(path):
         try:
             yield temporary
@@ -41,10 +41,14 @@ def check_writable(path: Path | None) -> None:
     if path is not None:
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a folder, name a file")
-        trial = path.with_name(f".{path.name}.tmp")
         with refusals_told(path):
-            trial.touch()
-            trial.unlink()
+            _beside(path).touch()
+            _beside(path).unlink()
+
+
+def _beside(path: Path) -> Path:
+    """The name under which a file is written that is to take the place of `path`."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 @contextmanager

@@ -101,9 +101,8 @@ def prepare(config: FinetuneConfig) -> Prepared:
             f"{config.data.test}"
         )
     task, tokenizer = data.task, load_tokenizer(config.model)
-    # The layers of a model that are cut out of it get a new head.
-    learners = () if config.layers else (config.model,)
-    check_order(config.labels, task, *learners, *((config.teacher,) if config.teacher else ()))
+    learner = config.model if config.layers is None else None  # single layers get a new head
+    check_order(config.labels, task, *filter(None, (learner, config.teacher)))
     model = initial_model(config, data)
     check_inputs(config.model, model, tokenizer, config.reading.length(task))
     train, dev = (

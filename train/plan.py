@@ -138,17 +138,12 @@ def command(argv: Sequence[str]) -> Plan:
     name = recipe_name(argv[0])
     if name not in recipes:
         choose(recipes, "train.plan", [name])
-    loop, own_name = next(
-        (loop, own)
-        for loop, own_recipes in LOOPS.items()
-        for own, recipe in own_recipes.items()
-        if recipe is recipes[name]
-    )
+    loop = next(loop for loop, own in LOOPS.items() if recipes[name] in own.values())
     config, rest = tyro.cli(
         PlanConfig,
         description=(
             f"{PlanConfig.__doc__} All flags of the recipe are taken too: "
-            f"python -m train.{loop} {own_name} --help lists them."
+            f"python -m train.{loop} {name.rpartition(':')[2]} --help lists them."
         ),
         prog=f"python -m train.plan {name}",
         args=argv[1:],
