@@ -4,8 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-# The tests of model/: of the whole, and by the names of its modules.
-MODEL_TESTS = $(wildcard tests/test_model.py $(patsubst model/%.py,tests/test_%.py,$(wildcard model/*.py)))
+MODEL_TESTS = tests/model
 
 .PHONY: help quickstart test test-oracle test-all lint types format notebooks notebooks-run clean
 .DEFAULT_GOAL := help

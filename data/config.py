@@ -1,16 +1,12 @@
 """What text to train on and how it becomes sequences."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from data.storage.mirror import default_cache
+
 Mode = Literal["packed", "lines"]
-
-
-def default_cache() -> Path:
-    """$DISTILBERT_FLAX_CACHE, or a folder in the user's cache."""
-    return Path(os.environ.get("DISTILBERT_FLAX_CACHE", "~/.cache/distilbert-flax")).expanduser()
 
 
 @dataclass(frozen=True)

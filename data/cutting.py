@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.encode import Encoded
+from data.tokenise import Encoded
 from data.tokenizer import SpecialIds
 from model.errors import InputError
 

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 from tokenizers import Tokenizer
 
-from data.cache import make_once
 from data.config import Mode
+from data.corpora.heldout import Split
 from data.cutting import Lines, Packed
-from data.encode import Corpus, Encoded, encode
 from data.sequences import Sequences, open_sequences, write_description, write_tokens
-from data.split import Split
+from data.storage.cache import make_once
+from data.tokenise import Corpus, Encoded, encode
 from data.tokenizer import fingerprint, special_ids
 from model.errors import InputError
 

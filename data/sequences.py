@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt16, UInt32
 
-from data.cache import writing
 from data.cutting import Cut
+from data.storage.cache import writing
 from model.errors import InputError
 
 Ids = UInt16[np.ndarray, " tokens"] | UInt32[np.ndarray, " tokens"]

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from data.atomic import make_folder, replacing
-from data.cache import make_once
 from data.config import DataConfig
-from data.encode import Corpus
+from data.storage.atomic import make_folder, replacing
+from data.storage.cache import make_once
+from data.tokenise import Corpus
 from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, normalizer, train_wordpiece
 from model.errors import InputError
-from model.files import download
+from model.hf.files import download
 
 FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 

@@ -19,24 +19,25 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from data.buckets import BucketBatches
-from data.storage import check_on_disk
-from eval.peer import check_torch
-from eval.score import score
-from eval.spread import interval
-from eval.tables import terminal_table
+from data.storage.mirror import check_on_disk
+from data.storage.provenance import provenance, write_json_atomic
+from data.storage.run_folder import read_metrics, without_compilation
+from eval.timing.device import check_torch
 from model.errors import InputError
 from model.pretrained import save
-from train.cli import choose, main
+from report.study.comparison import interval
+from report.tables import terminal_table
+from tasks.buckets import BucketBatches
+from tasks.score import score
+from train.command.cli import choose, main
+from train.command.processes import check_alone
 from train.config import FinetuneConfig
 from train.finetune import Prepared, finetune_seed, initial_model, prepare
-from train.hosts import check_alone
-from train.logging import read_metrics, without_compilation
-from train.optimizer import make_optimizer
-from train.provenance import provenance, write_json_atomic
+from train.objectives.finetuning import TaskObjective
 from train.recipes import FINETUNE
-from train.step import init_state, keys_of, make_step, split
-from train.task_objective import TaskObjective
+from train.update.keys import keys_of
+from train.update.optimizer import make_optimizer
+from train.update.step import init_state, make_step, split
 
 STEPS = 20
 CALM = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "classifier_dropout": 0.0}
@@ -87,7 +88,7 @@ def losses_without_dropout(
     config: FinetuneConfig, prepared: Prepared
 ) -> tuple[list[float], list[float]]:
     """The losses of the first updates, ours and transformers'."""
-    from eval.finetune_torch import TorchFinetune, first_batches
+    from eval.timing.torch_finetuning import TorchFinetune, first_batches
 
     model = initial_model(config, prepared.data)
     model = nnx.merge(
@@ -112,7 +113,7 @@ def losses_without_dropout(
 
 def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str, Any]:
     """One seed of both: metrics on the development set, and examples a second."""
-    from eval.finetune_torch import TorchFinetune, first_batches, seconds
+    from eval.timing.torch_finetuning import TorchFinetune, first_batches, seconds
 
     seeded = replace(config, seed=seed, output=config.output / f"seed-{seed}", seeds=1)
     ours = finetune_seed(seeded, prepared, initial_model(seeded, prepared.data))

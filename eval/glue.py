@@ -17,15 +17,15 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from data.atomic import replacing
-from data.storage import check_on_disk
-from data.task_data import TaskDataConfig, open_task
-from eval.metrics import GLUE, glue_average
-from eval.tables import markdown_table, terminal_table
+from data.storage.atomic import replacing
+from data.storage.mirror import check_on_disk
+from data.storage.provenance import provenance, write_json_atomic
 from model.errors import InputError, above_zero, at_least_one, did_you_mean
+from report.tables import markdown_table, terminal_table
+from tasks.metrics import GLUE, glue_average
+from tasks.open import TaskDataConfig, open_task
+from train.command.processes import check_alone
 from train.finetune import finetune
-from train.hosts import check_alone
-from train.provenance import provenance, write_json_atomic
 from train.recipes import FINETUNE
 
 Scores = dict[str, float]
@@ -175,6 +175,6 @@ def write_table(config: Glue, scores: dict[str, Scores], missing: dict[str, str]
 
 
 if __name__ == "__main__":
-    from train.cli import main
+    from train.command.cli import main
 
     main(lambda: run_glue(tyro.cli(Glue, prog="python -m eval.glue", description=__doc__)))

@@ -17,17 +17,17 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from data.atomic import check_writable
 from data.config import DataConfig
-from data.pipeline import Data, open_data
+from data.open import Data, open_data
+from data.storage.atomic import check_writable
+from data.storage.provenance import provenance, write_json_atomic
 from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
-from eval.heldout import HeldOut
-from eval.naming import FLOORS, NAMES, written
 from model.errors import InputError, at_least_one
 from model.pretrained import load
 from model.student import check_fit
 from model.tasks import MaskedLM
-from train.provenance import provenance, write_json_atomic
+from report.naming import FLOORS, NAMES, written
+from train.loop.heldout import HeldOut
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def table(metrics: dict[str, float], title: str) -> Table:
 
 
 if __name__ == "__main__":
-    from train.cli import main
+    from train.command.cli import main
 
     main(
         lambda: evaluate_checkpoint(

@@ -23,20 +23,20 @@ import jax.numpy as jnp
 from flax import nnx
 from rich.console import Console
 
-from data.atomic import check_writable
-from eval.peak import peak_main_memory
-from eval.peer import check_torch
-from eval.speed_inference import check_lengths, encoder
-from eval.tables import terminal_table
-from eval.worker import ask_once
+from data.storage.atomic import check_writable
+from data.storage.provenance import provenance, write_json_atomic
+from eval.timing.device import check_torch
+from eval.timing.peak import peak_main_memory
+from eval.timing.worker import ask_once
 from model.config import EncoderConfig, bert_base, distilbert_base
 from model.errors import InputError, at_least_one
 from model.pretrained import save
 from model.tasks import SequenceClassification, backbone
-from train.heap import keep_freed_memory
-from train.provenance import provenance, write_json_atomic
-from train.step import split
-from train.task_objective import TaskObjective
+from report.reading_speed import check_lengths, encoder
+from report.tables import terminal_table
+from train.command.malloc import keep_freed_memory
+from train.objectives.finetuning import TaskObjective
+from train.update.step import split
 
 MODELS = {"BERT": bert_base, "DistilBERT": distilbert_base}
 TORCH_IMPORTS = """
@@ -51,7 +51,7 @@ with torch.inference_mode():
     model(torch.ones((rows, length), dtype=torch.long))
 """
 PRINT_PEAK = """
-from eval.peak import peak_main_memory
+from eval.timing.peak import peak_main_memory
 print(peak_main_memory())
 """
 
@@ -198,7 +198,7 @@ def show(record: dict[str, Any]) -> None:
 if __name__ == "__main__":
     import tyro
 
-    from train.cli import main
+    from train.command.cli import main
 
     prog = "python -m eval.memory"
     main(lambda: measure(tyro.cli(Settings, prog=prog, description=__doc__)))

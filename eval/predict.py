@@ -23,13 +23,13 @@ from typing import Annotated, Any
 import tyro
 from tokenizers import Tokenizer
 
-from data.lines import read_lines
+from data.storage.lines import read_lines
 from data.tokenizer import load_tokenizer
-from data.words import check_text
-from eval.heads import PLAINLY, Asked, Said, check_asked, head_of, say
+from eval.inference import PLAINLY, Asked, Said, check_asked, head_of, say
 from model.errors import InputError
-from model.files import find
+from model.hf.files import find
 from model.pretrained import load
+from tasks.words.encode import check_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +183,6 @@ def _place(found: Said) -> str:
 
 
 if __name__ == "__main__":
-    from train.cli import main
+    from train.command.cli import main
 
     main(lambda: run(tyro.cli(Prediction, prog="python -m eval.predict", description=__doc__)))

@@ -23,27 +23,26 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
-from data.atomic import make_folder, replacing
-from data.reading import Reading, encode, how_read, remarks
-from data.storage import check_on_disk
-from data.task_data import TaskData, TaskDataConfig, open_task
-from data.tasks import Task, find_task
+from data.storage.atomic import make_folder, replacing
+from data.storage.mirror import check_on_disk
+from data.storage.provenance import provenance, write_json_atomic
+from data.storage.run_folder import CONFIG
+from data.storage.run_folder import read_config as read_run
 from data.tokenizer import load_tokenizer
-from eval.confusion import plot_confusion
-from eval.errors import write_errors
-from eval.inputs import check_inputs
-from eval.logits import predictor
-from eval.naming import NAMES, in_tables, written
-from eval.score import Scored, score
-from eval.squad import squad_breakdown
-from eval.submission import FILES, write_submission
-from eval.task_model import check_order, load_for_task, only_numbered, spelled
 from model.errors import InputError
-from model.files import find
-from model.hf_config import read_config
-from train.folder import CONFIG
-from train.folder import read_config as read_run
-from train.provenance import provenance, write_json_atomic
+from model.hf.config import read_config
+from model.hf.files import find
+from report.naming import NAMES, in_tables, written
+from report.predictions.confusion import plot_confusion
+from report.predictions.mistakes import write_errors
+from report.predictions.submission import FILES, write_submission
+from tasks.catalogue import Task, find_task
+from tasks.model import check_inputs, check_order, load_for_task, only_numbered, spelled
+from tasks.open import TaskData, TaskDataConfig, open_task
+from tasks.predict import predictor
+from tasks.questions.squad import squad_breakdown
+from tasks.reading import Reading, encode, how_read, remarks
+from tasks.score import Scored, score
 
 SIDES = ("gold", "prediction")
 
@@ -231,7 +230,7 @@ def table(results: dict[str, dict[str, Any]]) -> Table:
 
 
 if __name__ == "__main__":
-    from train.cli import main
+    from train.command.cli import main
 
     main(
         lambda: evaluate_task(

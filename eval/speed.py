@@ -8,8 +8,8 @@
 Without --train: sentences a second that BERT and DistilBERT read, beside the paper's ratio. With
 it: whole updates of pretraining (BERT-base) and distillation (BERT-base reads, DistilBERT-base
 reads and learns), and epochs of fine-tuning (DistilBERT-base, texts as long as SST-2's): tokens/s,
-model FLOP utilisation (counted as `eval.flops` says), peak memory, and what compiling took. Weights
-and tokens are random: speed does not depend on their values.
+model FLOP utilisation (counted as `eval.timing.flops` says), peak memory, and what compiling took.
+Weights and tokens are random: speed does not depend on their values.
 
 Only the command line needs tyro, and only fine-tuning grain: on a machine without them,
 `from eval.speed import Speed, speed; speed(Speed(train=True, loops=("pretrain", "distill")))`.
@@ -18,7 +18,6 @@ Only the command line needs tyro, and only fine-tuning grain: on a machine witho
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,28 +28,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from data.atomic import check_writable
-from eval import speed_inference, speed_loops
-from eval.device import Device, use
-from eval.peer import check_torch
-from eval.speed_inference import TORCH, check_lengths
-from eval.speed_loops import LOOPS, Loop
+from data.storage.atomic import check_writable
+from data.storage.provenance import provenance, versions, write_json_atomic
+from eval.timing import loops as speed_loops
+from eval.timing.device import Device, check_torch, use
+from eval.timing.loops import LOOPS, Loop
+from eval.timing.updates import SIZES
 from model.bert import Bert
-from model.config import (
-    EncoderConfig,
-    bert_base,
-    distilbert_base,
-    tiny_bert,
-    tiny_distilbert,
-)
 from model.distilbert import DistilBert
 from model.errors import InputError, at_least_one
-from train.provenance import provenance, versions, write_json_atomic
+from report import reading_speed as speed_inference
+from report.reading_speed import TORCH, check_lengths
 
-SIZES: dict[str, tuple[Callable[[], EncoderConfig], Callable[[], EncoderConfig]]] = {
-    "base": (bert_base, distilbert_base),
-    "tiny": (tiny_bert, tiny_distilbert),
-}
 # Sanh et al. 2019, table 3: 668 and 410 seconds for a pass over STS-B's development set on a CPU,
 # one sentence pair at a time.
 PUBLISHED_RATIO = 668 / 410
@@ -222,6 +211,6 @@ def _number(value: float) -> str:
 if __name__ == "__main__":
     import tyro
 
-    from train.cli import main
+    from train.command.cli import main
 
     main(lambda: speed(tyro.cli(Speed, prog="python -m eval.speed", description=__doc__)))

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Int
 
+from model.blocks.embeddings import Embeddings
+from model.blocks.encoder import Encoder
 from model.config import Architecture, EncoderConfig
-from model.embeddings import Embeddings
-from model.encoder import Encoder
 from model.output import ModelOutput, Names, check_outputs
 
 

@@ -11,8 +11,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from model.backbone import Backbone
+from model.blocks.layers import linear
 from model.config import EncoderConfig
-from model.layers import linear
 from model.output import ModelOutput
 
 

@@ -9,9 +9,9 @@ et al. 2016, Net2Net, section 2).
 import jax.numpy as jnp
 from flax import nnx
 
-from model.encoder import Layer
+from model.blocks.encoder import Layer
+from model.blocks.layers import LayerNorm
 from model.errors import InputError
-from model.layers import LayerNorm
 from model.student import copy_parameters
 from model.tasks import MaskedLM
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Float32
 
+from model.blocks.layers import LayerNorm, dropout, gelu, linear
 from model.config import EncoderConfig
-from model.layers import LayerNorm, dropout, gelu, linear
 
 
 class Decoder(NamedTuple):

@@ -22,9 +22,9 @@ from model.backbone import Backbone
 from model.bert import Bert
 from model.config import Architecture, EncoderConfig
 from model.errors import InputError
-from model.files import Tensors, find, read_tensors, write_model
-from model.hf_config import read_config, task_named, write_config
-from model.weight_map import TIED, canonical_name, class_name, is_head, tensor_name
+from model.hf.config import read_config, task_named, write_config
+from model.hf.files import Tensors, find, read_tensors, write_model
+from model.hf.weight_map import TIED, canonical_name, class_name, is_head, tensor_name
 
 Model = TypeVar("Model", bound=nnx.Module)
 

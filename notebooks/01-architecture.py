@@ -108,7 +108,7 @@ def shapes(model, **arrays):
 # 3). Each step is done by hand below and must give what the model gives.
 
 # %%
-from model.embeddings import Embeddings
+from model.blocks.embeddings import Embeddings
 
 source(Embeddings.__call__)
 
@@ -131,7 +131,7 @@ for name, model in models.items():
 # code.
 
 # %%
-from model.attention import SelfAttention
+from model.blocks.attention import SelfAttention
 
 source(SelfAttention.__call__)
 
@@ -158,7 +158,7 @@ for name, model in models.items():
 # `attention_output_dropout` is 0 in DistilBERT.
 
 # %%
-from model.encoder import FeedForward, Layer
+from model.blocks.encoder import FeedForward, Layer
 
 source(Layer.__call__, FeedForward.__call__)
 
@@ -295,7 +295,7 @@ pd.DataFrame(
 
 # %%
 from eval.speed import PUBLISHED_RATIO
-from eval.speed_inference import sentences_per_second
+from report.reading_speed import sentences_per_second
 
 LENGTH = 128
 
@@ -356,7 +356,7 @@ def dropout_sites(config):
     found = Counter()
 
     def note(self, x, **kwargs):
-        caller = inspect.stack()[2]  # above model.layers.dropout
+        caller = inspect.stack()[2]  # above model.blocks.layers.dropout
         file = Path(caller.filename).relative_to(Path.cwd())
         link = f"[{file}:{caller.lineno}](../{file}#L{caller.lineno})"
         found[link, f"`{caller.code_context[0].strip()}`", self.rate] += 1
@@ -385,7 +385,7 @@ cells = [
 ]
 
 # %%
-from eval.tables import markdown_table
+from report.tables import markdown_table
 
 Markdown(markdown_table(["where", "line", *sites], cells, left=2))
 
@@ -408,9 +408,9 @@ source(Pooler.__call__, PreClassifier.__call__)
 
 # %%
 from data.batches import heldout_batches
-from data.pipeline import open_data
+from data.open import open_data
 from data.tokenizer import special_ids
-from train.recipes_distill import tiny
+from train.recipes.distill import tiny
 
 recipe = replace(tiny(), steps=60, evaluate_every=60, heldout_sequences=256)
 data = open_data(replace(recipe.data, tokenizer=TEACHER))
@@ -441,12 +441,12 @@ plt.show()
 
 # %%
 from data.masking import mask_tokens
-from eval.fill_mask import fill_mask
 from model.student import choose_layers, initialise
 from model.tasks import NextSentence, backbone
-from train.losses import cosine_distance, cross_entropy, distillation_kl
-from train.recipes_distill import distilbert_base_uncased
-from train.terms import DistillationLoss
+from tasks.fill_mask import fill_mask
+from train.objectives.losses import cosine_distance, cross_entropy, distillation_kl
+from train.objectives.terms import DistillationLoss
+from train.recipes.distill import distilbert_base_uncased
 
 WORDS = [
     ("the same general architecture as BERT", DistilBert, "class DistilBert(Backbone)"),

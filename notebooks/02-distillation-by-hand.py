@@ -27,12 +27,12 @@ import treescope
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 
-from data.pipeline import open_data
+from data.open import open_data
 from data.tokenizer import special_ids
 from model.pretrained import load
 from model.student import student_from_teacher
 from model.tasks import MaskedLM
-from train.recipes_distill import tiny
+from train.recipes.distill import tiny
 
 plt.style.use("notebooks/print.mplstyle")
 
@@ -54,8 +54,7 @@ student = student_from_teacher(teacher, layers="original", rngs=nnx.Rngs(0))
 # %%
 from data.batches import Batches
 from data.masking import mask_tokens, token_log_weights
-from train.step import Keys
-from train.streams import stream_key
+from train.update.keys import Keys, stream_key
 
 batches = Batches(data.train, batch_size=8, seed=recipe.seed, pad_id=special.pad)
 text = {name: jnp.asarray(array[0]) for name, array in batches.batch(0).items()}
@@ -164,17 +163,17 @@ by_hand["loss"] = sum(weights[name] * by_hand[name] for name in weights)
 # ### The same from the library
 #
 # Losses are functions that return a value for every position
-# ([train/losses.py](../train/losses.py)). An *objective* says what they are given and where they
-# count ([train/objectives.py](../train/objectives.py)), and a *step* is one whole update as
-# `python -m train.distill` makes it ([train/step.py](../train/step.py)): it draws the masks, the
-# same as above because the key is the same, and returns the new parameters with the losses that
-# it saw.
+# ([objectives/losses.py](../train/objectives/losses.py)). An *objective* says what they are given
+# and where they count ([objectives/distillation.py](../train/objectives/distillation.py)), and a
+# *step* is one whole update as `python -m train.distill` makes it
+# ([update/step.py](../train/update/step.py)): it draws the masks, the same as above because the key
+# is the same, and returns the new parameters with the losses that it saw.
 
 # %%
-from train.losses import cosine_distance, cross_entropy, distillation_kl
-from train.objectives import DistillationObjective
-from train.optimizer import make_optimizer
-from train.step import init_state, make_step, split
+from train.objectives.distillation import DistillationObjective
+from train.objectives.losses import cosine_distance, cross_entropy, distillation_kl
+from train.update.optimizer import make_optimizer
+from train.update.step import init_state, make_step, split
 
 functions = {
     "ce": jnp.mean(distillation_kl(ours.logits, theirs.logits, T)[attended]),
@@ -373,8 +372,8 @@ plt.show()
 # choices can do *before any training*, on held-out text with the same masks for all.
 
 # %%
-from eval.heldout import HeldOut
 from model.student import choose_layers
+from train.loop.heldout import HeldOut
 
 CHOICES = ("original", "first", "last", "even", "odd", "random")
 heldout = HeldOut(data.heldout, data.train.counts, special, rows=64, limit=128)

@@ -30,11 +30,10 @@ from IPython.display import Image, Markdown
 from IPython.utils.capture import capture_output
 from scipy import stats
 
-from eval.comparison import compare, detectable, holm
-from eval.spread import interval
-from eval.study_folder import read_study
-from eval.study_tables import main_table
-from eval.tables import markdown_table
+from report.study.comparison import compare, detectable, holm, interval
+from report.study.folder import read_study
+from report.study.tables import main_table
+from report.tables import markdown_table
 from train.ablate import ablate, chosen, conclusion_of
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#808080"

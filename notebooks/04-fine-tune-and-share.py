@@ -39,12 +39,12 @@ import treescope
 from IPython.display import Image, Markdown
 from IPython.utils.capture import capture_output
 
-from data.config import default_cache
-from data.reading import Reading
-from data.task_data import TaskDataConfig
+from data.storage.mirror import default_cache
 from eval.predict import open_model, predict
 from eval.run import TaskEvaluation, evaluate_task
-from eval.tables import markdown_table
+from report.tables import markdown_table
+from tasks.open import TaskDataConfig
+from tasks.reading import Reading
 from train.distill import distill
 from train.finetune import finetune
 from train.recipes import DISTILL, FINETUNE

@@ -30,14 +30,14 @@ import numpy as np
 from IPython.display import Markdown
 from IPython.utils.capture import capture_output
 
-from eval.tables import markdown_table
-from train.abstract_step import abstract_step, sequence_length
-from train.epochs import run_of
-from train.matmul_flops import matmul_flops
+from report.tables import markdown_table
 from train.plan import plan
-from train.plan_record import PlanConfig
+from train.planning.abstract_step import abstract_step, sequence_length
+from train.planning.flops import matmul_flops
+from train.planning.record import PlanConfig
+from train.planning.run_length import run_of
+from train.planning.tpus import CHIPS
 from train.recipes import DISTILL
-from train.topology import CHIPS
 
 jax.config.update("jax_platforms", "cpu")  # nothing runs on a TPU here
 plt.style.use("notebooks/print.mplstyle")

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from model.hf.weight_map import tensor_name
 from model.output import ModelOutput
 from model.tasks import NextSentence, PreTraining
-from model.weight_map import tensor_name
 from tests.small import call
 
 HIDDEN_TOLERANCE = 1e-5

@@ -25,9 +25,9 @@ index = int(os.environ.get("JAX_PROCESS_ID", "0"))
 from data import prepare
 from data.batches import Batches
 from tests import runs
-from train.cli import main
+from train.command.cli import main
 from train.config import RunConfig
-from train.logging import MetricLog, NoLog
+from train.loop.metric_log import MetricLog, NoLog
 from train.pretrain import pretrain
 
 config = runs.pretrain_config(

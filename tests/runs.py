@@ -16,8 +16,8 @@ from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import MaskedLM
 from train.config import DistillConfig, PretrainConfig, RunConfig
-from train.optimizer import OptimizerConfig
-from train.study_config import StudyConfig, Variant
+from train.studies.config import StudyConfig, Variant
+from train.update.optimizer import OptimizerConfig
 
 WORDS = [
     *("the", "a", "red", "green", "small", "old", "cat", "dog", "bird", "tree"),

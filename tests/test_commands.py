@@ -15,7 +15,7 @@ import tyro
 
 from tests import runs
 from train.recipes import DISTILL, FINETUNE, PRETRAIN
-from train.studies import STUDIES
+from train.studies.catalogue import STUDIES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -13,11 +13,11 @@ from model.config import bert_base
 from model.pretrained import load, save
 from model.tasks import MaskedLM
 from tests import tiny
-from train import terms
-from train.objectives import DistillationObjective
+from train.objectives import terms
+from train.objectives.distillation import DistillationObjective
 from train.recipes import DISTILL, FINETUNE, PRETRAIN
-from train.studies import STUDIES
-from train.study_config import flag_names
+from train.studies.catalogue import STUDIES
+from train.studies.config import flag_names
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import jupytext
 import pytest
 
-from data.pipeline import open_data
-from train.recipes_distill import TINY_TEACHER, tiny
+from data.open import open_data
+from train.recipes.distill import TINY_TEACHER, tiny
 
 ROOT = Path(__file__).parent.parent
 TEXTS = sorted((ROOT / "notebooks").glob("*.py"))

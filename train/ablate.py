@@ -18,21 +18,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.atomic import replacing
-from data.storage import check_on_disk
-from data.task_data import open_task
-from eval.study_folder import RESULTS
-from eval.study_report import write_study_report
+from data.storage.atomic import replacing
+from data.storage.mirror import check_on_disk
 from model.errors import InputError, above_zero, at_least_one
-from train.block import Block
-from train.block_results import DONE, block_results
-from train.cli import choose, main
-from train.downstream import downstream_scores
-from train.hosts import check_alone
-from train.studies import STUDIES
-from train.study_config import TUNING, StudyConfig, folder_name, variants_of, with_rates
-from train.study_file import read_study_file
-from train.study_record import add_seconds, declare
+from report.study.folder import RESULTS
+from report.study.report import write_study_report
+from tasks.open import open_task
+from train.command.cli import choose, main
+from train.command.processes import check_alone
+from train.studies.catalogue import STUDIES
+from train.studies.cohort import Block
+from train.studies.config import TUNING, StudyConfig, folder_name, variants_of, with_rates
+from train.studies.declaration import add_seconds, declare
+from train.studies.downstream import downstream_scores
+from train.studies.results import DONE, block_results
+from train.studies.toml_file import read_study_file
 
 
 def ablate(study: StudyConfig) -> Path:

@@ -8,15 +8,14 @@ import tyro
 
 from data.config import DataConfig
 from data.masking import MaskingConfig
-from data.reading import Reading
-from data.task_data import TaskDataConfig
 from model.config import EncoderConfig
 from model.errors import InputError, above_zero, at_least_one
-from train.optimizer import OptimizerConfig
-from train.parallel import ParallelConfig
-from train.task_objective import TaskLoss
-from train.terms import DistillationLoss
-from train.tracing import updates_to_trace
+from tasks.open import TaskDataConfig
+from tasks.reading import Reading
+from train.objectives.finetuning import TaskLoss
+from train.objectives.terms import DistillationLoss
+from train.update.optimizer import OptimizerConfig
+from train.update.parallel import ParallelConfig
 
 
 @dataclass(frozen=True)
@@ -167,3 +166,17 @@ class FinetuneConfig(TrainConfig):
             raise InputError(
                 "--loss.task and --loss.soft are 0: give at least one of them a weight"
             )
+
+
+def updates_to_trace(profile: str) -> tuple[int, int]:
+    """The first and the last update that `--run.profile` names.
+
+    Raises:
+        InputError: it is not of the form 10:20.
+    """
+    first, _, last = profile.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise InputError(
+            f"--run.profile is {profile!r}: give the first and the last update to trace, as 10:20"
+        )
+    return int(first), int(last)

@@ -15,23 +15,23 @@ from dataclasses import asdict, replace
 
 from flax import nnx
 
-from data.pipeline import Data, open_data
+from data.open import Data, open_data
 from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
 from model.config import EncoderConfig
 from model.errors import InputError
 from model.pretrained import load
 from model.student import student_from_teacher
 from model.tasks import MaskedLM
-from train.cli import choose, main
+from train.command.cli import choose, main
+from train.command.processes import first_before_others
 from train.config import DistillConfig
-from train.hosts import first_before_others
-from train.learner import compute_dtype
-from train.lifted import LiftedStudent, student_of
-from train.objectives import DistillationObjective
+from train.loop.fit_text import fit_text
+from train.loop.learner import compute_dtype
+from train.objectives.distillation import DistillationObjective
+from train.objectives.projection import LiftedStudent, student_of
+from train.objectives.terms import DistillationLoss, Term
 from train.recipes import DISTILL
-from train.streams import stream_key
-from train.terms import DistillationLoss, Term
-from train.text import fit_text
+from train.update.keys import stream_key
 
 
 def distill(config: DistillConfig) -> dict[str, float]:

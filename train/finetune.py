@@ -19,33 +19,32 @@ import numpy as np
 from flax import nnx
 from tokenizers import Tokenizer
 
-from data.buckets import BucketBatches, bucket_lengths
-from data.reading import encode, remarks
-from data.storage import upload
-from data.task_data import TaskData, open_task
-from data.tasks import TASKS
+from data.storage.mirror import upload
+from data.storage.run_folder import read_metrics
 from data.tokenizer import fingerprint, load_tokenizer
-from data.windows import Windows
-from eval.inputs import check_inputs
-from eval.logits import EVALUATION_ROWS, predictor
-from eval.naming import in_tables
-from eval.report import write_report
-from eval.score import score
-from eval.task_model import HEADS, check_order, class_names, load_encoder, load_for_task
 from model.errors import InputError
 from model.student import initialise, student_config
-from train.cli import choose, main
+from report.naming import in_tables
+from report.run import write_report
+from report.seeds import report_seeds
+from tasks.buckets import BucketBatches, bucket_lengths
+from tasks.catalogue import TASKS
+from tasks.model import HEADS, check_inputs, check_order, class_names, load_encoder, load_for_task
+from tasks.open import TaskData, open_task
+from tasks.predict import EVALUATION_ROWS, predictor
+from tasks.reading import encode, remarks
+from tasks.score import score
+from tasks.windows import Windows
+from train.command.cli import choose, main
+from train.command.processes import first_before_others, is_first
 from train.config import FinetuneConfig
-from train.hosts import first_before_others, is_first
-from train.learner import compute_dtype, one_model
-from train.logging import read_metrics
-from train.loop import fit, total_steps
-from train.parallel import Parallel
+from train.loop.fit import fit, total_steps
+from train.loop.learner import compute_dtype, one_model
+from train.loop.soft_targets import with_soft_targets
+from train.objectives.finetuning import TaskObjective
 from train.recipes import FINETUNE
-from train.seeds import report_seeds
-from train.soft_targets import with_soft_targets
-from train.streams import stream_key
-from train.task_objective import TaskObjective
+from train.update.keys import stream_key
+from train.update.parallel import Parallel
 
 Metrics = dict[str, float]
 
@@ -71,18 +70,25 @@ def finetune(config: FinetuneConfig) -> list[Metrics]:
         InputError: model, task and data do not fit.
     """
     prepared = prepare(config)
-    results = []
+    results = {}
     for number, seed in enumerate(range(config.seed, config.seed + config.seeds), 1):
         if config.seeds > 1:
             print(f"\nseed {seed}, {number} of {config.seeds}")
         folder = config.output if config.seeds == 1 else config.output / f"seed-{seed}"
         once = replace(config, seed=seed, output=folder, seeds=1)
         first = prepared.model if seed == config.seed else initial_model(once, prepared.data)
-        results.append(finetune_seed(once, prepared, first))
+        results[seed] = finetune_seed(once, prepared, first)
     if is_first():
-        report_seeds(config, prepared.data.task, results)
+        report_seeds(
+            config.output,
+            prepared.data.task,
+            results,
+            model=config.model,
+            teacher=config.teacher,
+            reported=config.report,
+        )
         upload(config.output)
-    return results
+    return list(results.values())
 
 
 def prepare(config: FinetuneConfig) -> Prepared:

@@ -14,22 +14,22 @@ from dataclasses import replace
 import jax
 import tyro
 
-from data.atomic import check_writable
+from data.storage.atomic import check_writable
+from data.storage.provenance import write_json_atomic
 from model.errors import InputError
-from train.abstract_step import abstract_step, group_rows
-from train.cli import choose, main
-from train.collectives import collectives, not_reductions
+from train.command.cli import choose, main
 from train.config import TrainConfig
-from train.device_memory import GIB, CompiledStep, StepCompiler
-from train.epochs import run_of
-from train.fitting import Search, TooLargeError, largest_that_fits
-from train.matmul_flops import matmul_flops
-from train.parallel import Parallel
-from train.plan_record import Plan, PlanConfig, record
-from train.plan_report import report
-from train.provenance import write_json_atomic
+from train.planning.abstract_step import abstract_step, group_rows
+from train.planning.collectives import collectives, not_reductions
+from train.planning.compiler import GIB, CompiledStep, StepCompiler
+from train.planning.flops import matmul_flops
+from train.planning.largest_batch import Search, TooLargeError, largest_that_fits
+from train.planning.record import Plan, PlanConfig, record
+from train.planning.report import report
+from train.planning.run_length import run_of
+from train.planning.tpus import find_topology
 from train.recipes import LOOPS, recipe_name, recipes_by_name
-from train.topology import find_topology
+from train.update.parallel import Parallel
 
 
 def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:

@@ -12,21 +12,21 @@ import sys
 
 from flax import nnx
 
-from data.pipeline import open_data
+from data.open import open_data
 from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
 from model.errors import InputError
 from model.growing import grow
 from model.pretrained import load
 from model.student import sinusoids
 from model.tasks import MaskedLM
-from train.cli import choose, main
+from train.command.cli import choose, main
+from train.command.processes import first_before_others
 from train.config import PretrainConfig
-from train.hosts import first_before_others
-from train.learner import compute_dtype
-from train.objectives import MaskedLMObjective
+from train.loop.fit_text import fit_text
+from train.loop.learner import compute_dtype
+from train.objectives.distillation import MaskedLMObjective
 from train.recipes import PRETRAIN
-from train.streams import stream_key
-from train.text import fit_text
+from train.update.keys import stream_key
 
 
 def pretrain(config: PretrainConfig) -> dict[str, float]:

@@ -15,12 +15,13 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from data.pipeline import open_data
-from data.storage import check_on_disk
+from data.open import open_data
+from data.storage.mirror import check_on_disk
 from data.tokenizer import load_tokenizer, special_ids
-from eval.fill_mask import fill_mask
-from eval.heldout import HeldOut
-from eval.quickstart_report import (
+from model.errors import at_least_one
+from model.pretrained import load
+from model.tasks import MaskedLM
+from report.quickstart import (
     ALONE,
     DISTILLED,
     HEADER,
@@ -33,18 +34,17 @@ from eval.quickstart_report import (
     rows,
     write_summary,
 )
-from eval.speed_inference import sentences_per_second, sizes
-from eval.tables import terminal_table
-from model.errors import at_least_one
-from model.pretrained import load
-from model.tasks import MaskedLM
-from train import recipes_distill
-from train.cli import main
+from report.reading_speed import sentences_per_second, sizes
+from report.tables import terminal_table
+from tasks.fill_mask import fill_mask
+from train.command.cli import main
+from train.command.processes import check_alone
 from train.config import DistillConfig
 from train.distill import distill, initial_student
-from train.hosts import check_alone
-from train.lifted import student_of
-from train.step import split
+from train.loop.heldout import HeldOut
+from train.objectives.projection import student_of
+from train.recipes import distill as recipes_distill
+from train.update.step import split
 
 SENTENCES = (
     "Return a new [MASK] containing all the items.",

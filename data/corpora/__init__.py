@@ -1,0 +1,1 @@
+"""Corpora: files, folders, hub sets and the documentation on this machine."""

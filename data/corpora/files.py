@@ -1,0 +1,136 @@
+"""Text in local files and folders: which files, whether they are sound, what is held out."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from data.corpora import rows, wikitext
+from data.corpora.heldout import HeldOut, Split, choose
+from data.corpora.text import Text
+from data.storage.lines import opened
+from model.errors import InputError
+
+_PLAIN = (".txt", ".md")
+_WIKITEXT = (".tokens", ".raw")
+_ROWS = {".jsonl": rows.read_jsonl, ".csv": rows.read_csv, ".parquet": rows.read_parquet}
+SUFFIXES = (*_PLAIN, *_WIKITEXT, *_ROWS)
+
+
+@dataclass(frozen=True)
+class Files:
+    """A file, or the files below a folder in the order of their names.
+
+    In txt and md each line that is not blank is a text and the file a document; in jsonl, csv and
+    parquet each row is both; WikiText's .tokens and .raw files hold many documents.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    sha256: str
+    """Of the names below `root` and of the contents."""
+    text_field: str
+    heldout_share: float
+
+    own_heldout = False
+
+    @property
+    def name(self) -> str:
+        return str(self.root)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.sha256} {self.text_field} {self.heldout_share}"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return {"files": len(self.files), "sha256": self.sha256}
+
+    def texts(self, split: Split | None) -> Iterator[Text]:
+        """The texts of a split, or all of them."""
+        if split is None:
+            return self._read()
+        return self._division.texts(self._read(), split)
+
+    @cached_property
+    def _division(self) -> HeldOut:
+        return choose(self._read, self.heldout_share, self.name)
+
+    def _read(self) -> Iterator[Text]:
+        for file in self.files:
+            suffix, document = _suffix(file), _name(file, self.root)
+            with opened(file) as stream:
+                if suffix in _ROWS:
+                    for number, text in _ROWS[suffix](stream, self.text_field, str(file)):
+                        yield Text(text, f"{document}:{number}")
+                else:
+                    lines = (line.decode("utf-8-sig").strip() for line in stream)
+                    if suffix in _WIKITEXT:
+                        yield from wikitext.articles(lines, document)
+                    else:
+                        yield from (Text(line, document) for line in lines if line)
+
+
+def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
+    """The text at a path, every file of it read once for its fingerprint and checked.
+
+    Raises:
+        InputError: no file of text, or one that is empty, binary, not UTF-8 or damaged.
+    """
+    if root.is_file() and _suffix(root) not in SUFFIXES:
+        raise InputError(
+            f"{root} is no kind of text that is read here: its name should end in "
+            f"{', '.join(SUFFIXES)}, or one of these and .gz"
+        )
+    files = (root,) if root.is_file() else tuple(sorted(_below(root)))
+    if not files:
+        raise InputError(
+            f"the folder {root} holds no text: no file whose name ends in {', '.join(SUFFIXES)}, "
+            "or one of these and .gz"
+        )
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{_name(file, root)}\0".encode())
+        _check(file, digest)
+    return Files(root, files, digest.hexdigest(), text_field, heldout_share)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for file in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.is_file() and _suffix(file) in SUFFIXES and not hidden:
+            yield file
+
+
+def _check(file: Path, digest: "hashlib._Hash") -> None:
+    """Reads all of a file into the digest; raises InputError unless it holds sound text."""
+    empty = True
+    with opened(file) as stream:
+        for number, line in enumerate(stream, 1):
+            digest.update(line)
+            if _suffix(file) == ".parquet":
+                empty = False
+                continue
+            try:
+                empty &= not line.decode("utf-8-sig").strip()
+            except UnicodeDecodeError as error:
+                kind = "binary" if b"\0" in line else "not UTF-8 text"
+                raise InputError(
+                    f"{file} is {kind} (line {number}, byte {error.start + 1}): give text, "
+                    "converted to UTF-8 (iconv -t UTF-8)"
+                ) from None
+            if b"\0" in line:
+                raise InputError(f"{file} is binary (a zero byte in line {number}): give text")
+    if empty:
+        raise InputError(f"{file} is empty: give a file with text, or remove it from the folder")
+
+
+def _suffix(file: Path) -> str:
+    return Path(file.name.removesuffix(".gz")).suffix
+
+
+def _name(file: Path, root: Path) -> str:
+    """Independent of where the corpus lies, so that moving it changes neither split nor cache."""
+    return file.name if file == root else file.relative_to(root).as_posix()

@@ -1,0 +1,77 @@
+"""Which part of a text is held out, decided without reading all of it first."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Literal
+
+from data.corpora.text import Text
+from model.errors import InputError
+
+Split = Literal["train", "heldout"]
+
+# With fewer documents than this a whole one would be too much or too little to hold out.
+_ENOUGH_DOCUMENTS = 20
+_LONGEST_BLOCK = 1000
+
+
+@lru_cache  # the texts of a document ask again and again
+def position(name: str) -> float:
+    """A fixed place for a name, spread evenly over [0, 1)."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Whole documents, or blocks of lines where documents are few, by the hash of their name."""
+
+    share: float
+    block: int | None
+    """Lines in a block; None: whole documents."""
+    always: str
+    """The one that is held out whatever the share."""
+
+    def texts(self, everything: Iterable[Text], split: Split) -> Iterator[Text]:
+        """Those of the texts (all of the corpus, in order) that belong to the split."""
+        for number, text in enumerate(everything):
+            if self._holds(self._unit(number, text)) == (split == "heldout"):
+                yield text
+
+    def _unit(self, number: int, text: Text) -> str:
+        return text.document if self.block is None else f"block {number // self.block}"
+
+    def _holds(self, unit: str) -> bool:
+        return unit == self.always or position(unit) < self.share
+
+
+def choose(read: Callable[[], Iterator[Text]], share: float, name: str) -> HeldOut:
+    """How to split the texts that `read` yields, so that neither side is empty.
+
+    Reads on until it has seen 20 documents, or to the end when there are fewer. Of these documents
+    (or of all blocks) the one with the least hash is held out whatever the share.
+
+    Raises:
+        InputError: there is one line or none.
+    """
+    documents = list(islice(_distinct(text.document for text in read()), _ENOUGH_DOCUMENTS))
+    block = None
+    if len(documents) < _ENOUGH_DOCUMENTS:
+        lines = sum(1 for _ in read())
+        if lines < 2:
+            raise InputError(
+                f"{name} holds {'one line' if lines else 'no lines'} of text, too little to hold "
+                "some of it out: give more text, or text to evaluate on with --data.heldout"
+            )
+        block = min(_LONGEST_BLOCK, -(-lines // _ENOUGH_DOCUMENTS))
+        documents = [f"block {number}" for number in range(-(-lines // block))]
+    return HeldOut(share, block, always=min(documents, key=position))
+
+
+def _distinct(names: Iterable[str]) -> Iterator[str]:
+    last = None
+    for name in names:
+        if name != last:
+            yield name
+        last = name

@@ -1,0 +1,43 @@
+"""From the data settings to sequences: corpus, tokenizer and both splits, ready to be batched."""
+
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from data.config import DataConfig
+from data.corpora.open import Corpus, open_corpus
+from data.prepare import prepare
+from data.sequences import Sequences
+from data.tokenizer import open_tokenizer
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a loop reads."""
+
+    corpus: Corpus
+    tokenizer: Tokenizer
+    train: Sequences
+    heldout: Sequences
+
+
+def open_data(config: DataConfig) -> Data:
+    """Opens the corpus, loads or trains the tokenizer, and prepares what is not prepared yet.
+
+    Raises:
+        InputError: the corpus, the tokenizer or the cache cannot be used.
+    """
+    corpus = open_corpus(config)
+    tokenizer = open_tokenizer(config, corpus)
+    train, heldout = (
+        prepare(
+            corpus,
+            tokenizer,
+            mode=config.mode,
+            sequence_length=config.sequence_length,
+            split=split,
+            cache=config.cache,
+        )
+        for split in ("train", "heldout")
+    )
+    return Data(corpus, tokenizer, train, heldout)

@@ -1,0 +1,1 @@
+"""Files that are whole or absent, caches, mirrors of object storage, run folders."""

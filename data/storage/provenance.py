@@ -1,0 +1,147 @@
+"""Where a run came from: the code, the libraries and the machine, as plain JSON."""
+
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from data.storage.atomic import replacing
+
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "tokenizers",
+    "datasets",
+    "numpy",
+)
+
+
+def provenance() -> dict[str, Any]:
+    """What one must know to run this again: commit, versions, platform, devices, command.
+
+    The name of the machine is left out: a run folder is there to be passed on.
+    """
+    device = jax.devices()[0]
+    return {
+        "command": command(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": git_state(Path(__file__).parent),
+        "versions": {"python": platform.python_version()} | versions(PACKAGES),
+        "platform": platform.platform(),
+        "cpu_cores": os.cpu_count(),
+        "devices": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "hosts": jax.process_count(),
+        },
+    }
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of those packages that are installed: measuring speed does not need all."""
+    found = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def command() -> str | None:
+    """The command line; None in a notebook, whose kernel nobody starts by hand."""
+    arguments = sys.orig_argv[1:]
+    return None if "ipykernel_launcher" in arguments else shlex.join(["python", *arguments])
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """The commit checked out in `folder` and whether tracked files differ from it.
+
+    Both are None where git does not track the folder: without git, in an unpacked archive, or in
+    an installed package that lies in the virtual environment of somebody else's repository.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        tracked = git("ls-files", "--", ".")
+        commit = git("rev-parse", "HEAD") if tracked else None
+        dirty = bool(git("status", "--porcelain", "--untracked-files=no")) if tracked else None
+    except (OSError, subprocess.CalledProcessError):
+        commit, dirty = None, None
+    return {"commit": commit, "dirty": dirty}
+
+
+def to_jsonable(value: Any) -> Any:
+    """Nested dataclasses as what `json` reads back: dicts, lists, strings, numbers, None.
+
+    Paths become strings, tuples lists, and dtypes their names.
+
+    Raises:
+        TypeError: something else is in it.
+    """
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Path():
+            return str(value)
+        case list() | tuple():
+            return [to_jsonable(item) for item in value]
+        case Mapping():
+            return {str(key): to_jsonable(item) for key, item in value.items()}
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = dataclasses.fields(value)
+            return {field.name: to_jsonable(getattr(value, field.name)) for field in fields}
+        case _:
+            return np.dtype(value).name
+
+
+def changed_fields(
+    old: Mapping[str, Any], new: Mapping[str, Any], ignore: set[str] | frozenset[str] = frozenset()
+) -> list[str]:
+    """The dotted names, sorted, of the fields that differ between two configurations.
+
+    A name in `ignore` also covers everything below it: "provenance" hides "provenance.git.commit".
+    """
+    changed = []
+    for name in sorted(old.keys() | new.keys()):
+        if name in ignore:
+            continue
+        if isinstance(old.get(name), Mapping) and isinstance(new.get(name), Mapping):
+            below = {
+                inner.removeprefix(f"{name}.") for inner in ignore if inner.startswith(f"{name}.")
+            }
+            changed += [f"{name}.{inner}" for inner in changed_fields(old[name], new[name], below)]
+        elif name not in old or name not in new or old[name] != new[name]:
+            changed.append(name)
+    return changed
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    """Write indented JSON to `path` so that it holds the old text or the new one, never a part.
+
+    Raises:
+        InputError: the disk refuses (it is full or read-only, there is no such folder).
+    """
+    text = json.dumps(to_jsonable(value), indent=2, ensure_ascii=False) + "\n"
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

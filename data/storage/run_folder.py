@@ -1,0 +1,55 @@
+"""The record of a run, as others read it: its configuration and metrics."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from model.errors import InputError
+
+CONFIG = "config.json"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a run folder.
+
+    Raises:
+        InputError: there is none, or it is not JSON.
+    """
+    path = folder / CONFIG
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{folder} is no run folder: it has no {CONFIG}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error})") from error
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The rows of `folder`/metrics.jsonl, in order; a torn last line (after a kill) is left out.
+
+    Raises:
+        InputError: there is no such file, or a whole line of it is not JSON.
+    """
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        raise InputError(f"{folder} is no run folder: it has no metrics.jsonl")
+    return [row for row, _ in _rows(path)]
+
+
+def without_compilation(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The updates among `rows` that compiled nothing; where all did, all of them."""
+    train = [row for row in rows if row["kind"] == "train"]
+    return [row for row in train if "compiles" not in row] or train
+
+
+def _rows(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each row with the very bytes of its line."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(line), line
+            except ValueError as error:
+                raise InputError(f"{path}, line {number} is not JSON: {line[:40]!r}") from error

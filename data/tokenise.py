@@ -1,0 +1,82 @@
+"""Text to token ids: on all cores, in bounded memory."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from data.corpora.heldout import Split
+from data.corpora.text import Text
+from data.wordpiece import encodable
+
+BATCH_CHARACTERS = 1_000_000  # tokenised at once; the library's memory is about 100 bytes for each
+PIECE_CHARACTERS = 16_000  # longer texts are tokenised in pieces
+_SPACE = re.compile(r"\s")
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """What is read of a corpus (`data.corpora.open` has them)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def texts(self, split: Split) -> Iterator[Text]: ...
+
+
+class Piece(NamedTuple):
+    """A text, or a part of a long one."""
+
+    text: str
+    document: str
+    ends_text: bool
+
+
+class Encoded(NamedTuple):
+    """A piece's token ids, without [CLS] and [SEP]."""
+
+    piece: Piece
+    ids: np.ndarray  # uint32 [tokens]
+
+
+def encode(texts: Iterable[Text], tokenizer: Tokenizer) -> Iterator[list[Encoded]]:
+    """The ids of all texts in order, in batches of about a million characters.
+
+    A long text (a whole book in one row) comes in several pieces, cut at white space, where BERT
+    splits anyway: joined, their ids are those of the whole. So neither memory nor the use of the
+    cores depends on how a corpus is cut into rows.
+    """
+    batch: list[Piece] = []
+    characters = 0
+    for piece in (piece for text in texts for piece in _pieces(text)):
+        batch.append(piece)
+        characters += len(piece.text)
+        if characters >= BATCH_CHARACTERS:
+            yield _encode_batch(batch, tokenizer)
+            batch, characters = [], 0
+    if batch:
+        yield _encode_batch(batch, tokenizer)
+
+
+def _pieces(text: Text) -> Iterator[Piece]:
+    whole, start = encodable(text.text), 0
+    while len(whole) - start > PIECE_CHARACTERS:
+        space = _SPACE.search(whole, start + PIECE_CHARACTERS)
+        if space is None:
+            break
+        yield Piece(whole[start : space.start()], text.document, False)
+        start = space.start()
+    yield Piece(whole[start:], text.document, True)
+
+
+def _encode_batch(pieces: list[Piece], tokenizer: Tokenizer) -> list[Encoded]:
+    encodings = tokenizer.encode_batch_fast([p.text for p in pieces], add_special_tokens=False)
+    return [
+        Encoded(piece, np.asarray(encoding.ids, np.uint32))
+        for piece, encoding in zip(pieces, encodings, strict=True)
+    ]

@@ -1,0 +1,162 @@
+"""Fine-tuning as transformers users write it: for `eval.against_torch` and `eval.speed`."""
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import AutoModelForSequenceClassification
+from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.utils.logging import disable_progress_bar
+
+from eval.timing.device import Device
+from eval.timing.torch_updates import adamw, peak_memory, torch_device, wait_for
+from tasks.buckets import BucketBatches
+from tasks.windows import Windows
+from train.update.optimizer import OptimizerConfig, learning_rate
+
+NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight")
+
+
+class TorchFinetune:
+    """A classifier or regressor of transformers, with AdamW, warm-up and decay, and a clip.
+
+    Args:
+        folder: holds the model before training.
+        optimizer: the settings of ours.
+        total_steps: over which the learning rate rises and falls.
+        autocast: matrix products in bfloat16.
+        seed: of dropout.
+        on: where.
+
+    Raises:
+        InputError: torch sees no such device.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        optimizer: OptimizerConfig,
+        total_steps: int,
+        *,
+        autocast: bool = False,
+        seed: int = 0,
+        on: Device = "cpu",
+    ):
+        torch.manual_seed(seed)
+        disable_progress_bar()  # that of loading weights
+        self.autocast, self.clip_norm = autocast, optimizer.clip_norm
+        self.device = torch_device(on)
+        self.model = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="sdpa"
+        )
+        self.model.to(self.device).train()
+        named = list(self.model.named_parameters())
+        groups = [
+            {"params": [p for n, p in named if not n.endswith(NO_DECAY)]},
+            {"params": [p for n, p in named if n.endswith(NO_DECAY)], "weight_decay": 0.0},
+        ]
+        self.optimizer = adamw(groups, optimizer)
+        rate = learning_rate(optimizer, total_steps)
+        self.schedule = LambdaLR(
+            self.optimizer, lambda step: np.asarray(rate(step)).item() / optimizer.learning_rate
+        )
+
+    def train(self, batches: Iterable[dict[str, np.ndarray]]) -> Iterator[float]:
+        """Makes an update on each batch, padded to its own longest text; yields the losses."""
+        for batch in batches:
+            inputs, labels = self._tensors(batch)
+            with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
+                loss = self.model(**inputs, labels=labels).loss
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self.optimizer.step()
+            self.schedule.step()
+            yield loss.item()
+
+    def logits(self, windows: Windows, rows: int = 64) -> list[np.ndarray]:
+        """What the model says about every window, in their order."""
+        self.model.eval()
+        order = np.argsort(windows.lengths, kind="stable")
+        result: list[Any] = [None] * len(windows)
+        with torch.no_grad():
+            for start in range(0, len(order), rows):
+                chosen = order[start : start + rows]
+                inputs, _ = self._tensors(
+                    windows.gather(chosen, int(windows.lengths[chosen].max()))
+                )
+                for window, values in zip(chosen, self.model(**inputs).logits, strict=True):
+                    result[window] = values.cpu().numpy()
+        self.model.train()
+        return result
+
+    def _tensors(
+        self, batch: dict[str, np.ndarray]
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        longest = int(batch["attention_mask"].sum(-1).max())
+        names = ["input_ids", "attention_mask"]
+        names += ["token_type_ids"] if self.model.config.model_type == "bert" else []
+        inputs = {
+            n: torch.tensor(batch[n][:, :longest], dtype=torch.long, device=self.device)
+            for n in names
+        }
+        if "label" not in batch:
+            return inputs, None
+        label = torch.tensor(batch["label"], device=self.device)
+        return inputs, label if label.is_floating_point() else label.long()
+
+
+def first_batches(source: BucketBatches, steps: int) -> Iterator[dict[str, np.ndarray]]:
+    """The batches of the first updates without micro-batches, filler rows and needless padding."""
+    for step in range(steps):
+        batch = source.batch(step)
+        flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in batch.items()}
+        valid = flat.pop("valid")
+        yield {name: array[valid] for name, array in flat.items()}
+
+
+def seconds(updates: Iterator[float]) -> tuple[list[float], float]:
+    """The losses of all updates, and the time from the end of the first to that of the last."""
+    losses = [next(updates)]
+    start = time.perf_counter()
+    losses += list(updates)
+    return losses, time.perf_counter() - start
+
+
+class TorchEpochs:
+    """Epochs over texts in batches of like lengths, each padded to its longest text.
+
+    The order is that of transformers' Trainer with `train_sampling_strategy="group_by_length"`.
+    """
+
+    def __init__(self, training: TorchFinetune, windows: Windows, rows: int):
+        self._training, self._windows, self._rows = training, windows, rows
+        self._order = LengthGroupedSampler(rows, lengths=windows.lengths.tolist())
+        self._positions = 0
+
+    def update(self) -> float:
+        """An epoch."""
+        self._positions = 0
+        start = time.perf_counter()
+        for _ in self._training.train(self._batches()):
+            pass
+        wait_for(self._training.device)
+        return time.perf_counter() - start
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "peak_memory_bytes": peak_memory(self._training.device),
+            "positions": self._positions,  # of the last epoch, padding included
+        }
+
+    def _batches(self) -> Iterator[dict[str, np.ndarray]]:
+        order = np.array(list(self._order))
+        for first in range(0, len(order), self._rows):
+            chosen = order[first : first + self._rows]
+            batch = self._windows.gather(chosen, int(self._windows.lengths[chosen].max()))
+            self._positions += batch["input_ids"].size
+            yield batch

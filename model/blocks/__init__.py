@@ -1,0 +1,1 @@
+"""Layers that BERT and DistilBERT share."""

@@ -1,0 +1,83 @@
+"""The stack of Transformer layers that teacher and student share."""
+
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from model.blocks.attention import SelfAttention
+from model.blocks.layers import LayerNorm, dropout, gelu, linear
+from model.config import EncoderConfig
+from model.output import Extras, Names
+
+
+class FeedForward(nnx.Module):
+    """Two dense layers with an exact GELU between, on every token alone."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.up = linear(config, config.hidden_size, config.intermediate_size, rngs=rngs)
+        self.down = linear(config, config.intermediate_size, config.hidden_size, rngs=rngs)
+
+    def __call__(
+        self, hidden: Float[Array, "batch length hidden"]
+    ) -> Float[Array, "batch length hidden"]:
+        return self.down(gelu(self.up(hidden)))
+
+
+class Layer(nnx.Module):
+    """Attention and feed-forward, each added to its input and normalised after (post-LN)."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.attention = SelfAttention(config, rngs=rngs)
+        self.attention_norm = LayerNorm(config, rngs=rngs)
+        self.feed_forward = FeedForward(config, rngs=rngs)
+        self.output_norm = LayerNorm(config, rngs=rngs)
+
+    def __call__(
+        self,
+        hidden: Float[Array, "batch length hidden"],
+        mask: Bool[Array, "batch length"],
+        *,
+        outputs: Names = (),
+        rngs: nnx.Rngs | None = None,
+    ) -> tuple[Float[Array, "batch length hidden"], Extras]:
+        config = self.config
+        attended, extras = self.attention(hidden, mask, outputs=outputs, rngs=rngs)
+        attended = dropout(attended, config.attention_output_dropout, rngs)
+        hidden = self.attention_norm(hidden + attended)
+        transformed = dropout(self.feed_forward(hidden), config.hidden_dropout, rngs)
+        return self.output_norm(hidden + transformed), extras
+
+
+class Encoder(nnx.Module):
+    """`num_layers` layers, one after the other."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+        self.layers = nnx.List([Layer(config, rngs=rngs) for _ in range(config.num_layers)])
+        self.remat = False
+        """Activation checkpointing (Chen et al. 2016): of a layer only its input is kept for the
+        gradient, and the rest is computed again."""
+
+    def __call__(
+        self,
+        hidden: Float[Array, "batch length hidden"],
+        mask: Bool[Array, "batch length"],
+        *,
+        outputs: Names = (),
+        rngs: nnx.Rngs | None = None,
+    ) -> tuple[Float[Array, "batch length hidden"], Extras]:
+        """Returns the last hidden states and, for every name in `outputs`, a tuple over layers."""
+        collected: dict[str, list] = {name: [] for name in outputs}
+        if "hidden_states" in collected:
+            collected["hidden_states"].append(hidden)
+
+        def run(layer: Layer, hidden: Array, mask: Array, rngs: nnx.Rngs | None):
+            return layer(hidden, mask, outputs=outputs, rngs=rngs)
+
+        run = nnx.remat(run) if self.remat else run
+        for layer in self.layers:
+            hidden, extras = run(layer, hidden, mask, rngs)
+            if "hidden_states" in collected:
+                extras["hidden_states"] = hidden
+            for name, value in extras.items():
+                collected[name].append(value)
+        return hidden, {name: tuple(values) for name, values in collected.items()}

@@ -1,0 +1,1 @@
+"""Formats of Hugging Face: configuration, tensor names, files."""

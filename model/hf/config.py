@@ -1,0 +1,171 @@
+"""`config.json` of transformers to and from `EncoderConfig`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+
+from model.config import Architecture, EncoderConfig
+from model.errors import InputError
+from model.hf.weight_map import TASKS, class_name
+from model.tasks import SequenceClassification, TokenClassification
+
+# Field of EncoderConfig -> key of config.json.
+_SHARED_KEYS = {
+    "vocab_size": "vocab_size",
+    "max_positions": "max_position_embeddings",
+    "initializer_range": "initializer_range",
+    "pad_token_id": "pad_token_id",
+}
+KEYS: dict[Architecture, dict[str, str]] = {
+    "bert": _SHARED_KEYS
+    | {
+        "hidden_size": "hidden_size",
+        "num_layers": "num_hidden_layers",
+        "num_heads": "num_attention_heads",
+        "intermediate_size": "intermediate_size",
+        "type_vocab_size": "type_vocab_size",
+        "hidden_dropout": "hidden_dropout_prob",
+        "attention_dropout": "attention_probs_dropout_prob",
+        "classifier_dropout": "classifier_dropout",
+        "layer_norm_eps": "layer_norm_eps",
+    },
+    "distilbert": _SHARED_KEYS
+    | {
+        "hidden_size": "dim",
+        "num_layers": "n_layers",
+        "num_heads": "n_heads",
+        "intermediate_size": "hidden_dim",
+        "hidden_dropout": "dropout",
+        "attention_dropout": "attention_dropout",
+        "classifier_dropout": "seq_classif_dropout",
+    },
+}
+# Nothing can stand in for these; transformers' default for every other key is EncoderConfig's.
+_REQUIRED = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size")
+
+# What the models here are: key -> the values that say so. An absent key says so too.
+# DistilBERT's `sinusoidal_pos_embds` is free: its table is read as weights, however it was made.
+_GELU = ("gelu", "gelu_python")
+_FIXED: dict[Architecture, dict[str, tuple[Any, ...]]] = {
+    "bert": {
+        "hidden_act": _GELU,
+        "position_embedding_type": ("absolute",),
+        "is_decoder": (False,),
+        "add_cross_attention": (False,),
+    },
+    "distilbert": {"activation": _GELU},
+}
+
+
+def read_config(path: Path) -> tuple[EncoderConfig, tuple[str, ...]]:
+    """The configuration in a `config.json`, and the classes it names under `architectures`.
+
+    Raises:
+        InputError: not JSON, another architecture, or a setting that the models here do not have.
+    """
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path} holds no JSON object; a model's config.json is one")
+
+    # Google's small BERTs came before `model_type`.
+    model_type = raw.get("model_type", "distilbert" if "n_layers" in raw else "bert")
+    if model_type not in KEYS:
+        raise InputError(
+            f"{path} is of a {model_type} model, and only bert and distilbert can be read"
+        )
+    for key, allowed in _FIXED[model_type].items():
+        if raw.get(key, allowed[0]) not in allowed:
+            raise InputError(
+                f"{path}: {key} is {raw[key]!r}, and the models here know {allowed[0]!r} only"
+            )
+    fields = {name: _number(raw, key, name, path) for name, key in KEYS[model_type].items()}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    missing = [KEYS[model_type][name] for name in _REQUIRED if name not in fields]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}: is it a model's config.json?")
+    if model_type == "distilbert":
+        fields = {"type_vocab_size": 0, "classifier_dropout": 0.2} | fields
+    elif "hidden_dropout" in fields:
+        # BERT's classifier_dropout is null where it is to follow the encoder's.
+        fields = {"classifier_dropout": fields["hidden_dropout"]} | fields
+    try:
+        config = EncoderConfig(architecture=model_type, labels=_labels(raw, path), **fields)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    return config, tuple(raw.get("architectures") or ())
+
+
+def _number(raw: dict[str, Any], key: str, field: str, path: Path) -> Any:
+    value = raw.get(key)
+    kind = type(getattr(EncoderConfig, field))
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        raise InputError(f"{path}: {key} is {value!r}, and should be a number ({kind.__name__})")
+    return kind(value)
+
+
+def _labels(raw: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """The names of the classes by index; transformers' default is two, LABEL_0 and LABEL_1."""
+    names = raw.get("id2label")
+    if names is None:
+        return tuple(f"LABEL_{index}" for index in range(raw.get("num_labels", 2)))
+    try:
+        return tuple(str(names[str(index)]) for index in range(len(names)))
+    except (KeyError, TypeError):
+        raise InputError(
+            f'{path}: id2label should name the classes "0", "1", "2" and so on, and is {names!r}'
+        ) from None
+
+
+def write_config(config: EncoderConfig, task: type[nnx.Module], dtype: str) -> dict[str, Any]:
+    """The content of `config.json` for a model of class `task` with weights stored as `dtype`.
+
+    Raises:
+        InputError: transformers has no such model.
+    """
+    architecture = config.architecture
+    name = class_name(task, architecture)
+    if name is None:
+        raise InputError(f"transformers has no {task.__name__} model of {architecture}")
+    if architecture == "distilbert" and config.layer_norm_eps != 1e-12:
+        raise InputError(
+            "transformers' DistilBERT has a LayerNorm epsilon of 1e-12, always; "
+            f"that of this model is {config.layer_norm_eps}"
+        )
+    if architecture == "bert" and config.type_vocab_size == 0:
+        raise InputError("transformers' BERT has token types; this one has none")
+    fixed = {key: allowed[0] for key, allowed in _FIXED[architecture].items()}
+    if architecture == "distilbert":
+        fixed |= {"qa_dropout": 0.1, "sinusoidal_pos_embds": False}
+    extra: dict[str, Any] = {}
+    if task in (SequenceClassification, TokenClassification):
+        extra["id2label"] = {str(index): label for index, label in enumerate(config.labels)}
+        extra["label2id"] = {label: index for index, label in enumerate(config.labels)}
+    if task is SequenceClassification and config.num_labels == 1:
+        extra["problem_type"] = "regression"
+    return {
+        "architectures": [name],
+        "model_type": architecture,
+        **{key: getattr(config, field) for field, key in KEYS[architecture].items()},
+        **fixed,
+        **extra,
+        "tie_word_embeddings": True,
+        "dtype": dtype,
+    }
+
+
+def task_named(names: tuple[str, ...], architecture: Architecture, path: Path) -> type[Any]:
+    """The class for what a checkpoint calls itself under `architectures`."""
+    known = [TASKS[architecture][name][0] for name in names if name in TASKS[architecture]]
+    if not known:
+        raise InputError(
+            f"{path} names {' and '.join(names) or 'no class'} under architectures, "
+            f"which is none of {', '.join(TASKS[architecture])}: say which model to load it as"
+        )
+    return known[0]

@@ -1,0 +1,137 @@
+"""What the metrics of training and evaluation are called in print, and how they are written."""
+
+from collections.abc import Iterable
+
+from tasks.catalogue import TASKS
+
+# Others appear under their own names.
+NAMES = {
+    "loss": "training loss (weighted sum)",
+    "mlm": "masked LM (nats a token)",
+    "ce": "T² KL to teacher (nats a token)",
+    "cos": "cosine distance of hidden states",
+    "mse": "squared error of logits (sum)",
+    "reverse_kl": "T² reverse KL to teacher (nats a token)",
+    "hidden": "squared error of hidden states",
+    "embeddings": "squared error of embeddings",
+    "attention": "squared error of attention scores",
+    "relations": "KL of query, key and value relations (nats a token)",
+    "learning_rate": "learning rate",
+    "grad_norm": "gradient norm",
+    "clipped": "share of updates clipped",
+    "tokens_per_second": "tokens/s",
+    "masked_lm_loss": "masked-LM loss (nats)",
+    "masked_lm_accuracy": "masked-LM accuracy",
+    "exp_masked_lm_loss": "exp(masked-LM loss)",
+    "kl_to_teacher": "KL to teacher (nats)",
+    "top1_agreement": "top-1 agreement with teacher",
+    "hidden_cosine": "cosine of hidden states",
+    "task": "loss on the labels",
+    "soft": "loss against the teacher",
+    "score": "score (mean of the task's metrics)",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "matthews": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "entity_f1": "entity F1 (seqeval, default mode)",
+    "exact_match": "exact match",
+    "squad_f1": "F1 of words",
+    "has_answer_exact_match": "exact match where there is an answer",
+    "has_answer_squad_f1": "F1 of words where there is an answer",
+    "no_answer_exact_match": "right where there is none",
+}
+# What a student without a vocabulary head is judged by.
+NAMES |= {
+    f"heldout_{term}": f"held out: {NAMES[term]}"
+    for term in ("cos", "hidden", "embeddings", "attention", "relations")
+}
+SHARES = {
+    *("masked_lm_accuracy", "top1_agreement", "clipped", "score", "accuracy", "f1", "macro_f1"),
+    *("matthews", "pearson", "spearman", "entity_f1", "exact_match", "squad_f1"),
+    *("has_answer_exact_match", "has_answer_squad_f1", "no_answer_exact_match"),
+}
+FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
+
+
+def in_tables(names: Iterable[str]) -> list[str]:
+    """What of a task's metrics has a place in tables and pictures.
+
+    Not the score where it is the mean of a single metric, nor what is told in a sentence.
+    """
+    rest = [name for name in names if name != "collapsed"]
+    return [name for name in rest if name != "score"] if len(rest) == 2 else rest
+
+
+def written(name: str, value: float) -> str:
+    """The value of a metric: a share as per cent, anything else with three decimals."""
+    if name in SHARES:
+        return f"{100 * value:.1f} %"
+    return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+LOSS, DOWNSTREAM = "loss_", "downstream_"
+CLIPPED, AGREEMENT = "clipped_share", "top1_agreement"
+MINUS = "−"
+
+
+def label(metric: str) -> str:
+    """The name of a metric, with its unit where it has one."""
+    if metric == CLIPPED:
+        return NAMES["clipped"]
+    if metric.startswith(LOSS):
+        return NAMES.get(metric.removeprefix(LOSS), metric.removeprefix(LOSS))
+    if metric.startswith(DOWNSTREAM):
+        task = metric.removeprefix(DOWNSTREAM)
+        return f"{TASKS[task].title if task in TASKS else task}, development score"
+    return NAMES.get(metric, metric)
+
+
+def noun(metric: str) -> str:
+    """What a metric is called inside a sentence: its name without the unit."""
+    return label(metric).split(" (")[0]
+
+
+def is_share(metric: str) -> bool:
+    """Whether values lie between 0 and 1 and are shown as per cent."""
+    return metric in SHARES or metric == CLIPPED or metric.startswith(DOWNSTREAM)
+
+
+def scale(metric: str) -> tuple[float, str]:
+    """What differences are multiplied with in print, and their unit: "points", "nats" or none."""
+    if is_share(metric):
+        return 100.0, "points"
+    return 1.0, "nats" if "(nats" in label(metric) else ""
+
+
+def value(metric: str, number: float | None) -> str:
+    """A value in full: "24.18 %", "5.210"; "" where there is none."""
+    if number is None:
+        return ""
+    if is_share(metric):
+        text = f"{100 * number:.2f} %"
+    else:
+        text = f"{number:,.3f}" if abs(number) < 100 else f"{number:,.0f}"
+    return text.replace("-", MINUS)
+
+
+def difference(metric: str, number: float, half: float | None = None, *, unit: bool = True) -> str:
+    """A difference with its interval: "−3.41 ± 0.31 points"."""
+    factor, name = scale(metric)
+    digits = 2 if factor == 100 else 3
+    text = f"{factor * number:+.{digits}f}".replace("-", MINUS)
+    if half is not None:
+        text += f" ± {factor * half:.{digits}f}"
+    return f"{text} {name}" if unit and name else text
+
+
+def probability(p: float | None) -> str:
+    """A p value: "0.012", "< 0.001"; "" where there is none."""
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def capital(text: str) -> str:
+    """With its first letter, and no other, made a capital one."""
+    return text[:1].upper() + text[1:]

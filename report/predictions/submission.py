@@ -1,0 +1,49 @@
+"""The files in which predictions for GLUE's unlabelled test sets are handed in.
+
+Names and format are those of gluebenchmark.com: a line for each row of the test file, with its
+number and what is predicted, in the way in which the training file writes labels.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.storage.atomic import replacing
+from tasks.catalogue import Task
+from tasks.formats.text_columns import TextColumns
+
+FILES = {
+    ("cola", "test"): "CoLA.tsv",
+    ("sst2", "test"): "SST-2.tsv",
+    ("mrpc", "test"): "MRPC.tsv",
+    ("stsb", "test"): "STS-B.tsv",
+    ("qqp", "test"): "QQP.tsv",
+    ("mnli", "test"): "MNLI-m.tsv",
+    ("mnli", "test_mismatched"): "MNLI-mm.tsv",
+    ("qnli", "test"): "QNLI.tsv",
+    ("rte", "test"): "RTE.tsv",
+    ("wnli", "test"): "WNLI.tsv",
+    ("ax", "test"): "AX.tsv",
+}
+"""By task and split."""
+
+
+def write_submission(path: Path, task: Task, predictions: Sequence[Mapping[str, Any]]) -> None:
+    """Writes predictions as GLUE takes them.
+
+    Args:
+        path: with a name from `FILES`.
+        task: which says what its files write for each label.
+        predictions: from `tasks.score`.
+    """
+    rows = (f"{row['id']}\t{_written(task, row['prediction'])}\n" for row in predictions)
+    with replacing(path) as temporary:
+        temporary.write_text("index\tprediction\n" + "".join(rows), encoding="utf-8", newline="\n")
+
+
+def _written(task: Task, prediction: str | float) -> str:
+    if isinstance(prediction, float):  # a similarity, which is between 0 and 5
+        return f"{min(max(prediction, 0.0), 5.0):.3f}"
+    assert isinstance(task.columns, TextColumns)
+    codes = task.columns.codes or task.labels
+    return codes[task.labels.index(prediction)]

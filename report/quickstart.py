@@ -1,0 +1,127 @@
+"""What came out of the quickstart: its table, its sentence and its picture."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.storage.atomic import replacing
+from data.storage.provenance import write_json_atomic
+from data.storage.run_folder import read_metrics
+from report.plots import plot_curves
+from report.study.comparison import interval
+from report.tables import markdown_table
+
+TEACHER = "teacher"
+START = "before training"
+DISTILLED = "distilled"
+ALONE = "without teacher"
+RANDOM = "distilled from random"
+
+Metrics = dict[str, float]
+
+
+def kept_share(scores: Mapping[str, Metrics], name: str) -> float:
+    """The share of the teacher's accuracy above the unigram floor that a student has."""
+    floor = scores[TEACHER]["unigram_accuracy"]
+    above = scores[TEACHER]["masked_lm_accuracy"] - floor
+    return (scores[name]["masked_lm_accuracy"] - floor) / above
+
+
+COLUMNS: dict[str, tuple[Callable[[Mapping[str, Metrics], str], float], str]] = {
+    "loss": (lambda scores, name: scores[name]["masked_lm_loss"], ".3f"),
+    "accuracy": (lambda scores, name: scores[name]["masked_lm_accuracy"], ".1%"),
+    "agreement": (lambda scores, name: scores[name]["top1_agreement"], ".1%"),
+    "keeps": (kept_share, ".0%"),
+}
+
+
+def cell(values: list[float], style: str) -> str:
+    """The mean and, where seeds differ, half the width of its 95 % interval."""
+    mean = format(float(np.mean(values)), style)
+    if len(values) == 1 or np.ptp(values) == 0:
+        return mean
+    return f"{mean} ± {format(interval(values), style)}"
+
+
+def rows(results: list[dict[str, Metrics]], sizes: dict[str, Metrics]) -> list[list[str]]:
+    """The one table: a row a model, means over seeds with 95 % t intervals where there are some."""
+    lines = []
+    for name in results[0]:
+        size = sizes[TEACHER if name == TEACHER else DISTILLED]
+        line = [name, f"{size['parameters'] / 1e6:.2f} M", f"{size['bytes'] / 1e6:.1f} MB"]
+        line.append(f"{size['speed']:,.0f}")
+        for value, style in COLUMNS.values():
+            line.append(cell([value(scores, name) for scores in results], style))
+        lines.append(line)
+    return lines
+
+
+HEADER = ["", "params", "size", "sentences/s", *COLUMNS]
+
+
+def headline(results: list[dict[str, Metrics]]) -> str:
+    """Distilled against the same start without a teacher, whatever the sign."""
+    gains = [
+        scores[DISTILLED]["masked_lm_accuracy"] - scores[ALONE]["masked_lm_accuracy"]
+        for scores in results
+    ]
+    gain = float(np.mean(gains))
+    spread = f" (95 % interval ± {interval(gains) * 100:.1f})" if len(gains) > 1 else ""
+    return (
+        f"From the same start, {abs(gain) * 100:.1f} points{spread} "
+        f"{'more' if gain >= 0 else 'less'} accuracy with the teacher than without it."
+    )
+
+
+def write_summary(
+    folder: Path,
+    results: list[dict[str, Metrics]],
+    sizes: dict[str, Metrics],
+    *,
+    steps: int,
+    seconds: float,
+) -> None:
+    """quickstart.md for people, quickstart.json for programs: every single value."""
+    table = markdown_table(HEADER, rows(results, sizes))
+    seeds = "one seed" if len(results) == 1 else f"{len(results)} seeds, mean ± 95 % t interval"
+    floor = results[0][TEACHER]
+    text = f"""# Quickstart
+
+{headline(results)}
+
+{table}
+
+Held-out text of `pydocs`, {steps} updates each, {seeds}, {seconds / 60:.1f} minutes.
+Size: the file in float32. Loss: masked LM, in nats; accuracy: masked tokens guessed right;
+agreement: guessed as the teacher does. "keeps": the share of the teacher's accuracy above the
+unigram floor ({floor["unigram_accuracy"]:.1%}, loss {floor["unigram_loss"]:.3f}).
+The students have one architecture, so size and speed were measured once.
+
+![Accuracy on held-out text](curves.png)
+"""
+    record: dict[str, Any] = {"sizes": sizes, "results": results, "seconds": seconds}
+    with replacing(folder / "quickstart.md") as file:
+        file.write_text(text, encoding="utf-8")
+    write_json_atomic(folder / "quickstart.json", record)
+
+
+def draw(folder: Path, picture: Path) -> None:
+    """Held-out accuracy over updates of the three runs in `folder`."""
+    curves, floor = {}, None
+    for name in (DISTILLED, ALONE, RANDOM):
+        heldout = [
+            r for r in read_metrics(folder / name.replace(" ", "-")) if r["kind"] == "heldout"
+        ]
+        curves[name] = [(row["step"], row["masked_lm_accuracy"]) for row in heldout]
+        floor = heldout[0]["unigram_accuracy"]
+    plot_curves(
+        picture,
+        curves,
+        xlabel="updates",
+        ylabel="masked-LM accuracy on held-out text",
+        title="Six layers learn from twelve",
+        floor=floor,
+        share=True,
+    )

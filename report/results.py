@@ -1,0 +1,37 @@
+"""results.json: what a run on text came to, in a few numbers."""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from data.storage.provenance import write_json_atomic
+from data.storage.run_folder import read_config, read_metrics, without_compilation
+
+
+def write_results(folder: Path) -> Path:
+    """Writes `folder`/results.json from config.json and metrics.jsonl.
+
+    It holds the held-out metrics of the last evaluation, updates, tokens and seconds (compilation
+    and evaluation are among these, and not in the median of `tokens_per_second`), and the devices.
+
+    Raises:
+        InputError: the folder holds no run, or the disk refuses.
+    """
+    config, rows = read_config(folder), read_metrics(folder)
+    train = [row for row in rows if row["kind"] == "train"]
+    heldout = [row for row in rows if row["kind"] == "heldout"]
+    speeds = [row["tokens_per_second"] for row in without_compilation(train)]
+    record: dict[str, Any] = {
+        "kind": config["kind"],
+        "parameters": config["facts"]["parameters"],
+        "updates": train[-1]["step"] if train else 0,
+        "tokens": round(sum(row["tokens_per_second"] * row["seconds"] for row in train)),
+        "seconds": sum(row["seconds"] for row in rows),
+        "tokens_per_second": statistics.median(speeds) if speeds else None,
+        "devices": config["provenance"]["devices"],
+        "git": config["provenance"]["git"],
+        "heldout": heldout[-1] if heldout else {},
+    }
+    path = folder / "results.json"
+    write_json_atomic(path, record)
+    return path

@@ -1,0 +1,238 @@
+"""report.run."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.storage.atomic import replacing
+from data.storage.run_folder import read_config, read_metrics, without_compilation
+from report.naming import FLOORS, NAMES, SHARES, in_tables, noun, written
+from report.plots import Curve, Kind, Panel, plot_panels
+from report.tables import duration, listed, markdown_table
+
+Row = Mapping[str, Any]
+
+RUNNING = ("learning_rate", "grad_norm", "clipped", "tokens_per_second")
+KINDS: dict[str, Kind] = {"learning_rate": "exact", "clipped": "events"}
+BOOKKEEPING = {"step", "kind", "seconds", "data_seconds", "compiles"}
+
+
+def write_report(folder: Path) -> Path:
+    """Writes `folder`/report.md and its pictures from config.json and metrics.jsonl.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        InputError: the folder holds no run, or the disk refuses.
+    """
+    config, rows = read_config(folder), read_metrics(folder)
+    train = [row for row in rows if row["kind"] == "train"]
+    heldout = [row for row in rows if row["kind"] == "heldout"]
+    path = folder / "report.md"
+    where = "the development set" if config.get("kind") == "finetune" else "held-out text"
+    parts = [
+        f"# {folder.absolute().name}",
+        " ".join([*_what_was_run(config, rows, train), *_what_came_out(where, heldout)]),
+        *_results(where, heldout),
+        *_pictures(folder, where, train, heldout),
+        *_how_to_load(folder / "model"),
+        *_settings(config),
+    ]
+    with replacing(path) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return path
+
+
+def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> list[str]:
+    kinds = {
+        "pretrain": "Masked-LM pretraining",
+        "distill": "Distillation",
+        "finetune": "Fine-tuning",
+    }
+    what = kinds.get(config.get("kind", ""), "Training")
+    if config.get("kind") == "finetune":
+        what += f" of `{config['model']}` for {config['task']}"
+    if config.get("teacher"):
+        what += f" from `{config['teacher']}`"
+    if not train:
+        return [f"{what}, before the first update."]
+    done, planned = train[-1]["step"], config.get("facts", {}).get("total_steps")
+    of = "" if planned in (None, done) else f" of {planned:,}"
+    tokens = sum(row["tokens_per_second"] * row["seconds"] for row in train)
+    running = without_compilation(train)
+    speed = statistics.median(row["tokens_per_second"] for row in running)
+    devices = config.get("provenance", {}).get("devices")
+    where = "" if devices is None else f" on {devices['count']} × {devices['kind']}"
+    return [
+        f"{what}: {done:,}{of} updates on {_count(tokens)} tokens in "
+        f"{duration(sum(row['seconds'] for row in rows))}{where}, {speed:,.0f} tokens/s at the "
+        "median (compilation and evaluation are in the time, not in the speed)." + _waiting(running)
+    ]
+
+
+def _waiting(train: Sequence[Row]) -> str:
+    """The share of the time that the updates waited for their data."""
+    if not all("data_seconds" in row for row in train) or not train:
+        return ""
+    waited, seconds = (sum(row[name] for row in train) for name in ("data_seconds", "seconds"))
+    return f" Waiting for data took {100 * waited / seconds:.1f} % of the time of the updates."
+
+
+def _what_came_out(where: str, heldout: Sequence[Row]) -> list[str]:
+    if not heldout:
+        return [f"It was not evaluated on {where}."]
+    first, best, last = heldout[0], _best(heldout), heldout[-1]
+    told = [name for name in FLOORS if name in last] or _metrics(last)
+
+    def change(name: str) -> str:
+        start = f"went from {written(name, first[name])} to" if name in first is not last else "is"
+        return f"the {noun(name)} {start} {written(name, last[name])}"
+
+    sentences = [f"On {where} {listed([change(name) for name in told])}."]
+    floors = [written(name, last[FLOORS[name]]) for name in told if FLOORS.get(name) in last]
+    if floors:
+        sentences.append(
+            "Beside that stands the unigram floor, a model that knows only how often each token "
+            f"occurs: {listed(floors)}."
+        )
+    if last.get("collapsed"):
+        sentences.append("It has collapsed: all examples are given the same class.")
+    if best["step"] != last["step"]:
+        name = _yardstick(last) if _yardstick(last) in told else told[0]
+        value, step = written(name, best[name]), best["step"]
+        sentences.append(f"The best {noun(name)} was {value}, after {step:,} updates.")
+    if "top1_agreement" in last and "top1_agreement" not in told:
+        share = written("top1_agreement", last["top1_agreement"])
+        sentences.append(f"Its first guess is its teacher's for {share} of the masked tokens.")
+    return sentences
+
+
+def _results(where: str, heldout: Sequence[Row]) -> list[str]:
+    if not heldout:
+        return []
+    columns: dict[int, tuple[list[str], Row]] = {}
+    for title, row in [("start", heldout[0]), ("best", _best(heldout)), ("final", heldout[-1])]:
+        columns.setdefault(row["step"], ([], row))[0].append(title)
+    last = heldout[-1]
+    floors = {name: last[floor] for name, floor in FLOORS.items() if floor in last}
+    header = [where, *(f"{', '.join(t)} ({step:,})" for step, (t, _) in columns.items())]
+    header += ["unigram floor"] if floors else []
+    lines = []
+    for name in _metrics(last):
+        cells = [written(name, row[name]) if name in row else "" for _, row in columns.values()]
+        cells += [written(name, floors[name]) if name in floors else ""] if floors else []
+        lines.append([NAMES.get(name, name), *cells])
+    return ["## Results", markdown_table(header, lines)]
+
+
+def _pictures(folder: Path, where: str, train: Sequence[Row], heldout: Sequence[Row]) -> list[str]:
+    quality = [name for name in _metrics(heldout[-1] if heldout else {}) if name[:4] != "exp_"]
+    terms = [name for name in _metrics(train[-1] if train else {}) if name not in RUNNING]
+    if any(_curve(train, name) == _curve(train, "loss") for name in terms if name != "loss"):
+        terms.remove("loss")  # it is a single term, of weight 1
+    running = [name for name in RUNNING if train and name in train[-1]]
+    parts = []
+    for file, title, rows, names in [
+        ("heldout.png", f"On {where}", heldout, quality),
+        ("losses.png", "What training minimises", train, terms),
+        ("running.png", "How the training ran", train, running),
+    ]:
+        if names:
+            panels = [_panel(rows, name) for name in names]
+            plot_panels(folder / file, panels, xlabel="updates", title=title)
+            parts.append(f"![{title}]({file})")
+    note = (
+        "Noisy curves are means over a fortieth of the run; what was measured is pale behind them."
+    )
+    return ["## Curves", *parts, note] if parts else []
+
+
+def _panel(rows: Sequence[Row], name: str) -> Panel:
+    return Panel(
+        {name: _curve(rows, name)},
+        ylabel=NAMES.get(name, name),
+        floor=rows[-1].get(FLOORS.get(name, "")),
+        kind=KINDS.get(name, "noisy"),
+        share=name in SHARES,
+        log=name == "grad_norm",
+        from_zero=name in ("tokens_per_second", "learning_rate", "clipped"),
+    )
+
+
+def _curve(rows: Sequence[Row], name: str) -> Curve:
+    return [(row["step"], row[name]) for row in rows if name in row]
+
+
+def _how_to_load(model: Path) -> list[str]:
+    if not (model / "model.safetensors").is_file():
+        return []
+    architecture = json.loads((model / "config.json").read_text())["architectures"][0]
+    return [
+        "## The model",
+        f"`{model.name}/` is a Hugging Face folder; transformers loads it:",
+        "```python\n"
+        f"from transformers import AutoTokenizer, {architecture}\n\n"
+        f'model = {architecture}.from_pretrained("{model}")\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("{model}")\n'
+        "```",
+    ]
+
+
+def _settings(config: Row) -> list[str]:
+    origin = {name: config[name] for name in ("facts", "provenance") if name in config}
+    settings = {name: value for name, value in config.items() if name not in origin}
+    parts = []
+    for title, tree in [("Settings", settings), ("Where it comes from", origin)]:
+        if tree:
+            lines = [[f"`{name}`", f"`{_value(value)}`"] for name, value in _leaves(tree)]
+            parts += [f"## {title}", markdown_table(["field", "value"], lines, left=2)]
+    return parts
+
+
+def _leaves(tree: Row, prefix: str = "") -> list[tuple[str, Any]]:
+    """Dotted name and value of everything in nested dicts."""
+    leaves = []
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves += _leaves(value, f"{prefix}{name}.")
+        else:
+            leaves.append((prefix + name, value))
+    return leaves
+
+
+def _metrics(row: Row) -> list[str]:
+    """What was measured, in the order of NAMES, without the floors, which stand beside it."""
+    measured = [name for name in row if name not in BOOKKEEPING and name not in FLOORS.values()]
+    order = list(NAMES)
+    return sorted(
+        in_tables(measured), key=lambda name: order.index(name) if name in order else len(order)
+    )
+
+
+def _yardstick(row: Row) -> str:
+    """The metric that tells which evaluation was the best; "" if none does."""
+    names = ("score", "masked_lm_loss", "kl_to_teacher", "loss")
+    return next((name for name in names if name in row), "")
+
+
+def _best(heldout: Sequence[Row]) -> Row:
+    name = _yardstick(heldout[-1])
+    if not name:
+        return heldout[-1]
+    best = max if name == "score" else min
+    return best((row for row in heldout if name in row), key=lambda row: row[name])
+
+
+def _count(number: float) -> str:
+    for unit, name in ((1e9, "billion"), (1e6, "million")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number:,.0f}"
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.replace("\n", " ")

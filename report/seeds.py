@@ -1,0 +1,78 @@
+"""What several seeds of a fine-tuning came to: every value, median, mean and spread."""
+
+import json
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from data.storage.atomic import replacing
+from report.naming import NAMES, in_tables, written
+from report.tables import markdown_table, terminal_table
+from tasks.catalogue import Task
+
+SPREAD = {
+    "median": statistics.median,
+    "mean": statistics.fmean,
+    "standard deviation": statistics.stdev,
+}
+
+
+def report_seeds(
+    folder: Path,
+    task: Task,
+    results: Mapping[int, Mapping[str, float]],
+    *,
+    model: str,
+    teacher: str | None,
+    reported: Literal["final", "best"],
+) -> None:
+    """Prints the table, and writes `results.md` and `results.json` into the run's folder.
+
+    Args:
+        folder: of the run.
+        task: what was learned.
+        results: by seed, the metrics on the development set.
+        model: what was fine-tuned, by folder or name.
+        teacher: what it learned from besides, if anything.
+        reported: the step of which `results` are.
+    """
+    seeds, values = list(results), {f"seed {seed}": dict(each) for seed, each in results.items()}
+    names = in_tables(name for name in ("score", *task.metrics) if name in results[seeds[0]])
+    step = {"final": "the final step", "best": "the best step, chosen by this very score"}
+    title = f"{task.title}, development set, {step[reported]}"
+    header = ["", *(NAMES.get(name, name) for name in names)]
+    if len(seeds) > 1:
+        values |= {
+            about: {name: function([each[name] for each in results.values()]) for name in names}
+            for about, function in SPREAD.items()
+        }
+    rows = [
+        [row, *(written(name, numbers[name]) for name in names)] for row, numbers in values.items()
+    ]
+    collapsed = [seed for seed, each in results.items() if each.get("collapsed")]
+    remarks = [
+        f"Seed {seed} collapsed: it gives every example of the development set the same class."
+        for seed in collapsed
+    ]
+
+    console = Console(highlight=False)
+    console.print(terminal_table(title, header, rows))
+    for remark in remarks:
+        console.print(remark)
+
+    markdown = markdown_table(header, rows)
+    text = "\n\n".join([f"# {title}", f"`{model}`", markdown, *remarks]) + "\n"
+    record = {
+        "task": task.name,
+        "model": model,
+        "teacher": teacher,
+        "report": reported,
+        "seeds": {str(seed): dict(each) for seed, each in results.items()},
+    }
+    with replacing(folder / "results.md") as file:
+        file.write_text(text, encoding="utf-8")
+    with replacing(folder / "results.json") as file:
+        file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,172 @@
+"""Which variants of a study differ from its reference, and how surely: statistics only.
+
+A seed is a block: inside it every variant saw the same batches and masks, so what is compared is
+the difference to the reference *within* each seed (a paired t test). With n seeds, differences
+of mean d and standard deviation s,
+
+    interval    d ± t(0.975, n - 1) s / √n
+    p           2 P(T > |d| √n / s),  T of Student's t distribution with n - 1 degrees of freedom
+
+and the p values of all variants of a study are corrected together by Holm's method (Holm 1979, "A
+simple sequentially rejective multiple test procedure"): with a probability of at least 95 % none
+of the variants that equal the reference is said to differ.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import optimize, stats
+
+MIN_SEEDS = 5
+"""With fewer there are values, but no interval and no p value."""
+ALPHA, POWER = 0.05, 0.8
+
+Values = Mapping[int, float]
+"""What was measured, by seed."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant minus the reference, over the seeds that all variants share."""
+
+    values: Values
+    mean: float
+    deviation: float | None = None
+    """The standard deviation of `values`."""
+    interval: float | None = None
+    """Half the width of the 95 % t interval of the mean."""
+    p: float | None = None
+    """Of the paired t test, two-sided."""
+    p_holm: float | None = None
+    """The same, corrected for all variants of the comparison."""
+    detectable: float | None = None
+    """The smallest difference that this design would have found, see `detectable`."""
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether it can be told from zero after Holm's correction."""
+        return self.p_holm is not None and self.p_holm < ALPHA
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant."""
+
+    values: Values
+    """Every single value, also those of seeds that other variants lack."""
+    mean: float | None
+    """Over the shared seeds; None where there is none or a value is not finite."""
+    difference: Difference | None
+    """None for the reference and where there is no mean."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All variants on one metric."""
+
+    metric: str
+    reference: str
+    seeds: tuple[int, ...]
+    """Those that every variant has a value of: the blocks of the comparison."""
+    rows: Mapping[str, Row]
+
+
+def compare(metric: str, values: Mapping[str, Values], reference: str) -> Comparison:
+    """Compares each variant with the reference, seed by seed.
+
+    A variant without any value takes no part and has no row. Neither a variant with a value that is
+    not finite nor one whose differences are all the same is tested: the t test has no answer there.
+
+    Args:
+        metric: what was measured.
+        values: by variant and seed; seeds may be missing.
+        reference: the variant that the others are compared with; it may be missing too.
+    """
+    values = {name: dict(sorted(known.items())) for name, known in values.items() if known}
+    seeds = tuple(sorted(set.intersection(*map(set, values.values())))) if values else ()
+    rows = {}
+    for name, known in values.items():
+        shared = [known[seed] for seed in seeds]
+        mean = float(np.mean(shared)) if shared and np.isfinite(shared).all() else None
+        rows[name] = Row(known, mean, None)
+    base = rows.get(reference)
+    if base is not None and base.mean is not None:
+        for name, row in rows.items():
+            if name != reference and row.mean is not None:
+                paired = paired_difference(row.values, base.values, seeds)
+                rows[name] = replace(row, difference=paired)
+    return Comparison(metric, reference, seeds, _corrected(rows))
+
+
+def paired_difference(values: Values, reference: Values, seeds: Sequence[int]) -> Difference:
+    """The differences in `seeds`; from MIN_SEEDS on, with interval, p and detectable difference."""
+    each = {seed: values[seed] - reference[seed] for seed in seeds}
+    numbers = np.array(list(each.values()))
+    mean, count = float(numbers.mean()), len(numbers)
+    if count < 2:
+        return Difference(each, mean)
+    deviation = float(numbers.std(ddof=1))
+    size = max(abs(side[seed]) for side in (values, reference) for seed in seeds)
+    if np.ptp(numbers) <= 1e-9 * size:  # the same but for rounding
+        return Difference(each, mean, 0.0)
+    if count < MIN_SEEDS:
+        return Difference(each, mean, deviation)
+    t = mean / (deviation / count**0.5)
+    return Difference(
+        each,
+        mean,
+        deviation,
+        interval=interval(list(each.values())),
+        p=2 * float(stats.t.sf(abs(t), count - 1)),
+        detectable=detectable(deviation, count),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's corrected p values: the k-th smallest of m times m - k + 1, monotone, at most 1."""
+    order = np.argsort(p_values, kind="stable")
+    corrected = np.empty(len(p_values))
+    factors = np.arange(len(p_values), 0, -1)
+    corrected[order] = np.maximum.accumulate(np.array(p_values)[order] * factors)
+    return np.minimum(corrected, 1.0).tolist()
+
+
+def detectable(deviation: float, count: int, alpha: float = ALPHA, power: float = POWER) -> float:
+    """The smallest true difference that a paired t test finds with probability `power`.
+
+    It is δ = λ s / √n with the λ that solves P(|T| > t(1 - α/2, n - 1)) = power, where T has the
+    noncentral t distribution with n - 1 degrees of freedom and noncentrality λ. Before Holm's
+    correction; s is itself an estimate, from few seeds a rough one.
+
+    Args:
+        deviation: s, the standard deviation of the differences.
+        count: n, the number of seeds, at least 2.
+        alpha: the level of the two-sided test.
+        power: above `alpha`.
+    """
+    critical = float(stats.t.ppf(1 - alpha / 2, count - 1))
+
+    def missing(noncentrality: float) -> float:
+        above = stats.nct.sf(critical, count - 1, noncentrality)
+        below = stats.nct.cdf(-critical, count - 1, noncentrality)
+        return power - float(above + np.nan_to_num(below))  # NaN where it would be below 1e-15
+
+    # The power grows with the noncentrality, from alpha at 0 to nearly 1 where we stop.
+    found = optimize.root_scalar(missing, bracket=(1e-6, 4 * critical + 10))
+    return float(found.root) * deviation / count**0.5
+
+
+def _corrected(rows: Mapping[str, Row]) -> dict[str, Row]:
+    """The rows with `p_holm` where there is a p."""
+    found = {name: row.difference for name, row in rows.items() if row.difference is not None}
+    tested = {name: each.p for name, each in found.items() if each.p is not None}
+    p_holm = dict(zip(tested, holm(list(tested.values())), strict=True))
+    corrected = {name: replace(each, p_holm=p_holm.get(name)) for name, each in found.items()}
+    return {name: replace(row, difference=corrected.get(name)) for name, row in rows.items()}
+
+
+def interval(values: Sequence[float]) -> float:
+    """Half the width of the 95 % t interval of the mean of at least two values."""
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return float(stats.t.ppf(0.975, len(values) - 1)) * error

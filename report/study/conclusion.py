@@ -1,0 +1,110 @@
+"""What a study's numbers say, in words."""
+
+from collections.abc import Mapping
+
+from report.naming import difference, noun, value
+from report.study.comparison import MIN_SEEDS, Comparison, Difference
+from report.study.folder import Study
+from report.tables import listed
+
+MOST_NAMED = 4
+
+
+def conclusion(study: Study, comparison: Comparison) -> str:
+    """One sentence: which variants differ from the reference, by how much, and which may not.
+
+    Args:
+        study: what was compared.
+        comparison: of its primary metric.
+    """
+    metric, reference = noun(study.primary), f"“{study.reference}”"
+    base = comparison.rows.get(study.reference)
+    differences = ranked(study, comparison)
+    count = len(comparison.seeds)
+    if base is None or base.mean is None or count == 0:
+        return f"There is no {metric} of {reference} to compare with: nothing can be concluded yet."
+    level = value(study.primary, base.mean)
+    if not differences:
+        return (
+            f"The {metric} of {reference} is {level} ({_seeds(count)}), and there is no variant to "
+            "compare it with."
+        )
+
+    def told(name: str) -> str:
+        found = differences[name]
+        return f"“{name}” ({difference(study.primary, found.mean, found.interval)})"
+
+    if count < MIN_SEEDS:
+        return (
+            f"With {_seeds(count)}, too few to tell a difference from chance, the {metric} differs "
+            f"from that of {reference} ({level}), from worst to best, by these means: "
+            f"{listed([told(name) for name in differences])}."
+        )
+    sure = [name for name, found in differences.items() if found.distinguishable]
+    worse = [name for name in sure if _loss(study, differences[name]) > 0]
+    better = [name for name in reversed(sure) if name not in worse]
+    open_ = [name for name in differences if name not in sure]
+    clauses = []
+    if len(worse) == 1:
+        clauses.append(f"{told(worse[0])} is worse")
+    elif worse:
+        rest = _some([told(name) for name in worse[1:]])
+        clauses.append(f"{told(worse[0])} is worst, then {rest}")
+    if better:
+        are = "is" if len(better) == 1 else "are"
+        clauses.append(f"{_some([told(name) for name in better])} {are} better")
+    if open_:
+        names = _some([told(name) for name in open_])
+        clauses.append(f"{names} cannot be told from it after Holm's correction")
+    broken = [f"“{name}”" for name, row in comparison.rows.items() if row.mean is None]
+    if broken:
+        clauses.append(f"{listed(broken)} came to a value that is not finite")
+    return f"Against {reference} ({metric} {level}, {_seeds(count)}), {'; '.join(clauses)}."
+
+
+def ranked(study: Study, comparison: Comparison) -> Mapping[str, Difference]:
+    """The differences to the reference, the worst variant first."""
+    found = {name: row.difference for name, row in comparison.rows.items() if row.difference}
+    return dict(sorted(found.items(), key=lambda item: -_loss(study, item[1])))
+
+
+def beside_published(study: Study, comparison: Comparison) -> str:
+    """Whether sign and order of the differences are the published ones; "" if none is published."""
+    found = ranked(study, comparison)
+    deltas = {
+        name: variant.published.delta
+        for name, variant in study.variants.items()
+        if variant.published is not None and name in found
+    }
+    if not deltas:
+        return ""
+    losses = {name: _loss(study, found[name]) for name in deltas}
+    same = [name for name, delta in deltas.items() if delta * losses[name] < 0]
+    sure = [name for name in deltas if found[name].distinguishable]
+    sure_same = [name for name in sure if name in same]
+    text = f"The sign is the published one in {len(same)} of {len(deltas)} variants"
+    if len(comparison.seeds) >= MIN_SEEDS:
+        text += f" (in {len(sure_same)} of the {len(sure)} that can be told from the reference)"
+    text += "."
+    if len(deltas) > 1:
+        published = sorted(deltas, key=lambda name: deltas[name])
+        here = [name for name in found if name in deltas]
+        orders = [listed([f"“{name}”" for name in order]) for order in (published, here)]
+        same_order = "as here" if published == here else f"here {orders[1]}"
+        text += f" From worst to best the published order is {orders[0]}, {same_order}."
+    return text
+
+
+def _loss(study: Study, found: Difference) -> float:
+    """How much worse than the reference."""
+    return -found.mean if study.better == "higher" else found.mean
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
+def _some(phrases: list[str]) -> str:
+    if len(phrases) <= MOST_NAMED:
+        return listed(phrases)
+    return f"{', '.join(phrases[: MOST_NAMED - 1])} and {len(phrases) - MOST_NAMED + 1} more"

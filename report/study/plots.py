@@ -1,0 +1,203 @@
+"""The pictures of a study: differences with every seed, learning curves, size against speed.
+
+Nothing is told by colour alone, so that they survive a grey printer.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from report.naming import (
+    AGREEMENT,
+    MINUS,
+    capital,
+    difference,
+    is_share,
+    label,
+    noun,
+    probability,
+    scale,
+)
+from report.plots import COLOURS, GREY, INK, Panel, save_figure, style_axes
+from report.study.comparison import MIN_SEEDS, Comparison, Difference
+from report.study.folder import Study
+from report.study.tradeoff import draw_tradeoff
+
+BLUE = COLOURS[0]
+
+
+def draw_pictures(
+    folder: Path, study: Study, comparisons: Mapping[str, Comparison]
+) -> dict[str, str]:
+    """Writes those pictures into `folder` that there are numbers for, and removes the others.
+
+    Returns:
+        What each shows, by its file name.
+    """
+    primary = comparisons[study.primary]
+    curve = _metric_of_curves(study)
+    sizes = {v.parameters for v in study.variants.values()}
+    timed = all(v.sentences_per_second is not None for v in study.variants.values())
+    pictures = {}
+    if any(row.difference is not None for row in primary.rows.values()):
+        draw_differences(folder / "differences.png", study, primary)
+        pictures["differences.png"] = f"Differences in {noun(study.primary)}"
+    if curve is not None:
+        draw_curves(folder / "curves.png", study, curve)
+        pictures["curves.png"] = f"Learning curves: {noun(curve)}"
+    if timed and len(sizes) > 1 and AGREEMENT in comparisons:
+        draw_tradeoff(folder / "tradeoff.png", study, comparisons[AGREEMENT])
+        pictures["tradeoff.png"] = f"Size, speed and {noun(AGREEMENT)}"
+    for file in {"differences.png", "curves.png", "tradeoff.png"} - pictures.keys():
+        (folder / file).unlink(missing_ok=True)  # of an earlier report
+    return pictures
+
+
+def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
+    """Each variant's difference to the reference: the mean with its interval, and every seed.
+
+    Args:
+        path: where to write the PNG.
+        study: says which way is better.
+        comparison: has a difference for at least one variant.
+    """
+    rows = {name: row.difference for name, row in comparison.rows.items() if row.difference}
+    names = {name: textwrap.fill(name, 30) for name in rows}
+    lines = sum(max(1.3, 0.9 + 0.6 * name.count("\n")) for name in names.values())
+    figure = Figure(figsize=(7.2, 0.36 * lines + 1.5), layout="constrained")
+    axes = figure.add_subplot()
+    factor, unit = scale(comparison.metric)
+    axes.axvline(0, color=GREY, linewidth=1.2, zorder=1)
+    for place, found in enumerate(rows.values()):
+        _draw_row(axes, place, found, factor)
+        told = difference(comparison.metric, found.mean, found.interval, unit=False)
+        told += f"\np {_equals(probability(found.p_holm))}" if found.p_holm is not None else ""
+        axes.annotate(
+            told,
+            (1.0, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=INK,
+        )
+    style_axes(axes, Panel({}, ""), "")
+    axes.grid(visible=False)
+    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axes.spines["left"].set_visible(False)
+    axes.set_yticks(range(len(rows)), list(names.values()), fontsize=9)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.margins(x=0.06)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", MINUS)))
+    ends = ("worse", "better") if study.better == "higher" else ("better", "worse")
+    unit = f" ({unit})" if unit else ""
+    axes.set_xlabel(
+        f"← {ends[0]}      difference in {noun(comparison.metric)}{unit}      {ends[1]} →",
+        color=INK,
+        fontsize=9,
+    )
+    title = capital(noun(comparison.metric))
+    _title(figure, f"{title}, against “{comparison.reference}”", _legend(comparison))
+    save_figure(figure, path)
+
+
+def _draw_row(axes: Axes, place: int, found: Difference, factor: float) -> None:
+    colour = BLUE if found.distinguishable else GREY
+    mean = factor * found.mean
+    each = [factor * number for number in found.values.values()]
+    axes.plot(each, [place + 0.22] * len(each), "o", color=colour, alpha=0.6, markersize=4, mew=0)
+    if found.interval is not None:
+        half = factor * found.interval
+        axes.plot([mean - half, mean + half], [place - 0.08] * 2, color=colour, linewidth=2)
+    face = colour if found.distinguishable else "white"
+    axes.plot([mean], [place - 0.08], "D", color=colour, markerfacecolor=face, markersize=5)
+
+
+def _legend(comparison: Comparison) -> str:
+    count = len(comparison.seeds)
+    seeds = "the one seed" if count == 1 else f"the {count} seeds"
+    if count < MIN_SEEDS:
+        return f"Diamond: mean. Dots: {seeds}, too few for an interval."
+    return (
+        f"Diamond and bar: mean and 95 % interval. Dots: {seeds}. "
+        "Filled: distinguishable from zero (p < 0.05, paired t test with Holm's correction)."
+    )
+
+
+def draw_curves(path: Path, study: Study, metric: str) -> None:
+    """A small pair of axes a variant: its mean, its seeds pale behind, the reference dashed.
+
+    Args:
+        path: where to write the PNG.
+        study: has a curve of `metric` in some run.
+        metric: what to draw over the updates.
+    """
+    curves = {name: _curves(study, name, metric) for name in study.variants}
+    curves = {name: found for name, found in curves.items() if found}
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(max(2.5 * columns, 4.5) + 0.4, 2.1 * rows + 0.8), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    reference = curves.get(study.reference)
+    for place, (axes, (name, found)) in enumerate(zip(grid.flat, curves.items(), strict=False)):
+        for points in found:
+            axes.plot(*zip(*points, strict=True), color=BLUE, linewidth=0.7, alpha=0.4)
+        axes.plot(*_mean_curve(found), color=BLUE, linewidth=2)
+        if reference is not None and name != study.reference:
+            axes.plot(*_mean_curve(reference), color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
+        lowest = place + columns >= len(curves)
+        style_axes(axes, Panel({}, "", share=is_share(metric)), "updates" if lowest else "")
+        axes.set_title(textwrap.fill(name, 30), loc="left", fontsize=9, color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10], integer=True))
+        axes.tick_params(labelbottom=lowest)
+        if place % columns == 0:
+            axes.set_ylabel(label(metric), color=INK, fontsize=9)
+    for axes in grid.flat[len(curves) :]:
+        axes.set_visible(False)
+    note = "Thick: mean. Thin: single seeds."
+    if reference is not None and len(curves) > 1:
+        note += f" Dashed: the mean of “{study.reference}”."
+    _title(figure, f"{capital(noun(metric))} while learning", note)
+    save_figure(figure, path)
+
+
+def _metric_of_curves(study: Study) -> str | None:
+    """The primary metric if the curves have it, otherwise the first that they have."""
+    names = [name for run in study.runs for _, metrics in run.curve for name in metrics]
+    return study.primary if study.primary in names else next(iter(names), None)
+
+
+def _curves(study: Study, variant: str, metric: str) -> list[list[tuple[int, float]]]:
+    found = []
+    for run in study.runs:
+        points = [(step, metrics[metric]) for step, metrics in run.curve if metric in metrics]
+        points = [(step, number) for step, number in points if np.isfinite(number)]
+        if run.variant == variant and points:
+            found.append(points)
+    return found
+
+
+def _mean_curve(curves: list[list[tuple[int, float]]]) -> tuple[list[int], list[float]]:
+    """The mean at the updates that all curves have."""
+    tables = [dict(points) for points in curves]
+    steps = sorted(set.intersection(*map(set, tables)))
+    return steps, [float(np.mean([table[step] for table in tables])) for step in steps]
+
+
+def _title(figure: Figure, title: str, note: str) -> None:
+    width = figure.get_figwidth()  # in inches
+    title, note = textwrap.fill(title, int(8 * width)), textwrap.fill(note, int(16 * width))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color=INK)
+
+
+def _equals(text: str) -> str:
+    return text if text.startswith("<") else f"= {text}"

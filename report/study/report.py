@@ -1,0 +1,133 @@
+"""report.study.report."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from data.storage.atomic import replacing
+from data.storage.provenance import write_json_atomic
+from report.naming import capital, label
+from report.study.comparison import MIN_SEEDS, Comparison, compare
+from report.study.conclusion import beside_published, conclusion
+from report.study.folder import Study, read_study
+from report.study.plots import draw_pictures
+from report.study.tables import (
+    Comparisons,
+    main_table,
+    other_metrics,
+    values_table,
+    variants_table,
+    write_csv,
+)
+from report.tables import listed
+
+HOW_TO_READ = (
+    "Means are over the seeds that all variants share. A difference is the variant minus the "
+    "reference within each seed, where both saw the same batches and masks; ± is its 95 % t "
+    "interval. p is of the paired t test, corrected by Holm's method for all variants of the "
+    "study; the interval is of one variant alone, and may leave out zero where p does not. "
+    "“Detectable” is the smallest true difference that this many seeds find with a probability of "
+    "80 % (two-sided paired t test at 0.05, before Holm's correction): λ s / √n, with s the "
+    "standard deviation of the n differences and λ from the noncentral t distribution."
+)
+SIGN_AND_ORDER = (
+    "Only sign and order can be set against each other: the published numbers are of other models, "
+    "data and metrics."
+)
+
+
+def write_study_report(folder: Path) -> Path:
+    """Writes the answer of the study in `folder` into it.
+
+    Returns:
+        The path of report.md.
+
+    Raises:
+        InputError: the folder holds no study, or the disk refuses.
+    """
+    study = read_study(folder)
+    metrics = dict.fromkeys([study.primary, *study.metrics()])
+    comparisons = {name: compare(name, study.values(name), study.reference) for name in metrics}
+    record = {
+        "conclusion": conclusion(study, comparisons[study.primary]),
+        "study": study.record,
+        "comparisons": comparisons,
+        "runs": study.runs,
+    }
+    path = folder / "report.md"
+    pictures = draw_pictures(folder, study, comparisons)
+    parts = _report(study, comparisons, pictures)
+    with replacing(folder / "table.csv") as file:
+        write_csv(file, study, comparisons)
+    write_json_atomic(folder / "results.json", record)
+    with replacing(path) as file:
+        file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return path
+
+
+def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str]) -> list[str]:
+    primary = comparisons[study.primary]
+    shown = {file: f"![{caption}]({file})" for file, caption in pictures.items()}
+    published = beside_published(study, primary)
+    others = other_metrics(study, comparisons)
+    several = len(primary.seeds) >= MIN_SEEDS
+    held = "Intervals and p values hold" if several else "The values hold"
+    parts = [
+        f"# {study.title}",
+        conclusion(study, primary),
+        f"{held} for this teacher (`{study.teacher}`) and this corpus "
+        f"({study.corpus}): they say how the result varies with the seed, not what another teacher "
+        "or another text would give.",
+        _remarks(study, primary),
+        shown.get("differences.png"),
+        f"## {capital(label(study.primary))}",
+        main_table(study, comparisons),
+        HOW_TO_READ,
+        published and f"{published} {SIGN_AND_ORDER}",
+        "### Every value",
+        values_table(study, primary),
+        *(["## Other metrics"] if others else []),
+        *others,
+        shown.get("curves.png"),
+        shown.get("tradeoff.png"),
+        "## The variants",
+        variants_table(study),
+        _how_it_was_made(study),
+        study.command and f"```\n{study.command}\n```",
+    ]
+    return [part for part in parts if part]
+
+
+def _remarks(study: Study, comparison: Comparison) -> str:
+    """What is missing, and what cannot be tested."""
+    remarks = []
+    absent = [f"“{name}”" for name in study.variants if name not in comparison.rows]
+    if absent:
+        remarks.append(f"Not measured yet: {listed(absent)}.")
+    left_out = [str(seed) for seed in study.seeds if seed not in comparison.seeds]
+    if left_out and comparison.rows:
+        remarks.append(
+            f"The comparison is over {len(comparison.seeds)} of {len(study.seeds)} seeds: not "
+            f"every variant has a value for {listed(left_out)}."
+        )
+    if len(comparison.seeds) < MIN_SEEDS:
+        remarks.append(f"With fewer than {MIN_SEEDS} seeds there are values, but no intervals.")
+    for name, row in comparison.rows.items():
+        broken = [str(seed) for seed in comparison.seeds if not math.isfinite(row.values[seed])]
+        if broken:
+            remarks.append(
+                f"“{name}” is not compared: its value is not finite with seed {listed(broken)}."
+            )
+        elif row.difference is not None and row.difference.deviation == 0:
+            how = "equals the reference" if row.difference.mean == 0 else "differs equally"
+            remarks.append(f"“{name}” {how} in every seed, which a t test cannot judge.")
+    return " ".join(remarks)
+
+
+def _how_it_was_made(study: Study) -> str:
+    planned = len(study.seeds) * len(study.variants)
+    time = "" if study.seconds is None else f", {study.seconds / 60:,.1f} minutes"
+    return (
+        f"{study.steps:,} updates a student, {len(study.runs)} of {planned} students done{time}. "
+        "One row a variant is in `table.csv`, every value in `results.json`."
+    )

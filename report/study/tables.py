@@ -1,0 +1,146 @@
+"""The tables of a study: in Markdown for people, and as CSV for programs."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from report.naming import (
+    AGREEMENT,
+    CLIPPED,
+    LOSS,
+    MINUS,
+    NAMES,
+    difference,
+    label,
+    noun,
+    probability,
+    value,
+)
+from report.study.comparison import Comparison
+from report.study.folder import Study
+from report.tables import listed, markdown_table
+
+Comparisons = Mapping[str, Comparison]
+"""By metric; the primary one is among them."""
+
+
+def main_table(study: Study, comparisons: Comparisons) -> str:
+    """A row a variant: the primary metric, its difference to the reference, and how it trained."""
+    primary = comparisons[study.primary]
+    terms = [name for name in comparisons if name.startswith(LOSS)]
+    beside = [name for name in (AGREEMENT, CLIPPED, *terms) if name in comparisons]
+    beside = [name for name in beside if name != study.primary]
+    published = any(variant.published for variant in study.variants.values())
+    header = ["", "mean", "difference", "p (Holm)", "detectable"]
+    header += ["published"] if published else []
+    lines = []
+    for name, variant in study.variants.items():
+        row = primary.rows.get(name)
+        cells = [name, _mean(primary, name)]
+        if row is None or row.difference is None:
+            cells += ["reference" if name == study.reference else "", "", ""]
+        else:
+            found, least = row.difference, row.difference.detectable
+            cells.append(difference(study.primary, found.mean, found.interval))
+            cells.append(probability(found.p_holm))
+            cells.append("" if least is None else difference(study.primary, least)[1:])
+        if published:
+            told = variant.published
+            cells.append("" if told is None else f"{told.delta:+.2f} {told.unit}")
+        cells += [_mean(comparisons[other], name) for other in beside]
+        lines.append([cell.replace("-", MINUS) if cell[:1] == "-" else cell for cell in cells])
+    return markdown_table([*header, *map(label, beside)], lines)
+
+
+def values_table(study: Study, comparison: Comparison) -> str:
+    """Every single value of a metric, a row a variant and a column a seed."""
+    lines = []
+    for name, row in comparison.rows.items():
+        cells = [value(comparison.metric, row.values.get(seed)) for seed in study.seeds]
+        lines.append([name, *cells])
+    return markdown_table(["seed", *map(str, study.seeds)], lines)
+
+
+def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
+    """The held-out metrics beside the primary one, and what is to know of them; [] without any."""
+    order = list(NAMES)
+    names = [
+        name
+        for name in comparisons
+        if name not in (study.primary, CLIPPED) and not name.startswith(LOSS)
+    ]
+    names.sort(key=lambda name: order.index(name) if name in order else len(order))
+    if not names:
+        return []
+    lines = [
+        [variant, *(_with_difference(comparisons[name], variant) for name in names)]
+        for variant in study.variants
+    ]
+    note = (
+        "In brackets the difference to the reference, of shares in points, with its 95 % interval. "
+        f"These are not tested: the study declared {noun(study.primary)} as its one primary metric "
+        "before it ran."
+    )
+    seeds = {noun(name): comparisons[name].seeds for name in names}
+    other = [
+        f"{name} over {', '.join(map(str, its)) or 'none'}"
+        for name, its in seeds.items()
+        if its != comparisons[study.primary].seeds
+    ]
+    if other:
+        note += f" Not the same seeds: {listed(other)}."
+    return [markdown_table(["", *map(label, names)], lines), note]
+
+
+def variants_table(study: Study) -> str:
+    """What each variant is, and its size and speed."""
+    lines = []
+    for name, variant in study.variants.items():
+        speed = variant.sentences_per_second
+        size = [f"{variant.parameters / 1e6:.2f} M", f"{variant.bytes / 1e6:.1f} MB"]
+        lines.append([name, variant.about, *size, "" if speed is None else f"{speed:,.0f}"])
+    return markdown_table(["", "what it is", "parameters", "size", "sentences/s"], lines, left=2)
+
+
+OF_VARIANT = ("parameters", "bytes", "sentences_per_second")
+OF_DIFFERENCE = ("mean", "deviation", "interval", "p", "p_holm", "detectable")
+
+
+def write_csv(path: Path, study: Study, comparisons: Comparisons) -> None:
+    """A row a variant, plain numbers as measured (shares between 0 and 1); missing ones empty."""
+    primary = comparisons[study.primary]
+    others = [name for name in comparisons if name != study.primary]
+    header = ["variant", *OF_VARIANT, "seeds", study.primary, "difference", *OF_DIFFERENCE[1:]]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*header, "published_delta", "published_unit", *others])
+        for name, variant in study.variants.items():
+            rows = [comparisons[metric].rows.get(name) for metric in (study.primary, *others)]
+            mean, *other_means = [row.mean if row is not None else None for row in rows]
+            found = rows[0].difference if rows[0] is not None else None
+            told = variant.published
+            writer.writerow(
+                [
+                    name,
+                    *(getattr(variant, field) for field in OF_VARIANT),
+                    len(primary.seeds),
+                    mean,
+                    *(getattr(found, field, None) for field in OF_DIFFERENCE),
+                    *(("", "") if told is None else (told.delta, told.unit)),
+                    *other_means,
+                ]
+            )
+
+
+def _mean(comparison: Comparison, variant: str) -> str:
+    row = comparison.rows.get(variant)
+    return "" if row is None else value(comparison.metric, row.mean)
+
+
+def _with_difference(comparison: Comparison, variant: str) -> str:
+    text = _mean(comparison, variant)
+    row = comparison.rows.get(variant)
+    if row is None or row.difference is None:
+        return text
+    found = row.difference
+    return f"{text} ({difference(comparison.metric, found.mean, found.interval, unit=False)})"

@@ -1,0 +1,1 @@
+"""Labelled tasks; each kind of task is a room of its own."""

@@ -1,0 +1,195 @@
+"""The tasks, by name.
+
+The hyper-parameters are those of Devlin et al. 2019 (appendix A.3, sections 4.2 and 4.3): those
+with which the DistilBERT paper fine-tuned are unpublished.
+"""
+
+from model.errors import InputError, did_you_mean
+from tasks.formats.conll import TagColumns, conll_rows
+from tasks.formats.documents import Documents, body
+from tasks.formats.published import Published
+from tasks.formats.squad import QuestionColumns, squad_rows
+from tasks.formats.table import Table
+from tasks.formats.text_columns import TextColumns
+from tasks.glue import GLUE
+from tasks.task import Kind, Task
+
+__all__ = ["TASKS", "Kind", "Task", "find_task"]
+
+_TRAIN_AND_TEST = {"train": "train", "test": "test"}
+_TRAIN_AND_DEV = {"train": "train", "dev": "validation"}
+_AG_HEADER = ("label", "title", "description")
+_NEWSGROUPS = (
+    "alt.atheism comp.graphics comp.os.ms-windows.misc comp.sys.ibm.pc.hardware "
+    "comp.sys.mac.hardware comp.windows.x misc.forsale rec.autos rec.motorcycles "
+    "rec.sport.baseball rec.sport.hockey sci.crypt sci.electronics sci.med sci.space "
+    "soc.religion.christian talk.politics.guns talk.politics.mideast talk.politics.misc "
+    "talk.religion.misc"
+)
+
+
+def _iob(*types: str) -> tuple[str, ...]:
+    return ("O", *(f"{mark}-{name}" for name in types for mark in "BI"))
+
+
+_DOCUMENTS = (
+    Task(
+        "imdb",
+        "IMDb",
+        "classification",
+        ("accuracy",),
+        labels=("neg", "pos"),
+        columns=TextColumns(("text",), id=("id",)),
+        published=Published(
+            ("aclImdb", "imdb"),
+            {split: (split, "aclImdb*.tar.gz") for split in ("train", "test")},
+            Documents("{split}", ignored=("unsup",)),
+        ),
+        hub="stanfordnlp/imdb",
+        hub_splits=_TRAIN_AND_TEST,
+        max_length=512,
+    ),
+    Task(
+        "20newsgroups",
+        "20 Newsgroups",
+        "classification",
+        ("accuracy", "macro_f1"),
+        labels=tuple(_NEWSGROUPS.split()),
+        # The hub's copy comes without headers, footers and quotes.
+        columns=TextColumns(("text",), label=("label_text", "label"), id=("id",)),
+        published=Published(
+            ("20news-bydate", "20newsgroups"),
+            {s: (f"20news-bydate-{s}", "20news-bydate*.tar.gz") for s in ("train", "test")},
+            Documents("20news-bydate-{split}", encoding="latin-1", clean=body),
+        ),
+        hub="SetFit/20_newsgroups",
+        hub_splits=_TRAIN_AND_TEST,
+        incomplete="empty without headers, footers and quotes",
+        max_length=512,
+    ),
+    Task(
+        "ag_news",
+        "AG News",
+        "classification",
+        ("accuracy",),
+        labels=("World", "Sports", "Business", "Sci/Tech"),
+        columns=TextColumns(("text",), codes=("1", "2", "3", "4")),
+        published=Published(
+            ("ag_news_csv", "ag_news"),
+            {"train": ("train.csv",), "test": ("test.csv",)},
+            Table({"train": _AG_HEADER, "test": _AG_HEADER}, joined=("title", "description")),
+        ),
+        hub="fancyzhx/ag_news",
+        hub_splits=_TRAIN_AND_TEST,
+    ),
+)
+
+_TAGS = (
+    Task(
+        "conll2003",
+        "CoNLL-2003",
+        "tags",
+        ("entity_f1",),
+        labels=_iob("PER", "ORG", "LOC", "MISC"),
+        columns=TagColumns(),
+        published=Published(
+            ("conll2003",),
+            {
+                "train": ("eng.train", "train.txt"),
+                "dev": ("eng.testa", "valid.txt"),
+                "test": ("eng.testb", "test.txt"),
+            },
+            conll_rows,
+        ),
+        hub="lhoestq/conll2003",
+        learning_rate=5e-5,
+    ),
+    Task(
+        "wnut17",
+        "WNUT-17",
+        "tags",
+        ("entity_f1",),
+        labels=_iob("corporation", "creative-work", "group", "location", "person", "product"),
+        columns=TagColumns(),
+        published=Published(
+            ("wnut17", "emerging_entities_17"),
+            {
+                "train": ("wnut17train.conll",),
+                "dev": ("emerging.dev.conll",),
+                "test": ("emerging.test.annotated",),
+            },
+            conll_rows,
+        ),
+        hub="leondz/wnut_17@refs/convert/parquet",
+        learning_rate=5e-5,
+    ),
+)
+
+_ANSWERS = (
+    Task(
+        "squad",
+        "SQuAD 1.1",
+        "answers",
+        ("exact_match", "squad_f1"),
+        columns=QuestionColumns(),
+        published=Published(
+            ("squad", "squad1.1"),
+            {s: (f"{s}-v1.1.json", f"{s}-v1.1*.json") for s in ("train", "dev")},
+            squad_rows,
+        ),
+        hub="rajpurkar/squad",
+        hub_splits=_TRAIN_AND_DEV,
+        learning_rate=5e-5,
+        max_length=384,
+    ),
+    Task(
+        "squad2",
+        "SQuAD 2.0",
+        "answers",
+        ("exact_match", "squad_f1"),
+        columns=QuestionColumns(),
+        published=Published(
+            ("squad2", "squad2.0"),
+            {s: (f"{s}-v2.0.json", f"{s}-v2.0*.json") for s in ("train", "dev")},
+            squad_rows,
+        ),
+        hub="rajpurkar/squad_v2",
+        hub_splits=_TRAIN_AND_DEV,
+        null_threshold=0.0,
+        learning_rate=5e-5,
+        batch_size=48,
+        epochs=2.0,
+        max_length=384,
+    ),
+)
+
+_OWN = (
+    Task("classification", "your classification", "classification", ("accuracy", "macro_f1")),
+    Task("regression", "your regression", "regression", ("pearson", "spearman")),
+    Task("tags", "your tagging", "tags", ("entity_f1",), learning_rate=5e-5),
+    Task(
+        "answers",
+        "your question answering",
+        "answers",
+        ("exact_match", "squad_f1"),
+        null_threshold=0.0,
+        learning_rate=5e-5,
+        max_length=384,
+    ),
+)
+
+TASKS: dict[str, Task] = {
+    task.name: task for task in (*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_OWN)
+}
+
+
+def find_task(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        InputError: there is none; the message offers the nearest name.
+    """
+    if name not in TASKS:
+        hint = did_you_mean(name.lower(), TASKS, cutoff=0.0)
+        raise InputError(f"there is no task {name!r}: {hint} There are {', '.join(TASKS)}")
+    return TASKS[name]

@@ -1,0 +1,1 @@
+"""Formats of task data: files in, rows out."""

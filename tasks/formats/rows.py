@@ -1,0 +1,122 @@
+"""Rows, what all formats of task data are read into, and how rows become examples.
+
+A format is a function of a file and the name of its split that yields rows: `table`, `conll`,
+`squad` and `documents` beside this module. What the cells of a row mean is told by columns:
+`TextColumns`, `TagColumns`, `QuestionColumns`. So the same columns read files and the hub's rows.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from model.errors import InputError
+from tasks.examples import Example
+
+
+class Row(NamedTuple):
+    """What a file or the hub says about one example."""
+
+    place: str
+    """The file and line, or whatever else finds it, for messages."""
+    cells: Mapping[str, Any]
+    problem: str = ""
+    """What is wrong with the row as a row, such as a cell too few."""
+    word_places: Sequence[str] = ()
+    """Where each word is, if words have lines of their own."""
+
+
+class IncompleteError(InputError):
+    """Of a row in which something is missing. Some published sets have such rows."""
+
+
+Format = Callable[[Path, str], Iterator[Row]]
+"""Reads a file, or a folder, and is told the name of the split that it holds."""
+
+
+@runtime_checkable
+class Columns(Protocol):
+    """Makes an example of a row."""
+
+    def example(self, row: Row, number: int, labels: tuple[str, ...], labelled: bool) -> Example:
+        """The example in a row.
+
+        Args:
+            row: with the cells that these columns name.
+            number: of the row, from 0: the example's id where the row has none.
+            labels: which there may be; empty: any.
+            labelled: whether the row must have a label.
+
+        Raises:
+            InputError: a cell is missing, or does not hold what it should.
+        """
+        ...
+
+
+class Part(NamedTuple):
+    """What was read of a split."""
+
+    examples: tuple[Example, ...]
+    left_out: int
+    """How many incomplete rows there were besides."""
+
+
+def read_examples(
+    rows: Iterable[Row],
+    columns: Columns,
+    labels: tuple[str, ...],
+    *,
+    labelled: bool,
+    leave_out: bool = False,
+) -> Part:
+    """All examples of a split; with `leave_out` incomplete rows are counted and are no error.
+
+    Raises:
+        InputError: of a row, or two rows have the same id.
+    """
+    examples: dict[str, Example] = {}
+    left_out = 0
+    for number, row in enumerate(rows):
+        try:
+            if row.problem:
+                raise IncompleteError(f"{row.place}, {row.problem}")
+            example = columns.example(row, number, labels, labelled)
+        except IncompleteError:
+            if not leave_out:
+                raise
+            left_out += 1
+            continue
+        if example.id in examples:
+            raise InputError(f"{row.place}: there was an example with the id {example.id!r} before")
+        examples[example.id] = example
+    return Part(tuple(examples.values()), left_out)
+
+
+def find_cell(row: Row, names: Sequence[str]) -> Any:
+    """The value under the first of the names that the row has; None if it has none of them."""
+    return next((row.cells[name] for name in names if name in row.cells), None)
+
+
+def text_cell(row: Row, names: Sequence[str], flag: str = "") -> str:
+    """The text under one of the names; `flag` is the one to change the name with.
+
+    Raises:
+        IncompleteError: the text is empty.
+        InputError: the row has no such cell, or no text in it.
+    """
+    name = require_cell(row, names, flag)
+    value = row.cells[name]
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{row.place}: {name!r} is {type(value).__name__}, not text")
+    if not value or not value.strip():
+        raise IncompleteError(f"{row.place}: the text of {name!r} is empty")
+    return value
+
+
+def require_cell(row: Row, names: Sequence[str], flag: str = "") -> str:
+    """The first of the names that the row has a cell under; InputError if it has none."""
+    for name in names:
+        if name in row.cells:
+            return name
+    there = ", ".join(map(repr, row.cells)) or "nothing at all"
+    remedy = f": name the right one with {flag}" if flag else ""
+    raise InputError(f"{row.place}, has no {' or '.join(map(repr, names))} but {there}{remedy}")

@@ -1,0 +1,71 @@
+"""Rows with a text, or a pair of texts, and a class or a value."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model.errors import InputError
+from tasks.examples import TextExample
+from tasks.formats.rows import Row, find_cell, require_cell, text_cell
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """Which cells hold what.
+
+    Of several names that which a row has counts: published files and the hub call them differently.
+    """
+
+    text: Sequence[str]
+    pair: Sequence[str] = ()
+    """Empty: the texts come alone."""
+    label: Sequence[str] = ("label",)
+    codes: tuple[str, ...] = ()
+    """What files write for each label, in the order of the task's labels; empty: its name."""
+    number: bool = False
+    """Labels are values."""
+    id: Sequence[str] = ()
+    """Empty: the number of the row, from 0."""
+    own: bool = False
+    """The names were given by flags, which messages then mention."""
+
+    def example(
+        self, row: Row, number: int, labels: tuple[str, ...], labelled: bool
+    ) -> TextExample:
+        """As `tasks.formats.rows.Columns` has it."""
+        flags = ("--data.text-field", "--data.pair-field", "--data.label-field")
+        text_flag, pair_flag, label_flag = flags if self.own else ("", "", "")
+        name = find_cell(row, self.id)
+        text = text_cell(row, self.text, text_flag)
+        pair = text_cell(row, self.pair, pair_flag) if self.pair else None
+        if labelled:
+            require_cell(row, self.label, label_flag)
+        value = find_cell(row, self.label)
+        if value in (None, "") and not labelled:
+            label = None
+        else:
+            label = self._value(row, value) if self.number else self._class(row, value, labels)
+        return TextExample(str(number if name is None else name), text, pair, label)
+
+    def _class(self, row: Row, value: Any, labels: tuple[str, ...]) -> str:
+        if value is None or value == "":
+            raise InputError(f"{row.place}: the label is empty")
+        if isinstance(value, list | dict):
+            raise InputError(f"{row.place}: the label is {type(value).__name__}, not a name")
+        name = value if isinstance(value, str) else json.dumps(value)
+        name = dict(zip(self.codes, labels, strict=False)).get(name, name)
+        if labels and name not in labels:
+            allowed = ", ".join(self.codes or labels)
+            raise InputError(f"{row.place}: the label {name!r} is none of {allowed}")
+        return name
+
+    def _value(self, row: Row, value: Any) -> float:
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(f"{row.place}: the label {value!r} is not a finite number")
+        return number

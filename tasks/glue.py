@@ -1,0 +1,135 @@
+"""The tasks of GLUE (Wang et al. 2019), in the order of its paper, and its diagnostic set.
+
+Of the learning rates that Devlin et al. tried, 2e-5 to 5e-5, all have 3e-5. Labels have the names
+that the hub gives them; files have numbers for some.
+"""
+
+from typing import Any
+
+from tasks.formats.published import Published
+from tasks.formats.table import Table
+from tasks.formats.text_columns import TextColumns
+from tasks.task import Task
+
+_FILES = {split: (f"{split}.tsv", f"{split}.jsonl") for split in ("train", "dev", "test")}
+_ID = ("index", "id", "idx")
+_BINARY = ("0", "1")
+_SENTENCES = {"text": ("sentence1",), "pair": ("sentence2",), "id": _ID}
+_COLA_HEADER = ("source", "label", "mark", "sentence")
+
+
+def _task(name: str, title: str, labels: tuple[str, ...], **settings: Any) -> Task:
+    """A task that is like most."""
+    like_most: dict[str, Any] = {
+        "kind": "classification",
+        "metrics": ("accuracy",),
+        "published": Published((title,), _FILES, Table()),
+        "hub": f"nyu-mll/glue:{name}",
+    }
+    return Task(name, title, labels=labels, **{**like_most, **settings})
+
+
+COLA = _task(
+    "cola",
+    "CoLA",
+    ("unacceptable", "acceptable"),
+    metrics=("matthews",),
+    columns=TextColumns(("sentence",), codes=_BINARY, id=_ID),
+    published=Published(
+        ("CoLA",), _FILES, Table(header={"train": _COLA_HEADER, "dev": _COLA_HEADER})
+    ),
+)
+SST2 = _task(
+    "sst2",
+    "SST-2",
+    ("negative", "positive"),
+    columns=TextColumns(("sentence",), codes=_BINARY, id=_ID),
+)
+MRPC = _task(
+    "mrpc",
+    "MRPC",
+    ("not_equivalent", "equivalent"),
+    metrics=("accuracy", "f1"),
+    columns=TextColumns(
+        ("#1 String", "sentence1"),
+        ("#2 String", "sentence2"),
+        ("Quality", "label"),
+        codes=_BINARY,
+        id=_ID,
+    ),
+)
+STSB = _task(
+    "stsb",
+    "STS-B",
+    (),
+    kind="regression",
+    metrics=("pearson", "spearman"),
+    columns=TextColumns(**_SENTENCES, label=("score", "label"), number=True),
+)
+QQP = _task(
+    "qqp",
+    "QQP",
+    ("not_duplicate", "duplicate"),
+    metrics=("accuracy", "f1"),
+    columns=TextColumns(
+        ("question1",), ("question2",), ("is_duplicate", "label"), codes=_BINARY, id=_ID
+    ),
+    # A few questions with line breaks in them; the hub's copy has none of these rows either.
+    incomplete="cut or empty as published",
+)
+MNLI = _task(
+    "mnli",
+    "MNLI",
+    ("entailment", "neutral", "contradiction"),
+    columns=TextColumns(
+        ("sentence1", "premise", "Premise"),
+        ("sentence2", "hypothesis", "Hypothesis"),
+        ("gold_label", "label", "Label"),
+        id=_ID,
+    ),
+    published=Published(
+        ("MNLI",),
+        {
+            "train": ("train.tsv", "train.jsonl"),
+            "dev": ("dev_matched.tsv", "dev_matched.jsonl"),
+            "dev_mismatched": ("dev_mismatched.tsv", "dev_mismatched.jsonl"),
+            "test": ("test_matched.tsv", "test_matched.jsonl"),
+            "test_mismatched": ("test_mismatched.tsv", "test_mismatched.jsonl"),
+        },
+        Table(),
+    ),
+    hub_splits={
+        "train": "train",
+        "dev": "validation_matched",
+        "dev_mismatched": "validation_mismatched",
+        "test": "test_matched",
+        "test_mismatched": "test_mismatched",
+    },
+)
+QNLI = _task(
+    "qnli",
+    "QNLI",
+    ("entailment", "not_entailment"),
+    columns=TextColumns(("question",), ("sentence",), id=_ID),
+)
+RTE = _task("rte", "RTE", ("entailment", "not_entailment"), columns=TextColumns(**_SENTENCES))
+WNLI = _task(
+    "wnli",
+    "WNLI",
+    ("not_entailment", "entailment"),
+    columns=TextColumns(**_SENTENCES, codes=_BINARY),
+)
+# To evaluate a model of MNLI with: there is nothing to train on.
+AX = _task(
+    "ax",
+    "the GLUE diagnostic set",
+    MNLI.labels,
+    metrics=("matthews",),
+    columns=MNLI.columns,
+    published=Published(
+        ("diagnostic", "AX"), {"test": ("diagnostic-full.tsv", "diagnostic.tsv", "AX.tsv")}, Table()
+    ),
+    hub_splits={"test": "test"},
+)
+
+GLUE = (COLA, SST2, MRPC, STSB, QQP, MNLI, QNLI, RTE, WNLI, AX)

@@ -1,0 +1,164 @@
+"""A model for a task: its head and its classes, matched by name and never by position."""
+
+import logging
+from typing import Any
+
+from flax import nnx
+from tokenizers import Tokenizer
+
+from model.bert import Bert
+from model.config import DType
+from model.distilbert import DistilBert
+from model.errors import InputError
+from model.hf.config import read_config
+from model.hf.files import find
+from model.hf.weight_map import class_name
+from model.pretrained import load
+from model.student import copy_parameters
+from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
+from tasks.catalogue import Kind, Task
+
+HEADS: dict[Kind, type[Any]] = {
+    "classification": SequenceClassification,
+    "regression": SequenceClassification,
+    "tags": TokenClassification,
+    "answers": QuestionAnswering,
+}
+
+logger = logging.getLogger(__name__)
+
+
+def load_for_task(
+    path: str,
+    task: Task,
+    *,
+    order: tuple[str, ...] = (),
+    new_head: nnx.Rngs | None = None,
+    dtype: DType = "float32",
+) -> Any:
+    """A checkpoint with the head that a task needs.
+
+    A head that the checkpoint has is taken if its classes are those of the task, in whatever order:
+    `model.config.labels` says which. If they are called otherwise or only numbered (LABEL_0, ...),
+    `order` names them.
+
+    Args:
+        path: a folder or a hub name.
+        task: with its labels.
+        order: the names of the model's classes, by index.
+        new_head: draws a head where there is none, or one for other classes; a warning says so.
+        dtype: what it computes in.
+
+    Raises:
+        InputError: there is no fitting head and none is to be drawn; or the classes have no names.
+    """
+    head = HEADS[task.kind]
+    config_file, _ = find(path)
+    config, classes = read_config(config_file)
+    if class_name(head, config.architecture) not in classes:
+        if new_head is None:
+            raise InputError(
+                f"{path} is a {' or '.join(classes) or 'bare encoder'}, which has no head for "
+                f"{task.name}: fine-tune it first, with train.finetune {task.name}"
+            )
+        labels = {} if task.kind == "answers" else {"labels": class_names(task)}
+        return load(path, head, init_missing=new_head, dtype=dtype, **labels)
+    if task.kind == "answers" or (task.kind == "regression" and config.num_labels == 1):
+        return load(path, head, dtype=dtype)
+
+    names = class_names(task)
+    for known in filter(None, (config.labels, order)):
+        ours = spelled(known, names)
+        if sorted(ours) == sorted(names) and len(ours) == config.num_labels:
+            return load(path, head, dtype=dtype, labels=ours)
+    if order:
+        raise InputError(
+            f"--labels {' '.join(order)}: {task.name} has the classes {', '.join(names)}, and "
+            f"{path} has {config.num_labels}"
+        )
+    if only_numbered(config.labels) and len(names) <= config.num_labels:
+        raise InputError(
+            f"the classes of {path} are only numbered ({', '.join(config.labels)}): name them in "
+            f"the model's order, as in --labels {' '.join(names)}"
+        )
+    if new_head is None:
+        raise InputError(
+            f"{path} knows the {config.num_labels} classes {', '.join(config.labels)}, and "
+            f"{task.name} has {', '.join(names)}: it was fine-tuned for something else"
+        )
+    logger.warning("%s has a head for other classes: a new one is drawn, to be trained", path)
+    encoder = load_encoder(path)
+    model = head(config.replace(labels=names, dtype=dtype), rngs=new_head)
+    for part in ("embeddings", "encoder", "pooler"):
+        source, target = (getattr(of, part, None) for of in (encoder, model.backbone))
+        if source is not None and target is not None:
+            copy_parameters(source, target)
+    return model
+
+
+def check_order(order: tuple[str, ...], task: Task, *paths: str) -> None:
+    """Raises InputError unless `order`, --labels, names the classes of one of these checkpoints."""
+    if not order:
+        return
+    given = f"--labels {' '.join(order)}"
+    if task.kind not in ("classification", "tags"):
+        raise InputError(f"{given}: {task.name} has no classes, leave it out")
+    names = task.labels
+    if sorted(spelled(order, names)) != sorted(names):
+        raise InputError(f"{given}: {task.name} has the classes {', '.join(names)}")
+    why = []
+    for path in paths:
+        config, classes = read_config(find(path)[0])
+        ours = spelled(config.labels, names)
+        if class_name(HEADS[task.kind], config.architecture) not in classes:
+            why.append(f"{path} has no head whose classes it could name")
+        elif sorted(ours) == sorted(names) and ours != spelled(order, names):
+            why.append(f"{path} itself calls its classes {', '.join(ours)}, in this order")
+        else:
+            return
+    told = " and ".join(why) or "the head is new, and takes the order of the task"
+    raise InputError(f"{given}: {told}: leave it out")
+
+
+def only_numbered(labels: tuple[str, ...]) -> bool:
+    """Whether classes have no names but those that transformers gives them."""
+    return labels == tuple(f"LABEL_{number}" for number in range(len(labels)))
+
+
+def spelled(labels: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Classes as a task spells them: some write POSITIVE where others write positive."""
+    spelling = {name.casefold(): name for name in names}
+    return tuple(spelling.get(label.casefold(), label) for label in labels)
+
+
+def class_names(task: Task) -> tuple[str, ...]:
+    """The names of what a head's outputs are; transformers numbers that of a value."""
+    return ("LABEL_0",) if task.kind == "regression" else task.labels
+
+
+def load_encoder(path: str) -> Any:
+    """A checkpoint without its head."""
+    config, _ = read_config(find(path)[0])
+    return load(path, DistilBert if config.architecture == "distilbert" else Bert)
+
+
+def check_inputs(path: str, model: Any, tokenizer: Tokenizer, length: int) -> None:
+    """Raises InputError unless a model has all pieces and positions that its windows may have.
+
+    Args:
+        path: of the model, for the message.
+        model: from `model.pretrained.load`.
+        tokenizer: what cuts the text into pieces.
+        length: tokens of the longest window.
+    """
+    positions, vocabulary = model.config.max_positions, model.config.vocab_size
+    if length > positions:
+        raise InputError(
+            f"--reading.max-length {length} is above the {positions} positions of {path}: give at "
+            f"most {positions}"
+        )
+    if tokenizer.get_vocab_size() > vocabulary:
+        raise InputError(
+            f"{path} has a vocabulary of {vocabulary}, and the tokenizer beside it knows "
+            f"{tokenizer.get_vocab_size()} pieces: they do not belong together"
+        )

@@ -1,0 +1,201 @@
+"""The examples of a task, by split."""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model.errors import InputError
+from tasks.catalogue import Task, find_task
+from tasks.formats.rows import read_examples
+from tasks.sources import Folder, Hub, OwnFiles, Source
+from tasks.splits import Examples, classes_of, divide, draw, learnable_classes
+
+
+@dataclass(frozen=True)
+class TaskDataConfig:
+    """Where the examples of a task come from."""
+
+    root: Path | None = None
+    """A folder with the data set in its published format, or with several sets' folders; by
+    default the set is taken from the hub."""
+    train: Path | None = None
+    """Your own training examples: csv, tsv or jsonl; for `tags` also words and tags in columns
+    (CoNLL), for `answers` also SQuAD's json; each also .gz."""
+    dev: Path | None = None
+    """Your own development examples; by default a share of the training examples."""
+    test: Path | None = None
+    """Your own test examples, with or without labels."""
+    text_field: str = "text"
+    """The column of your own files that holds the text, or for `tags` the words."""
+    pair_field: str | None = None
+    """The column that holds a second text, where texts come in pairs."""
+    label_field: str = "label"
+    """The column that holds the class, the value, or for `tags` the tags."""
+    train_limit: int | None = None
+    """At most so many training examples, drawn at random (always the same ones)."""
+    dev_share: float = 0.1
+    """The share of the training examples that is kept for development where a set has no
+    development split."""
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What `open_task` read."""
+
+    task: Task
+    """With its `labels`, also where these depend on the data."""
+    splits: dict[str, Examples]
+    """`train`, `dev`, `test`, for MNLI also `dev_mismatched` and `test_mismatched`; a split that is
+    not there, or was not asked for, is absent."""
+    fingerprint: str
+    """Hexadecimal; of the labels and of every example."""
+    source: str
+    """The folder, the files, or the hub's name and commit."""
+    notes: tuple[str, ...]
+    """Sentences on what was left out or divided."""
+
+
+def open_task(
+    name: str,
+    config: TaskDataConfig,
+    *,
+    splits: Collection[str] | None = None,
+    labels: tuple[str, ...] = (),
+) -> TaskData:
+    """The examples of a task.
+
+    Training examples are the same whichever splits are asked for: where a set has no development
+    split, a part of `train` is kept for it, drawn at random from a fixed seed. The classes of a
+    user's own set are those of its training file, sorted, or of all files read if it is not given.
+
+    Args:
+        name: one of `tasks.catalogue.TASKS`.
+        config: where the data are.
+        splits: those that must be there; nothing else is read. By default all that are.
+        labels: the classes that a user's own set may have; by default those that it has.
+
+    Raises:
+        InputError: no such task, flags that contradict each other, a split that is not there, or
+            anything wrong in the data.
+    """
+    task = find_task(name)
+    task = replace(task, labels=labels or task.labels)
+    _check_flags(task, config)
+    source = _open(task, config)
+    divides = "dev" not in source.published and "train" in source.found
+    there = ("train", "dev", *source.found[1:]) if divides else tuple(source.found)
+    wanted = there if splits is None else tuple(dict.fromkeys(splits))
+    for split in wanted or source.published[:1] or ("train",):
+        if split not in there:
+            raise InputError(_missing(task, source, split))
+
+    learns_classes = task.kind in ("classification", "tags") and not task.labels
+    divides &= not {"train", "dev"}.isdisjoint(wanted)
+    examples: dict[str, Examples] = {}
+    notes: list[str] = []
+    if "train" in there and ("train" in wanted or divides or learns_classes):
+        everything = examples["train"] = _read(task, source, "train", notes)
+        if learns_classes:
+            task = replace(task, labels=learnable_classes(everything))
+        if divides:
+            examples["train"], examples["dev"] = divide(everything, config.dev_share)
+            notes.append(
+                f"dev: {len(examples['dev']):,} of the {len(everything):,} training examples, "
+                "drawn with seed 0, because there is no development split"
+            )
+    for split in wanted:
+        if split not in examples:
+            examples[split] = _read(task, source, split, notes)
+    if learns_classes and not task.labels:
+        task = replace(task, labels=classes_of(sum(examples.values(), ())))
+    if "train" in wanted:
+        examples["train"] = _limited(examples["train"], config.train_limit, notes)
+    examples = {split: examples[split] for split in wanted}
+    return TaskData(task, examples, _fingerprint(task, examples), source.name, tuple(notes))
+
+
+def _read(task: Task, source: Source, split: str, notes: list[str]) -> Examples:
+    rows, columns = source.read(split)
+    labelled = not split.startswith("test")
+    part = read_examples(
+        rows, columns, task.labels, labelled=labelled, leave_out=task.incomplete is not None
+    )
+    if not part.examples:
+        raise InputError(f"{source.name}: there are no examples in {source.looked_for(split)}")
+    if part.left_out:
+        total = len(part.examples) + part.left_out
+        notes.append(f"{split}: {part.left_out:,} of {total:,} left out: {task.incomplete}")
+    return part.examples
+
+
+def _limited(examples: Examples, limit: int | None, notes: list[str]) -> Examples:
+    if limit is None or limit >= len(examples):
+        return examples
+    notes.append(f"train: {limit:,} of {len(examples):,} examples, drawn with seed 0")
+    return tuple(examples[number] for number in draw(limit, len(examples)))
+
+
+def _fingerprint(task: Task, examples: dict[str, Examples]) -> str:
+    """Hexadecimal: of what was read, from wherever and however that was."""
+    digest = hashlib.sha256(repr((task.kind, task.labels)).encode())
+    for split, those in examples.items():
+        digest.update(f"\n{split}\n".encode())
+        for example in those:
+            digest.update(repr(example).encode())
+    return digest.hexdigest()
+
+
+def _open(task: Task, config: TaskDataConfig) -> Source:
+    files = {"train": config.train, "dev": config.dev, "test": config.test}
+    if task.own_files:
+        given = {split: file.expanduser() for split, file in files.items() if file}
+        names = (config.text_field, config.pair_field, config.label_field)
+        return OwnFiles(task.kind, given, names)
+    if config.root is None:
+        return Hub(task)
+    root = config.root.expanduser()
+    if not root.is_dir():
+        raise InputError(
+            f"--data.root {root} is no folder: name the one with the files of {task.title}"
+        )
+    assert task.published and task.columns, task.name
+    return Folder(task.published, task.columns, root)
+
+
+def _missing(task: Task, source: Source, split: str) -> str:
+    if task.own_files:
+        needed = f"--data.{split}" if split != "dev" else "--data.train or --data.dev"
+        return f"the task {task.name} reads your own files: give {needed}"
+    origin = "train" if split == "dev" and "dev" not in source.published else split
+    if origin not in source.published:
+        return f"{task.title} has no {split} split, only {', '.join(source.published)}"
+    return (
+        f"{source.name} does not hold the {origin} split of {task.title}: looked for "
+        f"{source.looked_for(origin)}"
+    )
+
+
+def _check_flags(task: Task, config: TaskDataConfig) -> None:
+    if not 0 < config.dev_share <= 0.5:
+        raise InputError(f"--data.dev-share is {config.dev_share}; it should be in (0, 0.5]")
+    if config.train_limit is not None and config.train_limit < 1:
+        raise InputError(f"--data.train-limit is {config.train_limit}; it should be at least 1")
+    own = ["train", "dev", "test"]
+    fields = ["text_field", "pair_field", "label_field"]
+    if task.own_files:
+        unused = {"tags": ["pair_field"], "answers": fields}.get(task.kind, [])
+        meant = [name for name in own + fields if name not in unused]
+    else:
+        meant = ["root"]
+    for name in ["root", *own, *fields]:
+        if name not in meant and getattr(config, name) != getattr(TaskDataConfig(), name):
+            flags = ", ".join(map(_flag, meant))
+            raise InputError(
+                f"{_flag(name)} means nothing for {task.name}, which is read from "
+                f"{flags if task.own_files else f'the hub or {flags}'}"
+            )
+
+
+def _flag(field: str) -> str:
+    return f"--data.{field.replace('_', '-')}"

@@ -1,0 +1,1 @@
+"""A class or a value for a text or a pair of texts."""

@@ -1,0 +1,145 @@
+"""Texts and pairs of texts as windows of tokens, with a class or a value."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int32
+from tokenizers import Tokenizer
+
+from data.corpora.text import Text
+from data.tokenise import encode
+from data.tokenizer import special_ids
+from model.errors import InputError
+from tasks.examples import TextExample
+from tasks.windows import Windows, spans
+
+Long = Literal["truncate", "head+tail", "windows"]
+Ids = Int32[np.ndarray, " _tokens"]  # each of a length of its own
+
+
+def encode_texts(
+    examples: Sequence[TextExample],
+    tokenizer: Tokenizer,
+    *,
+    max_length: int,
+    long: Long = "truncate",
+    stride: int = 128,
+    labels: tuple[str, ...] | None,
+) -> Windows:
+    """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP].
+
+    Args:
+        examples: all texts, or all pairs; all with a label, or all without.
+        tokenizer: from `data.tokenizer.load_tokenizer`.
+        max_length: tokens of a window, [CLS] and [SEP] included.
+        long: what becomes of longer ones. `truncate` keeps the beginning, of pairs as transformers
+            does it (its `longest_first`); `head+tail` the beginning and the end (Sun et al. 2019:
+            128 and 382 of 510 tokens, other lengths in that proportion); `windows` all, in several
+            windows.
+        stride: tokens that neighbouring windows share, [CLS] and [SEP] not counted.
+        labels: the classes by name; none, `()`, where labels are values; None to leave labels out.
+
+    Returns:
+        Windows with `token_type_ids` and, where examples have labels, `label`: int32 [windows], the
+        place of the class in `labels`, or float32 [windows], the value.
+
+    Raises:
+        InputError: a label is none of `labels` or no number, some examples have labels or pairs and
+            others not, pairs are to be cut otherwise than by `truncate`, or there is no room.
+    """
+    pairs = all_or_none([example.pair is not None for example in examples], "a second text")
+    room = max_length - (3 if pairs else 2)
+    if room < (2 if pairs else 1):
+        raise InputError(
+            f"a maximum length of {max_length} leaves no room for text: give 5 or more"
+        )
+    if pairs and long != "truncate":
+        raise InputError(f"pairs of texts can be cut by truncate only, and {long} was asked for")
+    if long == "windows" and not 0 <= stride < room:
+        raise InputError(
+            f"windows of {room} tokens cannot share {stride} of them: give a stride below {room}"
+        )
+    special = special_ids(tokenizer)
+    cls, sep = (np.array([index], np.int32) for index in (special.cls, special.sep))
+    input_ids, types, members, longer = [], [], [], 0
+    texts = token_ids([example.text for example in examples], tokenizer)
+    others = token_ids([example.pair or "" for example in examples], tokenizer)
+    for number, (text, other) in enumerate(zip(texts, others, strict=True)):
+        longer += len(text) + len(other) > room
+        if pairs:
+            kept, kept_other = _longest_first(len(text), len(other), room)
+            parts = [[cls, text[:kept], sep, other[:kept_other], sep]]
+        else:
+            parts = [[cls, part, sep] for part in _parts(text, room, long, stride)]
+        for part in parts:
+            input_ids.append(np.concatenate(part))
+            types.append((np.arange(len(input_ids[-1])) >= 2 + len(part[1])).astype(np.int32))
+            members.append(number)
+    example = np.array(members, np.int64)
+    label = _labels(examples, labels)
+    return Windows(
+        input_ids=input_ids,
+        example=example,
+        pad_id=special.pad,
+        tokens={"token_type_ids": (types, 0)},
+        values={} if label is None else {"label": label[example]},
+        longer=longer,
+    )
+
+
+def token_ids(texts: Sequence[str], tokenizer: Tokenizer) -> Iterator[Ids]:
+    """The ids of each text, without [CLS] and [SEP]."""
+    pieces = []
+    for batch in encode((Text(text, "") for text in texts), tokenizer):
+        for piece, ids in batch:
+            pieces.append(ids)
+            if piece.ends_text:
+                yield np.concatenate(pieces).astype(np.int32)
+                pieces = []
+
+
+def all_or_none(given: list[bool], what: str) -> bool:
+    """Whether the examples have it. Raises an InputError if only some do."""
+    if any(given) and not all(given):
+        raise InputError(
+            f"{given.count(True)} of {len(given)} examples have {what}: either all have or none"
+        )
+    return any(given)
+
+
+def _parts(text: Ids, room: int, long: Long, stride: int) -> list[Ids]:
+    if long == "windows":
+        return [text[start:end] for start, end in spans(len(text), room, room - stride)]
+    if long == "head+tail" and len(text) > room:
+        head = round(room * 128 / 510)
+        return [np.concatenate([text[:head], text[len(text) - (room - head) :]])]
+    return [text[:room]]
+
+
+def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of each are kept: the longer is cut until both are equally long.
+
+    Of an odd room the longer gets one more and, where they are equal, the second.
+    """
+    shorter = min(first, second, room // 2)
+    longer = min(max(first, second), room - shorter)
+    return (shorter, longer) if first <= second else (longer, shorter)
+
+
+def _labels(examples: Sequence[TextExample], labels: tuple[str, ...] | None) -> np.ndarray | None:
+    given = [example.label is not None for example in examples]
+    if labels is None or not all_or_none(given, "a label"):
+        return None
+    if labels == ():
+        for example in examples:
+            if isinstance(example.label, str):
+                raise InputError(f"example {example.id}: the label {example.label!r} is no number")
+        return np.array([example.label for example in examples], np.float32)
+    places = {name: place for place, name in enumerate(labels)}
+    for example in examples:
+        if example.label not in places:
+            raise InputError(
+                f"example {example.id}: the label {example.label!r} is none of {', '.join(labels)}"
+            )
+    return np.array([places[str(example.label)] for example in examples], np.int32)

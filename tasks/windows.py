@@ -1,0 +1,83 @@
+"""Examples as windows of tokens: ragged arrays, gathered into padded batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Int
+
+Column = Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a model reads. A long example may have several windows, each with [CLS] and [SEP]."""
+
+    input_ids: Column
+    """int32 [tokens] of each window, [CLS] and [SEP] included, not padded."""
+    example: Int[np.ndarray, " windows"]
+    """Which example a window is of; those of an example follow each other."""
+    pad_id: int
+    tokens: dict[str, tuple[Column, float | int]] = field(default_factory=dict)
+    """Further arrays that have an entry, or a row, for each token, by name, such as
+    `token_type_ids` or `tags`, each with what fills them up behind the last token."""
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    """Arrays that have an entry, or a row, for each window, such as `label`, `start` and `end`."""
+    notes: dict[str, Column] = field(default_factory=dict)
+    """What no model reads: for each token its `word`, or its `offsets` in the text."""
+    longer: int = 0
+    """How many examples did not fit into one window."""
+    cut_questions: int = 0
+    """How many questions were cut to their maximum length."""
+    lost: int = 0
+    """How many answers that annotators gave lie wholly in no window."""
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @cached_property
+    def lengths(self) -> Int[np.ndarray, " windows"]:
+        return np.array([len(ids) for ids in self.input_ids], np.int64)
+
+    def gather(self, rows: Int[np.ndarray, " rows"], length: int) -> dict[str, np.ndarray]:
+        """These windows, padded to `length`: all but the notes, and the `attention_mask`."""
+        columns = {"input_ids": (self.input_ids, self.pad_id), **self.tokens}
+        batch = {name: _padded(c, fill, rows, length) for name, (c, fill) in columns.items()}
+        batch["attention_mask"] = np.arange(length) < self.lengths[rows][:, None]
+        return batch | {name: values[rows] for name, values in self.values.items()}
+
+
+def _padded(column: Column, fill: float | int, rows: np.ndarray, length: int) -> np.ndarray:
+    first = column[0]
+    result = np.full((len(rows), length, *first.shape[1:]), fill, first.dtype)
+    for place, row in enumerate(rows):
+        result[place, : len(column[row])] = column[row]
+    return result
+
+
+Span = tuple[int, int]
+
+
+def spans(tokens: int, room: int, step: int) -> list[Span]:
+    """A span of `room` tokens every `step`, until one reaches the end.
+
+    As in BERT's `run_squad.py`. A step above `room` would leave tokens out: it is then `room`.
+
+    Returns:
+        Where each span starts and ends; the one span (0, 0) for no tokens at all.
+    """
+    step = min(step, room)
+    count = 1 + max(0, -(-(tokens - room) // step))
+    return [(start, min(start + room, tokens)) for start in range(0, count * step, step)]
+
+
+def most_context(tokens: int, parts: list[Span]) -> Int[np.ndarray, " tokens"]:
+    """For each token the span that holds it with most tokens on the side where it has fewer.
+
+    Among equals the earlier, as in BERT's `run_squad.py`.
+    """
+    place = np.arange(tokens)
+    start, end = np.array(parts).T[..., None]
+    fewer = np.minimum(place - start, end - 1 - place)
+    return fewer.argmax(0)

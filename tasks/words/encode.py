@@ -1,0 +1,131 @@
+"""Tagged words as windows of tokens, a tag at the first piece of each word."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Int32
+from tokenizers import PreTokenizedString, Tokenizer
+
+from data.tokenizer import special_ids
+from data.wordpiece import encodable
+from model.errors import InputError
+from tasks.examples import TaggedExample
+from tasks.texts.encode import all_or_none
+from tasks.windows import Column, Span, Windows, most_context, spans
+
+Tokens = Int32[np.ndarray, " tokens"]
+AT_ONCE = 1000  # sentences that are tokenised together
+
+
+def encode_words(
+    examples: Sequence[TaggedExample],
+    tokenizer: Tokenizer,
+    *,
+    max_length: int,
+    labels: tuple[str, ...],
+) -> Windows:
+    """[CLS] words [SEP], as the loss and the score of a tagger need them.
+
+    The windows of a long sentence share half of their tokens. A word is predicted in one of them,
+    where it stands farthest from the borders, so that an entity never ends at one for want of
+    context; in the other it is context only. So nothing is cut off.
+
+    Args:
+        examples: all with tags, or all without.
+        tokenizer: from `data.tokenizer.load_tokenizer`. A word's ids are those it has alone; one of
+            control characters only has none, and stands in no window.
+        max_length: tokens of a window, [CLS] and [SEP] included.
+        labels: the tags by name.
+
+    Returns:
+        Windows with `token_type_ids`, the note `word` (int32 [tokens]) and, where examples have
+        tags, `tags` (int32 [tokens]): at the first piece of each word that is predicted there the
+        word's place in the sentence and the tag's in `labels`, -1 elsewhere.
+
+    Raises:
+        InputError: a tag is none of `labels`, some examples have tags and others not, or there is
+            no room.
+    """
+    room = max_length - 2
+    if room < 2:
+        raise InputError(
+            f"a maximum length of {max_length} leaves no room for words: give at least 4"
+        )
+    tagged = all_or_none([example.tags is not None for example in examples], "tags")
+    special = special_ids(tokenizer)
+    input_ids, tags, words, members, longer = [], [], [], [], 0
+    pieces = _pieces(examples, tokenizer)
+    for number, (example, (ids, word)) in enumerate(zip(examples, pieces, strict=True)):
+        by_word = _tags(example, labels)
+        parts = spans(len(ids), room, room - room // 2)
+        longer += len(parts) > 1
+        chosen = most_context(len(ids), parts)
+        for place, (start, end) in enumerate(parts):
+            here = np.where(chosen[start:end] == place, word[start:end], -1)
+            predicted = np.pad(here, 1, constant_values=-1)
+            input_ids.append(np.array([special.cls, *ids[start:end], special.sep], np.int32))
+            tags.append(by_word[predicted])
+            words.append(predicted)
+            members.append(number)
+    tokens: dict[str, tuple[Column, float]] = {
+        "token_type_ids": ([np.zeros(len(ids), np.int32) for ids in input_ids], 0)
+    }
+    return Windows(
+        input_ids=input_ids,
+        example=np.array(members, np.int64),
+        pad_id=special.pad,
+        tokens=tokens | ({"tags": (tags, -1)} if tagged else {}),
+        notes={"word": words},
+        longer=longer,
+    )
+
+
+def _pieces(
+    examples: Sequence[TaggedExample], tokenizer: Tokenizer
+) -> Iterator[tuple[Tokens, Tokens]]:
+    """The ids of each sentence and, at the first piece of a word, its place; -1 elsewhere."""
+    for first in range(0, len(examples), AT_ONCE):
+        batch = [[encodable(w) for w in example.words] for example in examples[first:][:AT_ONCE]]
+        encodings = tokenizer.encode_batch(batch, is_pretokenized=True, add_special_tokens=False)
+        for encoding in encodings:
+            word = np.array(encoding.word_ids, np.int32)
+            first_piece = np.diff(word, prepend=-1) != 0
+            yield np.array(encoding.ids, np.int32), np.where(first_piece, word, np.int32(-1))
+
+
+def _tags(example: TaggedExample, labels: tuple[str, ...]) -> Int32[np.ndarray, " words_and_none"]:
+    """The places of the tags in `labels`, and behind them, which is at -1, a -1 for no word."""
+    unknown = sorted(set(example.tags or ()) - set(labels))
+    if unknown:
+        raise InputError(
+            f"example {example.id}: the tag {unknown[0]} is none of {', '.join(labels)}"
+        )
+    places = {name: place for place, name in enumerate(labels)}
+    tags = example.tags or ("",) * len(example.words)
+    return np.array([*(places.get(tag, -1) for tag in tags), -1], np.int32)
+
+
+def split_words(text: str, tokenizer: Tokenizer) -> list[Span]:
+    """Where the words are that BERT splits a text into: `text[start:end]` of each.
+
+    They stand between white space; punctuation, and each Chinese character, is a word of its own.
+
+    Args:
+        text: without halves of surrogate pairs.
+        tokenizer: from `data.tokenizer.load_tokenizer`.
+    """
+    words = PreTokenizedString(text)
+    # Cleaning and parting Chinese characters is all: composing accents would move the places.
+    words.normalize(lambda part: tokenizer.normalizer[0].normalize(part))
+    tokenizer.pre_tokenizer.pre_tokenize(words)
+    return [span for _, span, _ in words.get_splits("original", "char")]
+
+
+def check_text(text: str, place: str) -> None:
+    """Raises InputError unless there is something to read in a text; `place` says which it is."""
+    if not text.strip():
+        raise InputError(f"{place} is empty: give a text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{place} is not UTF-8 text (character {error.start + 1})") from None

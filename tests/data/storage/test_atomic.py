@@ -1,0 +1,51 @@
+"""Files that are whole or not there, on disks that refuse."""
+
+from pathlib import Path
+
+import pytest
+
+from data.storage.atomic import check_writable, make_folder, replacing
+from model.errors import InputError
+from tests.disk import full_disk
+
+
+def test_a_full_disk_leaves_the_old_file_and_is_told(tmp_path: Path):
+    path = tmp_path / "table.md"
+    path.write_text("old")
+    told = pytest.raises(InputError, match=rf"^cannot write {path}: File too large$")
+    with told, full_disk(100), replacing(path) as temporary:
+        temporary.write_text("x" * 1000)
+    assert [file.name for file in tmp_path.iterdir()] == ["table.md"]
+    assert path.read_text() == "old"
+
+
+def test_another_error_stays_what_it_is(tmp_path: Path):
+    with pytest.raises(KeyError), replacing(tmp_path / "table.md") as temporary:
+        temporary.write_text("half")
+        raise KeyError("row")
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_cannot_be_a_folder_is_told(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=f"^cannot write {path}: "):
+            make_folder(path)
+    told = pytest.raises(InputError, match="No such file or directory")
+    with told, replacing(tmp_path / "nowhere" / "table.md") as temporary:
+        temporary.write_text("")
+
+
+def test_a_file_for_later_is_tried_and_not_left(tmp_path: Path):
+    (tmp_path / "there.json").write_text("old")
+    check_writable(tmp_path / "there.json")
+    check_writable(tmp_path / "new.json")
+    check_writable(None)
+    assert [file.name for file in tmp_path.iterdir()] == ["there.json"]
+    assert (tmp_path / "there.json").read_text() == "old"
+    for folder in (tmp_path, Path()):
+        with pytest.raises(InputError, match="it is a folder, name a file"):
+            check_writable(folder)
+    path = tmp_path / "nowhere" / "new.json"
+    with pytest.raises(InputError, match=f"^cannot write {path}: No such file or directory$"):
+        check_writable(path)

@@ -1,0 +1,217 @@
+import json
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+
+from data.config import DataConfig
+from data.corpora.text import Text
+from data.tokenizer import (
+    SpecialIds,
+    check_same_vocabulary,
+    fingerprint,
+    load_tokenizer,
+    open_tokenizer,
+    save_tokenizer,
+    special_ids,
+    vocabulary,
+)
+from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, train_wordpiece
+from model.errors import InputError
+from tests.disk import full_disk
+from tests.hub_server import serve
+
+# The vocabulary and sentence of the tests of Google's BERT.
+PIECES = [*SPECIAL_TOKENS, "want", "##want", "##ed", "wa", "un", "runn", "##ing", ","]
+RHYME = """Peter Piper picked a peck of pickled peppers. A peck of pickled peppers Peter Piper
+picked. If Peter Piper picked a peck of pickled peppers, where's the peck of pickled peppers?"""
+
+
+def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
+    return tokenizer.encode(text, add_special_tokens=False).tokens
+
+
+def write_vocabulary(folder: Path, pieces: list[str]) -> Path:
+    path = folder / "vocab.txt"
+    path.write_text("".join(piece + "\n" for piece in pieces), encoding="utf-8")
+    return path
+
+
+def tokenizer_of(*pieces: str, lowercase: bool = False) -> Tokenizer:
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, *pieces])}
+    return bert_tokenizer(ids, Casing(lowercase=lowercase))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "config", "found"),
+    [
+        (["the"], None, ["the"]),
+        (["The", "the"], None, ["The"]),
+        (["##Man", "the"], None, ["[UNK]"]),
+        (["The", "the"], {"do_lower_case": True}, ["the"]),
+        (["the"], {"do_lower_case": False}, ["[UNK]"]),
+    ],
+)
+def test_casing_is_the_config_beside_a_vocabulary_or_what_its_pieces_show(
+    tmp_path, pieces, config, found
+):
+    path = write_vocabulary(tmp_path, [*SPECIAL_TOKENS, *pieces])
+    if config is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    assert tokens(load_tokenizer(path), "The") == found
+    assert tokens(load_tokenizer(tmp_path), "The") == found
+
+
+CASINGS = [Casing(*values) for values in product([True, False], [None, True, False], [True, False])]
+
+
+@pytest.mark.parametrize("casing", CASINGS)
+def test_saved_and_loaded_is_the_same(tmp_path, casing):
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "The", "caf", "##é"])}
+    folder = tmp_path / "new" / "folder"
+    save_tokenizer(bert_tokenizer(ids, casing), folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("tokenizer.json", "tokenizer_config.json", "vocab.txt")
+    ]
+    for place in (folder, folder / "tokenizer.json", folder / "vocab.txt"):
+        assert fingerprint(load_tokenizer(place)) == fingerprint(bert_tokenizer(ids, casing))
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_of_a_file(tmp_path):
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "x" * 1000])}
+    told = pytest.raises(InputError, match=r"cannot write .*vocab\.txt: File too large")
+    with told, full_disk(100):
+        save_tokenizer(bert_tokenizer(ids, Casing()), tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_fingerprint_is_of_all_that_matters():
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "a", "b"])}
+    other = ids | {"a": ids["b"], "b": ids["a"]}
+    tokenizers = [bert_tokenizer(other, Casing()), *(bert_tokenizer(ids, c) for c in CASINGS)]
+    assert len({fingerprint(tokenizer) for tokenizer in tokenizers}) == len(CASINGS) + 1
+
+
+def test_truncation_and_padding_in_a_file_are_left_out(tmp_path):
+    tokenizer = tokenizer_of("a")
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=8)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert tokens(load_tokenizer(tmp_path), "a a a a a a") == ["a"] * 6
+
+
+def test_vocabulary_and_special_ids():
+    tokenizer = tokenizer_of("b", "a")
+    assert vocabulary(tokenizer) == [*SPECIAL_TOKENS, "b", "a"]
+    assert special_ids(tokenizer) == SpecialIds(pad=0, unk=1, cls=2, sep=3, mask=4)
+
+
+def test_vocabularies_are_compared_token_by_token():
+    check_same_vocabulary(tokenizer_of("a", "b"), tokenizer_of("a", "b"))
+    with pytest.raises(InputError, match="token 6 is 'b' for the teacher and 'c' for the student"):
+        check_same_vocabulary(tokenizer_of("a", "b", "d"), tokenizer_of("a", "c", "d"))
+    with pytest.raises(InputError, match="the teacher's has 7 tokens and the student's 6"):
+        check_same_vocabulary(tokenizer_of("a", "b"), tokenizer_of("a"))
+
+
+class Book:
+    """A corpus that counts how often it is read."""
+
+    name = fingerprint = "book"
+    reads = 0
+
+    def texts(self, split) -> Iterator[Text]:
+        self.reads += 1
+        yield Text(RHYME, "rhyme")
+
+
+def test_a_vocabulary_is_learned_from_the_corpus_once(tmp_path):
+    corpus = Book()
+    config = DataConfig(tokenizer="wordpiece:60", cache=tmp_path)
+    first, second = open_tokenizer(config, corpus), open_tokenizer(config, corpus)
+    assert vocabulary(first) == vocabulary(second) == vocabulary(train_wordpiece([RHYME], 60))
+    assert corpus.reads == 1
+    cased = DataConfig(tokenizer="wordpiece:60:cased", cache=tmp_path)
+    assert "P" in vocabulary(open_tokenizer(cased, corpus))
+    with pytest.raises(InputError, match=r"--data\.tokenizer"):
+        open_tokenizer(DataConfig(cache=tmp_path), corpus)
+    with pytest.raises(InputError, match="wordpiece:8k: after wordpiece: comes the number"):
+        open_tokenizer(DataConfig(tokenizer="wordpiece:8k", cache=tmp_path), corpus)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("vocab.txt", b"", r"no \[PAD\] and no \[UNK\]"),
+        ("vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n", r"no \[MASK\]"),
+        ("vocab.txt", b"\x93NUMPY\xff\xfe", "UTF-8"),
+        ("vocab.txt", "\n".join([*PIECES, "un"]).encode(), "'un' is listed 2 times"),
+        ("tokenizer.json", b"{", "not a tokenizer.json"),
+        ("tokenizer.json", Tokenizer(BPE()).to_str().encode(), r"no \[PAD\]"),
+    ],
+)
+def test_a_file_that_is_no_vocabulary(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        load_tokenizer(tmp_path)
+    assert str(tmp_path / name) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_tokenizer_that_is_not_berts(tmp_path):
+    pieces = {piece: index for index, piece in enumerate(PIECES)}
+    Tokenizer(BPE(pieces, [])).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match="WordPiece"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_broken_config_beside_a_vocabulary(tmp_path):
+    path = write_vocabulary(tmp_path, PIECES)
+    (tmp_path / "tokenizer_config.json").write_text("{")
+    with pytest.raises(InputError, match=r"tokenizer_config\.json: this is not JSON"):
+        load_tokenizer(path)
+
+
+def test_a_folder_without_a_tokenizer(tmp_path):
+    with pytest.raises(InputError, match=r"neither a tokenizer\.json nor a vocab\.txt"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["./nothing/here", "/nothing/vocab.txt", "two words"])
+def test_a_name_that_is_neither_a_path_nor_on_the_hub(name):
+    with pytest.raises(InputError, match="no such file or folder"):
+        load_tokenizer(name)
+
+
+# The hub
+
+
+def test_no_network_for_a_hub_name():
+    with pytest.raises(InputError, match=r"owner/name: there is no such file .* network\?"):
+        load_tokenizer("owner/name")
+
+
+def test_a_hub_name_is_downloaded(tmp_path, monkeypatch):
+    files = {"vocab.txt": "\n".join(PIECES).encode(), "model.safetensors": b"not read"}
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with serve({("owner/name", "main"): files, ("owner/name", "v1"): {}}) as address:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        assert vocabulary(load_tokenizer("owner/name")) == PIECES
+        assert [path.name for path in tmp_path.glob("**/snapshots/*/*")] == ["vocab.txt"]
+        with pytest.raises(InputError, match=r"neither a tokenizer\.json nor a vocab\.txt"):
+            load_tokenizer("owner/name@v1")
+        for name in ("owner/name@v2", "owner/other"):
+            with pytest.raises(InputError, match=f"{name}: .* no such model"):
+                load_tokenizer(name)
+    # Now it is in the cache, and the network may go.
+    assert vocabulary(load_tokenizer("owner/name")) == PIECES

@@ -1,0 +1,345 @@
+"""What models say about texts, against what comes out when they are called by hand."""
+
+import io
+import json
+import re
+from dataclasses import replace
+from itertools import product
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from data.tokenizer import save_tokenizer, train_wordpiece
+from eval.inference import Asked
+from eval.predict import Prediction, open_model, predict, run
+from model.errors import InputError
+from model.pretrained import save
+from model.tasks import (
+    MaskedLM,
+    MultipleChoice,
+    PreTraining,
+    QuestionAnswering,
+    SequenceClassification,
+    TokenClassification,
+)
+from tasks.reading import Reading
+from tests import runs
+from tests.small import build
+
+TEXTS = ["the old cat sees a red bird", "a tree"]
+TAGS = ("O", "B-animal", "I-animal", "B-plant", "I-plant")
+HEADS = {
+    "classes": (SequenceClassification, ("bad", "fair", "good")),
+    "value": (SequenceClassification, ("LABEL_0",)),
+    "tags": (TokenClassification, TAGS),
+    "answers": (QuestionAnswering, ("LABEL_0", "LABEL_1")),
+    "masks": (MaskedLM, ("LABEL_0", "LABEL_1")),
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_wordpiece([" ".join(runs.WORDS)] * 3 + [". , ' é ?"] * 2, 90)
+
+
+@pytest.fixture(scope="module")
+def home(tokenizer, tmp_path_factory):
+    """A checkpoint of random numbers for every head."""
+    folder = tmp_path_factory.mktemp("home")
+    for name, (kind, labels) in HEADS.items():
+        save_model(folder / name, kind, tokenizer, labels=labels)
+    return folder
+
+
+def save_model(folder, kind, tokenizer, **changes):
+    config = runs.MODEL.replace(vocab_size=tokenizer.get_vocab_size(), max_positions=24, **changes)
+    save(build(kind, config.replace(initializer_range=0.6)), folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+def call(model, tokenizer, text: str, pair: str | None = None):
+    """The model's output for one text, unpadded, and the encoding."""
+    encoding = tokenizer.encode(text, pair)
+    arrays = (encoding.ids, encoding.attention_mask, encoding.type_ids)
+    ids, mask, types = (jnp.asarray([array], jnp.int32) for array in arrays)
+    return model(ids, mask.astype(bool), types), encoding
+
+
+def test_labels_with_their_probabilities(home):
+    model, tokenizer = open_model(str(home / "classes"))
+    said = predict(model, tokenizer, TEXTS)
+    assert [row["text"] for row in said] == TEXTS
+    for row in said:
+        output, _ = call(model, tokenizer, row["text"])
+        expected = softmax(np.asarray(output.logits[0], np.float64))
+        names = [model.config.labels[i] for i in np.argsort(-expected)]
+        assert list(row["probabilities"]) == names
+        np.testing.assert_allclose(
+            list(row["probabilities"].values()), np.sort(expected)[::-1], rtol=1e-5
+        )
+        assert row["label"] == names[0]
+        assert row["probability"] == row["probabilities"][names[0]]
+    assert said[0]["probability"] != said[1]["probability"]
+    [first] = predict(model, tokenizer, TEXTS[:1], Asked(top=1))
+    assert list(first["probabilities"]) == [said[0]["label"]]
+
+
+def test_the_second_text_of_a_pair(home):
+    model, tokenizer = open_model(str(home / "classes"))
+    [said] = predict(model, tokenizer, ["a cat"], Asked(pair="a dog likes it"))
+    output, _ = call(model, tokenizer, "a cat", "a dog likes it")
+    expected = softmax(np.asarray(output.logits[0], np.float64))
+    assert said["pair"] == "a dog likes it"
+    np.testing.assert_allclose(said["probability"], expected.max(), rtol=1e-5)
+
+
+def test_a_value(home):
+    model, tokenizer = open_model(str(home / "value"))
+    for row in predict(model, tokenizer, TEXTS):
+        output, _ = call(model, tokenizer, row["text"])
+        np.testing.assert_allclose(row["value"], output.logits[0, 0], rtol=1e-5)
+
+
+def entities_by_hand(words: list[tuple[int, int]], tags: list[str]) -> list[tuple[str, int, int]]:
+    found = []
+    before = "O"
+    for (start, end), tag in zip(words, tags, strict=True):
+        if tag.startswith("I-") and before[2:] == tag[2:]:
+            found[-1] = (*found[-1][:2], end)
+        elif tag != "O":
+            found.append((tag[2:], start, end))
+        before = tag
+    return found
+
+
+def test_entities_lie_in_the_text(home):
+    model, tokenizer = open_model(str(home / "tags"))
+    text = "the  red cat's birde\u0301, and a dog's tree."
+    [said, nothing] = predict(model, tokenizer, [text, "\u200b"])
+    output, encoding = call(model, tokenizer, text)
+    words = [(0, 3), (5, 8), (9, 12), (12, 13), (13, 14), (15, 21), (21, 22)]
+    words += [(23, 26), (27, 28), (29, 32), (32, 33), (33, 34), (35, 39), (39, 40)]
+    first = [encoding.word_ids.index(number) for number in range(len(words))]
+    tags = [TAGS[i] for i in np.asarray(output.logits[0]).argmax(-1)[first]]
+    expected = entities_by_hand(words, tags)
+    assert [(e["type"], e["start"], e["end"]) for e in said["entities"]] == expected
+    assert {kind for kind, _, _ in expected} == {"animal", "plant"}
+    for entity in said["entities"]:
+        assert entity["text"] == text[entity["start"] : entity["end"]]
+    assert nothing["entities"] == []
+
+
+QUESTION = Asked(question="what?", top=4, reading=Reading(max_question=4))
+CONTEXT = "the old cat sees a red bird, and not one dog"  # no two parts of it are alike
+
+
+def check_answers(said, start, end, inside: list[int], offsets) -> None:
+    """By looking at all spans of the tokens that are `inside` the context."""
+    scores = {
+        (offsets[first][0], offsets[last][1]): float(start[first]) + float(end[last])
+        for first, last in product(inside, inside)
+        if first <= last
+    }
+    ranked = sorted(scores, key=lambda place: -scores[place])
+    assert [(a["start"], a["end"]) for a in said["answers"]] == ranked[:4]
+    shares = softmax([scores[place] for place in ranked[:20]])
+    np.testing.assert_allclose([a["probability"] for a in said["answers"]], shares[:4], rtol=1e-4)
+    for answer in said["answers"]:
+        assert answer["text"] == CONTEXT[answer["start"] : answer["end"]]
+
+
+def test_answers_are_the_best_spans(home):
+    model, tokenizer = open_model(str(home / "answers"))
+    [said] = predict(model, tokenizer, [CONTEXT], QUESTION)
+    assert said["question"] == "what?"
+    output, encoding = call(model, tokenizer, "what?", CONTEXT)
+    inside = [place for place, side in enumerate(encoding.sequence_ids) if side == 1]
+    start, end = np.asarray(output.start_logits[0]), np.asarray(output.end_logits[0])
+    check_answers(said, start, end, inside, encoding.offsets)
+
+
+def test_no_answer_where_the_threshold_says_so(home):
+    model, tokenizer = open_model(str(home / "answers"))
+    asked = Asked(question="what?", reading=Reading(max_question=4))
+    for threshold, text in ((-1e3, ""), (1e3, "cat")):
+        [said] = predict(model, tokenizer, ["cat"], replace(asked, null_threshold=threshold))
+        assert said["answers"][0]["text"] == text
+        assert {answer["text"] for answer in said["answers"]} == {"", "cat"}
+
+
+@pytest.mark.parametrize("kind", [MaskedLM, PreTraining])
+def test_what_may_stand_for_a_mask(kind, tokenizer, tmp_path):
+    model, tokenizer = open_model(str(save_model(tmp_path, kind, tokenizer)))
+    text = "the [MASK] sees a [MASK]"
+    [said] = predict(model, tokenizer, [text], Asked(top=3))
+    output, encoding = call(model, tokenizer, text)
+    places = [place for place, token in enumerate(encoding.tokens) if token == "[MASK]"]
+    for place, mask in zip(places, said["masks"], strict=True):
+        shares = softmax(np.asarray(output.logits[0, place], np.float64))
+        best = np.argsort(-shares)[:3]
+        assert [filling["token"] for filling in mask] == [tokenizer.id_to_token(i) for i in best]
+        np.testing.assert_allclose([f["probability"] for f in mask], shares[best], rtol=1e-5)
+
+
+def test_long_texts_are_told_and_read_as_asked(home, caplog):
+    model, tokenizer = open_model(str(home / "classes"))
+    words = runs.WORDS * 2
+    [whole] = predict(model, tokenizer, [" ".join(words)])
+    assert "texts: 1 of 1 are longer than 24 tokens: their beginning is read" in caplog.text
+    [beginning] = predict(model, tokenizer, [" ".join(words[:22])])
+    assert whole["probabilities"] == pytest.approx(beginning["probabilities"], rel=1e-5)
+    caplog.clear()
+    windows = Asked(reading=Reading(long="windows", overlap=4))
+    [averaged] = predict(model, tokenizer, [" ".join(words)], windows)
+    assert "read in several windows" in caplog.text
+    assert averaged["probabilities"] != pytest.approx(whole["probabilities"], rel=1e-3)
+
+
+def test_no_texts_no_results(home):
+    model, tokenizer = open_model(str(home / "classes"))
+    assert predict(model, tokenizer, []) == []
+    with pytest.raises(InputError, match="text 2 is empty"):
+        predict(model, tokenizer, ["a", ""])
+
+
+def command(home, name, *texts, **settings):
+    return run(Prediction(model=str(home / name), texts=texts, **settings))
+
+
+def test_texts_come_from_arguments_a_file_or_standard_input(home, tmp_path, capsys, monkeypatch):
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(TEXTS) + "\n")
+    command(home, "classes", *TEXTS, jsonl=True)
+    arguments = capsys.readouterr().out
+    rows = [json.loads(line) for line in arguments.splitlines()]
+    assert rows == predict(*open_model(str(home / "classes")), TEXTS)
+    command(home, "classes", file=file, jsonl=True)
+    assert capsys.readouterr().out == arguments
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    command(home, "classes", jsonl=True)
+    assert capsys.readouterr().out == arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "asked", "lines"),
+    [
+        ("classes", "a tree", {"pair": "a cat"},
+         r"a tree\na cat\n( +\d+\.\d %  (bad|fair|good)\n){3}"),
+        ("value", "a tree", {}, r"a tree\n  -?\d\.\d{3}\n"),
+        ("tags", "a cat", {}, r"a cat\n((  (animal|plant): .+  \[\d:\d\]\n)+|  no entities\n)"),
+        ("answers", "a cat", {"question": "who?", "reading": Reading(max_question=4)},
+         r"a cat\nwho\?\n( +\d+\.\d %  .+  \[\d:\d\]\n){3}"),
+        ("answers", "cat", {"question": "who?", "reading": Reading(max_question=4),
+                            "null_threshold": -1e3}, r"cat\nwho\?\n +\d+\.\d %  no answer\n.*\n"),
+        ("masks", "a [MASK]", {"top": 2}, r"a \[MASK\]\n( +\d+\.\d %  \S+\n){2}"),
+        ("masks", "[MASK] [MASK]", {"top": 1},
+         r"\[MASK\] \[MASK\]\n  \[MASK\] 1\n.*\n  \[MASK\] 2\n.*\n"),
+    ],
+)  # fmt: skip
+def test_results_for_people(home, name, text, asked, lines, capsys):
+    command(home, name, text, **asked)
+    printed = capsys.readouterr().out
+    assert re.fullmatch(lines, printed), printed
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "settings", "message"),
+    [
+        ("classes", ("a", " "), {}, "text 2 is empty"),
+        ("classes", ("a\udcff",), {}, "text 1 is not UTF-8 text"),
+        ("classes", ("a",), {"file": "texts.txt"}, "--file goes without texts as arguments"),
+        ("classes", (), {"file": "nowhere.txt"}, "nowhere.txt cannot be read"),
+        ("classes", (), {"file": "blank.txt"}, "blank.txt, line 2, is empty"),
+        ("classes", (), {"file": "none.txt"}, "none.txt has no lines"),
+        ("classes", (), {"file": "latin.txt"}, "latin.txt, line 2, is not UTF-8"),
+        ("classes", ("a",), {"question": "b"}, "--question means nothing to a classifier"),
+        ("classes", ("a",), {"pair": ""}, "--pair is empty"),
+        ("classes", ("a",), {"top": 0}, "--top is 0, and must be at least 1"),
+        ("classes", ("a",), {"null_threshold": 0.0}, "--null-threshold means nothing to"),
+        ("classes", ("a",), {"reading": Reading(max_length=25)}, "25 is above the 24 positions"),
+        ("classes", ("a",), {"reading": Reading(max_length=0)}, "length of 0 leaves no room"),
+        ("tags", ("a",), {"pair": "b"}, "--pair means nothing to a tagger"),
+        ("tags", ("a",), {"top": 3}, "--top means nothing to a tagger"),
+        ("answers", ("a",), {}, "ask one with --question"),
+        ("masks", ("a",), {}, r"there is no \[MASK\] to fill in 'a'"),
+        ("masks", ("a [MASK]" * 12,), {}, "up to 24 tokens here"),
+        ("choices", ("a",), {}, "a MultipleChoice model has nothing to say about a text"),
+        ("many", ("a",), {}, "many gives a text several labels at once"),
+        ("small", ("a",), {}, "has a vocabulary of 6, and the tokenizer"),
+        ("nowhere", ("a",), {}, "nowhere"),
+    ],
+)
+def test_what_cannot_be_said_is_told(home, tokenizer, name, texts, settings, message):
+    (home / "texts.txt").write_text("a\n")
+    (home / "blank.txt").write_text("a\n\nb\n")
+    (home / "none.txt").write_text("")
+    (home / "latin.txt").write_bytes(b"a\n\xe9\n")
+    if name == "choices":
+        save_model(home / name, MultipleChoice, tokenizer)
+    if name == "many":
+        about = save_model(home / name, SequenceClassification, tokenizer) / "config.json"
+        content = json.loads(about.read_text()) | {"problem_type": "multi_label_classification"}
+        about.write_text(json.dumps(content))
+    if name == "small":
+        few = train_wordpiece(["a"], 80)
+        save_model(home / name, SequenceClassification, few)
+        save_tokenizer(tokenizer, home / name)
+    if "file" in settings:
+        settings = settings | {"file": home / settings["file"]}
+    with pytest.raises(InputError, match=message):
+        command(home, name, *texts, **settings)
+
+
+def test_standard_input_that_is_no_text(home, monkeypatch):
+    for content, message in ((b"a\n\xff\n", "standard input, line 2, is not UTF-8"),
+                             (b"a\n \n", "standard input, line 2, is empty"),
+                             (b"", "standard input has no lines")):  # fmt: skip
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        with pytest.raises(InputError, match=message):
+            command(home, "classes")
+
+
+def pipeline(task: str, folder, **options):
+    transformers = pytest.importorskip("transformers")
+    return transformers.pipeline(task, model=str(folder), tokenizer=str(folder), device="cpu",
+                                 **options)  # fmt: skip
+
+
+@pytest.mark.oracle
+def test_labels_are_those_of_transformers(home):
+    theirs = pipeline("text-classification", home / "classes", top_k=None)(TEXTS)
+    ours = predict(*open_model(str(home / "classes")), TEXTS)
+    for row, expected in zip(ours, theirs, strict=True):
+        assert list(row["probabilities"]) == [e["label"] for e in expected]
+        scores = [e["score"] for e in expected]
+        np.testing.assert_allclose(list(row["probabilities"].values()), scores, rtol=0, atol=1e-5)
+
+
+@pytest.mark.oracle
+def test_entities_are_those_of_transformers(home):
+    texts = ["the red cat's bird, and a dog's tree.", "a tree", "old dog and green bird"]
+    theirs = pipeline("token-classification", home / "tags", aggregation_strategy="first")
+    ours = predict(*open_model(str(home / "tags")), texts)
+    for row in ours:
+        found = [(e["type"], e["start"], e["end"]) for e in row["entities"]]
+        expected = [(e["entity_group"], e["start"], e["end"]) for e in theirs(row["text"])]
+        assert found == expected
+    assert sum(len(row["entities"]) for row in ours) > 3
+
+
+@pytest.mark.oracle
+def test_answers_are_those_of_transformers(home):
+    """Of their model and tokenizer: they have no pipeline for it any more."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    model = transformers.AutoModelForQuestionAnswering.from_pretrained(home / "answers").eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(home / "answers")
+    batch = tokenizer("what?", CONTEXT, return_tensors="pt", return_offsets_mapping=True)
+    offsets = batch.pop("offset_mapping")[0].tolist()
+    with torch.no_grad():
+        output = model(**batch)
+    inside = [place for place, side in enumerate(batch.sequence_ids(0)) if side == 1]
+    [said] = predict(*open_model(str(home / "answers")), [CONTEXT], QUESTION)
+    check_answers(said, output.start_logits[0], output.end_logits[0], inside, offsets)

@@ -1,0 +1,95 @@
+import os
+import signal
+from functools import partial
+from multiprocessing import Pipe
+from threading import Thread
+
+import pytest
+
+from eval.timing.worker import OutOfMemoryError, Worker, _serve, ask_once, by_turns
+from model.errors import InputError
+
+
+class Counter:
+    """Says how often it was asked, and in which process."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def update(self):
+        self.calls += 1
+        return float(self.calls)
+
+    def facts(self):
+        return {"process": os.getpid()}
+
+
+class Doomed(Counter):
+    """Is killed at its second update, as for want of memory."""
+
+    def update(self):
+        if self.calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().update()
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(error):
+    raise error
+
+
+def test_a_worker_answers_from_another_process():
+    with Worker(Counter) as worker:
+        assert worker.facts()["process"] != os.getpid()
+        assert [worker.update(), worker.update()] == [2.0, 3.0]  # the first was for compiling
+
+
+def test_a_process_that_dies_is_told():
+    with Worker(Doomed) as worker, pytest.raises(InputError, match=r"status -9.*smaller --batch"):
+        worker.update()
+
+
+def test_a_process_that_dies_with_its_only_question_is_told():
+    with pytest.raises(InputError, match=r"ended: .*smaller --batch"):
+        ask_once(die)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes\nmore"),
+            OutOfMemoryError,
+        ),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), OutOfMemoryError),
+        (InputError("no such device"), InputError),
+    ],
+)
+def test_errors_come_back_as_what_they_mean(error, told):
+    ours, theirs = Pipe()
+    thread = Thread(target=_serve, args=(partial(fail, error), theirs))
+    thread.start()
+    answer = ours.recv()
+    thread.join()
+    assert isinstance(answer, told) and str(answer) in str(error)
+
+
+def test_contenders_are_asked_by_turns():
+    called = []
+
+    class Named(Counter):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def update(self):
+            called.append(self.name)
+            return super().update()
+
+    seconds, facts = by_turns({name: Named(name) for name in "ab"}, repeats=2)
+    assert called == ["a", "b"] * 2
+    assert seconds == {"a": [1.0, 2.0], "b": [1.0, 2.0]}
+    assert facts["a"] == {"process": os.getpid()}

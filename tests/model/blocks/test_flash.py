@@ -1,0 +1,86 @@
+"""When cuDNN computes attention. Without a GPU: what is compiled for one is only looked at."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from model.blocks import flash
+from model.blocks.flash import implementation, pairs, without_cudnn
+
+QUERY = (2, 64, 4, 64)
+
+
+@pytest.fixture
+def on_hopper(monkeypatch):
+    """JAX believes that there is a GPU of compute capability 9.0 with cuDNN 9.10."""
+    cudnn = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo")
+    monkeypatch.setattr(flash, "_has_cudnn_attention", lambda: True)
+    monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91000)
+    monkeypatch.setattr(cudnn, "check_compute_capability", lambda _: True)
+    monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda _: False)
+
+
+def chosen(shape=QUERY, dtype="bfloat16") -> str:
+    return implementation(jnp.zeros(shape, dtype))
+
+
+def test_a_cpu_has_no_cudnn():
+    assert chosen() == "xla"
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "expected"),
+    [
+        (QUERY, "bfloat16", "cudnn"),
+        (QUERY, "float16", "cudnn"),
+        (QUERY, "float32", "xla"),
+        ((2, 64, 4, 12), "bfloat16", "xla"),
+        ((2, 64, 4, 256), "bfloat16", "xla"),
+        ((2, 125, 4, 64), "bfloat16", "xla"),
+    ],
+)
+def test_cudnn_takes_what_it_can(on_hopper, shape, dtype, expected):
+    assert chosen(shape, dtype) == expected
+    with without_cudnn():
+        assert chosen(shape, dtype) == "xla"
+    assert chosen(shape, dtype) == expected
+
+
+@pytest.mark.parametrize(("capability", "expected"), [("9.0", "cudnn"), ("7.0", "xla")])
+def test_only_gpus_from_ampere_on(monkeypatch, capability, expected):
+    class Device:
+        compute_capability = capability
+
+    monkeypatch.setattr(flash.jax, "devices", lambda *_: [Device()])
+    with jax.default_device(None):
+        assert chosen() == expected
+        Device.compute_capability = "gfx90a"
+        assert chosen() == "xla"
+
+
+def test_a_cpu_that_was_chosen_beside_a_gpu_has_no_cudnn(monkeypatch):
+    cpu = jax.devices()[0]
+    monkeypatch.setattr(
+        flash.jax, "devices", lambda *_: [SimpleNamespace(compute_capability="9.0")]
+    )
+    with jax.default_device(None):
+        assert chosen() == "cudnn"
+    with jax.default_device(cpu):
+        assert chosen() == "xla"
+
+
+def test_what_is_compiled_for_a_gpu_calls_cudnn_forward_and_backward(on_hopper):
+    def loss(query, key, value, mask):
+        out = jax.nn.dot_product_attention(
+            query, key, value, mask=pairs(mask), implementation=implementation(query)
+        )
+        return jnp.sum(out.astype(jnp.float32))
+
+    arrays = [jax.ShapeDtypeStruct(QUERY, jnp.bfloat16)] * 3
+    mask = jax.ShapeDtypeStruct(QUERY[:2], jnp.bool)
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
+    program = gradient.trace(*arrays, mask).lower(lowering_platforms=("cuda",)).as_text()
+    assert "__cudnn$fmhaScaleBiasSoftmax" in program
+    assert "__cudnn$fmhaScaleBiasSoftmaxBackward" in program

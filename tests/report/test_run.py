@@ -1,0 +1,332 @@
+import json
+import math
+import re
+import struct
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import _pylab_helpers
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+from model.errors import InputError
+from report.plots import Panel, _draw, plot_curves, plot_panels, smooth
+from report.run import write_report
+from tests.disk import full_disk
+
+CONFIG = {
+    "kind": "distill",
+    "teacher": "assets/bert-tiny",
+    "data": {"corpus": ["a|b"], "sequence_length": 64},
+    "facts": {"total_steps": 40},
+    "provenance": {"devices": {"kind": "cpu", "count": 4}},
+}
+
+
+def train_row(step: int) -> dict:
+    decay = math.exp(-step / 10)
+    losses = {"loss": 9 * decay, "ce": 4 * decay, "mlm": 2 * decay, "cos": 0.5 * decay}
+    run = {"grad_norm": 1 + decay, "clipped": float(step % 3 == 0), "learning_rate": 1e-4}
+    timings = {"tokens_per_second": 500.0, "seconds": 2.0}
+    if step == 1:
+        timings = {"tokens_per_second": 50.0, "seconds": 2.0, "compiles": 1.0}
+    return {"step": step, "kind": "train", **losses, **run, **timings}
+
+
+def heldout_row(step: int, loss: float, accuracy: float) -> dict:
+    quality = {"masked_lm_loss": loss, "masked_lm_accuracy": accuracy}
+    floors = {"unigram_loss": 6.25, "unigram_accuracy": 0.0625}
+    teacher = {"kl_to_teacher": loss / 4, "top1_agreement": accuracy * 2, "hidden_cosine": 0.875}
+    rest = {"exp_masked_lm_loss": math.exp(loss), "seconds": 10.0}
+    # The order of what jax returns.
+    return {
+        "step": step,
+        "kind": "heldout",
+        **dict(sorted((quality | floors | teacher).items())),
+        **rest,
+    }
+
+
+ROWS = [
+    heldout_row(0, 9.0, 0.001),
+    *map(train_row, range(1, 21)),
+    heldout_row(20, 3.25, 0.25),
+    *map(train_row, range(21, 41)),
+    heldout_row(40, 3.5, 0.375),
+]
+
+
+def run_folder(folder: Path, rows: list[dict] = ROWS, config: dict = CONFIG) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG")
+    return struct.unpack(">II", data[16:24])
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Path:
+    return write_report(run_folder(tmp_path_factory.mktemp("runs") / "my-run"))
+
+
+def test_the_first_paragraph_says_what_was_run_and_what_came_out(report):
+    title, first, *_ = report.read_text().split("\n\n")
+    assert title == "# my-run"
+    # 39 updates of 1,000 tokens and one, with compilation, of 100; 40 * 2 s and 3 * 10 s.
+    assert first == (
+        "Distillation from `assets/bert-tiny`: 40 updates on 39,100 tokens in 2 min on 4 × cpu, "
+        "500 tokens/s at the median (compilation and evaluation are in the time, not in the "
+        "speed). On held-out text the masked-LM loss went from 9.000 to 3.500 and the masked-LM "
+        "accuracy went from 0.1 % to 37.5 %. Beside that stands the unigram floor, a model that "
+        "knows only how often each token occurs: 6.250 and 6.2 %. The best masked-LM loss was "
+        "3.250, after 20 updates. Its first guess is its teacher's for 75.0 % of the masked tokens."
+    )
+
+
+def test_results_are_told_at_the_start_the_best_and_the_end(report):
+    text = report.read_text()
+    table = [re.split(r" *\| *", line)[1:-1] for line in text.split("\n") if line[:1] == "|"]
+    assert table[0] == ["held-out text", "start (0)", "best (20)", "final (40)", "unigram floor"]
+    assert [row[0] for row in table[2:8]] == [
+        "masked-LM loss (nats)",
+        "masked-LM accuracy",
+        "exp(masked-LM loss)",
+        "KL to teacher (nats)",
+        "top-1 agreement with teacher",
+        "cosine of hidden states",
+    ]
+    assert ["masked-LM loss (nats)", "9.000", "3.250", "3.500", "6.250"] in table
+    assert ["masked-LM accuracy", "0.1 %", "25.0 %", "37.5 %", "6.2 %"] in table
+    assert ["KL to teacher (nats)", "2.250", "0.812", "0.875", ""] in table
+    assert ["exp(masked-LM loss)", "8,103", "25.790", "33.115", ""] in table
+
+
+def test_a_best_that_is_also_the_last_is_one_column(tmp_path):
+    text = write_report(run_folder(tmp_path, ROWS[:22])).read_text()
+    assert "| held-out text | start (0) | best, final (20) | unigram floor |" in text
+    assert "The best" not in text
+    assert "20 of 40 updates" in text
+
+
+@pytest.mark.parametrize("teacher", [None, "assets/bert"])
+def test_a_fine_tuning_is_told_by_its_model_and_its_task(tmp_path, teacher):
+    config = {"kind": "finetune", "model": "assets/small", "task": "cola", "teacher": teacher}
+    scores = {"score": 0.5, "matthews": 0.5, "collapsed": 0.0, "seconds": 1.0}
+    rows = [
+        {"step": 0, "kind": "heldout", **scores},
+        *ROWS[1:3],
+        {"step": 2, "kind": "heldout", **scores, "score": 0.25, "matthews": 0.25, "collapsed": 1.0},
+    ]
+    text = write_report(run_folder(tmp_path, rows, config)).read_text()
+    told = "from `assets/bert`: 2" if teacher else ": 2"
+    assert f"Fine-tuning of `assets/small` for cola{' ' * bool(teacher)}{told} updates" in text
+    assert "went from 50.0 % to 25.0 %. It has collapsed: all examples" in text
+    assert "The best Matthews correlation was 50.0 %, after 0 updates." in text
+    assert "| Matthews correlation | 50.0 % | 25.0 % |" in text
+    assert "score" not in text and "| collapsed" not in text
+
+
+def test_settings_and_origin_are_told_by_their_dotted_names(report):
+    text = report.read_text()
+    settings, origin = text.split("## Settings")[1].split("## Where it comes from")
+    assert '| `data.corpus` | `["a\\|b"]` |' in settings
+    assert "provenance" not in settings
+    assert "| `provenance.devices.count` | `4` |" in origin
+    assert "| `facts.total_steps` | `40` |" in origin
+
+
+def test_every_picture_is_there_and_shown(report):
+    text = report.read_text()
+    shown = re.findall(r"!\[[^]]+\]\((.+)\)", text)
+    assert shown == ["heldout.png", "losses.png", "running.png"]
+    assert all(min(png_size(report.parent / name)) > 500 for name in shown)
+    assert {path.name for path in report.parent.iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "report.md",
+        *shown,
+    }
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        ROWS[:1],
+        ROWS[1:2],
+        ROWS[1:21],
+        [{"step": 3, "kind": "heldout", "f1": 0.5, "seconds": 1.0}],
+        [{"step": 3, "kind": "heldout", "masked_lm_loss": 0.5, "seconds": 1.0}],
+        [{"step": 1, "kind": "train", "tokens_per_second": 3.0, "seconds": 1.0}],
+        [{**train_row(1), "grad_norm": 0.0, "ce": 0.0}],
+        [*ROWS[:5], {**train_row(5), "loss": math.nan, "grad_norm": math.inf}],
+        [{**row, "loss": row["mlm"]} for row in ROWS[1:9]],
+    ],
+)
+def test_any_subset_of_what_is_measured_makes_a_report(tmp_path, rows):
+    text = write_report(run_folder(tmp_path, rows, config={})).read_text()
+    assert "Training" in text
+    assert "nan" not in text
+
+
+def test_a_loss_of_one_term_is_drawn_once(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        "report.run.plot_panels",
+        lambda path, panels, **_: drawn.update({path.name: [panel.ylabel for panel in panels]}),
+    )
+    write_report(run_folder(tmp_path, [{**row, "loss": row["mlm"]} for row in ROWS[1:9]]))
+    assert drawn["losses.png"] == [
+        "masked LM (nats a token)",
+        "T² KL to teacher (nats a token)",
+        "cosine distance of hidden states",
+    ]
+
+
+def test_a_folder_that_holds_no_run_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="no run folder"):
+        write_report(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="no run folder"):
+        write_report(tmp_path)
+
+
+def test_the_command_ends_with_one_sentence_and_status_2(tmp_path):
+    command = [sys.executable, "-m", "eval.report", str(tmp_path / "nowhere")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "nowhere is no run folder" in done.stderr
+
+
+@pytest.mark.parametrize("room", [5_000, 200_000])  # for no picture; for them but not the text
+def test_a_full_disk_leaves_the_report_of_before(tmp_path, room):
+    run_folder(tmp_path)
+    write_report(tmp_path)
+    run_folder(tmp_path, ROWS[:22], config={**CONFIG, "note": "x" * 300_000})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with (
+        pytest.raises(InputError, match=r"cannot write .*(png|report\.md): "),
+        full_disk(room),
+    ):
+        write_report(tmp_path)
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert after.keys() == before.keys()
+    assert after["report.md"] == before["report.md"]
+    if room == 5_000:
+        assert after == before
+
+
+@pytest.mark.oracle
+def test_the_lines_that_load_the_model_do(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.DistilBertConfig(vocab_size=8, dim=8, hidden_dim=8, n_heads=2, n_layers=1)
+    transformers.DistilBertForMaskedLM(config).save_pretrained(tmp_path / "model")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c"]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    transformers.BertTokenizer(vocab=vocabulary).save_pretrained(tmp_path / "model")
+    text = write_report(run_folder(tmp_path)).read_text()
+    names: dict = {}
+    exec(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0], names)
+    assert type(names["model"]).__name__ == "DistilBertForMaskedLM"
+    assert names["tokenizer"]("a c")["input_ids"] == [2, 5, 7, 3]
+
+
+@pytest.mark.parametrize(("length", "window"), [(1, 3), (5, 1), (50, 2), (50, 7), (6, 100)])
+def test_smoothing_is_the_mean_around_each_point(length, window):
+    values = np.random.default_rng(0).normal(size=length)
+    reach = window // 2
+    expected = [values[max(i - reach, 0) : i + reach + 1].mean() for i in range(length)]
+    np.testing.assert_allclose(smooth(values, window), expected, rtol=1e-12, atol=1e-12)
+
+
+def drawn_axes(panel: Panel):
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _draw(axes, panel, "updates")
+    canvas.draw()
+    return axes, canvas.get_renderer()
+
+
+@pytest.mark.parametrize(
+    "ends", [[3.0, 3.0, 3.0, 3.0], [1.0, 1.01, 5.0, 5.01], [0.0, 2.0, 4.0, 9.0]]
+)
+def test_names_cover_neither_each_other_nor_the_data(ends):
+    curves = {f"run {i}": [(0, 9.0), (10, 5.0), (20, end)] for i, end in enumerate(ends)}
+    axes, renderer = drawn_axes(Panel(curves, "loss", floor=3.01))
+    boxes = [
+        child.get_window_extent(renderer)
+        for child in axes.get_children()
+        if isinstance(child, Annotation)
+    ]
+    assert len(boxes) == 5
+    boxes.sort(key=lambda box: box.y0)
+    assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
+    assert all(box.x0 > axes.get_window_extent().x1 for box in boxes)
+    assert all(box.x1 <= axes.figure.bbox.x1 for box in boxes)
+    ideal = [axes.transData.transform((0, end))[1] for end in [*ends, 3.01]]
+    centres = [(box.y0 + box.y1) / 2 for box in boxes]
+    assert abs(np.mean(centres) - np.mean(ideal)) < 3  # pixels: pushed apart to both sides alike
+
+
+def test_names_have_the_colours_and_the_order_of_their_curves():
+    curves = {"low": [(0, 9.0), (20, 1.0)], "high": [(0, 9.0), (20, 8.0)]}
+    axes, _ = drawn_axes(Panel(curves, "loss"))
+    named = {a.get_text(): a for a in axes.get_children() if isinstance(a, Annotation)}
+    for name, line in zip(curves, axes.get_lines(), strict=True):
+        assert named[name].get_color() == line.get_color()
+    assert named["low"].xy[1] < named["high"].xy[1]
+
+
+def test_a_long_noisy_curve_is_smoothed_before_its_pale_original():
+    rng = np.random.default_rng(0)
+    curve = [(step, float(value)) for step, value in enumerate(rng.normal(size=10_000))]
+    axes, _ = drawn_axes(Panel({"a": curve}, "loss"))
+    raw, smoothed = axes.get_lines()
+    assert len(np.asarray(raw.get_xdata())) <= 2000
+    assert (raw.get_alpha() or 1) < 0.5
+    assert np.std(np.asarray(smoothed.get_ydata())) < 0.1 < np.std(np.asarray(raw.get_ydata()))
+
+
+@pytest.mark.parametrize(("kind", "lines"), [("exact", 1), ("events", 1), ("noisy", 2)])
+def test_only_noise_has_an_original_behind_it(kind, lines):
+    curve = [(step, float(step % 2)) for step in range(1000)]
+    axes, _ = drawn_axes(Panel({"a": curve}, "clipped", kind=kind))
+    assert len(axes.get_lines()) == lines
+    values = np.asarray(axes.get_lines()[-1].get_ydata())
+    if kind == "exact":
+        assert set(values) == {0.0, 1.0}
+    else:
+        np.testing.assert_allclose(values, 0.5, atol=0.05)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_one_value_that_is_not_finite_does_not_spoil_the_curve(broken):
+    curve = [(step, broken if step == 500 else 1.0) for step in range(1000)]
+    axes, _ = drawn_axes(Panel({"a": curve}, "loss"))
+    assert all(np.isfinite(np.asarray(line.get_ydata())).all() for line in axes.get_lines())
+
+
+def test_pictures_leave_the_state_of_matplotlib_alone(tmp_path):
+    before = dict(matplotlib.rcParams)
+    curves = {"a": [(0, 1.0), (5, 0.5)], "b": [(0, 1.0), (5, 0.25)]}
+    plot_curves(
+        tmp_path / "a.png", curves, xlabel="x", ylabel="y", title="t", floor=0.75, share=True
+    )
+    plot_panels(tmp_path / "b.png", [Panel(curves, "y")] * 3, xlabel="x", title="t")
+    assert png_size(tmp_path / "a.png") == (1120, 640)
+    assert png_size(tmp_path / "b.png")[0] == 1408
+    assert dict(matplotlib.rcParams) == before
+    assert not _pylab_helpers.Gcf.figs

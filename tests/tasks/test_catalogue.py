@@ -1,0 +1,55 @@
+import pytest
+
+from model.errors import InputError
+from tasks.catalogue import TASKS, find_task
+
+METRICS = {
+    "cola": "matthews",
+    "sst2": "accuracy",
+    "mrpc": "accuracy f1",
+    "stsb": "pearson spearman",
+    "qqp": "accuracy f1",
+    "mnli": "accuracy",
+    "qnli": "accuracy",
+    "rte": "accuracy",
+    "wnli": "accuracy",
+    "ax": "matthews",
+    "imdb": "accuracy",
+    "20newsgroups": "accuracy macro_f1",
+    "ag_news": "accuracy",
+    "conll2003": "entity_f1",
+    "wnut17": "entity_f1",
+    "squad": "exact_match squad_f1",
+    "squad2": "exact_match squad_f1",
+    "classification": "accuracy macro_f1",
+    "regression": "pearson spearman",
+    "tags": "entity_f1",
+    "answers": "exact_match squad_f1",
+}
+
+
+def test_every_task_is_scored_as_its_paper_does_it():
+    assert {name: " ".join(task.metrics) for name, task in TASKS.items()} == METRICS
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_an_entry_is_whole(task):
+    assert TASKS[task.name] is task
+    assert task.own_files == (task.published is None) == (task.hub is None)
+    if task.published:
+        assert task.published.files.keys() == task.hub_splits.keys()
+    if task.kind in ("regression", "answers") or task.own_files:
+        assert task.labels == ()
+    else:
+        assert len(set(task.labels)) == len(task.labels) >= 2
+    if task.metrics[-1] == "f1":
+        assert len(task.labels) == 2 and task.labels[0] == f"not_{task.labels[1]}"  # of the second
+
+
+@pytest.mark.parametrize(
+    ("typo", "nearest"),
+    [("sst-2", "sst2"), ("SST2", "sst2"), ("mnil", "mnli"), ("sqaud", "squad"), ("", "")],
+)
+def test_a_typo_is_answered_with_the_nearest_name(typo, nearest):
+    with pytest.raises(InputError, match=f"did you mean {nearest}"):
+        find_task(typo)

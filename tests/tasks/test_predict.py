@@ -1,0 +1,51 @@
+"""What is said about windows that are read together is what is said about each alone."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
+from tasks.predict import _said, predictor
+from tasks.windows import Windows
+from tests.small import BERT, DISTILBERT, build, call
+
+LENGTHS = (5, 17, 3, 9, 17, 12, 4)
+
+
+@pytest.fixture(scope="module")
+def windows() -> Windows:
+    random = np.random.default_rng(0)
+    ids = [random.integers(1, 50, length).astype(np.int32) for length in LENGTHS]
+    types = [(np.arange(length) > length // 2).astype(np.int32) for length in LENGTHS]
+    return Windows(
+        ids,
+        np.arange(len(ids)),
+        pad_id=0,
+        tokens={"token_type_ids": (types, 0)},
+        values={"label": np.zeros(len(ids), np.int32)},
+    )
+
+
+@pytest.mark.parametrize("head", [SequenceClassification, TokenClassification, QuestionAnswering])
+@pytest.mark.parametrize("shape", [BERT, DISTILBERT], ids=["bert", "distilbert"])
+def test_batches_of_like_lengths_say_what_windows_alone_do(windows, head, shape):
+    model = build(head, shape)
+    graphdef, params = nnx.split(model)
+    said = predictor(graphdef, windows, rows=2)(params)
+    compiled = _said._cache_size()  # type: ignore[attr-defined]
+    predictor(graphdef, windows, rows=2)(params)
+    assert _said._cache_size() == compiled  # type: ignore[attr-defined]
+    for number, ids in enumerate(windows.input_ids):
+        arrays = [jnp.asarray(ids)[None], jnp.ones((1, len(ids)), bool)]
+        if shape.type_vocab_size:
+            arrays.append(jnp.asarray(windows.tokens["token_type_ids"][0][number])[None])
+        alone = call(model, *arrays)
+        if head is QuestionAnswering:
+            expected = {"start": alone.start_logits, "end": alone.end_logits}
+        else:
+            expected = {"logits": alone.logits}
+        assert said.keys() == expected.keys()
+        for name, values in expected.items():
+            assert said[name][number].shape == values[0].shape
+            np.testing.assert_allclose(said[name][number], values[0], atol=1e-5)

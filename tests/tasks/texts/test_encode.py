@@ -1,0 +1,154 @@
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data.tokenizer import special_ids
+from model.errors import InputError
+from tasks.examples import TextExample
+from tasks.texts.encode import encode_texts
+from tests.spelling import spelled, speller
+
+TOKENIZER = speller()
+PAD, _, CLS, SEP, _ = special_ids(TOKENIZER)
+
+
+def encode(*examples: TextExample, max_length=10, labels=None, **options):
+    return encode_texts(examples, TOKENIZER, max_length=max_length, labels=labels, **options)
+
+
+def text(characters: str, label: Any = None) -> TextExample:
+    return TextExample(characters, characters, label=label)
+
+
+def words(windows) -> list[str]:
+    """What stands between [CLS] and [SEP] of each window."""
+    for ids in windows.input_ids:
+        assert (ids[0], ids[-1], ids.dtype) == (CLS, SEP, np.int32)
+    return [spelled(TOKENIZER, ids[1:-1]) for ids in windows.input_ids]
+
+
+def test_a_text_and_a_pair():
+    single = encode(text("ab c"))
+    assert words(single) == ["abc"]
+    assert single.tokens["token_type_ids"][0][0].tolist() == [0] * 5
+    pair = encode(TextExample("0", "ab c", "de"))
+    assert words(pair) == ["abc[SEP]de"]
+    assert pair.tokens["token_type_ids"][0][0].tolist() == [0] * 5 + [1] * 3
+    assert (pair.pad_id, pair.values, pair.longer) == (PAD, {}, 0)
+
+
+def test_texts_without_tokens_and_with_halves_of_surrogate_pairs():
+    assert words(encode(text(""), text("\x01"), text("a\ud800b"))) == ["", "", "ab"]
+    assert words(encode(TextExample("0", "", "a"), TextExample("1", "", ""))) == [
+        "[SEP]a",
+        "[SEP]",
+    ]
+
+
+@pytest.mark.parametrize("room", [2, 3, 4, 5, 10, 11])
+def test_pairs_are_cut_where_they_are_longest(room):
+    for first in range(13):
+        for second in range(13):
+            pair = TextExample("0", "a" * first, "b" * second)
+            windows = encode(pair, max_length=room + 3)
+            kept = words(windows)[0].split("[SEP]")
+            a, b = len(kept[0]), len(kept[1])
+            assert a + b == min(room, first + second)
+            assert windows.longer == (first + second > room)
+            # Only the longer one is cut, or both to halves.
+            if first + second > room:
+                assert (a == first and b > a) or (b == second and a > b) or abs(a - b) <= 1
+                assert (a > b) <= (first > second)
+                assert (b > a) <= (first <= second)
+
+
+def test_head_and_tail():
+    letters = "abcdefghijklmnopqrst"
+    assert words(encode(text(letters), max_length=12, long="head+tail")) == ["abc" + letters[-7:]]
+    assert words(encode(text(letters), max_length=22, long="head+tail")) == [letters]
+    many = letters * 60
+    long = encode(text(" ".join(many)), max_length=512, long="head+tail")
+    assert words(long) == [many[:128] + many[-382:]]
+    assert long.longer == 1
+
+
+@pytest.mark.parametrize(("max_length", "stride"), [(3, 0), (6, 3), (10, 2), (10, 0)])
+def test_windows_hold_every_token_and_share_the_stride(max_length, stride):
+    for count in range(1, 30):
+        whole = "abcdefghijklmnopqrstuvwxyz0123456789"[:count]
+        options = {"max_length": max_length, "long": "windows", "stride": stride}
+        windows = encode(text("x"), text(whole, None), **options)
+        parts = words(windows)[1:]
+        assert windows.example.tolist() == [0] + [1] * len(parts)
+        assert windows.longer == (len(parts) > 1)
+        assert all(len(part) == max_length - 2 for part in parts[:-1])
+        joined = parts[0]
+        for part in parts[1:]:
+            assert joined[len(joined) - stride :] == part[:stride]
+            joined += part[stride:]
+        assert joined == whole
+
+
+def test_truncate_counts_what_it_cuts():
+    windows = encode(text("abcdefgh"), text("abcdefghi"), text("a" * 50))
+    assert words(windows) == ["abcdefgh", "abcdefgh", "a" * 8]
+    assert windows.longer == 2
+
+
+def test_classes_go_by_name_and_follow_their_windows():
+    options: Any = {"long": "windows", "stride": 0, "max_length": 4}
+    examples = text("abcd", "no"), text("ab", "yes"), text("abcde", "yes")
+    windows = encode(*examples, labels=("yes", "no"), **options)
+    assert windows.example.tolist() == [0, 0, 1, 2, 2, 2]
+    label = windows.values["label"]
+    assert (label.tolist(), label.dtype) == ([1, 1, 0, 0, 0, 0], np.int32)
+    assert encode(*examples, labels=None).values == {}
+
+
+def test_values_are_numbers():
+    label = encode(text("a", 2.5), text("b", 3.0), labels=()).values["label"]
+    assert (label.tolist(), label.dtype) == ([2.5, 3.0], np.float32)
+    assert encode(text("a"), labels=()).values == {}
+
+
+@pytest.mark.parametrize(
+    ("examples", "options", "message"),
+    [
+        ([text("a", "si")], {"labels": ("yes", "no")}, "example a: .*'si' is none of yes, no"),
+        ([text("a", 1.0)], {"labels": ("yes", "no")}, "example a: .*1.0 is none of yes, no"),
+        ([text("a", "1")], {"labels": ()}, "example a: .*'1' is no number"),
+        ([text("a", "yes"), text("b")], {"labels": ("yes",)}, "1 of 2 examples have a label"),
+        ([text("a"), TextExample("b", "b", "c")], {}, "1 of 2 examples have a second text"),
+        ([TextExample("b", "b", "c")], {"long": "windows"}, "truncate only"),
+        ([TextExample("b", "b", "c")], {"long": "head+tail"}, "truncate only"),
+        ([TextExample("b", "b", "c")], {"max_length": 4}, "length of 4"),
+        ([text("a")], {"max_length": 2}, "length of 2"),
+        ([text("a")], {"long": "windows", "stride": 8}, "stride below 8"),
+    ],
+)
+def test_bad_input(examples, options, message):
+    with pytest.raises(InputError, match=message):
+        encode(*examples, **options)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("max_length", [16, 17])
+def test_ids_are_those_of_transformers(max_length):
+    from transformers import BertTokenizer
+
+    vocabulary = TOKENIZER.get_vocab()
+    theirs = BertTokenizer(vocab=vocabulary, do_lower_case=False)
+    draw = random.Random(0)
+    made = ["".join(draw.choices("abc d.é日\x01", k=draw.randrange(30))) for _ in range(800)]
+    # Transformers takes an empty second text for none; here it is one without tokens.
+    pairs = [TextExample("", a, b or "a") for a, b in zip(made[::2], made[1::2], strict=True)]
+    for examples in ([text(a) for a in made], pairs):
+        windows = encode(*examples, max_length=max_length)
+        for ids, types, example in zip(
+            windows.input_ids, windows.tokens["token_type_ids"][0], examples, strict=True
+        ):
+            expected = theirs(example.text, example.pair, truncation=True, max_length=max_length)
+            assert ids.tolist() == expected["input_ids"]
+            assert types.tolist() == expected["token_type_ids"]

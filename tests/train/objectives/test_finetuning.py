@@ -1,0 +1,142 @@
+"""The losses of fine-tuning against sums written out row by row."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from tasks.catalogue import Kind
+from tasks.model import HEADS
+from tests.small import BERT, DISTILBERT, build, tokens
+from train.objectives.finetuning import TaskLoss, TaskObjective
+
+ROWS, LENGTH = 4, 12
+LENGTHS = np.array([12, 7, 9, 5])
+VALID = np.array([True, True, True, False])
+CALM = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "classifier_dropout": 0.0}
+CONFIG = {
+    "classification": BERT.replace(labels=("a", "b", "c"), **CALM),
+    "regression": DISTILBERT.replace(labels=("LABEL_0",), **CALM),
+    "tags": DISTILBERT.replace(labels=("O", "B-x", "I-x"), **CALM),
+    "answers": BERT.replace(**CALM),
+}
+LOSS = TaskLoss(task=0.3, soft=0.7, temperature=3.0)
+
+
+def make_batch(kind: Kind) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    attended = np.arange(LENGTH) < LENGTHS[:, None]
+    batch = {
+        "input_ids": np.where(attended, tokens(ROWS, LENGTH), 0).astype(np.int32),
+        "attention_mask": attended,
+        "token_type_ids": np.zeros((ROWS, LENGTH), np.int32),
+        "valid": VALID,
+    }
+    if kind == "answers":
+        batch["context"] = attended & (np.arange(LENGTH) > 3)
+        batch["start"], batch["end"] = (
+            np.array([4, 0, 5, 4], np.int32),
+            np.array([6, 0, 8, 4], np.int32),
+        )
+        for side in ("start", "end"):
+            batch[f"teacher_{side}"] = random.normal(size=(ROWS, LENGTH)).astype(np.float32)
+        return batch
+    shape = (ROWS, LENGTH, 3) if kind == "tags" else (ROWS, 1 if kind == "regression" else 3)
+    batch["teacher"] = random.normal(size=shape).astype(np.float32)
+    if kind == "tags":
+        tags = random.integers(-1, 3, (ROWS, LENGTH)).astype(np.int32)
+        batch["tags"] = np.where(attended, tags, -1).astype(np.int32)
+    elif kind == "regression":
+        batch["label"] = random.normal(size=ROWS).astype(np.float32)
+    else:
+        batch["label"] = np.array([2, 0, 1, 1], np.int32)
+    return batch
+
+
+def log_softmax(values: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    values = values.astype(np.float64) / temperature
+    return values - np.log(np.exp(values - values.max()).sum()) - values.max()
+
+
+def kl(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
+    p, q = log_softmax(teacher, temperature), log_softmax(student, temperature)
+    return temperature**2 * float((np.exp(p) * (p - q)).sum())
+
+
+def expected(kind: Kind, batch, output) -> tuple[float, float, int]:
+    """Sums of both terms over the rows (or tags) that count, and their number."""
+    hard, soft, count = 0.0, 0.0, 0
+    for row in np.flatnonzero(VALID):
+        if kind == "answers":
+            count += 1
+            for side in ("start", "end"):
+                logits = np.asarray(getattr(output, f"{side}_logits")[row])
+                hard -= log_softmax(logits[: LENGTHS[row]])[batch[side][row]] / 2
+                allowed = np.flatnonzero(batch["context"][row] | (np.arange(LENGTH) == 0))
+                teacher = batch[f"teacher_{side}"][row]
+                soft += kl(logits[allowed], teacher[allowed], LOSS.temperature) / 2
+            continue
+        logits = np.asarray(output.logits[row])
+        if kind == "tags":
+            for place in np.flatnonzero(batch["tags"][row] >= 0):
+                count += 1
+                hard -= log_softmax(logits[place])[batch["tags"][row, place]]
+                soft += kl(logits[place], batch["teacher"][row, place], LOSS.temperature)
+            continue
+        count += 1
+        if kind == "regression":
+            hard += (logits[0] - batch["label"][row]) ** 2
+            soft += (logits[0] - batch["teacher"][row, 0]) ** 2
+        else:
+            hard -= log_softmax(logits)[batch["label"][row]]
+            soft += kl(logits, batch["teacher"][row], LOSS.temperature)
+    return float(hard), float(soft), count
+
+
+@pytest.mark.parametrize("kind", list(HEADS))
+def test_both_terms_are_the_sums_over_what_counts(kind):
+    model = build(HEADS[kind], CONFIG[kind])
+    graphdef, params = nnx.split(model)
+    batch = make_batch(kind)
+    objective = TaskObjective(graphdef, kind, LOSS)
+    arrays = {name: jnp.asarray(array) for name, array in batch.items()}
+    shares = {"task": jnp.float32(2), "soft": jnp.float32(3)}
+    loss = jax.jit(lambda p, b: objective.loss(p, {}, b, nnx.Rngs(), {}, shares))
+    value, sums = loss(params, arrays)
+    types = () if CONFIG[kind].architecture == "distilbert" else (arrays["token_type_ids"],)
+    output = model(arrays["input_ids"], arrays["attention_mask"], *types)
+    hard, soft, count = expected(kind, batch, output)
+    np.testing.assert_allclose(sums["task"], hard, rtol=1e-5)
+    np.testing.assert_allclose(sums["soft"], soft, rtol=1e-5)
+    np.testing.assert_allclose(value, 2 * hard + 3 * soft, rtol=1e-5)
+    counts = {name: where.sum() for name, where in objective.where(arrays).items()}
+    assert counts == {"task": count, "soft": count}
+    assert objective.numbers(jnp.float32(0)) == {"task": {"weight": 0.3}, "soft": {"weight": 0.7}}
+
+
+@pytest.mark.parametrize("kind", list(HEADS))
+def test_without_a_teacher_only_the_labels_count(kind):
+    graphdef = nnx.graphdef(build(HEADS[kind], CONFIG[kind]))
+    numbers = TaskObjective(graphdef, kind).numbers(jnp.float32(0))
+    assert numbers == {"task": {"weight": 1.0}}
+
+
+@pytest.mark.parametrize("kind", list(HEADS))
+def test_the_gradient_is_finite_where_nothing_is_allowed(kind):
+    """A row without context, an untagged row, and a batch in which no row counts."""
+    graphdef, params = nnx.split(build(HEADS[kind], CONFIG[kind]))
+    batch = make_batch(kind) | {"valid": np.zeros(ROWS, bool)}
+    for name in ("context", "tags"):
+        if name in batch:
+            batch[name] = np.full_like(batch[name], False if name == "context" else -1)
+    objective = TaskObjective(graphdef, kind, LOSS)
+
+    def loss(params):
+        arrays = jax.tree.map(jnp.asarray, batch)
+        shares = {name: jnp.ones(()) for name in objective.weights}
+        return objective.loss(params, {}, arrays, nnx.Rngs(), {}, shares)[0]
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
+    assert value == 0
+    assert all(not np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(gradient))

@@ -1,0 +1,91 @@
+"""The step that is planned is the one that the loops run."""
+
+from dataclasses import replace
+
+import pytest
+
+from model.config import bert_base, distilbert_base
+from model.errors import InputError
+from tests import runs
+from tests.train.test_finetune import config as finetune_config
+from tests.train.test_finetune import home  # noqa: F401 (a fixture)
+from train.config import RunConfig
+from train.distill import distill
+from train.finetune import finetune
+from train.planning import abstract_step as planned
+from train.pretrain import pretrain
+from train.update.parallel import Parallel
+
+CPU = RunConfig(checkpoint_every=3, devices=4)
+
+
+class CapturedError(Exception):
+    """What a loop was about to run, instead of running it."""
+
+
+def first_step(loop, config, monkeypatch):
+    """The program that a loop compiles for its first update, and the batch it is given."""
+    compile_ = Parallel.compile
+
+    def capturing(parallel, make):
+        step = compile_(parallel, make)
+
+        def first(*arguments):
+            raise CapturedError(step.lower(*arguments).as_text(), arguments[2])
+
+        return first
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parallel, "compile", capturing)
+        with pytest.raises(CapturedError) as caught:
+            loop(config)
+    return caught.value.args
+
+
+def assert_planned(loop, config, monkeypatch, **told):
+    """The plan is `told` what the loop reads from the data."""
+    program, batch = first_step(loop, config, monkeypatch)
+    config = replace(config, **told)
+    length = batch["input_ids"].shape[-1]
+    if hasattr(config, "reading"):  # the plan is for the longest bucket, this is the first batch's
+        config = replace(config, reading=replace(config.reading, max_length=length))
+    step = planned.abstract_step(config, config.steps)
+    rows = config.batch_size // config.micro_batches
+    shapes = planned.batch_shapes(config, config.micro_batches, rows)
+    assert {n: (s.shape, s.dtype) for n, s in shapes.items()} == {
+        name: (array.shape, array.dtype) for name, array in batch.items()
+    }
+    lowered = step.lower(Parallel(config.run), rows, config.micro_batches)
+    assert lowered.as_text() == program
+
+
+@pytest.mark.parametrize(
+    ("loop", "make"), [(pretrain, runs.pretrain_config), (distill, runs.distill_config)]
+)
+def test_the_program_of_running_text(loop, make, home, tmp_path, monkeypatch):  # noqa: F811
+    from data.tokenizer import load_tokenizer, special_ids
+
+    mask = special_ids(load_tokenizer(str(home / "teacher"))).mask
+    monkeypatch.setattr(planned, "ANY_ID", mask)
+    config = make(home, output=tmp_path, run=CPU, batch_size=16, micro_batches=2, dtype="bfloat16")
+    if loop is pretrain:
+        size = load_tokenizer(str(home / "teacher")).get_vocab_size()
+        config = replace(config, model=config.model.replace(vocab_size=size))
+    assert_planned(loop, config, monkeypatch)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression", "tags", "answers"])
+def test_the_program_of_a_task(task, home, tmp_path, monkeypatch):  # noqa: F811
+    labels = ("O", "B-colour", "I-colour") if task == "tags" else ()
+    changes = {"output": tmp_path, "run": CPU, "steps": 2, "layers": "0"}
+    config = finetune_config(home, task, dtype="float32", **changes)
+    assert_planned(finetune, config, monkeypatch, labels=labels)
+
+
+def test_shapes_of_models_that_are_not_at_hand(tmp_path):
+    assert planned.shape_of("google-bert/bert-base-uncased") == bert_base()
+    assert planned.shape_of("distilbert/distilbert-base-uncased") == distilbert_base()
+    with pytest.raises(InputError, match=r"shape of me/mine is not known .*config\.json"):
+        planned.shape_of("me/mine")
+    runs.write_teacher(tmp_path / "teacher")
+    assert planned.shape_of(str(tmp_path / "teacher")).hidden_size == runs.MODEL.hidden_size

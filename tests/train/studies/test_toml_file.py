@@ -1,0 +1,95 @@
+"""Studies of one's own, in files, and the command line of train.ablate."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.errors import InputError
+from train.ablate import chosen
+from train.studies.catalogue import STUDIES
+from train.studies.config import variants_of
+
+OWN = """
+title = "Does the temperature matter?"
+base = "tiny"
+flags = "--steps 500"
+primary = "kl_to_teacher"
+better = "lower"
+[[variants]]
+name = "T 2"
+[[variants]]
+name = "T 8"
+about = "softer targets"
+flags = "--loss.ce.temperature 8"
+"""
+
+
+def test_a_study_in_a_file_with_flags_over_it(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+    study = chosen([str(path), "--seeds", "3", "--batch-size", "8", "--downstream", "sst2,rte"])
+    assert (study.title, study.primary, study.better) == (
+        "Does the temperature matter?", "kl_to_teacher", "lower",
+    )  # fmt: skip
+    assert study.base.output == Path("runs/own") and study.downstream == ("sst2", "rte")
+    assert (study.seeds, study.base.steps, study.base.batch_size) == (3, 500, 8)
+    students = variants_of(study)
+    assert [*students] == ["T 2", "T 8"]
+    assert [config.loss.ce.temperature for config in students.values()] == [2.0, 8.0]
+    assert study.variants[1].about == "softer targets"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("base = ", "base ", "own.toml is not TOML"),
+        ("matter", "m\udcfftter", "own.toml is not TOML"),
+        ("title", "titel", "there is no key 'titel'; did you mean title"),
+        ("about", "description", "variant 2: there is no key 'description'; there are name, about"),
+        ('"tiny"', '"tini"', "base 'tini' is no recipe of train.distill; did you mean tiny"),
+        ('"--steps 500"', "500", "flags must be a text in quotes, and is 500"),
+        ("--steps 500", "--stepps 500", "flags: train.distill has no flag --stepps; did you mean"),
+        ('"lower"', '"smaller"', "better is 'smaller', and must be higher or lower"),
+        ('name = "T 2"', "", "variant 1 has no name"),
+        ("[[variants]]", "[variants]", "own.toml is not TOML|write .*variants"),
+    ],
+)
+def test_mistakes_in_a_file_are_told_with_their_place(tmp_path, old, new, message):
+    path = tmp_path / "own.toml"
+    path.write_bytes(OWN.replace(old, new).encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=message):
+        chosen([str(path)])
+
+
+def test_a_single_variant_that_is_no_list_and_a_file_that_is_not_there(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('[variants]\nname = "a"\n')
+    with pytest.raises(InputError, match=r"write \[\[variants\]\] in front of every variant"):
+        chosen([str(path)])
+    with pytest.raises(InputError, match=r"other.toml cannot be read: No such file"):
+        chosen([str(tmp_path / "other.toml")])
+
+
+def test_help_lists_the_studies():
+    done = subprocess.run(
+        [sys.executable, "-m", "train.ablate", "--help"],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in STUDIES:
+        assert name in done.stdout
+
+
+def test_help_of_a_study_lists_flags_of_the_study_and_of_its_students(capsys):
+    with pytest.raises(SystemExit):
+        chosen(["temperature", "--help"])
+    told = capsys.readouterr().out
+    for flag in ("--seeds", "--primary", "--downstream", "--tune", "--teacher", "--batch-size"):
+        assert flag in told

@@ -1,0 +1,530 @@
+"""Studies as a whole: their students are those of train.distill, and what they leave and refuse."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from model.errors import InputError
+from model.pretrained import load
+from model.tasks import MaskedLM
+from report.study.folder import read_study
+from tasks.open import TaskDataConfig
+from tests import runs, tiny
+from train import ablate as command
+from train.ablate import ablate
+from train.command.signals import Stopped
+from train.config import RunConfig
+from train.distill import distill
+from train.loop.metric_log import MetricLog
+from train.studies import cohort as block_module
+from train.studies.catalogue import STUDIES
+from train.studies.cohort import Block
+from train.studies.config import changed, folder_name, variants_of
+from train.studies.downstream import downstream_scores
+from train.studies.results import DONE
+from train.update.optimizer import OptimizerConfig
+
+# Adam divides by the gradient's size: a large epsilon keeps rounding of near-zero gradients from
+# becoming differences as large as the learning rate.
+OPTIMIZER = OptimizerConfig(learning_rate=1e-2, epsilon=1e-2)
+FLAGS = {
+    "triple loss": "",
+    "no KL, random": "--loss.ce.weight 0 --student.layers random",
+    "ramps": "--loss.ce.temperature 8 2 --loss.cos.weight 0 3 --optimizer.learning-rate 3e-2",
+    "masked": "--loss.ce.positions masked --masking.smoothing 0.5",
+    "narrow": "--student.layers random --student.hidden-size 8",
+}
+QUICK = {"a": "", "b": "--loss.ce.weight 0"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return runs.make_home(tmp_path_factory.mktemp("home"))
+
+
+def study_of(home, output, **changes):
+    """Three stacks: numbers and starts, masks, and another width."""
+    changes = {"steps": 50, "evaluate_every": 25, "optimizer": OPTIMIZER} | changes
+    return runs.study_config(home, FLAGS, output=home / output, **changes)
+
+
+def quick(home, output, **changes):
+    changes = {"steps": 2, "evaluate_every": 2} | changes
+    return runs.study_config(home, QUICK, output=home / output, **changes)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(home):
+    study = study_of(home, "undisturbed", seeds=2)
+    report = ablate(study)
+    return study, report
+
+
+def weights_of(study, name, seed=56) -> dict[str, np.ndarray]:
+    folder = study.base.output / f"seed-{seed}" / "model" / folder_name(name)
+    return load_file(folder / "model.safetensors")
+
+
+def lines_of(path: Path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def stop_at(monkeypatch, step, seed):
+    """A signal arrives while the metrics of `step` are written, in the block of `seed`."""
+    write = MetricLog.step
+
+    def interrupted(self, now, metrics, tokens, **more):
+        write(self, now, metrics, tokens, **more)
+        if now == step and self.path.parent.name == f"seed-{seed}":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(MetricLog, "step", interrupted)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_student_of_a_study_is_the_one_that_is_trained_alone(home, undisturbed, name):
+    """With dropout, after 50 updates."""
+    study, _ = undisturbed
+    alone = replace(variants_of(study)[name], output=home / f"alone-{folder_name(name)}")
+    results = distill(alone)
+    ours, theirs = weights_of(study, name), load_file(alone.output / "model/model.safetensors")
+    assert tiny.difference(ours, theirs) < 1e-5
+    [record] = [
+        record
+        for record in lines_of(study.base.output / "seed-56" / DONE)
+        if record["variant"] == name
+    ]
+    for metric in ("masked_lm_loss", "kl_to_teacher"):
+        np.testing.assert_allclose(record["metrics"][metric], results[metric], rtol=1e-5)
+    own = runs.metrics(study.base.output / "seed-56")
+    for row, expected in zip(own, runs.metrics(alone.output), strict=True):
+        for metric in ("loss", "ce", "mlm", "cos", "grad_norm", "learning_rate"):
+            if expected.get(metric):
+                ours = row[f"{name}/{metric}"]
+                np.testing.assert_allclose(ours, expected[metric], rtol=1e-4, err_msg=metric)
+
+
+def test_a_study_leaves_all_that_it_should(undisturbed, home):
+    study, report = undisturbed
+    folder = study.base.output
+    for name in ("report.md", "table.csv", "results.json", "differences.png", "curves.png"):
+        assert (folder / name).is_file(), name
+    found = read_study(folder)
+    assert [*found.variants] == [*FLAGS] and found.seeds == (56, 57) and found.reference in FLAGS
+    assert len(found.runs) == 2 * len(FLAGS)
+    for run in found.runs:
+        assert [step for step, _ in run.curve] == [0, 25, 50]
+        wanted = {"masked_lm_accuracy", "kl_to_teacher", "clipped_share", "loss_mlm", "loss_ce"}
+        assert wanted <= set(run.metrics), run.variant
+    text = report.read_text()
+    assert text.startswith("# A study\n\nWith 2 seeds, too few")
+    accuracies = {run.metrics["masked_lm_loss"] for run in found.runs}
+    assert len(accuracies) == 2 * len(FLAGS)  # no two are the same student
+    parameters = {name: variant.parameters for name, variant in found.variants.items()}
+    assert parameters["narrow"] < parameters["masked"] == parameters["triple loss"]
+    narrow = load(folder / "seed-56/model/narrow", MaskedLM)
+    assert narrow.config.hidden_size == 8
+
+
+def test_a_study_that_was_stopped_goes_on_and_every_student_is_the_same(
+    home, undisturbed, monkeypatch
+):
+    """In the middle of the second block, far from a checkpoint: bit by bit."""
+    whole, _ = undisturbed
+    study = study_of(home, "stopped", seeds=2, run=RunConfig(checkpoint_every=20, devices=1))
+    with monkeypatch.context() as patch:
+        stop_at(patch, 31, seed=57)
+        with pytest.raises(Stopped, match="same command goes on"):
+            ablate(study)
+    assert (study.base.output / "seed-56" / DONE).is_file()
+    assert not (study.base.output / "seed-57" / DONE).exists()
+    monkeypatch.setattr(Block, "initial", spy := Spy(Block.initial))
+    ablate(study)
+    assert [call[1] for call in spy.calls] == [56, 57]  # to compile, and the block that is left
+    for name in FLAGS:
+        for seed in (56, 57):
+            ours, theirs = (weights_of(each, name, seed) for each in (study, whole))
+            for tensor, values in theirs.items():
+                np.testing.assert_array_equal(ours[tensor], values, err_msg=f"{name} {tensor}")
+    results = [lines_of(each.base.output / "results.jsonl") for each in (study, whole)]
+    assert results[0] == results[1]
+    assert runs.metrics(study.base.output / "seed-57") == runs.metrics(
+        whole.base.output / "seed-57"
+    )
+
+
+class Spy:
+    """Stands for a method, and remembers how it was called."""
+
+    def __init__(self, method):
+        self.method, self.calls = method, []
+
+    def __get__(self, instance, owner):
+        def call(*arguments):
+            self.calls.append((instance, *arguments))
+            return self.method(instance, *arguments)
+
+        return call
+
+
+# Devices
+
+
+@pytest.fixture(scope="module")
+def one_device(home):
+    return trained(home, "one-device", students=4, devices=1)
+
+
+def trained(home, output, *, students, devices):
+    """A block of students of one stack after three updates, and what they were measured by."""
+    flags = {f"T {t}": f"--loss.ce.temperature {t}" for t in range(1, students + 1)}
+    base = runs.distill_config(
+        home, steps=3, optimizer=OPTIMIZER, run=RunConfig(devices=devices, checkpoint_every=2)
+    )
+    students_of = {name: changed(base, given, name) for name, given in flags.items()}
+    block = Block(base, students_of, "masked_lm_loss")
+    block.train(7, home / output)
+    return block, home / output
+
+
+@pytest.mark.parametrize(("students", "by_students"), [(4, True), (3, False)])
+def test_devices_that_share_students_or_rows_change_nothing(
+    home, one_device, students, by_students
+):
+    block, folder = trained(home, f"devices-{students}", students=students, devices=4)
+    assert block.parallel.by_students is by_students
+    kernel = block.state(block.models).params["0"]["head"]["dense"]["kernel"]
+    assert kernel.shape[0] == students
+    shares = {shard.data.shape[0] for shard in kernel.addressable_shards}
+    assert shares == {1 if by_students else students}
+    for row, expected in zip(runs.metrics(folder), runs.metrics(one_device[1]), strict=True):
+        for name, value in row.items():
+            if isinstance(value, float):
+                np.testing.assert_allclose(value, expected[name], rtol=1e-4, err_msg=name)
+    for name in block.students:
+        ours, theirs = (
+            load_file(each / "model" / folder_name(name) / "model.safetensors")
+            for each in (folder, one_device[1])
+        )
+        assert tiny.difference(ours, theirs) < 1e-5
+
+
+# What is declared, and what goes on
+
+
+@pytest.fixture(scope="module")
+def quick_block(home):
+    study = quick(home, "never")
+    return Block(study.base, variants_of(study), study.primary)
+
+
+@pytest.fixture
+def compiled(monkeypatch, quick_block):
+    """Studies of `quick` find their program compiled."""
+    monkeypatch.setattr(command, "Block", lambda *_: quick_block)
+    return quick_block
+
+
+def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, monkeypatch):
+    study = quick(home, "declared", primary="kl_to_teacher", better="lower")
+
+    class Reached(Exception):  # noqa: N818 (not an error)
+        pass
+
+    def train(self, seed, folder):
+        record = json.loads((study.base.output / "study.json").read_text())
+        assert (record["primary"], record["better"]) == ("kl_to_teacher", "lower")
+        raise Reached
+
+    monkeypatch.setattr(Block, "train", train)
+    with pytest.raises(Reached):
+        ablate(study)
+    changes = {
+        "primary": replace(study, primary="masked_lm_accuracy"),
+        "better": replace(study, better="higher"),
+        "seeds": replace(study, seeds=2),
+        r"base\.optimizer\.clip_norm": replace(
+            study, base=changed(study.base, "--optimizer.clip-norm 1", "here")
+        ),
+        r"variants\.b\.about": replace(
+            study,
+            variants=(study.variants[0], replace(study.variants[1], flags="--loss.ce.weight 1")),
+        ),
+    }
+    for name, other in changes.items():
+        with pytest.raises(InputError, match=f"holds another study, which declared another {name}"):
+            ablate(other)
+    with pytest.raises(Reached):  # how it is carried out may change
+        ablate(replace(study, base=replace(study.base, run=RunConfig(print_every=1, devices=1))))
+
+
+def test_a_folder_with_something_else_is_not_taken(home, compiled):
+    (home / "other").mkdir()
+    (home / "other" / "thesis.tex").write_text("")
+    with pytest.raises(InputError, match="other is not empty and holds no study"):
+        ablate(quick(home, "other"))
+    with pytest.raises(InputError, match=r"cannot write .*thesis\.tex/study: Not a directory"):
+        ablate(quick(home, "other/thesis.tex/study"))
+
+
+def test_a_log_of_fine_tuning_that_cannot_be_written_is_told(home, tmp_path, colours):
+    (tmp_path / "downstream" / "a" / "classification.log").mkdir(parents=True)
+    study = quick(home, "never", downstream=("classification",), task_data=colours)
+    with pytest.raises(InputError, match=r"cannot write .*classification\.log: Is a directory"):
+        downstream_scores(study, tmp_path / "model" / "a", seed=1, positions=16)
+
+
+def test_a_study_stopped_between_blocks_goes_on_with_those_that_are_left(
+    home, compiled, monkeypatch, capsys
+):
+    study = quick(home, "between", seeds=3)
+    run_block = command.run_block
+
+    def stopped(study, block, seed):
+        if seed == 58:
+            raise KeyboardInterrupt
+        run_block(study, block, seed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "run_block", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            ablate(study)
+    assert not (study.base.output / "report.md").exists()
+    before = (study.base.output / "seed-56" / DONE).read_text()
+    capsys.readouterr()
+    ablate(study)
+    assert "3 seeds of 2 updates, 2 of them done" in capsys.readouterr().out
+    results = (study.base.output / "results.jsonl").read_text()
+    assert results.startswith(before) and len(results.splitlines()) == 6
+    ablate(study)  # it is complete: nothing is trained again
+    assert (study.base.output / "results.jsonl").read_text() == results
+
+
+# Fine-tuning
+
+
+@pytest.fixture(scope="module")
+def colours(home):
+    """A file of texts that contain one of two colours."""
+    random = np.random.default_rng(0)
+    lines = ["text,label"]
+    for number in range(40):
+        words = random.choice(runs.WORDS[4:], size=5).tolist()
+        colour = ("red", "green")[number % 2]
+        lines.append(f"{' '.join([*words, colour])},{colour}")
+    path = home / "colours.csv"
+    path.write_text("\n".join(lines))
+    return TaskDataConfig(train=path, dev_share=0.25)
+
+
+def test_scores_on_tasks_are_metrics_like_the_others(home, compiled, colours):
+    study = quick(
+        home,
+        "downstream",
+        primary="downstream_classification",
+        downstream=("classification",),
+        task_data=colours,
+        task_epochs=1.0,
+        task_learning_rate=1e-3,
+    )
+    report = ablate(study)
+    for run in read_study(study.base.output).runs:
+        assert 0 <= run.metrics["downstream_classification"] <= 1
+    assert "classification" in report.read_text().split("\n\n")[1]
+    logs = sorted(study.base.output.glob("seed-56/downstream/*/classification.log"))
+    assert [log.parent.name for log in logs] == ["a", "b"]
+    config = json.loads((logs[0].parent / "classification" / "config.json").read_text())
+    assert config["optimizer"]["learning_rate"] == 1e-3 and config["seed"] == 56
+
+
+def test_a_student_that_diverged_is_not_fine_tuned(home, compiled, colours, monkeypatch, capsys):
+    study = quick(home, "diverged", downstream=("classification",), task_data=colours)
+    results = command.block_results
+
+    def broken(folder, students):
+        records = results(folder, students)
+        records[1]["metrics"]["masked_lm_loss"] = float("nan")
+        return records
+
+    monkeypatch.setattr(command, "block_results", broken)
+    monkeypatch.setattr(
+        command, "downstream_scores", lambda *_: {"downstream_classification": 0.75}
+    )
+    ablate(study)
+    scores = [
+        run.metrics["downstream_classification"] for run in read_study(study.base.output).runs
+    ]
+    assert scores[0] == 0.75 and np.isnan(scores[1])
+    assert "b has diverged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("better", "best"), [("higher", 1e-3), ("lower", 1e-4)])
+def test_every_variant_gets_the_rate_that_is_best_for_it(home, monkeypatch, better, best):
+    study = quick(home, f"tuned-{better}", tune=(3e-3, 1e-3, 1e-4), better=better)
+    values = {3e-3: float("nan"), 1e-3: 0.3, 1e-4: 0.2}
+    trials = []
+
+    def ablate_trial(trial):
+        trials.append(trial)
+        records = [
+            {"variant": name, "metrics": {trial.primary: values[config.optimizer.learning_rate]}}
+            for name, config in variants_of(trial).items()
+        ]
+        trial.base.output.mkdir(parents=True)
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        (trial.base.output / "results.jsonl").write_text(text)
+
+    monkeypatch.setattr(command, "ablate", ablate_trial)
+    assert command.tuned_rates(study) == {"a": best, "b": best}
+    [trial] = trials
+    assert len(trial.variants) == 6 and trial.seeds == 1
+    assert trial.base.seed not in range(study.base.seed, study.base.seed + study.seeds)
+
+
+def test_a_study_is_tuned_and_then_run_with_the_rates_that_were_found(home):
+    study = quick(home, "tuned", primary="masked_lm_loss", better="lower", tune=(1e-9, 1e-2))
+    study = replace(study, variants=study.variants[:1])
+    ablate(study)
+    tuning = read_study(study.base.output / "tuning")
+    assert [*tuning.variants] == ["a at 1e-09", "a at 0.01"] and tuning.seeds == (55,)
+    found = read_study(study.base.output)
+    assert found.seeds == (56,)
+    assert found.record["variants"]["a"]["flags"].split() == ["--optimizer.learning-rate", "0.01"]
+
+
+# The studies that ship
+
+
+@pytest.fixture(scope="module")
+def deep(home):
+    """A teacher with the layers that two of them name."""
+    return runs.write_teacher(home / "deep", runs.MODEL.replace(num_layers=12))
+
+
+# Five stacks each, or a deep teacher; one fine-tunes five students too.
+SLOW: dict[str, Any] = dict.fromkeys(("layers", "faithful", "objectives"), pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in STUDIES])
+def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
+    study = STUDIES[name]()
+    base = replace(
+        study.base,
+        output=home / name,
+        teacher=str(deep if name in ("layers", "objectives") else home / "teacher"),
+        data=replace(runs.data_config(home), tokenizer=None, mode=study.base.data.mode),
+        batch_size=8,
+        steps=2,
+        evaluate_every=2,
+        run=RunConfig(devices=1),
+    )
+    study = replace(study, base=base, seeds=1)
+    if study.downstream:
+        study = replace(
+            study,
+            downstream=("classification",),
+            primary="downstream_classification",
+            task_data=colours,
+            task_epochs=1.0,
+            tune=(),
+        )
+    report = ablate(study)
+    assert study.title in report.read_text()
+    found = read_study(study.base.output)
+    assert {run.variant for run in found.runs} == {variant.name for variant in study.variants}
+    assert all(study.primary in run.metrics for run in found.runs)
+
+
+# What cannot be done is told in a sentence
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"a": "", "A": "", "a b": "", "a-b": ""}, "cannot be called 'a-b'"),
+        ({"..": ""}, r"cannot be called '\.\.'"),
+        ({"a/b": ""}, "cannot be called 'a/b'"),
+        ({}, "has no variants"),
+        ({"a": "--loss.cosine.weight 2"},
+         r"variant 'a': train\.distill has no flag --loss\.cosine\.weight; did you mean "
+         r"--loss\.cos\.weight\?"),
+        ({"a": "--loss.cosine.weight=2"}, r"did you mean --loss\.cos\.weight\?"),
+        ({"a": "--loss.ce.weight many"}, "variant 'a': .*many"),
+        ({"a": "--teacher 'half a quote"}, "variant 'a': .* cannot be read: No closing quotation"),
+        ({"a": "", "b": "--batch-size 4"}, "variant 'b' changes batch_size: .* to the whole study"),
+        ({"a": "", "b": "--teacher bert"}, "variant 'b' changes teacher"),
+        ({"a": "", "b": "--seed 3"}, "variant 'b' changes seed"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_variants_that_make_no_study(home, flags, message):
+    with pytest.raises(InputError, match=message):
+        variants_of(runs.study_config(home, flags))
+
+
+def test_two_variants_of_one_name(home):
+    study = quick(home, "refused")
+    with pytest.raises(InputError, match="two variants of the study are called 'a': rename one"):
+        ablate(replace(study, variants=study.variants[:1] * 2))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--loss.ce.weight 0 --loss.mlm.weight 0 --loss.cos.weight 0", "all weights of --loss are"),
+        ("--optimizer.clip-norm 0", "--optimizer.clip-norm is 0"),
+        ("--loss.ce.temperature 0", "--loss.ce.temperature is 0"),
+        ("--loss.hidden.weight 1 --loss.hidden.layers 0:2", "teacher has no layer 2, only 0 to 1"),
+        ("--loss.cos.layers 1:1", "student has no layer 1, only 0 to 0"),
+        ("--loss.relations.weight 1 --loss.relations.heads 3",
+         "heads 3 does not divide the student's width of 16"),
+        ("--student.layers random --student.num-heads 1 --loss.attention.weight 1",
+         "the student has 1 attention heads and the teacher 2"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_terms_that_do_not_fit_the_models_name_the_variant(home, flags, message):
+    study = runs.study_config(home, {"a": "", "b": flags}, output=home / "refused")
+    with pytest.raises(InputError, match=f"variant 'b': .*{message}"):
+        ablate(study)
+    assert not study.base.output.exists()
+
+
+def test_a_study_that_does_not_fit_into_memory_says_how_many_students_would(
+    home, quick_block, monkeypatch
+):
+    limit = quick_block.memory * 6 // 10
+    monkeypatch.setattr(block_module, "memory_limit", lambda: limit)
+    with pytest.raises(InputError, match=r"2 students need .* of memory .* about 1 would fit"):
+        ablate(quick(home, "refused"))
+    assert not (home / "refused").exists()
+
+
+def test_what_is_wrong_with_a_study_is_told_before_it_is_compiled(home, colours):
+    study = quick(home, "refused")
+    base = replace(study.base, run=RunConfig(parallel="pmap", devices=1))
+    missing = replace(colours, train=home / "nowhere.csv")
+    for wrong, message in (
+        (replace(study, seeds=0), "--seeds is 0"),
+        (replace(study, task_epochs=0.0), "--task-epochs is 0"),
+        (replace(study, base=replace(study.base, steps=0)), "--steps is 0"),
+        (replace(study, base=base), r"--run\.parallel must be jit"),
+        (replace(study, primary="downstream_sst2"), "must be fine-tuned on it: add --downstream"),
+        (replace(study, downstream=("sst3",)), "no task 'sst3': did you mean sst2"),
+        (replace(study, downstream=("classification",), task_data=missing), "nowhere.csv"),
+    ):
+        with pytest.raises(InputError, match=message):
+            ablate(wrong)
+
+
+def test_a_primary_metric_that_not_all_students_have(home, compiled):
+    with pytest.raises(InputError, match=r"no metric 'f1' in common: .*masked_lm_accuracy, .*loss"):
+        ablate(quick(home, "refused", primary="f1"))
+    assert not (home / "refused").exists()

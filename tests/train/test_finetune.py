@@ -1,0 +1,363 @@
+"""Fine-tuning as a whole, on a few rows and narrow models: what it leaves, and how it goes on."""
+
+import csv
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from data.tokenizer import load_tokenizer, save_tokenizer
+from model.errors import InputError
+from model.pretrained import load, save
+from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
+from report.naming import NAMES
+from tasks.catalogue import TASKS
+from tasks.open import TaskDataConfig
+from tests import runs
+from train.command.cli import choose
+from train.command.signals import Stopped
+from train.config import FinetuneConfig, RunConfig
+from train.finetune import chosen, finetune
+from train.loop.metric_log import MetricLog
+from train.objectives.finetuning import TaskLoss
+from train.recipes import FINETUNE
+
+COLOURS = ("red", "green")
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0].keys())
+        table.writeheader()
+        table.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A model, and for each kind of task a file from which it can be learned in a few steps."""
+    folder = runs.make_home(tmp_path_factory.mktemp("home"))
+    random = np.random.default_rng(0)
+    texts = [random.choice(runs.WORDS, size=random.integers(3, 12)) for _ in range(90)]
+    kept = [list(words) for words in texts if len({*words} & {*COLOURS}) == 1]
+    colour = [next(word for word in words if word in COLOURS) for words in kept]
+    write_rows(
+        folder / "colours.csv",
+        [{"text": " ".join(w), "label": c} for w, c in zip(kept, colour, strict=True)],
+    )
+    write_rows(
+        folder / "lengths.csv",
+        [{"text": " ".join(words), "label": len(words) / 10} for words in kept],
+    )
+    lines = []
+    for words in kept:
+        tags = ["B-colour" if word in COLOURS else "O" for word in words]
+        lines += [*(f"{word}\t{tag}" for word, tag in zip(words, tags, strict=True)), ""]
+    (folder / "colours.conll").write_text("\n".join(lines) + "\n")
+    questions = []
+    for number, (words, answer) in enumerate(zip(kept, colour, strict=True)):
+        context = " ".join(words)
+        found = {"text": answer, "answer_start": context.index(answer)}
+        asked = {"id": str(number), "question": "a tree", "answers": [found]}
+        questions.append({"context": context, "qas": [asked]})
+    squad = {"version": "1.1", "data": [{"title": "colours", "paragraphs": questions}]}
+    (folder / "colours.json").write_text(json.dumps(squad))
+    return folder
+
+
+FILES = {
+    "classification": "colours.csv",
+    "regression": "lengths.csv",
+    "tags": "colours.conll",
+    "answers": "colours.json",
+}
+
+
+def config(home: Path, task: str = "classification", **changes) -> FinetuneConfig:
+    recipe = FINETUNE[task]()
+    config = replace(
+        recipe,
+        output=home / "run",
+        model=str(home / "teacher"),
+        data=TaskDataConfig(train=home / FILES[task], dev_share=0.2),
+        reading=replace(recipe.reading, max_length=16, doc_stride=4, max_question=4),
+        optimizer=replace(recipe.optimizer, learning_rate=1e-2),
+        batch_size=8,
+        steps=12,
+        evaluate_every=12,
+        buckets=1,
+        run=RunConfig(checkpoint_every=3, devices=1),
+    )
+    return replace(config, **changes)
+
+
+@pytest.mark.parametrize(
+    ("task", "head"),
+    [("classification", SequenceClassification), ("regression", SequenceClassification),
+     ("tags", TokenClassification), ("answers", QuestionAnswering)],
+)  # fmt: skip
+def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
+    output = home / f"run-{task}"
+    [results] = finetune(config(home, task, output=output, steps=60))
+    rows = [row for row in runs.metrics(output) if row["kind"] == "heldout"]
+    assert results["score"] > max(rows[0]["score"], 0.5)
+    model = load(output / "model")
+    assert type(model) is head
+    assert json.loads((output / "results.json").read_text())["seeds"]["1"] == results
+    metric = TASKS[task].metrics[0]
+    assert f"| {NAMES.get(metric, metric)} |" in (output / "results.md").read_text()
+
+    student = replace(config(home, task, output=home / f"student-{task}"), layers="first")
+    finetune(replace(student, teacher=str(output / "model"), model=str(output / "model")))
+    losses = [row for row in runs.metrics(student.output) if row["kind"] == "train"]
+    assert losses[-1]["soft"] < losses[0]["soft"]
+    assert load(student.output / "model").config.architecture == "distilbert"
+
+
+def test_labels_have_names_in_the_exported_model(home):
+    output = home / "named"
+    finetune(config(home, output=output, steps=1))
+    about = json.loads((output / "model" / "config.json").read_text())
+    assert about["id2label"] == {"0": "green", "1": "red"}
+
+
+def test_a_stopped_fine_tuning_goes_on_bit_by_bit(home, monkeypatch):
+    whole = config(home, output=home / "whole")
+    finetune(whole)
+    write = MetricLog.step
+
+    def interrupted(self, now, metrics, tokens, **more):
+        write(self, now, metrics, tokens, **more)
+        if now == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    stopped = replace(whole, output=home / "stopped")
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricLog, "step", interrupted)
+        with pytest.raises(Stopped, match="stopped at step"):
+            finetune(stopped)
+    finetune(stopped)
+    assert runs.weights(stopped.output) == runs.weights(whole.output)
+    assert runs.metrics(stopped.output) == runs.metrics(whole.output)
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_devices_and_accumulation_change_nothing(home, parallel):
+    calm = home / "calm"
+    if not calm.exists():
+        model = runs.MODEL.replace(
+            hidden_dropout=0.0, attention_dropout=0.0, classifier_dropout=0.0
+        )
+        runs.write_teacher(calm, model)
+    one = config(home, model=str(calm), output=home / f"one-{parallel}", steps=6)
+    many = replace(
+        one,
+        output=home / f"four-{parallel}",
+        micro_batches=2,
+        run=RunConfig(parallel=parallel, devices=4),
+    )
+    for run in (one, many):
+        finetune(run)
+    losses = [
+        [row["loss"] for row in runs.metrics(run.output) if row["kind"] == "train"]
+        for run in (one, many)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_bfloat16_learns_nearly_the_same(home):
+    losses = []
+    for dtype in ("float32", "bfloat16"):
+        run = config(home, output=home / dtype, steps=6, dtype=dtype)
+        finetune(run)
+        losses.append([row["loss"] for row in runs.metrics(run.output) if row["kind"] == "train"])
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(*losses, rtol=0.05)
+    assert load(home / "bfloat16" / "model").classifier.dense.kernel.dtype == jnp.float32
+
+
+def test_seeds_are_reported_one_by_one_and_together(home, capsys):
+    several = config(home, output=home / "seeds", steps=2, seeds=3, report="best")
+    results = finetune(several)
+    assert len(results) == 3
+    printed = capsys.readouterr().out
+    assert "standard deviation" in printed and "…" not in printed  # nothing is cut off
+    assert "seed 2, 2 of 3" in printed
+    assert "held out: score" in printed and "collapsed 0" not in printed
+    record = json.loads((several.output / "results.json").read_text())
+    assert list(record["seeds"]) == ["1", "2", "3"]
+    text = (several.output / "results.md").read_text()
+    for word in ("median", "mean", "standard deviation", "the best step", "seed 3"):
+        assert word in text
+    assert (several.output / "seed-2" / "best" / "model.safetensors").is_file()
+
+
+def test_a_collapsed_seed_is_told(home, capsys):
+    still = config(home, output=home / "collapsed", steps=1)
+    still = replace(still, optimizer=replace(still.optimizer, learning_rate=1e3))
+    [results] = finetune(still)
+    assert results["collapsed"] == 1
+    assert "Seed 1 collapsed" in capsys.readouterr().out
+
+
+def test_a_head_for_other_classes_is_drawn_anew(home, caplog):
+    first = config(home, output=home / "colours", steps=1)
+    finetune(first)
+    rows = [{"text": "the cat", "label": "cat"}, {"text": "the dog", "label": "dog"}] * 10
+    write_rows(home / "animals.csv", rows)
+    second = replace(
+        config(home, output=home / "animals", steps=1),
+        model=str(first.output / "model"),
+        data=TaskDataConfig(train=home / "animals.csv"),
+    )
+    finetune(second)
+    assert "a new one is drawn" in caplog.text
+    model = load(second.output / "model")
+    assert model.config.labels == ("cat", "dog")
+
+
+def write_classifier(home: Path, name: str, labels: tuple[str, ...]) -> Path:
+    """A classifier of others, with random weights."""
+    tokenizer = load_tokenizer(home / "teacher")
+    shape = runs.MODEL.replace(labels=labels, vocab_size=tokenizer.get_vocab_size())
+    save(SequenceClassification(shape, rngs=nnx.Rngs(0)), home / name)
+    save_tokenizer(tokenizer, home / name)
+    return home / name
+
+
+def test_a_model_keeps_its_own_order_of_classes(home):
+    theirs = write_classifier(home, "theirs", ("red", "green"))
+    output = home / "goes-on"
+    finetune(config(home, model=str(theirs), output=output, steps=1))
+    assert load(output / "model").config.labels == ("red", "green")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": 0}, "--seeds is 0"),
+        ({"buckets": 0}, "--buckets is 0"),
+        ({"steps": 0}, "--steps is 0, and must be at least 1"),
+        ({"run": RunConfig(checkpoint_every=0)}, "--run.checkpoint-every is 0"),
+        ({"loss": TaskLoss(soft=0.0)}, "--loss.* weighs a teacher: name one with --teacher"),
+        ({"loss": TaskLoss(0.0, 0.0), "teacher": "any"}, "--loss.task and --loss.soft are 0"),
+        ({"loss": TaskLoss(temperature=0.0)}, "--loss.temperature is 0.0, and must be above 0"),
+        ({"batch_size": 7, "micro_batches": 2}, "--batch-size 7 is not a multiple of 2"),
+        ({"teacher": "{home}/teacher"}, "has no head for"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(home, changes, message):
+    changes = {
+        name: value.format(home=home) if isinstance(value, str) else value
+        for name, value in changes.items()
+    }
+    with pytest.raises(InputError, match=message):
+        finetune(config(home, output=home / "refused", **changes))
+
+
+def test_an_order_of_classes_that_are_not_those_of_the_task(home):
+    theirs = write_classifier(home, "numbered", ("LABEL_0", "LABEL_1"))
+    numbered = config(home, model=str(theirs), output=home / "refused")
+    with pytest.raises(InputError, match=r"only numbered .*--labels green red"):
+        finetune(numbered)
+    with pytest.raises(InputError, match=r"--labels red blue: .* has the classes green, red"):
+        finetune(replace(numbered, labels=("red", "blue")))
+
+
+def test_an_order_that_names_nothing(home):
+    bare = config(home, output=home / "refused", labels=("red", "green"))
+    with pytest.raises(InputError, match=r"has no head whose classes it could name: leave it out"):
+        finetune(bare)
+    with pytest.raises(InputError, match=r"the head is new, and takes the order of the task"):
+        finetune(replace(bare, layers="0"))
+
+
+def test_an_order_names_the_classes_of_the_one_that_only_numbers_them(home):
+    """The model calls its classes by name, and has them the other way round."""
+    model = write_classifier(home, "by-name", ("red", "green"))
+    teacher = write_classifier(home, "by-number", ("LABEL_0", "LABEL_1"))
+    taught = config(home, model=str(model), teacher=str(teacher), labels=("green", "red"))
+    finetune(replace(taught, output=home / "both", steps=1))
+    assert load(home / "both" / "model").config.labels == ("red", "green")
+
+
+def test_a_task_without_training_examples():
+    with pytest.raises(
+        InputError, match=r"ax has no training examples: .* eval.run MODEL --task ax"
+    ):
+        chosen(["ax"])
+
+
+def test_test_examples_are_for_the_evaluation(home):
+    unread = config(home, output=home / "refused")
+    unread = replace(unread, data=replace(unread.data, test=home / "colours.csv"))
+    with pytest.raises(InputError, match=r"--data.test .*colours.csv: training reads no test exam"):
+        finetune(unread)
+
+
+def test_a_maximum_length_above_the_positions(home):
+    long = config(home, output=home / "refused")
+    with pytest.raises(InputError, match=r"--reading.max-length 17 is above the 16 positions"):
+        finetune(replace(long, reading=replace(long.reading, max_length=17)))
+
+
+def test_every_task_with_training_data_is_a_recipe_with_help(capsys):
+    assert TASKS.keys() - FINETUNE.keys() == {"ax"}
+    for name in FINETUNE:
+        with pytest.raises(SystemExit):
+            choose(FINETUNE, "train.finetune", [name, "--help"])
+        assert "--data.root" in capsys.readouterr().out
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("task", list(FILES))
+def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
+    import torch
+    import transformers
+
+    output = home / f"exported-{task}"
+    finetune(config(home, task, output=output, steps=2))
+    ours = load(output / "model")
+    loader = {
+        "tags": transformers.AutoModelForTokenClassification,
+        "answers": transformers.AutoModelForQuestionAnswering,
+    }.get(task, transformers.AutoModelForSequenceClassification)
+    theirs, report = loader.from_pretrained(output / "model", output_loading_info=True)
+    assert not any(report[name] for name in ("missing_keys", "unexpected_keys"))
+    text = "the red cat sees a green bird"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(output / "model")
+    inputs = tokenizer(text, return_tensors="pt")
+    ids = load_tokenizer(output / "model").encode(text).ids
+    assert inputs["input_ids"][0].tolist() == ids
+    with torch.no_grad():
+        expected = theirs.eval()(**inputs)
+    said = ours(jnp.array([ids]))
+    names = ("start_logits", "end_logits") if task == "answers" else ("logits",)
+    for name in names:
+        np.testing.assert_allclose(getattr(said, name), getattr(expected, name), atol=1e-5)
+    if task in ("classification", "tags"):
+        assert theirs.config.id2label == dict(enumerate(ours.config.labels))
+    if task == "regression":
+        assert theirs.config.problem_type == "regression"
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_transformers_learns_the_same_from_the_same_batches(home, task, capsys):
+    """Without dropout the losses are equal; with it both are trained and compared."""
+    from eval.against_torch import compare
+
+    both = config(home, task, output=home / f"torch-{task}", steps=4, seeds=2, buckets=2)
+    both = replace(both, optimizer=replace(both.optimizer, learning_rate=1e-3))
+    record = compare(both)
+    losses = record["losses"]
+    np.testing.assert_allclose(losses["ours"], losses["torch"], rtol=1e-5, atol=1e-6)
+    assert losses["ours"][0] != losses["ours"][-1]
+    assert [run["seed"] for run in record["seeds"]] == [1, 2]
+    assert "examples a second" in capsys.readouterr().out

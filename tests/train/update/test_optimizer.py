@@ -1,0 +1,90 @@
+"""AdamW, its schedule and its clip against closed forms and a loop in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import tiny
+from train.update.optimizer import OptimizerConfig, learning_rate, make_optimizer
+
+
+def test_the_rate_rises_to_the_peak_and_falls_to_zero():
+    schedule = learning_rate(OptimizerConfig(learning_rate=2.0, warmup_share=0.2), total_steps=50)
+    expected = [2.0 * t / 10 if t <= 10 else 2.0 * (50 - t) / 40 for t in range(51)]
+    np.testing.assert_allclose(np.stack([schedule(t) for t in range(51)]), expected, atol=1e-6)
+
+
+def test_updates_equal_adamw_written_out():
+    """Loshchilov and Hutter 2019, algorithm 2, with bias correction, after a clip by norm."""
+    config = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, weight_decay=0.3, clip_norm=1.5)
+    optimizer = make_optimizer(config, total_steps=20)
+    rng = np.random.default_rng(0)
+    shapes = {"kernel": (3, 4), "bias": (4,), "scale": (4,), "embedding": (5, 2)}
+    params = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    ours = {"layer": {name: jnp.asarray(p, jnp.float32) for name, p in params.items()}}
+    state = optimizer.init(ours)
+    m = {name: np.zeros(shape) for name, shape in shapes.items()}
+    v = {name: np.zeros(shape) for name, shape in shapes.items()}
+    for t in range(1, 11):
+        gradients = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+        norm = np.sqrt(sum(np.sum(g**2) for g in gradients.values()))
+        rate = 0.1 * (1 - (t - 1) / 20)
+        for name, g in gradients.items():
+            g = g * min(1.0, 1.5 / norm)
+            m[name] = 0.9 * m[name] + 0.1 * g
+            v[name] = 0.98 * v[name] + 0.02 * g**2
+            direction = m[name] / (1 - 0.9**t) / (np.sqrt(v[name] / (1 - 0.98**t)) + 1e-6)
+            decay = 0.3 * params[name] if name in ("kernel", "embedding") else 0.0
+            params[name] = params[name] - rate * (direction + decay)
+        ours, state, stats = optimizer.update(
+            {"layer": {name: jnp.asarray(g, jnp.float32) for name, g in gradients.items()}},
+            state,
+            ours,
+            jnp.int32(t - 1),
+        )
+        np.testing.assert_allclose(stats["grad_norm"], norm, rtol=1e-6)
+        assert bool(stats["clipped"]) == (norm > 1.5)
+        np.testing.assert_allclose(stats["learning_rate"], rate, rtol=1e-6)
+    for name, expected in params.items():
+        np.testing.assert_allclose(ours["layer"][name], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("config", [tiny.STUDENT, tiny.TEACHER], ids=["distilbert", "bert"])
+def test_decay_touches_matrices_and_nothing_else(config):
+    from flax import nnx
+
+    params = nnx.to_pure_dict(nnx.state(tiny.model(config), nnx.Param))
+    settings = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, weight_decay=0.5)
+    optimizer = make_optimizer(settings, total_steps=10)
+    # LayerNorm scales are 1 and biases 0 at the start; make both visible to a wrong decay.
+    params = jax.tree.map(lambda p: p + 1.0, params)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    after, *_ = optimizer.update(zeros, optimizer.init(params), params, jnp.int32(0))
+    for path, before in jax.tree.leaves_with_path(params):
+        now = after
+        for entry in path:
+            now = now[entry.key]
+        decayed = not np.array_equal(now, before)
+        assert decayed == (before.ndim == 2), jax.tree_util.keystr(path)
+
+
+def test_what_is_frozen_neither_moves_nor_enters_the_clip():
+    """However large its gradient, the others are updated as if it were 0."""
+    settings = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, clip_norm=1.0)
+    optimizer = make_optimizer(settings, total_steps=10, frozen=("position",))
+    params = {"position": {"embedding": jnp.ones((2, 3))}, "word": {"embedding": jnp.ones((4, 3))}}
+    results = []
+    for size in (0.0, 1e6):
+        gradients = {
+            "position": {"embedding": jnp.full((2, 3), size)},
+            "word": {"embedding": jnp.full((4, 3), 0.1)},
+        }
+        results.append(optimizer.update(gradients, optimizer.init(params), params, jnp.int32(0)))
+    for after, _, stats in results:
+        np.testing.assert_array_equal(after["position"]["embedding"], 1.0)
+        np.testing.assert_allclose(stats["grad_norm"], 0.1 * 12**0.5, rtol=1e-6)
+        assert not stats["clipped"]
+        np.testing.assert_array_equal(
+            after["word"]["embedding"], results[0][0]["word"]["embedding"]
+        )

@@ -1,0 +1,120 @@
+"""What all commands share: a recipe by name, flags over it, and mistakes told in one sentence."""
+
+import inspect
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NoReturn, TypeVar
+
+import jax
+import tyro
+
+from data.storage.mirror import default_cache, mirror
+from model.errors import InputError, did_you_mean
+from train.command.signals import Stopped
+from train.command.supervisor import on_all_hosts
+from train.config import TextConfig, TrainConfig
+
+Config = TypeVar("Config")
+
+
+def choose(
+    recipes: Mapping[str, Callable[[], Config]],
+    command: str,
+    argv: Sequence[str],
+    *,
+    about: str | None = None,
+    what: str = "recipe",
+) -> Config:
+    """The configuration that `argv` asks for: a recipe's name, then flags that change its fields.
+
+    Args:
+        recipes: by name.
+        command: the module that is run.
+        argv: of the command line.
+        about: what the command does, with examples: its module's docstring.
+        what: a recipe is called here: a task, a study.
+
+    Raises:
+        InputError: there is no such recipe.
+    """
+    width = max(map(len, recipes)) + 2
+    listing = "\n".join(
+        f"  {name:<{width}}{_first_line(recipe)}" for name, recipe in sorted(recipes.items())
+    )
+    if not argv or argv[0] in ("-h", "--help"):
+        usage = f"usage: python -m {command} {what.upper()} [--flag value ...]"
+        hint = f"python -m {command} {what.upper()} --help lists the flags and what it sets."
+        parts = [usage, (about or "").strip(), listing, hint]
+        print("\n\n".join(filter(None, parts)))
+        raise SystemExit(0 if argv else 2)
+    name, *flags = argv
+    if name not in recipes:
+        hint = did_you_mean(name, sorted(recipes))
+        raise InputError(f"there is no {what} {name!r} for {command}: {hint}")
+    recipe = recipes[name]
+    config = tyro.cli(
+        type(recipe()),
+        default=recipe(),
+        args=flags,
+        prog=f"python -m {command} {name}",
+        description=inspect.cleandoc(recipe.__doc__ or ""),
+    )
+    return with_mirrors(config)
+
+
+def with_mirrors(config: Config) -> Config:
+    """The configuration with local mirrors of the folders that it has in object storage."""
+    if isinstance(config, TrainConfig):
+        config = replace(config, output=mirror(config.output))
+    if isinstance(config, TextConfig):
+        data = replace(config.data, cache=mirror(config.data.cache))
+        config = replace(config, data=data)
+    return config
+
+
+def _first_line(recipe: Callable) -> str:
+    return (recipe.__doc__ or "").strip().splitlines()[0]
+
+
+def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
+    """Runs a command; a mistake or a signal ends it with a sentence and a status, no traceback.
+
+    Args:
+        run: the command.
+        hosts: whether it may be run by several processes together.
+    """
+    logging.basicConfig(format="%(message)s", force=True)  # others have set it to something longer
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        # The same step in another process, such as a run that goes on, starts at once.
+        jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
+        # Small programs, too: a start compiles dozens of them, JAX keeps what took over a second.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    if hosts:
+        sys.exit(_status(lambda: sys.exit(on_all_hosts(lambda: _status(run)))))
+    sys.exit(_status(run))
+
+
+def _status(run: Callable[[], object]) -> int:
+    try:
+        try:
+            run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has gone; what is left would fail once more at the very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,114 @@
+"""What pretraining and distillation share: running text, masked anew at every step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float32
+
+from data.batches import Batches
+from data.masking import token_log_weights
+from data.open import Data
+from data.storage.mirror import upload
+from data.tokenizer import special_ids
+from model.tasks import MaskedLM
+from report.results import write_results
+from report.run import write_report
+from train.command.processes import is_first
+from train.config import TextConfig
+from train.loop.fit import fit, total_steps
+from train.loop.heldout import evaluator, held_out
+from train.loop.learner import one_model
+from train.objectives.distillation import MaskedLMObjective
+from train.update.parallel import Parallel
+from train.update.step import split
+
+
+def fit_text(
+    config: TextConfig,
+    *,
+    kind: str,
+    data: Data,
+    model: nnx.Module,
+    objective: MaskedLMObjective,
+    teacher: MaskedLM | None = None,
+    frozen: tuple[str, ...] = (),
+    exported: Callable[[Any], nnx.Module] = lambda model: model,
+) -> dict[str, float]:
+    """Trains on the text of `data`, and evaluates on the part of it that is held out.
+
+    Returns and raises what `fit` does.
+    """
+    parallel = Parallel(config.run)
+    batches = text_batches(config, data, parallel)
+    teacher_graphdef, teacher_params = (None, {}) if teacher is None else split(teacher)
+    heldout = held_out(config, data)
+    evaluate = evaluator(heldout, model, objective, teacher_graphdef, parallel.place_rows)
+    steps = total_steps(config, batches)
+    results = fit(
+        config,
+        kind=kind,
+        title=title(config, data),
+        learner=one_model(
+            config,
+            model,
+            data.tokenizer,
+            objective,
+            parallel,
+            steps,
+            frozen=frozen,
+            exported=exported,
+        ),
+        batches=batches,
+        parallel=parallel,
+        constants={
+            "log_weights": log_weights(config.masking.smoothing, data),
+            "teacher": teacher_params,
+        },
+        evaluate=evaluate,
+        facts=facts(data),
+    )
+    if is_first():
+        write_report(config.output)
+        write_results(config.output)
+        upload(config.output)
+    return results
+
+
+def text_batches(config: TextConfig, data: Data, parallel: Parallel) -> Batches:
+    """The training sequences of this host, in shuffled batches."""
+    parallel.check_rows(config.batch_size, config.micro_batches, config.masking.group_rows)
+    return Batches(
+        data.train,
+        batch_size=config.batch_size,
+        micro_batches=config.micro_batches,
+        seed=config.seed,
+        pad_id=special_ids(data.tokenizer).pad,
+        host=jax.process_index(),
+        hosts=jax.process_count(),
+    )
+
+
+def log_weights(smoothing: float, data: Data) -> Float32[Array, " vocab"]:
+    """How likely each token is to be masked."""
+    special = special_ids(data.tokenizer)
+    return jnp.asarray(token_log_weights(data.train.counts, special, smoothing))
+
+
+def title(config: TextConfig, data: Data) -> str:
+    """What is trained on, for the first line of a run."""
+    return (
+        f"the {len(data.train):,} sequences of up to {config.data.sequence_length} tokens "
+        f"of {data.corpus.name} ({config.batch_size * config.data.sequence_length:,} an update)"
+    )
+
+
+def facts(data: Data) -> dict[str, str]:
+    """Fingerprints of what a run reads."""
+    return {
+        "corpus": data.corpus.fingerprint,
+        "sequences": data.train.fingerprint,
+        "heldout_sequences": data.heldout.fingerprint,
+    }

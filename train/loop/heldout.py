@@ -1,0 +1,219 @@
+"""What is measured on held-out sequences: masked-LM quality, and how far a student is off."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float32
+
+from data.batches import heldout_batches
+from data.masking import MaskingConfig, mask_tokens, token_log_weights
+from data.open import Data
+from data.sequences import Sequences
+from data.tokenizer import SpecialIds, special_ids
+from train.config import TextConfig
+from train.loop.fit import Evaluate
+from train.objectives.distillation import MaskedLMObjective
+from train.objectives.forward import gather_positions
+from train.objectives.losses import cosine_distance, cross_entropy, distillation_kl, masked_sum
+from train.objectives.objective import Batch
+from train.objectives.projection import LiftedStudent, student_of
+
+# Held-out masks are uniform and always the same: with the frequency-weighted masks of training the
+# loss would be another quantity.
+MASKING = MaskingConfig(group_rows=1)
+MASK_SEED = 0
+
+Sums = dict[str, tuple[Float32[Array, ""], Float32[Array, ""]]]
+
+
+class HeldOut:
+    """Held-out sequences with fixed uniform masks.
+
+    Metrics are means over all predicted tokens (`hidden_cosine`: over all attended tokens); the
+    last batch is filled up with rows that do not count.
+
+    masked_lm_loss, masked_lm_accuracy: cross-entropy in nats, and share of right first guesses.
+    exp_masked_lm_loss: its exponential; not the pseudo-perplexity of Salazar et al. 2020.
+    unigram_loss, unigram_accuracy: the floor, a model that knows only how often tokens occur in the
+        training text (add-one smoothed) and always guesses the most frequent.
+    kl_to_teacher, top1_agreement: KL(teacher || student) at temperature 1, and the share of tokens
+        where both guess the same.
+    hidden_cosine: the cosine of the last hidden states, where both are equally wide.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        counts: np.ndarray,
+        special: SpecialIds,
+        *,
+        rows: int,
+        limit: int | None = None,
+    ):
+        self.sequences = sequences
+        self.rows = rows
+        self.limit = limit
+        self.special = special
+        self.log_weights = token_log_weights(counts, special, smoothing=0.0)
+        # The floor never guesses what is never asked for.
+        frequencies = np.where(np.isfinite(self.log_weights), counts + 1.0, 0.0)
+        with np.errstate(divide="ignore"):
+            log_unigram = np.log(frequencies / frequencies.sum())
+        self.log_unigram = log_unigram.astype(np.float32)
+
+    def batches(self) -> Iterator[dict[str, np.ndarray]]:
+        return heldout_batches(
+            self.sequences, rows=self.rows, pad_id=self.special.pad, limit=self.limit
+        )
+
+    def evaluator(
+        self,
+        student: nnx.GraphDef,
+        teacher: nnx.GraphDef | None = None,
+        place: Callable[[dict[str, np.ndarray]], Any] = lambda batch: batch,
+    ) -> Callable[[Any, Any], dict[str, float]]:
+        """A function from the parameters of student and teacher to the metrics.
+
+        `place` puts a batch onto the devices.
+        """
+        sums = jax.jit(lambda *inputs: self.sums(student, teacher, *inputs))
+
+        def evaluate(params: Any, teacher_params: Any = None) -> dict[str, float]:
+            return means(self.total(lambda batch: sums(params, teacher_params, place(batch))))
+
+        return evaluate
+
+    def total(self, sums: Callable[[dict[str, np.ndarray]], Any]) -> Any:
+        """What `sums` makes of each batch, added up."""
+        parts = map(sums, self.batches())
+        total = next(parts)  # `prepare` refuses an empty split
+        for part in parts:
+            total = jax.tree.map(jnp.add, total, part)
+        return total
+
+    def sums(
+        self,
+        student_graphdef: nnx.GraphDef,
+        teacher_graphdef: nnx.GraphDef | None,
+        params: Any,
+        teacher_params: Any,
+        batch: dict[str, Any],
+    ) -> Sums:
+        """Every metric of a batch but the exponential, as sum and count."""
+        student = nnx.merge(student_graphdef, params)
+        teacher = None
+        if teacher_graphdef is not None:
+            teacher = nnx.merge(teacher_graphdef, teacher_params)
+        masked = mask_tokens(
+            jax.random.key(MASK_SEED, impl="threefry2x32"),
+            batch["input_ids"],
+            batch["attention_mask"],
+            batch["row"],
+            jnp.asarray(self.log_weights),
+            config=MASKING,
+            mask_id=self.special.mask,
+        )
+        inputs = masked.input_ids, batch["attention_mask"]
+        hidden = student.backbone(*inputs).last_hidden
+        logits = student.predict_tokens(gather_positions(hidden, masked.positions))
+        guess = jnp.argmax(logits, axis=-1)
+        values = {
+            "masked_lm_loss": cross_entropy(logits, masked.labels),
+            "masked_lm_accuracy": guess == masked.labels,
+            "unigram_loss": -jnp.asarray(self.log_unigram)[masked.labels],
+            "unigram_accuracy": masked.labels == int(self.log_unigram.argmax()),
+        }
+        if teacher is None:
+            return {
+                name: masked_sum(v.astype(jnp.float32), masked.valid) for name, v in values.items()
+            }
+        teacher_hidden = teacher.backbone(*inputs).last_hidden
+        teacher_logits = teacher.predict_tokens(gather_positions(teacher_hidden, masked.positions))
+        values |= {
+            "kl_to_teacher": distillation_kl(logits, teacher_logits, 1.0),
+            "top1_agreement": guess == jnp.argmax(teacher_logits, axis=-1),
+        }
+        sums = {name: masked_sum(v.astype(jnp.float32), masked.valid) for name, v in values.items()}
+        if hidden.shape != teacher_hidden.shape:
+            return sums
+        cosine = 1.0 - cosine_distance(hidden, teacher_hidden)
+        return sums | {"hidden_cosine": masked_sum(cosine, batch["attention_mask"])}
+
+
+def means(total: Sums) -> dict[str, float]:
+    """The metrics of what `HeldOut.total` added up."""
+    each = {name: float(value / count) for name, (value, count) in total.items()}
+    if "masked_lm_loss" in each:
+        each["exp_masked_lm_loss"] = math.exp(min(each["masked_lm_loss"], 700.0))
+    return each
+
+
+SumsOf = Callable[[Any, dict[str, Any], Batch], Sums]
+"""From parameters, an objective's constants and a batch to the sums and counts of metrics."""
+
+
+def held_out(config: TextConfig, data: Data) -> HeldOut:
+    """The held-out sequences, evaluated as many at a time as are trained on."""
+    return HeldOut(
+        data.heldout,
+        data.train.counts,
+        special_ids(data.tokenizer),
+        rows=config.batch_size // config.micro_batches,
+        limit=config.heldout_sequences,
+    )
+
+
+def evaluator(
+    heldout: HeldOut,
+    model: nnx.Module,
+    objective: MaskedLMObjective,
+    teacher: nnx.GraphDef | None,
+    place: Callable[[dict[str, Any]], Batch],
+) -> Evaluate:
+    """A function from parameters and constants to the held-out metrics."""
+    sums = jax.jit(heldout_sums(heldout, model, objective, teacher))
+    return lambda params, constants: means(
+        heldout.total(lambda batch: sums(params, constants, place(batch)))
+    )
+
+
+def heldout_sums(
+    heldout: HeldOut,
+    model: nnx.Module,
+    objective: MaskedLMObjective,
+    teacher: nnx.GraphDef | None,
+) -> SumsOf:
+    """The masked-LM quality of `model` or, where its head does not learn, the objective's terms."""
+    if not objective.vocabulary:
+        return term_sums(objective)
+    student = nnx.graphdef(student_of(model))
+    lifted = isinstance(model, LiftedStudent)
+    return lambda params, constants, batch: heldout.sums(
+        student, teacher, params["student"] if lifted else params, constants["teacher"], batch
+    )
+
+
+def term_sums(objective: MaskedLMObjective) -> SumsOf:
+    """The objective's own terms, with masks that are always the same and without dropout.
+
+    Their numbers, such as temperatures, are those of the last update.
+    """
+
+    def sums(params: Any, constants: dict[str, Any], batch: Batch) -> Sums:
+        key = jax.random.key(MASK_SEED, impl="threefry2x32")
+        micro = {name: array[None] for name, array in batch.items()}
+        masked = jax.tree.map(lambda array: array[0], objective.prepare(constants, micro, key))
+        where = objective.where(masked)
+        numbers, shares = objective.numbers(jnp.float32(1)), {name: jnp.ones(()) for name in where}
+        _, made = objective.loss(params, constants, masked, None, numbers, shares)
+        return {
+            f"heldout_{name}": (value, jnp.sum(where[name], dtype=jnp.float32))
+            for name, value in made.items()
+        }
+
+    return sums

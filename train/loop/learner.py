@@ -1,0 +1,81 @@
+"""What a loop trains: a state, its compiled update, and how the result becomes a folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+from tokenizers import Tokenizer
+
+from data.tokenizer import save_tokenizer
+from model.config import DType, EncoderConfig
+from model.pretrained import save
+from train.config import TrainConfig
+from train.objectives.objective import Objective
+from train.update.optimizer import make_optimizer
+from train.update.parallel import Parallel
+from train.update.step import Step, TrainState, init_state, make_step, split
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What is trained: one model, or a stack of them."""
+
+    state: TrainState
+    """Before training."""
+    step: Step
+    """Its update, compiled."""
+    export: Callable[[Any, Path], None]
+    """Writes what was trained, from its parameters on this host, into a folder."""
+
+    @property
+    def parameters(self) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+
+
+def one_model(
+    config: TrainConfig,
+    model: nnx.Module,
+    tokenizer: Tokenizer,
+    objective: Objective,
+    parallel: Parallel,
+    steps: int,
+    *,
+    frozen: tuple[str, ...] = (),
+    exported: Callable[[nnx.Module], nnx.Module] = lambda model: model,
+) -> Learner:
+    """A model, its optimizer and the way it becomes a Hugging Face folder with its tokenizer.
+
+    Args:
+        config: of the run.
+        model: before training.
+        tokenizer: is exported with it.
+        objective: what is minimised.
+        parallel: where it runs.
+        steps: updates of the run.
+        frozen: names in the paths of parameters that stay as they are.
+        exported: the part of the trained model that is written.
+    """
+    graphdef, params = split(model)
+    optimizer = make_optimizer(config.optimizer, steps, frozen=frozen)
+    return Learner(
+        init_state(params, optimizer),
+        parallel.compile(lambda axis: make_step(objective, optimizer, steps, axis)),
+        lambda trained, folder: export(exported(nnx.merge(graphdef, trained)), tokenizer, folder),
+    )
+
+
+def export(model: nnx.Module, tokenizer: Tokenizer, folder: Path) -> None:
+    """Writes a model with its tokenizer as a Hugging Face folder."""
+    save(model, folder)
+    config: EncoderConfig = model.config  # type: ignore[attr-defined]
+    save_tokenizer(tokenizer, folder, config.max_positions)
+
+
+def compute_dtype(config: TrainConfig) -> DType:
+    """bfloat16 where the hardware multiplies it faster, unless the configuration says otherwise."""
+    if config.dtype != "auto":
+        return config.dtype
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"

@@ -1,0 +1,1 @@
+"""Objectives: losses and the terms made of them."""

@@ -1,0 +1,180 @@
+"""What pretraining and distillation minimise, on one micro-batch of masked text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from data.masking import MaskingConfig, mask_tokens
+from model.heads import Decoder
+from train.objectives.forward import Hidden, View, gather_positions, scatter_positions
+from train.objectives.losses import masked_sum, weighted_sum
+from train.objectives.objective import Batch, Mean, Metrics, Numbers, Params
+from train.objectives.projection import LiftedStudent, student_of
+from train.objectives.schedule import value_at
+from train.objectives.terms import MaskedTokens, Term, VocabularyTerm, numbers_of
+from train.objectives.vocabulary import CHUNK, Given, vocabulary_loss
+
+
+class MaskedLMObjective:
+    """Cross-entropy at the predicted tokens: pretraining (Devlin et al. 2019, section 3.1)."""
+
+    mean: Mean = "tokens"
+    vocabulary = True
+    """Whether the masked-LM head learns."""
+
+    def __init__(self, model: nnx.GraphDef, masking: MaskingConfig, mask_id: int):
+        self.model = model
+        self.masking = masking
+        self.mask_id = mask_id
+
+    def numbers(self, progress: Float[Array, ""]) -> Numbers:
+        return {"mlm": {"weight": 1.0}}
+
+    def prepare(self, constants: Any, batch: Batch, key: PRNGKeyArray) -> Batch:
+        def mask(input_ids, attention_mask, row):
+            return mask_tokens(
+                key,
+                input_ids,
+                attention_mask,
+                row,
+                constants["log_weights"],
+                config=self.masking,
+                mask_id=self.mask_id,
+            )
+
+        masked = jax.vmap(mask)(batch["input_ids"], batch["attention_mask"], batch["row"])
+        return {"attention_mask": batch["attention_mask"], **masked._asdict()}
+
+    def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
+        return {"mlm": batch["valid"]}
+
+    def loss(
+        self,
+        params: Params,
+        constants: Any,
+        batch: Batch,
+        rngs: nnx.Rngs | None,
+        numbers: Numbers,
+        shares: Mapping[str, Any],
+    ) -> tuple[Float[Array, ""], Metrics]:
+        model = nnx.merge(self.model, params)
+        output = model.backbone(batch["input_ids"], batch["attention_mask"], rngs=rngs)
+        terms = {"mlm": MaskedTokens()}
+        return scored(terms, batch, [model.decoder], [output.last_hidden], numbers, shares)
+
+
+class DistillationObjective(MaskedLMObjective):
+    """The weighted sum of terms that compare a student with its teacher.
+
+    Args:
+        student: the structure of a student, or of a `LiftedStudent`.
+        teacher: the structure of its teacher.
+        masking: how the text is masked that both read.
+        mask_id: the id of [MASK].
+        terms: by name.
+        mean: see `DistillationLoss.mean`.
+        numbers: the ends of the numbers of all terms, by default those that the terms name.
+    """
+
+    def __init__(
+        self,
+        student: nnx.GraphDef,
+        teacher: nnx.GraphDef,
+        masking: MaskingConfig,
+        mask_id: int,
+        terms: Mapping[str, Term],
+        *,
+        mean: Mean = "tokens",
+        numbers: Mapping[str, Any] | None = None,
+    ):
+        super().__init__(student, masking, mask_id)
+        self.teacher = teacher
+        self.terms = terms
+        self.mean: Mean = mean
+        self.vocabulary = any(isinstance(term, VocabularyTerm) for term in terms.values())
+        self.ends = {name: numbers_of(term) for name, term in terms.items()}
+        if numbers is not None:
+            self.ends = numbers
+        self.outputs = tuple(dict.fromkeys(o for term in terms.values() for o in term.outputs))
+
+    def numbers(self, progress: Float[Array, ""]) -> Numbers:
+        return {
+            term: {name: value_at(ends, progress) for name, ends in numbers.items()}
+            for term, numbers in self.ends.items()
+        }
+
+    def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
+        return {name: term.where(batch) for name, term in self.terms.items()}
+
+    def loss(
+        self,
+        params: Params,
+        constants: Any,
+        batch: Batch,
+        rngs: nnx.Rngs | None,
+        numbers: Numbers,
+        shares: Mapping[str, Any],
+    ) -> tuple[Float[Array, ""], Metrics]:
+        trained = nnx.merge(self.model, params)
+        view = View(
+            batch,
+            student_of(trained),
+            nnx.merge(self.teacher, constants["teacher"]),
+            outputs=self.outputs,
+            lift=trained.lift if isinstance(trained, LiftedStudent) else lambda hidden: hidden,
+            rngs=rngs,
+        )
+        of_vocabulary, others = {}, {}
+        for name, term in self.terms.items():
+            (of_vocabulary if isinstance(term, VocabularyTerm) else others)[name] = term
+        sums = {
+            name: masked_sum(term.values(view, numbers[name]), term.where(batch))[0]
+            for name, term in others.items()
+        }
+        value = weighted_sum(sums, shares)
+        if not of_vocabulary:
+            return value, sums
+        hidden = [output.last_hidden for output in (view.student, view.teacher)]
+        decoders = [model.decoder for model in view.models]
+        more, told = scored(of_vocabulary, batch, decoders, hidden, numbers, shares)
+        return value + more, sums | told
+
+
+def scored(
+    terms: Mapping[str, VocabularyTerm],
+    batch: Batch,
+    decoders: Sequence[Callable[[Hidden], Decoder]],
+    hidden: Sequence[Array],
+    numbers: Numbers,
+    shares: Mapping[str, Any],
+) -> tuple[Float[Array, ""], Metrics]:
+    """The weighted sum of losses over the vocabulary, and the sum of each.
+
+    If no term asks for more, only the predicted tokens meet the vocabulary: 15 % of the work.
+
+    Args:
+        terms: by name.
+        batch: masked, of arrays [rows, ...].
+        decoders: of the student and, where there is one, of the teacher.
+        hidden: their last hidden states.
+        numbers: see `Objective`.
+        shares: see `Objective.loss`.
+    """
+    places = batch["positions"]
+    rows, length = batch["attention_mask"].shape
+    labels, where = batch["labels"], {name: term.where(batch) for name, term in terms.items()}
+    if any(term.positions == "attended" for term in terms.values()):
+        labels = scatter_positions(labels, places, (rows, length))
+        for name, term in terms.items():
+            if term.positions == "masked":
+                where[name] = scatter_positions(where[name], places, (rows, length))
+    else:
+        hidden = [gather_positions(each, places) for each in hidden]
+    student, *teacher = (decode(each) for decode, each in zip(decoders, hidden, strict=True))
+    given = Given(teacher[0] if teacher else None, labels, where)
+    # A group of rows has the predicted tokens of all of them.
+    chunk = CHUNK * rows // labels.shape[0]
+    return vocabulary_loss(tuple(terms.items()), chunk, student, given, numbers, shares)

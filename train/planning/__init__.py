@@ -1,0 +1,1 @@
+"""Plans: the step compiled for machines that are not there."""

@@ -1,0 +1,208 @@
+"""The training step of a recipe and what it is given, as shapes: no text, no weights, no network.
+
+It is made by the functions with which the loops make theirs, so it is the step that will run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Sharding
+
+from model.config import PUBLISHED, EncoderConfig
+from model.errors import InputError
+from model.hf.config import read_config
+from model.student import student_config
+from model.tasks import MaskedLM
+from tasks.catalogue import TASKS, Task
+from tasks.model import HEADS, class_names
+from train.config import DistillConfig, FinetuneConfig, PretrainConfig, TextConfig, TrainConfig
+from train.distill import frozen, initial_student, objective_of, terms_of
+from train.loop.learner import compute_dtype
+from train.objectives.distillation import MaskedLMObjective
+from train.objectives.finetuning import TaskObjective
+from train.objectives.objective import Objective, Params
+from train.pretrain import initial_model
+from train.update.keys import keys_of
+from train.update.optimizer import make_optimizer
+from train.update.parallel import Parallel
+from train.update.step import Step, TrainState, init_state, make_step, split
+
+Shapes = dict[str, jax.ShapeDtypeStruct]
+ANY_ID = 0  # which piece is [MASK] makes no difference to the program
+
+
+@dataclass(frozen=True)
+class AbstractStep:
+    """A step, and the shapes of its arguments but for the batch, which `batch` gives."""
+
+    config: TrainConfig
+    state: TrainState
+    constants: dict[str, Any]
+    keys: Any
+    make: Callable[[str | None], Step]
+    """From the name of the pmap axis, as `Parallel.compile` takes it."""
+
+    @property
+    def group_rows(self) -> int:
+        """Rows come in multiples of it: those that are masked together."""
+        return group_rows(self.config)
+
+    def arguments(self, rows: int, micro_batches: int = 1) -> tuple[Any, ...]:
+        """What the step is called with, for micro-batches of so many rows in all."""
+        batch = batch_shapes(self.config, micro_batches, rows)
+        return self.state, self.constants, batch, self.keys
+
+    def lower(self, parallel: Parallel, rows: int, micro_batches: int) -> jax.stages.Lowered:
+        """The step for these devices, each of which reads its share of `rows`."""
+        state, constants, batch, keys = self.arguments(rows, micro_batches)
+        whole = placed((state, constants, keys), parallel.replicated)
+        shared = placed(batch, parallel.by_micro_rows)
+        step: Any = parallel.compile(self.make)
+        return step.lower(whole[0], whole[1], shared, whole[2])
+
+
+def abstract_step(config: TrainConfig, steps: int) -> AbstractStep:
+    """The step that a configuration of any loop asks for, in a run of `steps` updates.
+
+    Raises:
+        InputError: a model's shape is not known without its files, or parts do not fit.
+    """
+    if config.dtype == "auto":
+        config = replace(config, dtype="bfloat16")  # as compute_dtype on a TPU
+    model, objective, constants, kept = _parts(config)
+    _, params = split(model)
+    optimizer = make_optimizer(config.optimizer, steps, frozen=kept)
+
+    def state(params: Params) -> TrainState:
+        return init_state(params, optimizer)
+
+    return AbstractStep(
+        config,
+        jax.eval_shape(state, params),
+        constants,
+        jax.eval_shape(lambda: keys_of(config.seed)),
+        lambda axis: make_step(objective, optimizer, steps, axis),
+    )
+
+
+def _parts(
+    config: TrainConfig,
+) -> tuple[nnx.Module, Objective, dict[str, Any], tuple[str, ...]]:
+    """What is trained, what is minimised, what is read beside the batch, and what is frozen."""
+    if isinstance(config, PretrainConfig):
+        # From a checkpoint or from random weights: the shapes are the same.
+        model = nnx.eval_shape(lambda: initial_model(replace(config, start=None)))
+        objective = MaskedLMObjective(nnx.graphdef(model), config.masking, ANY_ID)
+        return model, objective, _text_constants(model.config, {}), ()
+    if isinstance(config, DistillConfig):
+        terms = terms_of(config.loss)
+        shape = shape_of(config.teacher).replace(dtype=compute_dtype(config))
+
+        def models() -> tuple[MaskedLM, nnx.Module]:
+            teacher = MaskedLM(shape, rngs=nnx.Rngs(0))
+            return teacher, initial_student(teacher, config)
+
+        teacher, trained = nnx.eval_shape(models)
+        objective = objective_of(config, terms, trained, teacher, ANY_ID)
+        constants = _text_constants(shape, split(teacher)[1])
+        return trained, objective, constants, frozen(config)
+    assert isinstance(config, FinetuneConfig)
+    task = TASKS[config.task]
+    shape = shape_of(config.model)
+    if config.layers is not None:
+        shape = student_config(shape, config.layers)
+    shape = shape.replace(labels=classes_of(config, task), dtype=compute_dtype(config))
+    model = nnx.eval_shape(lambda: HEADS[task.kind](shape, rngs=nnx.Rngs(0)))
+    model.backbone.encoder.remat = config.run.remat
+    objective = TaskObjective(
+        nnx.graphdef(model), task.kind, config.loss if config.teacher else None
+    )
+    return model, objective, {}, ()
+
+
+def shape_of(model: str) -> EncoderConfig:
+    """The shape of a model, from its `config.json` or from its name.
+
+    Raises:
+        InputError: there is neither.
+    """
+    file = Path(model).expanduser() / "config.json"
+    if file.is_file():
+        return read_config(file)[0]
+    if model in PUBLISHED:
+        return PUBLISHED[model]()
+    raise InputError(
+        f"the shape of {model} is not known here: name a folder with its config.json, or one of "
+        f"{', '.join(PUBLISHED)}"
+    )
+
+
+def classes_of(config: FinetuneConfig, task: Task) -> tuple[str, ...]:
+    """The classes; whoever brings their own data has those that `labels` or the model names."""
+    return config.labels or class_names(task) or shape_of(config.model).labels
+
+
+def group_rows(config: TrainConfig) -> int:
+    """How many rows go together, see `Parallel.check_rows`."""
+    return config.masking.group_rows if isinstance(config, TextConfig) else 1
+
+
+def sequence_length(config: TrainConfig) -> int:
+    """Tokens of the longest sequences that the step reads."""
+    if isinstance(config, TextConfig):
+        return config.data.sequence_length
+    assert isinstance(config, FinetuneConfig)
+    return config.reading.length(TASKS[config.task])
+
+
+def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
+    """What `Batches.batch` or `BucketBatches.batch` returns, as shapes [micro, rows, ...]."""
+    length = sequence_length(config)
+
+    def array(dtype: Any, *inner: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((micro_batches, rows, *inner), dtype)
+
+    batch = {
+        "input_ids": array(jnp.int32, length),
+        "attention_mask": array(jnp.bool_, length),
+        "row": array(jnp.int32),
+    }
+    if isinstance(config, FinetuneConfig):
+        batch["token_type_ids"] = array(jnp.int32, length)
+        batch["valid"] = array(jnp.bool_)
+        batch |= _task_columns(config, TASKS[config.task], length, array)
+    return batch
+
+
+def _task_columns(
+    config: FinetuneConfig, task: Task, length: int, array: Callable[..., jax.ShapeDtypeStruct]
+) -> Shapes:
+    """What is learned: the labels and, where there is a teacher, what it said."""
+    if task.kind == "answers":
+        columns = {name: array(jnp.int32) for name in ("start", "end")}
+        columns["context"] = array(jnp.bool_, length)
+        sides = {f"teacher_{side}": array(jnp.float32, length) for side in ("start", "end")}
+        return columns | (sides if config.teacher else {})
+    inner = (length,) if task.kind == "tags" else ()
+    name = "tags" if task.kind == "tags" else "label"
+    columns = {name: array(jnp.float32 if task.kind == "regression" else jnp.int32, *inner)}
+    return columns | (
+        {"teacher": array(jnp.float32, *inner, len(classes_of(config, task)))}
+        if config.teacher
+        else {}
+    )
+
+
+def _text_constants(shape: EncoderConfig, teacher: Params) -> dict[str, Any]:
+    weights = jax.ShapeDtypeStruct((shape.vocab_size,), jnp.float32)
+    return {"log_weights": weights, "teacher": teacher}
+
+
+def placed(tree: Any, sharding: Sharding) -> Any:
+    """The shapes of a tree, with where their arrays lie."""
+    return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), tree)

@@ -1,0 +1,109 @@
+"""Compiling a step, and what memory it takes on one device, as the compiler says."""
+
+import math
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from train.loop.memory import is_out_of_memory
+from train.planning.abstract_step import AbstractStep
+from train.planning.largest_batch import TooLargeError
+from train.update.parallel import Parallel
+
+GIB = 2**30
+# What XLA says when the scheduled program is too large, or already its temporaries are.
+_NEEDED = re.compile(r"(?:Used |\()([\d.]+[KMG])(?: of |\) exceeds available HBM \()([\d.]+[KMG])")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device while the step runs."""
+
+    parameters: int
+    """What is trained."""
+    constants: int
+    """What is read beside the batch and never changes: the teacher, above all."""
+    optimizer: int
+    """Two moments of every parameter."""
+    batch: int
+    """Tokens of all micro-batches, and keys."""
+    temporaries: int
+    """Activations, gradients and their sums."""
+    program: int
+
+    @property
+    def total(self) -> int:
+        return sum(vars(self).values())
+
+
+@dataclass(frozen=True)
+class CompiledStep:
+    """A step for real devices."""
+
+    rows: int
+    """Sequences of a micro-batch on one device."""
+    micro_batches: int
+    memory: Memory
+    hlo: str
+    flops: float | None
+    """On one device by the compiler's count, a loop's body once."""
+
+
+class StepCompiler:
+    """Compiles a step for devices, for any batch, each only once."""
+
+    def __init__(self, step: AbstractStep, parallel: Parallel):
+        self.step, self.parallel = step, parallel
+        self.done: dict[tuple[int, int], CompiledStep | TooLargeError] = {}
+
+    def __call__(self, rows: int, micro_batches: int) -> CompiledStep:
+        """The step for micro-batches of `rows` sequences on each device.
+
+        Raises:
+            TooLargeError: that takes more memory than a device has.
+        """
+        asked = rows, micro_batches
+        if asked not in self.done:
+            print(f"compiling {micro_batches} x {rows} sequences a device ...", file=sys.stderr)
+            self.done[asked] = self._compile(rows, micro_batches)
+        outcome = self.done[asked]
+        if isinstance(outcome, TooLargeError):
+            raise outcome
+        return outcome
+
+    def _compile(self, rows: int, micro_batches: int) -> CompiledStep | TooLargeError:
+        lowered = self.step.lower(self.parallel, rows * self.parallel.count, micro_batches)
+        try:
+            compiled = lowered.compile()
+        except jax.errors.JaxRuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            found = _NEEDED.search(str(error))
+            return TooLargeError(f"{found[1]}iB of {found[2]}iB" if found else "more than there is")
+        analysis: Any = compiled.memory_analysis()
+        state, costs = self.step.state, compiled.cost_analysis() or {}
+        parameters, constants, optimizer = map(
+            size, (state.params, self.step.constants, state.opt_state)
+        )
+        memory = Memory(
+            parameters=parameters,
+            constants=constants,
+            optimizer=optimizer,
+            # Arrays are laid out in tiles, which pads all of them a little.
+            batch=analysis.argument_size_in_bytes - parameters - constants - optimizer,
+            # The new state takes the place of the old one.
+            temporaries=analysis.temp_size_in_bytes
+            + analysis.output_size_in_bytes
+            - analysis.alias_size_in_bytes,
+            program=analysis.generated_code_size_in_bytes,
+        )
+        hlo = compiled.as_text() or ""
+        return CompiledStep(rows, micro_batches, memory, hlo, costs.get("flops"))
+
+
+def size(tree: Any) -> int:
+    """Bytes of all arrays of a tree."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,94 @@
+"""Plans side by side, as Markdown.
+
+    python -m train.planning.table docs/results/tpu/*.json
+
+One table a recipe, small slices first.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from model.errors import InputError
+from report.tables import markdown_table
+from train.command.cli import main
+from train.planning.compiler import GIB
+from train.planning.tpus import find_topology
+
+HEADER = (
+    *("slice", "chips", "micro-batches x sequences a device", "weights", "temporaries", "all"),
+    *("of", "most sequences", "summed, MB", "tokens/s", "hours", "$"),
+)
+
+
+def plan_table(files: Sequence[Path]) -> str:
+    """A table for each recipe in these files of `train.plan --json`, small slices first.
+
+    Raises:
+        InputError: a file is no plan.
+    """
+    recipes: dict[str, list[dict[str, Any]]] = {}
+    for file in files:
+        try:
+            made = json.loads(file.read_text())
+            recipes.setdefault(made["recipe"], []).append(made)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{file} is no plan of train.plan --json: {error}") from None
+    parts = []
+    for name, plans in recipes.items():
+        plans.sort(key=lambda made: (made["topology"].split(":")[0] != "v5e", made["chips"]))
+        first = plans[0]
+        tokens = first["batch_size"] * first["sequence_length"]
+        updates = first["updates"]
+        parts.append(
+            f"`{name}`: {first['batch_size']:,} sequences of {first['sequence_length']} tokens and "
+            f"{first['flops_per_update']:.3g} FLOPs an update "
+            f"({first['flops_per_update'] / tokens / 1e9:.2f} GFLOP a token); "
+            + (f"{updates:,} updates ({first['updates_because']})." if updates else "")
+        )
+        parts.append(markdown_table(HEADER, [_line(made) for made in plans]))
+    return "\n\n".join(parts)
+
+
+def _line(made: dict[str, Any]) -> list[str]:
+    memory, chip = made["bytes_per_device"], find_topology(made["topology"]).chip
+    tokens = made["batch_size"] * made["sequence_length"] / made["seconds_per_update"]
+    cost = [f"{tokens:,.3g}" if tokens < 1000 else f"{tokens:,.0f}"]
+    for value in (made["hours"], made["dollars"]):
+        cost.append("" if value is None else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}")
+    if memory is None:
+        return [made["topology"], f"{made['chips']}", "none fits", *[""] * 6, *cost]
+    mark = "" if made["fits_as_it_stands"] else " *"
+    weights = sum(memory[name] for name in ("parameters", "constants", "optimizer"))
+    sizes = (weights, memory["temporaries"], sum(memory.values()))
+    largest = made["largest_rows_per_device"]
+    return [
+        made["topology"],
+        f"{made['chips']}",
+        f"{made['micro_batches']} x {made['rows_per_device']}{mark}",
+        *(f"{value / GIB:.2f}" for value in sizes),
+        f"{chip.hbm_gib}",
+        "" if largest is None else f"{largest}",
+        f"{sum(one['total'] for one in made['collectives']) / 1e6:,.0f}",
+        *cost,
+    ]
+
+
+@dataclass(frozen=True)
+class Plans:
+    """Print plans as tables, one a recipe."""
+
+    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")]
+    """What `train.plan --json` wrote."""
+
+
+def run(config: Plans) -> None:
+    print(plan_table(config.files))
+
+
+if __name__ == "__main__":
+    main(lambda: run(tyro.cli(Plans, prog="python -m train.planning.table", description=__doc__)))

@@ -1,0 +1,213 @@
+"""The students of a study with one seed, in one program that is compiled once for all seeds."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from data.storage.provenance import to_jsonable
+from data.tokenizer import special_ids
+from model.blocks.flash import without_cudnn
+from model.errors import InputError
+from report.tables import duration
+from train.config import DistillConfig
+from train.distill import check_terms, exported, initial_student, teacher_and_data, terms_of
+from train.loop.fit import fit, total_steps
+from train.loop.fit_text import facts, log_weights, text_batches, title
+from train.loop.heldout import held_out, heldout_sums, means
+from train.loop.learner import Learner, export
+from train.loop.memory import gigabytes, memory_limit, memory_needed, out_of_memory
+from train.objectives.objective import Batch
+from train.objectives.projection import student_of
+from train.studies.config import folder_name
+from train.studies.results import LEFT_OUT
+from train.studies.stack import (
+    by_student,
+    constants_for,
+    make_stacked_step,
+    make_stacks,
+    stacked_state,
+    unstacked,
+)
+from train.update.keys import keys_of
+from train.update.parallel import StackParallel
+from train.update.step import TrainState, split
+
+
+class Block:
+    """The students of a study, ready to be trained with one seed after the other.
+
+    Args:
+        base: what all have in common.
+        students: the configuration of each, by name.
+        shown: the held-out metric that is printed while they learn.
+
+    Raises:
+        InputError: teacher, students and data do not fit together, or not into memory.
+    """
+
+    def __init__(self, base: DistillConfig, students: Mapping[str, DistillConfig], shown: str):
+        self.base, self.students, self.shown = base, students, shown
+        self.teacher, self.data = teacher_and_data(base)
+        self.mask_id = special_ids(self.data.tokenizer).mask
+        self.models = self.initial(base.seed)
+        for name, config in students.items():
+            student = student_of(self.models[name]).config
+            try:
+                config.check()
+                check_terms(terms_of(config.loss), student, self.teacher.config)
+            except InputError as error:
+                raise InputError(f"variant {name!r}: {error}") from error
+        self.stacks = make_stacks(students, {n: nnx.graphdef(m) for n, m in self.models.items()})
+        self.parallel = StackParallel(base.run, [len(stack.students) for stack in self.stacks])
+        for stack in self.stacks:
+            groups = stack.shared.masking.group_rows
+            self.parallel.check_rows(base.batch_size, base.micro_batches, groups)
+        self.teacher_graphdef, teacher_params = split(self.teacher)
+        smoothings = {stack.shared.masking.smoothing for stack in self.stacks}
+        self.constants = self.parallel.replicate(
+            {
+                "teacher": teacher_params,
+                "log_weights": {str(s): log_weights(s, self.data) for s in smoothings},
+            }
+        )
+        batches = text_batches(base, self.data, self.parallel)
+        self.steps = total_steps(base, batches)
+        with out_of_memory(lambda: "; fewer variants need less, too"):
+            self._compile(self.parallel.place(batches.batch(0)))
+        self.heldout = held_out(base, self.data)
+        self._sums = jax.jit(self._heldout_sums)
+
+    def initial(self, seed: int) -> dict[str, nnx.Module]:
+        """The students before training."""
+        return {
+            name: initial_student(self.teacher, replace(config, seed=seed))
+            for name, config in self.students.items()
+        }
+
+    def state(self, students: Mapping[str, nnx.Module]) -> TrainState:
+        """That of all stacks before training."""
+        params = {name: split(model)[1] for name, model in students.items()}
+        return self.parallel.place_state(stacked_state(self.stacks, params))
+
+    def _compile(self, batch: Batch) -> None:
+        """Compiles the step, and measures what it needs.
+
+        Raises:
+            InputError: it needs more memory than there is.
+        """
+        step = self.parallel.compile(
+            lambda axis: make_stacked_step(
+                self.stacks, self.teacher_graphdef, self.mask_id, self.steps
+            )
+        )
+        state = self.state(self.models)
+        inputs = self.constants, batch, self.parallel.replicate(keys_of(self.base.seed))
+        self.step = step.lower(state, *inputs).compile()
+        self.memory = memory_needed(self.step)
+        limit, count = memory_limit(), len(self.students)
+        if self.memory > limit:
+            raise InputError(
+                f"{count} students need {gigabytes(self.memory)} of memory and there are "
+                f"{gigabytes(limit)}: about {int(count * limit / self.memory)} would fit; leave "
+                "out variants, or give more --micro-batches"
+            )
+        state, _ = jax.block_until_ready(self.step(state, *inputs))
+        start = time.perf_counter()
+        jax.block_until_ready(self.step(state, *inputs))
+        self.seconds = time.perf_counter() - start
+
+    def metrics(self) -> list[str]:
+        """What every student is measured by, but for its fine-tuning."""
+        batch = self.parallel.place_rows(next(self.heldout.batches()))
+        params = self.state(self.models).params
+        sums = self._sums.eval_shape(params, self.constants, batch)
+        each = [
+            [*held, "clipped_share", *(f"loss_{term}" for term in stack.terms)]
+            for stack, held in zip(self.stacks, sums, strict=True)
+        ]
+        common = set(each[0]).intersection(*each[1:])
+        return [name for name in each[0] if name in common and name not in LEFT_OUT]
+
+    def plan(self, seeds: int, left: int) -> str:
+        """What is about to be run, and what it takes."""
+        students = len(self.students)
+        stacks = "one stack" if len(self.stacks) == 1 else f"{len(self.stacks)} stacks"
+        blocks = "one seed" if seeds == 1 else f"{seeds} seeds"
+        return (
+            f"{students} students in {stacks}, {blocks} of {self.steps:,} updates"
+            + (f", {seeds - left} of them done" if left < seeds else "")
+            + f": {self.seconds:.2f} s an update of all, about "
+            f"{duration(self.seconds * self.steps * left)} without evaluation and fine-tuning; "
+            f"{gigabytes(self.memory)} of {gigabytes(memory_limit())} memory"
+        )
+
+    def train(self, seed: int, folder: Path) -> None:
+        """Trains all students with this seed, or goes on.
+
+        Each is left in a folder of `folder`/model; `folder`/metrics.jsonl has "student/metric".
+        """
+        config = replace(self.base, seed=seed, output=folder)
+        fit(
+            config,
+            kind="ablate",
+            title=title(config, self.data),
+            learner=Learner(self.state(self.initial(seed)), self.step, self.export),
+            batches=text_batches(config, self.data, self.parallel),
+            parallel=self.parallel,
+            constants=self.constants,
+            evaluate=self.evaluate,
+            facts=facts(self.data) | {"students": _described(self.students)},
+            shown=lambda name: name.endswith(f"/{self.shown}"),
+        )
+
+    def evaluate(self, params: Any, constants: dict[str, Any]) -> dict[str, float]:
+        """The held-out metrics of all students, "student/metric"."""
+        place = self.parallel.place_rows
+        total = self.heldout.total(lambda batch: self._sums(params, constants, place(batch)))
+        told: dict[str, float] = {}
+        for stack, sums in zip(self.stacks, total, strict=True):
+            each = [
+                means(jax.tree.map(lambda array, at=at: array[at], sums))
+                for at in range(len(stack.students))
+            ]
+            names = {name: [metrics[name] for metrics in each] for name in each[0]}
+            told |= by_student(stack, names)
+        return told
+
+    def _heldout_sums(
+        self, params: Any, constants: dict[str, Any], batch: Batch
+    ) -> list[dict[str, Any]]:
+        """The sums and counts of every stack, along its axis of students."""
+        result = []
+        for place, stack in enumerate(self.stacks):
+            model = self.models[next(iter(stack.students))]
+            objective = stack.objective(self.teacher_graphdef, self.mask_id)
+            sums = heldout_sums(self.heldout, model, objective, self.teacher_graphdef)
+            each = jax.vmap(sums, in_axes=(0, None, None))
+            with without_cudnn():
+                result.append(each(params[str(place)], constants_for(stack, constants), batch))
+        return result
+
+    def export(self, params: Any, folder: Path) -> None:
+        """Writes every student as a Hugging Face folder."""
+        students = unstacked(self.stacks, params)
+        for stack in self.stacks:
+            part = exported(stack.objective(self.teacher_graphdef, self.mask_id))
+            for name in stack.students:
+                model = nnx.merge(stack.graphdef, jax.tree.map(jnp.asarray, students[name]))
+                export(part(model), self.data.tokenizer, folder / folder_name(name))
+
+
+def _described(students: Mapping[str, DistillConfig]) -> dict[str, Any]:
+    """What may differ between the students of a study."""
+    fields = ("student", "loss", "optimizer", "masking", "freeze_positions")
+    return {
+        name: {field: to_jsonable(getattr(config, field)) for field in fields}
+        for name, config in students.items()
+    }

@@ -1,0 +1,108 @@
+"""The study.json of a study (report/study/folder.py): written before it runs, never changed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from data.storage.atomic import make_folder
+from data.storage.provenance import (
+    changed_fields,
+    command,
+    provenance,
+    to_jsonable,
+    write_json_atomic,
+)
+from model.errors import InputError
+from report.reading_speed import sentences_per_second, sizes
+from report.study.folder import STUDY
+from train.loop.fit_text import facts
+from train.loop.folder import FREE as OF_RUN
+from train.objectives.projection import student_of
+from train.studies.cohort import Block
+from train.studies.config import TUNING, StudyConfig
+
+# What another command for the same study may change.
+FREE = frozenset({"command", "seconds", "provenance"} | {f"base.{name}" for name in OF_RUN})
+
+
+def declare(study: StudyConfig, block: Block) -> None:
+    """Writes study.json, or checks that the one that is there declares this very study.
+
+    Raises:
+        InputError: the folder holds another study; the message names what differs.
+    """
+    path = study.base.output / STUDY
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    record = {
+        "name": study.name,
+        "title": study.title,
+        "primary": study.primary,
+        "better": study.better,
+        "reference": study.variants[0].name,
+        "seeds": [study.base.seed + number for number in range(study.seeds)],
+        "variants": _variants(study, block, {} if old is None else old["variants"]),
+        "base": study.base,
+        "facts": facts(block.data),
+        "steps": block.steps,
+        "teacher": study.base.teacher,
+        "corpus": block.data.corpus.name,
+        "downstream": {
+            "tasks": study.downstream,
+            "data": study.task_data,
+            "epochs": study.task_epochs,
+            "learning_rate": study.task_learning_rate,
+        },
+        "command": command(),
+        "seconds": 0.0,
+        "provenance": provenance(),
+    }
+    if old is None:
+        if path.parent.is_dir() and any(p.name != TUNING for p in path.parent.iterdir()):
+            raise InputError(
+                f"{path.parent} is not empty and holds no study: choose another folder with "
+                "--output"
+            )
+        make_folder(path.parent)
+        write_json_atomic(path, record)
+        return
+    changed = changed_fields(old, to_jsonable(record), ignore=FREE)
+    if changed:
+        raise InputError(
+            f"{path.parent} holds another study, which declared another {changed[0]}: give the old "
+            "value to go on with it, or choose another folder with --output"
+        )
+
+
+def add_seconds(folder: Path, seconds: float) -> None:
+    """Adds to the time that the study took."""
+    path = folder / STUDY
+    record = json.loads(path.read_text(encoding="utf-8"))
+    write_json_atomic(path, {**record, "seconds": record["seconds"] + seconds})
+
+
+def _variants(study: StudyConfig, block: Block, old: dict[str, Any]) -> dict[str, Any]:
+    """Every variant with its size and speed; a speed that was measured before is kept."""
+    speeds: dict[Any, float] = {}
+    result = {}
+    for variant in study.variants:
+        student = student_of(block.models[variant.name])
+        before = old.get(variant.name, {}).get("sentences_per_second")
+        if student.config not in speeds:
+            speeds[student.config] = before or _speed(student.backbone, study)
+        result[variant.name] = {
+            "about": variant.about or variant.flags or "the base",
+            "flags": variant.flags,
+            **sizes(student),
+            "sentences_per_second": speeds[student.config],
+            "published": variant.published,
+        }
+    return result
+
+
+def _speed(backbone: Any, study: StudyConfig) -> float:
+    length = study.base.data.sequence_length
+    repeats = 10 if jax.default_backend() == "cpu" else 50
+    measured = sentences_per_second({"": backbone}, sentences=32, length=length, repeats=repeats)
+    return measured[""]

@@ -1,0 +1,52 @@
+"""Fine-tuning of the students of a study: their scores on tasks are metrics like the others."""
+
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+from data.storage.atomic import make_folder, refusals_told
+from tasks.catalogue import find_task
+from train.finetune import finetune
+from train.recipes import FINETUNE
+from train.studies.config import StudyConfig
+
+
+def downstream_scores(
+    study: StudyConfig, student: Path, seed: int, positions: int
+) -> dict[str, float]:
+    """`downstream_TASK` for every task of the study.
+
+    Args:
+        study: names the tasks, and how they are learned.
+        student: the folder of a student; what is made of it comes to lie beside its models.
+        seed: of the fine-tuning.
+        positions: the longest text that the student can read; longer ones are cut.
+
+    Raises:
+        InputError: a task or its data cannot be used.
+        Stopped: a signal asked for it; a fine-tuning that was begun goes on later.
+    """
+    scores = {}
+    for task in study.downstream:
+        kind = find_task(task)
+        recipe = FINETUNE[kind.name]()
+        length = min(recipe.reading.length(kind), positions)
+        rate = study.task_learning_rate or recipe.optimizer.learning_rate
+        config = replace(
+            recipe,
+            output=student.parent.parent / "downstream" / student.name / task,
+            model=str(student),
+            data=study.task_data,
+            reading=replace(recipe.reading, max_length=length),
+            optimizer=replace(recipe.optimizer, learning_rate=rate),
+            epochs=study.task_epochs or recipe.epochs,
+            seed=seed,
+            run=replace(recipe.run, devices=study.base.run.devices, keep_checkpoints=1),
+        )
+        log = make_folder(config.output).parent / f"{task}.log"
+        # Whatever else the disk refuses in here is told already.
+        with refusals_told(log), log.open("w", encoding="utf-8") as file, redirect_stdout(file):
+            (result,) = finetune(config)
+        scores[f"downstream_{task}"] = result["score"]
+        print(f"{student.name} on {task}: {100 * result['score']:.2f} %", flush=True)
+    return scores

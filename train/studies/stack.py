@@ -1,0 +1,199 @@
+"""Students that train together: stacked along an axis, in one program, with one teacher.
+
+A stack is `jax.vmap` over the very step that trains a student alone. What all share (the batch, its
+masks, the keys of dropout, the teacher) has no such axis, so it is made once and not for everyone:
+the teacher reads a batch once, whoever listens. Each student of a stack therefore learns what it
+would learn alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from model.blocks.flash import without_cudnn
+from train.config import DistillConfig, StudentConfig
+from train.distill import frozen
+from train.objectives.distillation import DistillationObjective
+from train.objectives.objective import Batch
+from train.objectives.terms import DistillationLoss, Term, VocabularyTerm, numbers_of
+from train.update.keys import Keys
+from train.update.optimizer import make_optimizer
+from train.update.step import Step, TrainState, make_step
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Students that differ only in numbers and in the weights that they start with."""
+
+    students: Mapping[str, DistillConfig]
+    """By name, in the order of the axis."""
+    graphdef: nnx.GraphDef
+    terms: Mapping[str, Term]
+    """All that some student asks for; it has weight 0 for the others."""
+
+    @property
+    def shared(self) -> DistillConfig:
+        """A configuration whose fields, but for the numbers, hold for all."""
+        return next(iter(self.students.values()))
+
+    def numbers(self) -> dict[str, Any]:
+        """The numbers of every student, along the axis: peaks of the rate and numbers of terms."""
+        losses = [config.loss for config in self.students.values()]
+        ends = {
+            name: _stacked(
+                [numbers_of(replace(term, **_numbers(getattr(loss, name)))) for loss in losses]
+            )
+            for name, term in self.terms.items()
+        }
+        peaks = [config.optimizer.learning_rate for config in self.students.values()]
+        return {"peak": jnp.asarray(peaks, jnp.float32), "ends": ends}
+
+    def objective(
+        self, teacher: nnx.GraphDef, mask_id: int, numbers: Mapping[str, Any] | None = None
+    ) -> DistillationObjective:
+        """What a student minimises, with its own numbers where some are given."""
+        return DistillationObjective(
+            self.graphdef,
+            teacher,
+            self.shared.masking,
+            mask_id,
+            self.terms,
+            mean=self.shared.loss.mean,
+            numbers=numbers,
+        )
+
+
+def _numbers(term: Term) -> dict[str, Any]:
+    return {name: getattr(term, name) for name in numbers_of(term)}
+
+
+def _stacked(trees: Sequence[Any]) -> Any:
+    """Equal trees of numbers as one of arrays with an axis of students in front."""
+    leaf = lambda value: isinstance(value, tuple)  # noqa: E731
+    return jax.tree.map(lambda *ends: jnp.asarray(ends, jnp.float32), *trees, is_leaf=leaf)
+
+
+def make_stacks(
+    students: Mapping[str, DistillConfig], graphdefs: Mapping[str, nnx.GraphDef]
+) -> list[Stack]:
+    """As few stacks as there can be: a student joins another that computes all that it needs.
+
+    Two that minimise different things are better off alone: each would compute the other's terms.
+    """
+    groups: list[list[str]] = []
+    for name in sorted(students, key=lambda name: -len(students[name].loss.terms())):
+        for group in groups:
+            first = group[0]
+            alike = _shape(students[name], graphdefs[name]) == _shape(
+                students[first], graphdefs[first]
+            )
+            if alike and _is_part(students[name].loss.terms(), students[first].loss.terms()):
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    in_order = list(students)
+    stacks = [
+        Stack(
+            {name: students[name] for name in sorted(group, key=in_order.index)},
+            graphdefs[group[0]],
+            students[group[0]].loss.terms(),
+        )
+        for group in groups
+    ]
+    return sorted(stacks, key=lambda stack: in_order.index(next(iter(stack.students))))
+
+
+def _shape(config: DistillConfig, graphdef: nnx.GraphDef) -> Any:
+    """What is compiled into a step: all but the terms, the learning rate and the start."""
+    optimizer = replace(config.optimizer, learning_rate=0.0)
+    plain = replace(config, optimizer=optimizer, loss=DistillationLoss(), student=StudentConfig())
+    return plain, graphdef, config.loss.mean
+
+
+def _is_part(terms: Mapping[str, Term], of: Mapping[str, Term]) -> bool:
+    """Whether some terms are among others, with the same options, and train the head if these do.
+
+    Numbers are no options: they may differ in a stack.
+    """
+    same = all(name in of and _options(term) == _options(of[name]) for name, term in terms.items())
+    heads = [any(isinstance(t, VocabularyTerm) for t in each.values()) for each in (terms, of)]
+    return same and heads[0] == heads[1]
+
+
+def _options(term: Term) -> dict[str, Any]:
+    return {f.name: getattr(term, f.name) for f in fields(term) if f.name not in numbers_of(term)}
+
+
+def stacked_state(stacks: Sequence[Stack], students: Mapping[str, Any]) -> TrainState:
+    """The state before training, of parameters (nested dicts of arrays) by student.
+
+    Those of a stack are under its place, "0", "1" and so on.
+    """
+    params, opt_states = {}, {}
+    for place, stack in enumerate(stacks):
+        members = [students[name] for name in stack.students]
+        params[str(place)] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+        optimizer = make_optimizer(stack.shared.optimizer, total_steps=1)
+        opt_states[str(place)] = jax.vmap(optimizer.init)(params[str(place)])
+    return TrainState(params, opt_states, jnp.zeros((), jnp.int32))
+
+
+def unstacked(stacks: Sequence[Stack], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of every student by name."""
+    return {
+        name: jax.tree.map(lambda leaf, at=index: leaf[at], params[str(place)])
+        for place, stack in enumerate(stacks)
+        for index, name in enumerate(stack.students)
+    }
+
+
+def constants_for(stack: Stack, constants: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stack reads beside the batch: the teacher, and the log-weights of its own masking."""
+    smoothing = str(stack.shared.masking.smoothing)
+    return {"teacher": constants["teacher"], "log_weights": constants["log_weights"][smoothing]}
+
+
+def make_stacked_step(
+    stacks: Sequence[Stack], teacher: nnx.GraphDef, mask_id: int, total_steps: int
+) -> Step:
+    """Builds the step of all stacks; a metric's name begins with its student's: "student/loss"."""
+
+    def step(state: TrainState, constants: Any, batch: Batch, keys: Keys):
+        params, opt_state, metrics = {}, {}, {}
+        opt_states: Any = state.opt_state  # a dict by stack, like the parameters
+        for place, stack in enumerate(stacks):
+
+            def one(params, opt_state, numbers, stack=stack):
+                config = stack.shared
+                optimizer = make_optimizer(
+                    config.optimizer, total_steps, frozen=frozen(config), peak=numbers["peak"]
+                )
+                objective = stack.objective(teacher, mask_id, numbers["ends"])
+                alone = make_step(objective, optimizer, total_steps)
+                before = TrainState(params, opt_state, state.step)
+                after, metrics = alone(before, constants_for(stack, constants), batch, keys)
+                return after.params, after.opt_state, metrics
+
+            key = str(place)
+            with without_cudnn():
+                params[key], opt_state[key], told = jax.vmap(one)(
+                    state.params[key], opt_states[key], stack.numbers()
+                )
+            metrics |= by_student(stack, told)
+        return TrainState(params, opt_state, state.step + 1), metrics
+
+    return step
+
+
+def by_student(stack: Stack, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics along the axis of students, under "student/metric"."""
+    return {
+        f"{student}/{name}": values[index]
+        for index, student in enumerate(stack.students)
+        for name, values in metrics.items()
+    }

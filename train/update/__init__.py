@@ -1,0 +1,1 @@
+"""One update: step, optimizer, devices, random keys."""

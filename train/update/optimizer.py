@@ -1,0 +1,111 @@
+"""AdamW with linear warm-up and decay, and a clip by global norm: BERT's and DistilBERT's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float32
+
+from train.objectives.objective import Params
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """What no recipe sets is as in the original DistilBERT code (train.py)."""
+
+    learning_rate: float = 5e-4
+    """The peak, reached after the warm-up."""
+    warmup_share: float = 0.05
+    """The share of all updates over which the rate rises linearly from 0; it then falls to 0."""
+    beta1: float = 0.9
+    """Of AdamW's running mean of gradients."""
+    beta2: float = 0.98
+    """Of its running mean of their squares."""
+    epsilon: float = 1e-6
+    """Added to the root of that mean."""
+    weight_decay: float = 0.0
+    """Touches matrices only: neither biases nor any LayerNorm, of either model."""
+    clip_norm: float = 5.0
+    """Gradients longer than this, over all trained parameters, are scaled down to it."""
+
+
+class Optimizer(NamedTuple):
+    """What a step needs to turn gradients into new parameters."""
+
+    init: Callable[[Params], optax.OptState]
+    update: Callable[
+        [Params, optax.OptState, Params, Array],
+        tuple[Params, optax.OptState, dict[str, Float32[Array, ""]]],
+    ]
+
+
+def learning_rate(
+    config: OptimizerConfig, total_steps: int, peak: Float32[Array, ""] | None = None
+) -> optax.Schedule:
+    """0 at update 0, the peak after the warm-up, 0 again after `total_steps` updates."""
+    warmup = int(np.ceil(np.float32(config.warmup_share * total_steps)))
+    highest = config.learning_rate if peak is None else peak
+    share = optax.join_schedules(
+        [
+            optax.linear_schedule(0.0, 1.0, max(warmup, 1)),
+            optax.linear_schedule(1.0, 0.0, max(total_steps - warmup, 1)),
+        ],
+        [warmup],
+    )
+    return lambda step: highest * share(step)
+
+
+def is_matrix(path: tuple, _leaf: Any) -> bool:
+    """Whether a parameter is a kernel or an embedding table, and so may decay."""
+    return path[-1].key in ("kernel", "embedding")
+
+
+def make_optimizer(
+    config: OptimizerConfig,
+    total_steps: int,
+    *,
+    frozen: tuple[str, ...] = (),
+    peak: Float32[Array, ""] | None = None,
+) -> Optimizer:
+    """AdamW over all parameters but those whose path contains a name in `frozen`.
+
+    Frozen parameters get no gradient, so they neither move nor enter the clip norm. `peak` stands
+    in for the configured learning rate where it is known only inside a compiled step.
+    """
+    schedule = learning_rate(config, total_steps, peak)
+    transform = optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.scale_by_adam(config.beta1, config.beta2, config.epsilon),
+        optax.add_decayed_weights(
+            config.weight_decay, mask=lambda p: jax.tree.map_with_path(is_matrix, p)
+        ),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+    def is_frozen(path: tuple) -> bool:
+        return any(getattr(entry, "key", None) in frozen for entry in path)
+
+    def update(gradients, opt_state, params, step):
+        gradients = jax.tree.map_with_path(
+            lambda path, g: jnp.zeros_like(g) if is_frozen(path) else g, gradients
+        )
+        norm = optax.tree.norm(gradients)
+        # Optax raises Python floats to the power of an integer count here, which strict promotion
+        # would refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = transform.update(gradients, opt_state, params)
+        updates = jax.tree.map_with_path(
+            lambda path, u: jnp.zeros_like(u) if is_frozen(path) else u, updates
+        )
+        stats = {
+            "grad_norm": norm,
+            "clipped": (norm > config.clip_norm).astype(jnp.float32),
+            "learning_rate": jnp.asarray(schedule(step), jnp.float32),
+        }
+        return optax.apply_updates(params, updates), opt_state, stats
+
+    return Optimizer(transform.init, update)
