@@ -26,9 +26,10 @@ test-all: $(VENV)/.with-oracle .venv-tpu/.with-libtpu ## Every test, the slow on
 	$(PYTEST)
 	NNX_GRAPH_MODE=false $(PYTEST) $(MODEL_TESTS)
 
-lint: $(VENV)/.with-dev ## Style and formatting
+lint: $(VENV)/.with-dev ## Style, formatting and the direction of imports
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
 
 types: $(VENV)/.with-oracle ## Static types; the tests import torch, so it has to be there
 	$(PY) -m pyright
