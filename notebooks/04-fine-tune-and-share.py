@@ -390,4 +390,4 @@ else:
 # ```
 #
 # Nothing else changes. What the shipped teacher's students reach on SST-2, and a larger encoder
-# with real weights, is in `docs/results.md`, section "Fine-tuning".
+# with real weights, is in `docs/results/fine-tuning.md`.

@@ -18,7 +18,11 @@ from train.recipes import DISTILL, FINETUNE, PRETRAIN
 from train.studies.catalogue import STUDIES
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs/results").glob("*.md")),
+]
 MODULES = sorted(
     f"{path.parent.name}.{path.stem}"
     for package in ("train", "eval")

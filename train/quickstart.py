@@ -1,7 +1,7 @@
 """The first ten minutes: what distillation is worth, seen live on this machine.
 
     python -m train.quickstart
-    python -m train.quickstart --seeds 5      # the table with intervals, as in docs/results.md
+    python -m train.quickstart --seeds 5      # with intervals, as in docs/results/tiny-pair.md
 
 The shipped twelve-layer teacher is distilled into six layers. The same student, with the same
 start, the same batches, masks and number of updates, also learns without the teacher, by masked LM

@@ -47,7 +47,7 @@ def tiny() -> PretrainConfig:
 
         python -m train.pretrain tiny
 
-    Two CPU cores, about 0.35 s an update. Held-out numbers: docs/results.md.
+    Two CPU cores, about 0.35 s an update. Held-out numbers: docs/results/tiny-pair.md.
     2,048 tokens an update (32 sequences of 64), 2,500 updates.
     """
     return PretrainConfig(
@@ -70,7 +70,7 @@ def tiny_further() -> PretrainConfig:
 
         python -m train.pretrain tiny-further
 
-    Two CPU cores, about 0.35 s an update. Held-out numbers: docs/results.md.
+    Two CPU cores, about 0.35 s an update. Held-out numbers: docs/results/tiny-pair.md.
     2,048 tokens an update (32 sequences of 64), 3,000 updates.
     """
     return replace(

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The plans of docs/running-at-scale.md, one after the other: from minutes to a quarter of an hour
+# The plans of docs/results/tpu-plans.md, one after the other: from minutes to a quarter of an hour
 # each on two cores. Prints the tables; what was compiled before is not compiled again.
 #   PYTHONPATH=.venv-tpu sh docs/results/tpu/plans.sh
 set -e
