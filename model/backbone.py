@@ -1,4 +1,4 @@
-"""What BERT and DistilBERT share: embeddings, then the encoder."""
+"""The part that BERT and DistilBERT share: embeddings, then the encoder."""
 
 from typing import ClassVar
 
@@ -13,10 +13,10 @@ from model.output import ModelOutput, Names, check_outputs
 
 
 class Backbone(nnx.Module):
-    """Tokens in, hidden states out.
+    """An encoder from tokens to hidden states.
 
     Raises:
-        ValueError: the configuration is that of the other architecture.
+        ValueError: the configuration is for the other architecture.
     """
 
     architecture: ClassVar[Architecture]
@@ -43,9 +43,14 @@ class Backbone(nnx.Module):
             input_ids: token ids.
             attention_mask: true on real tokens, false on padding; by default all are real.
             token_type_ids: segment of every token, BERT only; by default all 0.
-            outputs: what else to return: `hidden_states`, `attentions`, `scores`, `qkv`. What is
-                not named is not made.
-            rngs: its `dropout` stream turns dropout on; without it there is none.
+            outputs: what else to return: `hidden_states`, `attentions`, `scores`, `qkv`. Nothing
+                else is computed.
+            rngs: its `dropout` stream draws the dropout; without `rngs` there is no dropout.
+
+        Raises:
+            InputError: the sequence is longer than the position table, or token types are given to
+                a model that has none.
+            ValueError: a name in `outputs` is unknown.
         """
         check_outputs(outputs)
         mask = jnp.ones_like(input_ids) if attention_mask is None else attention_mask

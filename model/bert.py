@@ -1,6 +1,6 @@
 """BERT (Devlin et al. 2019): the teacher.
 
-Beside the student it has token-type embeddings (`config.type_vocab_size`), dropout on the attention
+Unlike the student it has token-type embeddings (`config.type_vocab_size`), dropout on the attention
 output (`config.attention_output_dropout`) and a pooler.
 """
 
@@ -17,7 +17,7 @@ from model.output import ModelOutput
 
 
 class Pooler(nnx.Module):
-    """tanh of a dense layer over the hidden state of [CLS]."""
+    """The tanh of a dense layer over the hidden state of [CLS]."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.dense = linear(config, config.hidden_size, config.hidden_size, rngs=rngs)
@@ -27,7 +27,7 @@ class Pooler(nnx.Module):
 
 
 class Bert(Backbone):
-    """The BERT encoder; `pooler=False` leaves out what masked LM and tagging do not use."""
+    """The BERT encoder; masked LM and tagging do not use the pooler and leave it out."""
 
     architecture = "bert"
 

@@ -1,4 +1,4 @@
-"""One configuration for both models: what differs between BERT and DistilBERT is a field here."""
+"""One configuration for both models: each difference of BERT and DistilBERT is a field."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,14 +28,14 @@ class EncoderConfig:
     hidden_dropout: float = 0.1
     attention_dropout: float = 0.1
     classifier_dropout: float = 0.1
-    """Before a classifier: 0.1 in BERT, 0.2 in DistilBERT (there not before a token classifier)."""
+    """Dropout before a classifier: 0.1 in BERT, 0.2 in DistilBERT (not for token classes)."""
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
-    """Names of the classes of a classification head, by index."""
+    """Names of the classes of a classification head, in the order of their indices."""
     dtype: DType = "float32"
-    """What activations are computed in. Parameters, LayerNorm, softmax and logits stay float32."""
+    """The dtype of activations. Parameters, LayerNorm, softmax and logits stay float32."""
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
@@ -49,7 +49,7 @@ class EncoderConfig:
 
     @property
     def attention_output_dropout(self) -> float:
-        """Between attention and its residual: BERT drops here, DistilBERT does not."""
+        """Dropout between attention and its residual, which only BERT has."""
         return self.hidden_dropout if self.architecture == "bert" else 0.0
 
     @property
@@ -107,8 +107,9 @@ def distilbert_base_multilingual_cased() -> EncoderConfig:
 def tiny_bert() -> EncoderConfig:
     """The shipped teacher: BERT's 12 layers, 128 wide, an 8k vocabulary.
 
-    A narrow model needs a wider initialisation than N(0, 0.02): with 0.02 the loss stands at the
-    unigram level for hundreds of steps. It trains on too little text for dropout to help.
+    A narrow model needs a wider initialisation than N(0, 0.02): with 0.02 the loss stays at the
+    unigram level for hundreds of steps. There is no dropout, because the text is too little for it
+    to help.
     """
     return EncoderConfig(
         vocab_size=8192,
@@ -127,7 +128,7 @@ def tiny_distilbert() -> EncoderConfig:
     return tiny_bert().distilled()
 
 
-PUBLISHED: dict[str, Callable[[], EncoderConfig]] = {
+HUB_CONFIGS: dict[str, Callable[[], EncoderConfig]] = {
     "google-bert/bert-base-uncased": bert_base,
     "google-bert/bert-base-cased": bert_base_cased,
     "google-bert/bert-base-multilingual-cased": bert_base_multilingual_cased,
@@ -137,4 +138,4 @@ PUBLISHED: dict[str, Callable[[], EncoderConfig]] = {
     "distilbert/distilbert-base-cased": distilbert_base_cased,
     "distilbert/distilbert-base-multilingual-cased": distilbert_base_multilingual_cased,
 }
-"""The shapes of models on the hub, by name, for what needs no weights."""
+"""Configurations of models on the hub, by name, for code that needs no weights."""

@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake, and sentences that many places say with it."""
+"""The exception for a user's mistakes, with checks and phrases that many modules share."""
 
 import difflib
 from collections.abc import Callable, Iterable
@@ -6,19 +6,19 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """Bad input, told in one sentence: what is wrong, where, and what would be right.
+    """Bad input, described in one sentence: what is wrong, where, and what would be right.
 
-    Commands print its message and exit with status 2; nobody sees a traceback.
+    Commands print the message without a traceback and exit with status 2.
     """
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """The end of a message about an unknown name: the nearest that there is, or else all.
+    """The end of a message about an unknown name: the most similar known name, or else all.
 
     Args:
-        name: what was given.
-        known: what there is.
-        cutoff: how like it the nearest must be, from 0 to 1; with 0 there always is one.
+        name: the unknown name.
+        known: the known names.
+        cutoff: the least similarity, from 0 to 1; with 0 there is always a similar name.
     """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
@@ -26,23 +26,23 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, which may go on for a page; its kind if it has none."""
+    """The first line of an error's message, which may fill a page; its type if there is none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
 
 
 def at_least_one(settings: Any, *names: str, prefix: str = "--") -> None:
-    """Raises InputError unless these numbers, as far as they are given, are 1 or more.
+    """Raises InputError unless these settings are 1 or more; None is not checked.
 
     Args:
-        settings: has them as fields; each a number, a tuple of some, or None.
-        names: of the fields.
-        prefix: what stands before their names in a flag.
+        settings: an object whose fields are numbers, tuples of numbers, or None.
+        names: the names of the fields to check.
+        prefix: the start of their flags.
     """
     _check_each(settings, names, prefix, lambda number: number >= 1, "at least 1")
 
 
 def above_zero(settings: Any, *names: str, prefix: str = "--") -> None:
-    """As `at_least_one`, for quantities: raises InputError unless they are more than 0."""
+    """Raises InputError unless these settings, as in `at_least_one`, are more than 0."""
     _check_each(settings, names, prefix, lambda number: number > 0, "above 0")
 
 

@@ -1,9 +1,9 @@
-"""A deep model that computes what a shallow one does, to be trained on from there.
+"""A deep model that computes nearly the same as a shallow one, to be trained further.
 
-A shallow model learns the same text several times as fast. What it has learned survives being made
-deeper only if the new layers change nothing at first: layers merely repeated (Gong et al. 2019)
-lose most of it after LayerNorm has been through them, so here new ones start as the identity (Chen
-et al. 2016, Net2Net, section 2).
+A shallow model learns the same text several times as fast. A deeper one keeps this knowledge only
+if its new layers change nothing at first. Layers that are merely repeated (Gong et al. 2019) lose
+most of it because each has a LayerNorm, so the new layers start as the identity (Chen et al. 2016,
+Net2Net, section 2).
 """
 
 import jax.numpy as jnp
@@ -17,16 +17,16 @@ from model.tasks import MaskedLM
 
 
 def grow(shallow: MaskedLM, deep: MaskedLM) -> None:
-    """Gives `deep` what `shallow` has learned.
+    """Copies the weights of `shallow` into `deep`.
 
-    The shallow layers are spread evenly; each is followed by copies of itself whose two residual
-    branches are silent. These wake up in training, since their last matrices get gradients.
+    The shallow layers are spread evenly. Each is followed by copies of itself whose two residual
+    branches return zero. They change in training, because their last matrices get gradients.
 
     Raises:
         InputError: the two differ in more than their number of layers.
     """
     depth, layers = shallow.config.num_layers, deep.config.num_layers
-    # What only matters before or beside training may differ.
+    # Neither changes what trained weights compute.
     free = {"initializer_range": deep.config.initializer_range, "dtype": deep.config.dtype}
     if shallow.config.replace(num_layers=layers, **free) != deep.config or depth > layers:
         raise InputError(
@@ -45,11 +45,11 @@ def grow(shallow: MaskedLM, deep: MaskedLM) -> None:
 
 
 def silence(layer: Layer) -> None:
-    """Makes a layer that follows one with the same `output_norm` hand on what comes in, nearly.
+    """Makes a layer return nearly its input, where the layer before has the same `output_norm`.
 
-    What comes in is scale * z + bias with z of mean 0 and variance 1, so over the width it has the
-    mean and variance below, whatever the token; a LayerNorm that puts just these back undoes
-    itself, up to the chance by which scale and z go together.
+    The input is then scale * z + bias with z of mean 0 and variance 1. For every token its mean and
+    variance over the width are those computed below, except for a chance correlation of scale and
+    z. A LayerNorm that restores exactly these returns its input.
     """
     for branch in (layer.attention.out, layer.feed_forward.down):
         assert branch.bias is not None

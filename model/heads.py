@@ -1,4 +1,4 @@
-"""What is put on an encoder to predict tokens, classes, tags and spans."""
+"""Heads on an encoder that predict tokens, classes, tags and spans."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from model.config import EncoderConfig
 
 
 class Decoder(NamedTuple):
-    """What scores of the vocabulary are made of: a loss makes those of some tokens at a time."""
+    """The factors of the vocabulary's logits: a loss computes those of some tokens at a time."""
 
     features: Float[Array, "*batch hidden"]
     table: Float[Array, "vocab hidden"]
@@ -20,7 +20,7 @@ class Decoder(NamedTuple):
     bias: Float[Array, " vocab"]
 
     def scores(self) -> Float32[Array, "*batch vocab"]:
-        """The features attend with the word embeddings: features table^T + bias, in float32."""
+        """The logits of all tokens of the vocabulary: features table^T + bias, in float32."""
         table = self.table.astype(self.features.dtype)
         scores = jnp.einsum(
             "...h,vh->...v", self.features, table, preferred_element_type=jnp.float32
@@ -29,7 +29,7 @@ class Decoder(NamedTuple):
 
 
 class MaskedLMHead(nnx.Module):
-    """Dense, GELU, LayerNorm, then the word embeddings as decoder and a bias of its own."""
+    """Dense, GELU, LayerNorm, then the word embeddings as decoder with a separate bias."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.dense = linear(config, config.hidden_size, config.hidden_size, rngs=rngs)
@@ -58,7 +58,7 @@ class Classifier(nnx.Module):
 
 
 class PreClassifier(nnx.Module):
-    """DistilBERT's stand-in for the pooler: ReLU, not tanh, of a dense layer over [CLS]."""
+    """DistilBERT's replacement of the pooler: a dense layer over [CLS] with ReLU, not tanh."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.dense = linear(config, config.hidden_size, config.hidden_size, rngs=rngs)

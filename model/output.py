@@ -1,4 +1,4 @@
-"""What a model returns."""
+"""The output of a model."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ OUTPUT_NAMES = ("hidden_states", "attentions", "scores", "qkv")
 
 
 def check_outputs(outputs: Names) -> None:
-    """Raises ValueError for a name that no model makes; a lone string is a likely slip."""
+    """Raises ValueError for an unknown name, and for a string in place of a tuple of names."""
     if isinstance(outputs, str):
         raise ValueError(f'outputs is a tuple of names: write ("{outputs}",)')
     unknown = [name for name in outputs if name not in OUTPUT_NAMES]
@@ -25,7 +25,7 @@ def check_outputs(outputs: Names) -> None:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ModelOutput:
-    """A model's answer; fields that it does not make, or that nobody named, are None."""
+    """The output of a model; what it does not compute, or was not asked for, is None."""
 
     last_hidden: Float[Array, "batch length hidden"]
     """The encoder's last hidden states, in the compute dtype."""

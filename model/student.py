@@ -1,8 +1,8 @@
-"""A student that starts as some layers of its teacher (Sanh et al. 2019, section 3).
+"""A student that starts from some layers of its teacher (Sanh et al. 2019, section 3).
 
-What the original does (`extract_distilbert.py`): layers 0, 2, 4, 7, 9 and 11 of 12, the word and
-position embeddings, the decoder's bias; BERT's token types and pooler are dropped, and the dense
-layer and LayerNorm of the masked-LM head start at random.
+The original (`extract_distilbert.py`) copies layers 0, 2, 4, 7, 9 and 11 of 12, the word and
+position embeddings, and the decoder's bias. BERT's token types and pooler are dropped, and the
+dense layer and LayerNorm of the masked-LM head start at random.
 """
 
 from typing import Literal
@@ -36,23 +36,25 @@ def student_from_teacher(
     """A DistilBERT with the weights of `teacher`; it shares no memory with it.
 
     Args:
-        teacher: where layers, embeddings and head come from.
-        layers: see `choose_layers`; or `random`: nothing is copied, everything is N(0, sigma) but
-            the positions, which are sinusoids. The original keeps them frozen; freezing is the
-            caller's.
-        num_layers: the student's depth; by default half the teacher's, or the layers named.
+        teacher: the source of layers, embeddings and head.
+        layers: see `choose_layers`; or `random`: nothing is copied, positions are sinusoids and all
+            other weights are N(0, sigma). The original keeps the sinusoids frozen; freezing is left
+            to the caller.
+        num_layers: the student's depth; by default half the teacher's, or the number of indices in
+            `layers`.
         copy_head: copy the dense layer and LayerNorm of the masked-LM head too, and not only the
             bias of the decoder (the original's `--vocab_transform`).
         token_types: `drop` the type-0 vector that is in every activation of the teacher, as the
             original does, or `fold` it into the position table.
-        hidden_size: the student's width, by default the teacher's; another goes with `random`.
-        num_heads: its attention heads, by default the teacher's number.
-        intermediate_size: of its feed-forward, by default four times a width of its own.
-        rngs: draws what is not copied.
+        hidden_size: the student's width, by default the teacher's; another needs `random`.
+        num_heads: its number of attention heads, by default the teacher's.
+        intermediate_size: the width inside its feed-forward; by default the teacher's, or four
+            times the student's width where that differs from the teacher's.
+        rngs: draws the weights that are not copied.
 
     Raises:
-        InputError: the teacher has no such layers, or no token types to fold, or nothing can be
-            copied because the student has another shape.
+        InputError: the teacher has no such layers, or no token types to fold, or the student has
+            another shape than the layers to copy.
     """
     config = student_config(teacher.config, layers, num_layers)
     width = hidden_size or config.hidden_size
@@ -66,11 +68,11 @@ def student_from_teacher(
     except ValueError as error:
         raise InputError(f"the student cannot have this shape: {error}") from error
     for field in ("hidden_size", "num_heads", "intermediate_size"):
-        ours, theirs = getattr(config, field), getattr(teacher.config, field)
-        if layers != "random" and ours != theirs:
+        size, teacher_size = getattr(config, field), getattr(teacher.config, field)
+        if layers != "random" and size != teacher_size:
             raise InputError(
-                f"the student's {field} is {ours} and the teacher's {theirs}, so no layer can be "
-                "copied: let the student start at random (--student.layers random)"
+                f"the student's {field} is {size} and the teacher's {teacher_size}, so no layer "
+                "can be copied: let the student start at random (--student.layers random)"
             )
     student = MaskedLM(config, rngs=rngs)
     initialise(student.backbone, teacher.backbone, layers, token_types=token_types)
@@ -84,7 +86,7 @@ def student_from_teacher(
 def student_config(
     teacher: EncoderConfig, layers: str | tuple[int, ...], num_layers: int | None = None
 ) -> EncoderConfig:
-    """The shape of the DistilBERT that these layers of a teacher make.
+    """The configuration of the DistilBERT that is made of these layers of a teacher.
 
     Raises:
         InputError: the teacher has no such layers.
@@ -101,7 +103,11 @@ def initialise(
     *,
     token_types: TokenTypes = "drop",
 ) -> None:
-    """Gives a student, made with `student_config`, the weights of its teacher's layers."""
+    """Copies the weights of its teacher's layers into a student made with `student_config`.
+
+    Raises:
+        InputError: the teacher has no such layers, or no token types to fold.
+    """
     source, target = teacher.embeddings, student.embeddings
     if layers == "random":
         target.position.embedding[...] = sinusoids(*target.position.embedding.shape)
@@ -120,11 +126,11 @@ def initialise(
 def choose_layers(
     layers: str | tuple[int, ...], depth: int, num_layers: int | None = None
 ) -> tuple[int, ...]:
-    """The layers, counted from 0, of a teacher with `depth` that make a student of `num_layers`.
+    """The indices, from 0, of the layers to copy: `num_layers` of the teacher's `depth`.
 
-    `original`: evenly spaced from the first to the last, which for 12 and 6 is the original's
-    (0, 2, 4, 7, 9, 11); `first` and `last`; `even` and `odd`: every other one; or the indices
-    themselves, as a tuple or as in `"0,5,11"`.
+    `original` spaces them evenly from the first to the last, which for 12 and 6 gives the
+    original's (0, 2, 4, 7, 9, 11). `first` and `last` are adjacent layers, `even` and `odd` every
+    second one. Indices may also be given, as a tuple or as in `"0,5,11"`.
 
     Raises:
         InputError: an unknown name, an index that the teacher does not have, or a choice that does
@@ -165,7 +171,7 @@ def choose_layers(
 
 
 def sinusoids(length: int, width: int) -> Float[Array, "length width"]:
-    """Sines and cosines by turns along the width (Vaswani et al. 2017, section 3.5)."""
+    """Sines and cosines alternating along the width (Vaswani et al. 2017, section 3.5)."""
     frequencies = 10000.0 ** (-np.arange(0, width, 2) / width)
     angles = np.arange(length)[:, None] * frequencies
     table = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, -1)
@@ -173,7 +179,7 @@ def sinusoids(length: int, width: int) -> Float[Array, "length width"]:
 
 
 def check_fit(teacher: EncoderConfig, student: EncoderConfig) -> None:
-    """Raises InputError unless what both predict can be compared token by token."""
+    """Raises InputError unless the predictions of both can be compared token by token."""
     if student.vocab_size != teacher.vocab_size:
         raise InputError(
             f"teacher and student do not fit: vocab_size is {teacher.vocab_size} and "
@@ -182,5 +188,5 @@ def check_fit(teacher: EncoderConfig, student: EncoderConfig) -> None:
 
 
 def copy_parameters(source: nnx.Module, target: nnx.Module) -> None:
-    """Copies, because a train step that donates the student must not take the teacher's memory."""
+    """Copies parameters: a step that donates the student must not free the teacher's memory."""
     nnx.update(target, jax.tree.map(jnp.copy, nnx.state(source, nnx.Param)))

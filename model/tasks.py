@@ -1,4 +1,4 @@
-"""The models people train and load: an encoder and a head, for BERT and DistilBERT alike.
+"""Models to train and load: an encoder and a head, for BERT and DistilBERT alike.
 
 `MaskedLM(bert_base(), rngs=...)` is transformers' BertForMaskedLM, and with `distilbert_base()` its
 DistilBertForMaskedLM, and so on. All are called as `Backbone` is.
@@ -19,7 +19,7 @@ from model.output import ModelOutput, Names
 
 
 def backbone(config: EncoderConfig, *, pooler: bool = False, rngs: nnx.Rngs) -> Backbone:
-    """The encoder that `config.architecture` names; only BERT can have a pooler."""
+    """The encoder of type `config.architecture`; only BERT can have a pooler."""
     if config.architecture == "distilbert":
         return DistilBert(config, rngs=rngs)
     return Bert(config, pooler=pooler, rngs=rngs)
@@ -28,7 +28,7 @@ def backbone(config: EncoderConfig, *, pooler: bool = False, rngs: nnx.Rngs) -> 
 def read_batch(
     model: nnx.Module, batch: Mapping[str, Array], *, rngs: nnx.Rngs | None = None
 ) -> ModelOutput:
-    """Calls a model on the arrays of a batch by name; token types only where it has them."""
+    """The output of a model for a batch; token types are passed only if the model has them."""
     arrays = [batch["input_ids"], batch["attention_mask"]]
     config: EncoderConfig = model.config  # type: ignore[attr-defined]
     if config.type_vocab_size:
@@ -37,7 +37,7 @@ def read_batch(
 
 
 class MaskedLM(nnx.Module):
-    """Predicts masked tokens: what teacher and student are pretrained with."""
+    """Masked-token prediction, with which teacher and student are pretrained."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, pooler: bool = False):
         self.config = config
@@ -49,7 +49,7 @@ class MaskedLM(nnx.Module):
         return replace(output, logits=self.predict_tokens(output.last_hidden))
 
     def decoder(self, hidden: Float[Array, "*batch hidden"]) -> Decoder:
-        """What makes the logits of any hidden states, so that a loss need not store them all."""
+        """The factors of the logits of any hidden states; a loss then need not store all logits."""
         return self.head(hidden, self.backbone.embeddings.word.embedding[...])
 
     def predict_tokens(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch vocab"]:
@@ -71,7 +71,7 @@ class PreTraining(MaskedLM):
 
 
 class NextSentence(nnx.Module):
-    """Is the second segment the one that followed? BERT only: DistilBERT dropped the objective."""
+    """Prediction whether the second segment follows the first. DistilBERT has no such objective."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.config = config
@@ -105,7 +105,7 @@ class SequenceClassification(nnx.Module):
 
 
 class MultipleChoice(SequenceClassification):
-    """Scores every choice as a text of its own."""
+    """One score for each choice, each read as a separate text."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         super().__init__(config, labels=1, rngs=rngs)
@@ -119,7 +119,7 @@ class MultipleChoice(SequenceClassification):
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
     ) -> ModelOutput:
-        """All but the logits ([batch, choices]) come with batch and choices in one axis."""
+        """All outputs but the logits ([batch, choices]) have batch and choices in one axis."""
         flat = [
             None if array is None else array.reshape(-1, array.shape[-1])
             for array in (input_ids, attention_mask, token_type_ids)
@@ -135,7 +135,7 @@ class TokenClassification(nnx.Module):
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.config = config
         self.backbone = backbone(config, rngs=rngs)
-        # DistilBERT's classifier dropout is for sequences: its tagger drops as the encoder does.
+        # DistilBERT's classifier dropout is for sequences; its tagger uses the encoder's rate.
         bert = config.architecture == "bert"
         rate = config.classifier_dropout if bert else config.hidden_dropout
         self.classifier = Classifier(config, config.num_labels, rate, rngs=rngs)
@@ -146,7 +146,7 @@ class TokenClassification(nnx.Module):
 
 
 class QuestionAnswering(nnx.Module):
-    """Where the answer starts and ends. DistilBERT drops (0.1) before this head, BERT does not."""
+    """Start and end of an answer. DistilBERT has dropout (0.1) before this head, BERT has none."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.config = config

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from model.blocks.flash import implementation, pairs
+from model.blocks.flash import implementation, pair_mask
 from model.blocks.layers import dropout, linear
 from model.config import EncoderConfig
 from model.output import Extras, Names
@@ -32,35 +32,36 @@ class SelfAttention(nnx.Module):
     ) -> tuple[Float[Array, "batch length hidden"], Extras]:
         """Attends from every token to the tokens where `mask` is true.
 
-        Returns the new hidden states and those of `scores` (before mask and softmax), `attentions`
-        (probabilities before dropout), both [batch, heads, length, length], and `qkv` (each
-        [batch, length, heads, head]) that `outputs` names.
+        Returns:
+            The new hidden states, and by name those of the following that `outputs` names: `scores`
+            (before mask and softmax) and `attentions` (probabilities before dropout), both [batch,
+            heads, length, length], and `qkv`, each [batch, length, heads, head].
         """
         config = self.config
         query, key, value = (
             layer(hidden).reshape(*hidden.shape[:2], config.num_heads, config.head_size)
             for layer in (self.query, self.key, self.value)
         )
-        made: Extras = {"qkv": (query, key, value)}
+        extras: Extras = {"qkv": (query, key, value)}
         drops = rngs is not None and config.attention_dropout > 0.0
         if drops or "scores" in outputs or "attentions" in outputs:
             # Scores and softmax are float32 even when the matrix products read bfloat16.
             scores = jnp.einsum("bqnd,bknd->bnqk", query, key, preferred_element_type=jnp.float32)
             scores = scores * config.head_size**-0.5
-            # The smallest float and not -inf: a row of padding alone then gives a mean, not NaN.
+            # The smallest float, not -inf: a row that is all padding then gives a mean, not NaN.
             masked = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
             attentions = jax.nn.softmax(masked)
             kept = dropout(attentions, config.attention_dropout, rngs).astype(value.dtype)
             context = jnp.einsum("bnqk,bknd->bqnd", kept, value)
-            made |= {"scores": scores, "attentions": attentions}
+            extras |= {"scores": scores, "attentions": attentions}
         else:
-            # The same where nobody asks for the maps: a GPU then need not store them.
-            # In bfloat16 it multiplies by a float32 scale and rounds again, which strict promotion
-            # would refuse.
+            # The same result without the attention maps, which a GPU then need not store.
+            # In bfloat16 this multiplies by a float32 scale and rounds again, an implicit promotion
+            # that strict mode would refuse.
             with jax.numpy_dtype_promotion("standard"):
                 context = jax.nn.dot_product_attention(
-                    query, key, value, mask=pairs(mask), implementation=implementation(query)
+                    query, key, value, mask=pair_mask(mask), implementation=implementation(query)
                 )
         return self.out(context.reshape(hidden.shape)), {
-            name: made[name] for name in outputs if name in made
+            name: extras[name] for name in outputs if name in extras
         }

@@ -36,7 +36,7 @@ class Embeddings(nnx.Module):
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch length hidden"]:
-        """Embeds tokens at positions 0, 1, 2, ...; token types are 0 where none are given.
+        """The embeddings of tokens at positions 0, 1, 2, ...; by default all token types are 0.
 
         Raises:
             InputError: the sequence is longer than the position table, or token types are given to

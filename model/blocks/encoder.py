@@ -10,7 +10,7 @@ from model.output import Extras, Names
 
 
 class FeedForward(nnx.Module):
-    """Two dense layers with an exact GELU between, on every token alone."""
+    """Two dense layers with an exact GELU between them, for each token separately."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.up = linear(config, config.hidden_size, config.intermediate_size, rngs=rngs)
@@ -54,8 +54,8 @@ class Encoder(nnx.Module):
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.layers = nnx.List([Layer(config, rngs=rngs) for _ in range(config.num_layers)])
         self.remat = False
-        """Activation checkpointing (Chen et al. 2016): of a layer only its input is kept for the
-        gradient, and the rest is computed again."""
+        """Activation checkpointing (Chen et al. 2016): only the input of each layer is kept for the
+        gradient, and its activations are computed again."""
 
     def __call__(
         self,
@@ -65,7 +65,7 @@ class Encoder(nnx.Module):
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
     ) -> tuple[Float[Array, "batch length hidden"], Extras]:
-        """Returns the last hidden states and, for every name in `outputs`, a tuple over layers."""
+        """The last hidden states and, for every name in `outputs`, a tuple over layers."""
         collected: dict[str, list] = {name: [] for name in outputs}
         if "hidden_states" in collected:
             collected["hidden_states"].append(hidden)

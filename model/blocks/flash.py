@@ -1,4 +1,4 @@
-"""What computes attention where nobody asks for its maps: cuDNN where it can, else XLA."""
+"""The implementation of attention that returns no maps: cuDNN where possible, else XLA."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _allowed = ContextVar("cudnn_allowed", default=True)
 
 @contextmanager
 def without_cudnn() -> Iterator[None]:
-    """What is traced inside does without: under `jax.vmap` cuDNN's wants a mask for every head."""
+    """Excludes cuDNN from code traced inside: under `jax.vmap` it needs a mask for each head."""
     token = _allowed.set(False)
     try:
         yield
@@ -23,11 +23,11 @@ def without_cudnn() -> Iterator[None]:
 
 
 def implementation(query: Float[Array, "batch length heads head"]) -> Literal["cudnn", "xla"]:
-    """Of `jax.nn.dot_product_attention`.
+    """The `implementation` of `jax.nn.dot_product_attention` for these queries.
 
-    cuDNN's (FlashAttention, Dao et al. 2022) never stores a map. It is for NVIDIA GPUs from Ampere
-    on, 16-bit floats, heads of a multiple of 8 up to 128, and, with a mask, an even length. Its
-    softmax is float32, too.
+    cuDNN's FlashAttention (Dao et al. 2022) never stores a map. It needs an NVIDIA GPU, Ampere or
+    later, 16-bit floats, a head size that is a multiple of 8 and at most 128, and, with a mask, an
+    even length. Its softmax is float32, too.
     """
     _, length, _, head = query.shape
     fits = query.dtype.itemsize == 2 and head % 8 == 0 and head <= 128 and length % 2 == 0
@@ -42,7 +42,7 @@ def _has_cudnn_attention() -> bool:
     return major.isdigit() and int(major) >= 8
 
 
-def pairs(mask: Bool[Array, "batch length"]) -> Bool[Array, "batch 1 length length"]:
-    """Which token may attend to which: from all, to the tokens where `mask` is true."""
+def pair_mask(mask: Bool[Array, "batch length"]) -> Bool[Array, "batch 1 length length"]:
+    """The mask of all pairs of tokens: every token attends to those where `mask` is true."""
     rows, length = mask.shape
     return jnp.broadcast_to(mask[:, None, None, :], (rows, 1, length, length))

@@ -1,4 +1,4 @@
-"""The three layers everything is made of, with BERT's settings instead of Flax's defaults."""
+"""Dense layer, LayerNorm, GELU and dropout with BERT's settings instead of Flax's defaults."""
 
 from functools import partial
 
@@ -24,13 +24,12 @@ def dense(
     kernel: Float[Array, "inputs outputs"],
     bias: Float[Array, " outputs"],
 ) -> Float[Array, "*batch outputs"]:
-    """The product and the bias in the type of `x`, with a gradient of their own.
+    """The product x @ kernel + bias in the dtype of `x`, with its own gradient.
 
-    It is nothing but products of two matrices: JAX would contract the kernel's over batch and
-    length, and sum the bias's over both, for which XLA for CPUs takes as long as for the products
-    of a narrow layer. And that of the parameters comes out of its product in their type: JAX would
-    round it to that of `x`, and only then add up micro-batches and devices, which so exchange twice
-    the bytes.
+    The gradient consists of plain 2-D matmuls, because XLA on CPU is slow at the contractions and
+    sums over batch and length that JAX would emit. The gradient of kernel and bias comes out in
+    their own dtype (float32). JAX would round it to that of `x` before it is summed over
+    micro-batches and devices: half the bytes to exchange, but less precise.
     """
     product = x @ kernel.astype(x.dtype)
     return product + jnp.broadcast_to(bias.astype(x.dtype), product.shape)
@@ -69,10 +68,10 @@ def linear(
 
 
 class LayerNorm(nnx.LayerNorm):
-    """LayerNorm in float32, whatever comes in.
+    """LayerNorm in float32, whatever the dtype of its input.
 
-    The variance is that of the centred values: Flax's fast E[x^2] - E[x]^2 cancels to nothing at
-    BERT's epsilon of 1e-12.
+    The variance is computed from centred values: Flax's fast E[x^2] - E[x]^2 cancels, and
+    BERT's epsilon of 1e-12 is too small to hide the error.
     """
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
@@ -89,7 +88,7 @@ class LayerNorm(nnx.LayerNorm):
 
 
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The exact GELU, by the error function: BERT's, and not JAX's default."""
+    """The exact GELU, by the error function, as in BERT; JAX's default is an approximation."""
     return jax.nn.gelu(x, approximate=False)
 
 

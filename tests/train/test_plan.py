@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from model.config import PUBLISHED, tiny_bert
+from model.config import HUB_CONFIGS, tiny_bert
 from model.errors import InputError
 from tests import runs
 from train import plan as command_of_plan
@@ -165,7 +165,7 @@ def test_not_even_the_smallest_batch_fits(without_tpu, monkeypatch, capsys):
 def test_the_real_step_exchanges_gradients_and_metrics_only(monkeypatch):
     """On four CPU devices, by XLA's own partitioning."""
     shape = tiny_bert().replace(num_layers=2, vocab_size=2048)
-    monkeypatch.setitem(PUBLISHED, "two-layers", lambda: shape)
+    monkeypatch.setitem(HUB_CONFIGS, "two-layers", lambda: shape)
     recipe = replace(DISTILL["tiny"](), teacher="two-layers", dtype="float32")
     # One chunk of the vocabulary's losses: XLA for CPUs sums the table's gradient over the devices
     # in every one, where that for TPUs does it once, behind their loop.

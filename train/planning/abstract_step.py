@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Sharding
 
-from model.config import PUBLISHED, EncoderConfig
+from model.config import HUB_CONFIGS, EncoderConfig
 from model.errors import InputError
 from model.hf.config import read_config
 from model.student import student_config
@@ -134,11 +134,11 @@ def shape_of(model: str) -> EncoderConfig:
     file = Path(model).expanduser() / "config.json"
     if file.is_file():
         return read_config(file)[0]
-    if model in PUBLISHED:
-        return PUBLISHED[model]()
+    if model in HUB_CONFIGS:
+        return HUB_CONFIGS[model]()
     raise InputError(
         f"the shape of {model} is not known here: name a folder with its config.json, or one of "
-        f"{', '.join(PUBLISHED)}"
+        f"{', '.join(HUB_CONFIGS)}"
     )
 
 

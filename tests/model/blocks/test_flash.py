@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from model.blocks import flash
-from model.blocks.flash import implementation, pairs, without_cudnn
+from model.blocks.flash import implementation, pair_mask, without_cudnn
 
 QUERY = (2, 64, 4, 64)
 
@@ -74,7 +74,7 @@ def test_a_cpu_that_was_chosen_beside_a_gpu_has_no_cudnn(monkeypatch):
 def test_what_is_compiled_for_a_gpu_calls_cudnn_forward_and_backward(on_hopper):
     def loss(query, key, value, mask):
         out = jax.nn.dot_product_attention(
-            query, key, value, mask=pairs(mask), implementation=implementation(query)
+            query, key, value, mask=pair_mask(mask), implementation=implementation(query)
         )
         return jnp.sum(out.astype(jnp.float32))
 
