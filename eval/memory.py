@@ -36,6 +36,7 @@ from report.reading_speed import check_lengths, encoder
 from report.tables import terminal_table
 from train.command.malloc import keep_freed_memory
 from train.objectives.finetuning import TaskObjective
+from train.objectives.objective import LossInputs
 from train.update.step import split
 
 MODELS = {"BERT": bert_base, "DistilBERT": distilbert_base}
@@ -132,7 +133,8 @@ def learning(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
 
     def loss(params, batch, key):
         numbers, shares = objective.numbers(jnp.zeros(())), {"task": 1 / rows}
-        return objective.loss(params, None, batch, nnx.Rngs(dropout=key), numbers, shares)[0]
+        rngs = nnx.Rngs(dropout=key)
+        return objective.loss(LossInputs(params, None, batch, rngs, numbers, shares))[0]
 
     grid = jax.ShapeDtypeStruct((rows, length), jnp.int32)
     batch = {

@@ -15,6 +15,7 @@ from model.tasks import MaskedLM
 from tests import tiny
 from train.objectives import terms
 from train.objectives.distillation import DistillationObjective
+from train.objectives.objective import LossInputs
 from train.recipes import DISTILL, FINETUNE, PRETRAIN
 from train.studies.catalogue import STUDIES
 from train.studies.config import flag_names
@@ -69,7 +70,7 @@ def test_the_loss_that_the_document_adds_works():
     constants = {"teacher": nnx.split(teacher)[1]}
     numbers = objective.numbers(jnp.float32(0))
     shares = dict.fromkeys(loss.terms(), jnp.float32(1))
-    _, sums = objective.loss(params, constants, arrays, None, numbers, shares)
+    _, sums = objective.loss(LossInputs(params, constants, arrays, None, numbers, shares))
     inputs = arrays["input_ids"], arrays["attention_mask"]
     ours, theirs = (np.asarray(m.backbone(*inputs).last_hidden) for m in (student, teacher))
     expected = np.abs(ours - theirs).mean(axis=-1)[batch["attention_mask"]].sum()

@@ -20,7 +20,7 @@ from train.loop.fit import Evaluate
 from train.objectives.distillation import MaskedLMObjective
 from train.objectives.forward import gather_positions
 from train.objectives.losses import cosine_distance, cross_entropy, distillation_kl, masked_sum
-from train.objectives.objective import Batch
+from train.objectives.objective import Batch, LossInputs
 from train.objectives.projection import LiftedStudent, student_of
 
 # Held-out masks are uniform and always the same: with the frequency-weighted masks of training the
@@ -210,7 +210,8 @@ def term_sums(objective: MaskedLMObjective) -> SumsOf:
         masked = jax.tree.map(lambda array: array[0], objective.prepare(constants, micro, key))
         where = objective.where(masked)
         numbers, shares = objective.numbers(jnp.float32(1)), {name: jnp.ones(()) for name in where}
-        _, made = objective.loss(params, constants, masked, None, numbers, shares)
+        inputs = LossInputs(params, constants, masked, None, numbers, shares)
+        _, made = objective.loss(inputs)
         return {
             f"heldout_{name}": (value, jnp.sum(where[name], dtype=jnp.float32))
             for name, value in made.items()

@@ -11,7 +11,7 @@ from data.masking import MaskingConfig, mask_tokens
 from model.heads import Decoder
 from train.objectives.forward import Hidden, View, gather_positions, scatter_positions
 from train.objectives.losses import masked_sum, weighted_sum
-from train.objectives.objective import Batch, Mean, Metrics, Numbers, Params
+from train.objectives.objective import Batch, LossInputs, Mean, Metrics, Numbers
 from train.objectives.projection import LiftedStudent, student_of
 from train.objectives.schedule import value_at
 from train.objectives.terms import MaskedTokens, Term, VocabularyTerm, numbers_of
@@ -51,19 +51,10 @@ class MaskedLMObjective:
     def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
         return {"mlm": batch["valid"]}
 
-    def loss(
-        self,
-        params: Params,
-        constants: Any,
-        batch: Batch,
-        rngs: nnx.Rngs | None,
-        numbers: Numbers,
-        shares: Mapping[str, Any],
-    ) -> tuple[Float[Array, ""], Metrics]:
-        model = nnx.merge(self.model, params)
-        output = model.backbone(batch["input_ids"], batch["attention_mask"], rngs=rngs)
-        terms = {"mlm": MaskedTokens()}
-        return scored(terms, batch, [model.decoder], [output.last_hidden], numbers, shares)
+    def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Metrics]:
+        model, batch = nnx.merge(self.model, inputs.params), inputs.batch
+        output = model.backbone(batch["input_ids"], batch["attention_mask"], rngs=inputs.rngs)
+        return scored({"mlm": MaskedTokens()}, [model.decoder], [output.last_hidden], inputs)
 
 
 class DistillationObjective(MaskedLMObjective):
@@ -109,47 +100,37 @@ class DistillationObjective(MaskedLMObjective):
     def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
         return {name: term.where(batch) for name, term in self.terms.items()}
 
-    def loss(
-        self,
-        params: Params,
-        constants: Any,
-        batch: Batch,
-        rngs: nnx.Rngs | None,
-        numbers: Numbers,
-        shares: Mapping[str, Any],
-    ) -> tuple[Float[Array, ""], Metrics]:
-        trained = nnx.merge(self.model, params)
+    def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Metrics]:
+        trained, batch = nnx.merge(self.model, inputs.params), inputs.batch
         view = View(
             batch,
             student_of(trained),
-            nnx.merge(self.teacher, constants["teacher"]),
+            nnx.merge(self.teacher, inputs.constants["teacher"]),
             outputs=self.outputs,
             lift=trained.lift if isinstance(trained, LiftedStudent) else lambda hidden: hidden,
-            rngs=rngs,
+            rngs=inputs.rngs,
         )
         of_vocabulary, others = {}, {}
         for name, term in self.terms.items():
             (of_vocabulary if isinstance(term, VocabularyTerm) else others)[name] = term
         sums = {
-            name: masked_sum(term.values(view, numbers[name]), term.where(batch))[0]
+            name: masked_sum(term.values(view, inputs.numbers[name]), term.where(batch))[0]
             for name, term in others.items()
         }
-        value = weighted_sum(sums, shares)
+        value = weighted_sum(sums, inputs.shares)
         if not of_vocabulary:
             return value, sums
         hidden = [output.last_hidden for output in (view.student, view.teacher)]
         decoders = [model.decoder for model in view.models]
-        more, told = scored(of_vocabulary, batch, decoders, hidden, numbers, shares)
-        return value + more, sums | told
+        more, more_sums = scored(of_vocabulary, decoders, hidden, inputs)
+        return value + more, sums | more_sums
 
 
 def scored(
     terms: Mapping[str, VocabularyTerm],
-    batch: Batch,
     decoders: Sequence[Callable[[Hidden], Decoder]],
     hidden: Sequence[Array],
-    numbers: Numbers,
-    shares: Mapping[str, Any],
+    inputs: LossInputs,
 ) -> tuple[Float[Array, ""], Metrics]:
     """The weighted sum of losses over the vocabulary, and the sum of each.
 
@@ -157,12 +138,11 @@ def scored(
 
     Args:
         terms: by name.
-        batch: masked, of arrays [rows, ...].
         decoders: of the student and, where there is one, of the teacher.
         hidden: their last hidden states.
-        numbers: see `Objective`.
-        shares: see `Objective.loss`.
+        inputs: of the objective's loss.
     """
+    batch = inputs.batch
     places = batch["positions"]
     rows, length = batch["attention_mask"].shape
     labels, where = batch["labels"], {name: term.where(batch) for name, term in terms.items()}
@@ -177,4 +157,6 @@ def scored(
     given = Given(teacher[0] if teacher else None, labels, where)
     # A group of rows has the predicted tokens of all of them.
     chunk = CHUNK * rows // labels.shape[0]
-    return vocabulary_loss(tuple(terms.items()), chunk, student, given, numbers, shares)
+    return vocabulary_loss(
+        tuple(terms.items()), chunk, student, given, inputs.numbers, inputs.shares
+    )

@@ -1,6 +1,5 @@
 """What fine-tuning minimises, for each kind of task, alone or with a fine-tuned teacher."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from model.output import ModelOutput
 from model.tasks import read_batch
 from tasks.catalogue import Kind
 from train.objectives.losses import cross_entropy, distillation_kl, masked_sum, weighted_sum
-from train.objectives.objective import Batch, Mean, Metrics, Numbers, Params
+from train.objectives.objective import Batch, LossInputs, Mean, Metrics, Numbers
 
 NEVER = -1e9  # a logit whose probability is 0 in float32, and no NaN at any temperature
 
@@ -57,20 +56,13 @@ class TaskObjective:
     def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
         return dict.fromkeys(self.weights, self._where(batch))
 
-    def loss(
-        self,
-        params: Params,
-        constants: Any,
-        batch: Batch,
-        rngs: nnx.Rngs | None,
-        numbers: Numbers,
-        shares: Mapping[str, Any],
-    ) -> tuple[Float[Array, ""], Metrics]:
-        output = read_batch(nnx.merge(self.model, params), batch, rngs=rngs)
+    def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Metrics]:
+        batch = inputs.batch
+        output = read_batch(nnx.merge(self.model, inputs.params), batch, rngs=inputs.rngs)
         losses = {"task": self._task_loss, "soft": self._soft_loss}
         where = self._where(batch)
         sums = {name: masked_sum(losses[name](output, batch), where)[0] for name in self.weights}
-        return weighted_sum(sums, shares), sums
+        return weighted_sum(sums, inputs.shares), sums
 
     def _where(self, batch: Batch) -> Bool[Array, "..."]:
         """What a mean runs over: the rows or, for tags, the first pieces of words."""

@@ -1,7 +1,7 @@
 """The protocol between a loop and what it minimises."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from flax import nnx
 from jaxtyping import Array, Bool, Float32, PRNGKeyArray
@@ -15,6 +15,23 @@ Metrics = dict[str, Float32[Array, ""]]
 Numbers = dict[str, dict[str, Any]]
 """What an objective reads that changes over a run: by term, its `weight` and others."""
 Mean = Literal["tokens", "micro-batches"]
+
+
+class LossInputs(NamedTuple):
+    """The arguments of an objective's loss on one micro-batch."""
+
+    params: Params
+    """What is trained; only they have a gradient."""
+    constants: Any
+    """What is read but not trained, such as a teacher."""
+    batch: Batch
+    """Prepared, of arrays [rows, ...]."""
+    rngs: nnx.Rngs | None
+    """For dropout; None for none."""
+    numbers: Numbers
+    """The present values of `Objective.numbers`."""
+    shares: Mapping[str, float | Float32[Array, ""]]
+    """The weight of one place in the loss, by term: that of the term over its number of places."""
 
 
 @runtime_checkable
@@ -36,17 +53,9 @@ class Objective(Protocol):
         """The places of a prepared batch over which each term is averaged."""
         ...
 
-    def loss(
-        self,
-        params: Params,
-        constants: Any,
-        batch: Batch,
-        rngs: nnx.Rngs | None,
-        numbers: Numbers,
-        shares: Mapping[str, Any],
-    ) -> tuple[Float32[Array, ""], Metrics]:
-        """What one micro-batch adds to the loss, and each term summed over its places.
+    def loss(self, inputs: LossInputs) -> tuple[Float32[Array, ""], Metrics]:
+        """The share of one micro-batch in the loss, and each term summed over its places.
 
-        `shares` is what one place counts in the loss, by term. Only the loss has a gradient.
+        Only the first has a gradient.
         """
         ...

@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float32, Int32
 
 from train.objectives.losses import weighted_sum
-from train.objectives.objective import Batch, Metrics, Objective, Params
+from train.objectives.objective import Batch, LossInputs, Metrics, Objective, Params
 from train.update.keys import Keys
 from train.update.optimizer import Optimizer
 
@@ -93,7 +93,9 @@ def make_step(
             rngs = nnx.Rngs(dropout=jax.random.fold_in(dropout_key, index))
             shares = {name: weights[name] / counts[name] for name in weights}
             with jax.named_scope("losses"):
-                value, sums = objective.loss(params, constants, micro_batch, rngs, numbers, shares)
+                value, sums = objective.loss(
+                    LossInputs(params, constants, micro_batch, rngs, numbers, shares)
+                )
             return value, {name: sums[name] / counts[name] for name in sums}
 
         def accumulate(total, inputs):

@@ -10,6 +10,7 @@ from tasks.catalogue import Kind
 from tasks.model import HEADS
 from tests.small import BERT, DISTILBERT, build, tokens
 from train.objectives.finetuning import TaskLoss, TaskObjective
+from train.objectives.objective import LossInputs
 
 ROWS, LENGTH = 4, 12
 LENGTHS = np.array([12, 7, 9, 5])
@@ -102,7 +103,7 @@ def test_both_terms_are_the_sums_over_what_counts(kind):
     objective = TaskObjective(graphdef, kind, LOSS)
     arrays = {name: jnp.asarray(array) for name, array in batch.items()}
     shares = {"task": jnp.float32(2), "soft": jnp.float32(3)}
-    loss = jax.jit(lambda p, b: objective.loss(p, {}, b, nnx.Rngs(), {}, shares))
+    loss = jax.jit(lambda p, b: objective.loss(LossInputs(p, {}, b, nnx.Rngs(), {}, shares)))
     value, sums = loss(params, arrays)
     types = () if CONFIG[kind].architecture == "distilbert" else (arrays["token_type_ids"],)
     output = model(arrays["input_ids"], arrays["attention_mask"], *types)
@@ -135,7 +136,7 @@ def test_the_gradient_is_finite_where_nothing_is_allowed(kind):
     def loss(params):
         arrays = jax.tree.map(jnp.asarray, batch)
         shares = {name: jnp.ones(()) for name in objective.weights}
-        return objective.loss(params, {}, arrays, nnx.Rngs(), {}, shares)[0]
+        return objective.loss(LossInputs(params, {}, arrays, nnx.Rngs(), {}, shares))[0]
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(params)
     assert value == 0

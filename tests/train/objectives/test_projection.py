@@ -17,6 +17,7 @@ from tests.small import call
 from train.config import StudentConfig
 from train.distill import check_terms, exported, initial_student, terms_of
 from train.objectives.distillation import DistillationObjective
+from train.objectives.objective import LossInputs
 from train.objectives.projection import LiftedStudent, student_of
 from train.objectives.terms import DistillationLoss, HiddenError, Relations
 from train.recipes import distill as recipes_distill
@@ -61,7 +62,7 @@ def told(teacher, trained):
     def mean(params, name):
         shares = {other: float(other == name) / count for other, count in counts.items()}
         numbers = objective.numbers(jnp.float32(0))
-        return objective.loss(params, constants, masked, None, numbers, shares)[0]
+        return objective.loss(LossInputs(params, constants, masked, None, numbers, shares))[0]
 
     params = nnx.to_pure_dict(nnx.state(trained))
     each = {

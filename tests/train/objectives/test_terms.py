@@ -17,6 +17,7 @@ from tests import tiny
 from train.objectives.distillation import scored
 from train.objectives.forward import View
 from train.objectives.losses import masked_sum
+from train.objectives.objective import LossInputs
 from train.objectives.schedule import ends, value_at
 from train.objectives.terms import (
     AttentionScores,
@@ -111,8 +112,8 @@ def mean(term, student, teacher, beside=None, **options):
     hidden = [output.last_hidden for output in (view.student, view.teacher)]
     shares = {"it": 1 / count, "beside": jnp.float32(0)}
     shares = {name: shares[name] for name in terms}
-    now = dict.fromkeys(terms, NOW)
-    return scored(terms, view.batch, [m.decoder for m in view.models], hidden, now, shares)[0]
+    inputs = LossInputs({}, {}, view.batch, None, dict.fromkeys(terms, NOW), shares)
+    return scored(terms, [m.decoder for m in view.models], hidden, inputs)[0]
 
 
 @cache
