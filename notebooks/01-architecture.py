@@ -2,14 +2,14 @@
 # # DistilBERT beside BERT
 #
 # DistilBERT ([Sanh et al. 2019](https://arxiv.org/abs/1910.01108)) is BERT ([Devlin et al.
-# 2018](https://arxiv.org/abs/1810.04805)) with half the layers, and a little less. This notebook
-# runs both side by side, module by module, with the code that the repository trains with. You
-# will see every shape, where every parameter is, what was removed and what that saves, and which
-# of the teacher's attention heads a student keeps.
+# 2018](https://arxiv.org/abs/1810.04805)) with half the layers and a few smaller parts removed.
+# This notebook runs both side by side, module by module, with the code that the repository trains
+# with. You will see every shape, the place of every parameter, what was removed and what that
+# saves, and which of the teacher's attention heads a student keeps.
 #
-# It needs no network. The models that compute are the small pair that comes with the repository:
-# a BERT of 12 layers, 128 wide, and its DistilBERT of 6. Sizes are counted for BERT-base, whose
-# weights nobody has to load for that.
+# It needs no network. The models that run are the small pair that comes with the repository: a
+# BERT of 12 layers, 128 wide, and its DistilBERT of 6. Sizes are counted for BERT-base, which is
+# possible without loading its weights.
 
 # %%
 import inspect
@@ -51,8 +51,7 @@ fields.map(str)
 
 # %% [markdown]
 # Two differences follow from `architecture` and are not in the table: BERT has a *pooler*, and
-# dropout at the output of attention. The class of the student is therefore empty. Shown, not
-# described:
+# dropout at the output of attention. The class of the student is therefore empty. Here it is:
 
 # %%
 from model.config import EncoderConfig
@@ -69,8 +68,8 @@ source(DistilBert, EncoderConfig.distilled)
 # %% [markdown]
 # ## 2. Module by module
 #
-# Write sentences of your own here, and run everything again: the pictures at the end are of the
-# first one. The small models have read nothing but Python's documentation.
+# Write your own sentences here, and run everything again: the pictures at the end are of the
+# first one. The small models have read only Python's documentation.
 
 # %%
 from data.tokenizer import load_tokenizer
@@ -102,10 +101,10 @@ def shapes(model, **arrays):
 
 
 # %% [markdown]
-# **Embeddings.** A token is the sum of a vector for what it is, one for where it stands and, in
-# BERT only, one for the segment it belongs to; then LayerNorm (Devlin et al., figure 2).
-# DistilBERT has no segments: "the token-type embeddings [...] are removed" (Sanh et al., section
-# 3). Each step is done by hand below and must give what the model gives.
+# **Embeddings.** A token is the sum of a vector for its word piece, one for its position and, in
+# BERT only, one for its segment. LayerNorm follows (Devlin et al., figure 2). DistilBERT has no
+# segments: "the token-type embeddings [...] are removed" (Sanh et al., section 3). Each step is
+# computed by hand below and must equal the model's result.
 
 # %%
 from model.blocks.embeddings import Embeddings
@@ -153,8 +152,8 @@ for name, model in models.items():
 
 # %% [markdown]
 # **A layer** adds attention to its input and normalises the sum, then does the same with two
-# dense layers applied to every token alone. LayerNorm comes *after* the sum, as in the
-# Transformer of 2017. Only one line differs between the models, and only while training:
+# dense layers that are applied to every token separately. LayerNorm comes *after* the sum, as in
+# the Transformer of 2017. Only one value differs between the models, and only in training:
 # `attention_output_dropout` is 0 in DistilBERT.
 
 # %%
@@ -173,9 +172,9 @@ for name, model in models.items():
     shapes(name, attention_norm=middle, up=up, down=down, output_norm=after)
 
 # %% [markdown]
-# **The stack and the head.** Twelve such layers or six, and a head that predicts tokens: dense,
-# GELU, LayerNorm, and the word embeddings once more, now as the decoder (they are *tied*: one
-# matrix).
+# **The stack and the head.** BERT has twelve such layers and DistilBERT six. A head then predicts
+# tokens: dense, GELU, LayerNorm, and a decoder that is the matrix of the word embeddings again
+# (they are *tied*).
 
 # %%
 for name, model in models.items():
@@ -191,8 +190,8 @@ for name, model in models.items():
 # %% [markdown]
 # ## 3. Where every parameter is
 #
-# `nnx.eval_shape` makes a model of shapes without numbers, so BERT-base costs nothing to take
-# apart.
+# `nnx.eval_shape` makes a model of shapes without numbers, so BERT-base can be examined at no
+# cost.
 
 # %%
 from model.bert import Bert
@@ -218,8 +217,8 @@ budgets = {name: budget(backbone) for name, backbone in base.items()}
 parameters = {name: sum(counts.values()) for name, counts in budgets.items()}
 
 # %% [markdown]
-# Such a model as a tree; in JupyterLab every line opens. (GitHub does not show it, so the shapes
-# of one layer's parameters follow as text.)
+# Such a model is a tree; in JupyterLab every line opens. (GitHub does not show the tree, so the
+# shapes of one layer's parameters follow as text.)
 
 # %%
 treescope.show(base["DistilBERT"])
@@ -229,7 +228,7 @@ layer = nnx.to_pure_dict(nnx.state(base["DistilBERT"].encoder.layers[0]))
 print(treescope.render_to_text(jax.tree.map(lambda leaf: leaf.shape, layer)))
 
 # %% [markdown]
-# The budget. A number is a layer: its attention, then its feed-forward.
+# The parameters of each part. A number is a layer: its attention, then its feed-forward.
 
 # %%
 SMALL = "positions, types, norm"
@@ -267,7 +266,8 @@ plt.show()
 
 # %% [markdown]
 # A layer holds 7.1 M parameters, two thirds of them in its feed-forward. The word embeddings are
-# as large as three layers and stay whole: half the layers is *not* half the model.
+# as large as three layers, and DistilBERT keeps all of them: half the layers is *not* half the
+# model.
 
 # %%
 removed = {
@@ -288,10 +288,11 @@ pd.DataFrame(
 # %% [markdown]
 # ## 4. What that saves: parameters, operations, time
 #
-# XLA counts the operations of a program that it never has to run. Beside it, the count by hand:
-# a dense layer of $m \times n$ does $2mn$ operations a token; scores and context do $2Lh$ each a
-# token, for $L$ tokens and width $h$ (the same accounting as Kaplan et al. 2020, table 1).
-# Looking up an embedding costs none, so the operations halve although the parameters do not.
+# XLA counts the operations of a program without running it. The table compares this with a count
+# by hand. A dense layer of $m \times n$ does $2mn$ operations for each token. Scores and context
+# do $2Lh$ each for each token, where $L$ is the number of tokens and $h$ the width (the same
+# accounting as Kaplan et al. 2020, table 1). Looking up an embedding needs no operations, so the
+# operations halve although the parameters do not.
 
 # %%
 from eval.speed import PUBLISHED_RATIO
@@ -338,15 +339,15 @@ table
 
 # %% [markdown]
 # The last row is Sanh et al. 2019, table 3, one sentence pair at a time: this is what "60 %
-# faster" in the abstract means. Half the layers are half the work; how near the clock comes to
-# that depends on what else takes time.
+# faster" in the abstract means. Half the layers are half the work; the measured time also depends
+# on everything else that takes time.
 
 # %% [markdown]
 # ## 5. Where each drops
 #
-# Dropout is nowhere stored in these models: it happens where a caller passes `rngs`. So the
-# sites can be *found*, by running both (abstractly) with a dropout that notes who called it. The
-# head is a sentence classifier, to see that one too.
+# No dropout layer is stored in these models: dropout happens if a caller passes `rngs`. So its
+# sites can be *found*: both models run (abstractly) with a dropout that records its caller. The
+# head is a sentence classifier, so that its dropout is found too.
 
 # %%
 from model.tasks import SequenceClassification
@@ -390,15 +391,15 @@ from report.tables import markdown_table
 Markdown(markdown_table(["where", "line", *sites], cells, left=2))
 
 # %% [markdown]
-# Of the four sites in the encoder, DistilBERT lacks one: the output of attention. It drops more
-# before the classifier, 0.2 against 0.1.
+# Of the four sites in the encoder, DistilBERT lacks one: the output of attention. Before the
+# classifier it drops more, 0.2 instead of 0.1.
 
 # %% [markdown]
 # ## 6. From [CLS] to a class: tanh against ReLU
 #
-# BERT's pooler was trained with next-sentence prediction, which DistilBERT dropped together with
-# it. A DistilBERT classifier has a layer of the same size in its place, but with ReLU, and
-# *every* fine-tuning starts it from random weights.
+# BERT's pooler was trained with next-sentence prediction, and DistilBERT removed both. A
+# DistilBERT classifier has a layer of the same size in its place, but with ReLU, and *every*
+# fine-tuning starts it from random weights.
 
 # %%
 from model.bert import Pooler
@@ -430,14 +431,14 @@ axes[0].set_yscale("log")
 plt.show()
 
 # %% [markdown]
-# tanh keeps every feature, squeezed between -1 and 1; ReLU switches half of them off and leaves
-# the rest as large as they are.
+# tanh keeps every feature, compressed to values between -1 and 1. ReLU sets half of them to zero
+# and leaves the others unchanged.
 
 # %% [markdown]
 # ## 7. From the paper's words to the code
 #
-# The table is made from the code: each line number is looked up, and a line that is no longer
-# there stops this notebook.
+# The table is made from the code: each line number is looked up, and the notebook stops if a line
+# no longer exists.
 
 # %%
 from data.masking import mask_tokens
@@ -486,9 +487,9 @@ Markdown(markdown_table(["Sanh et al. 2019, sections 2 and 3", "line", "code"], 
 # %% [markdown]
 # ## 8. What teacher and student look at
 #
-# The student above is the teacher's layers 0, 2, 4, 7, 9 and 11 with nothing learned. Here it
-# learns for 60 updates by the recipe `tiny`, which has 500. That is no finished student, but
-# enough to see what happens to its attention.
+# The student above is a copy of the teacher's layers 0, 2, 4, 7, 9 and 11, without any training.
+# Here it is trained for 60 updates of the recipe `tiny`, which has 500. The student is then not
+# finished, but this is enough to see how its attention changes.
 
 # %%
 from train.distill import distill
@@ -529,7 +530,7 @@ fig.suptitle(title, x=0, ha="left")
 plt.show()
 
 # %% [markdown]
-# One layer, large enough to read: the last, which the student's loss looks at most directly.
+# One layer, large enough to read: the last, on which the student's loss depends most directly.
 
 # %%
 tokens = encoding.tokens
@@ -545,9 +546,9 @@ fig.colorbar(image, ax=grid, label="attention", shrink=0.8)
 plt.show()
 
 # %% [markdown]
-# **Which heads did the student keep?** Two heads are alike when they spread their attention
-# alike: the Jensen-Shannon divergence of two distributions is 0 where they are equal and 1 (bit)
-# where they share nothing. Clark et al. 2019 (section 6) compare BERT's heads this way. The
+# **Which heads did the student keep?** Two heads are similar if they distribute their attention
+# similarly: the Jensen-Shannon divergence of two distributions is 0 if they are equal and 1 (bit)
+# if they have nothing in common. Clark et al. 2019 (section 6) compare BERT's heads this way. The
 # similarity below is 1 minus its mean over every token of 64 held-out texts, for each of the 12
 # student heads and 24 teacher heads.
 
@@ -606,10 +607,10 @@ fig.suptitle(title, x=0, ha="left")
 plt.show()
 
 # %% [markdown]
-# Before training only the lower heads behave as in the teacher, although all weights are copies:
-# the upper ones read something else, because the layers between are missing. Training brings
-# them back. And that without a loss that compares attention: DistilBERT's looks at the last
-# hidden states and at the words that are predicted. (With other sentences, or other luck, a head
-# may end up elsewhere; the titles count.)
+# Before training only the lower heads behave as in the teacher, although all weights are copies.
+# The upper ones get different inputs, because the layers between are missing. Training makes them
+# similar again. No loss compares attention for this: DistilBERT's loss compares the last hidden
+# states and the predicted words. (With other sentences or another random seed, a head may end at
+# another place; the titles give the counts.)
 #
-# [02-distillation-by-hand](02-distillation-by-hand.ipynb) takes this loss apart.
+# [02-distillation-by-hand](02-distillation-by-hand.ipynb) explains this loss part by part.

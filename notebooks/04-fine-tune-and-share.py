@@ -1,19 +1,19 @@
 # %% [markdown]
 # # From a student to a classifier, and out to Hugging Face
 #
-# A distilled student becomes a sentiment classifier, says what it thinks of sentences, and is
-# handed on: to transformers, and to the hub. Everything runs here, offline, in about two minutes:
+# A distilled student becomes a sentiment classifier, classifies sentences, and is given to
+# transformers and to the hub. Everything runs here, offline, in about two minutes:
 #
-# 1. a student, distilled on the spot, and its twin that had no teacher;
+# 1. a student, distilled here, and its twin that had no teacher;
 # 2. a small set of labelled sentences;
 # 3. fine-tuning, from Python;
 # 4. what it has learned, and what it has not;
 # 5. predictions;
-# 6. the folder that comes out, and the same predictions in transformers;
+# 6. the exported folder, and the same predictions in transformers;
 # 7. how to share it, and the same with SST-2.
 #
-# The teacher has 3.5 M parameters and has read nothing but documentation, and the sentences are
-# made from templates. So this shows how things are done. How good DistilBERT is, is in
+# The teacher has 3.5 M parameters and has read only documentation, and the sentences are made
+# from templates. So this notebook shows the procedure. The quality of DistilBERT is in
 # `docs/results.md`.
 
 # %%
@@ -61,7 +61,7 @@ home.mkdir(parents=True)
 # ## 1. A student, and its twin
 #
 # The recipe `tiny` with fewer updates. The twin has the same start (six of the teacher's layers),
-# the same text and masks, and no teacher: masked LM is all it learns from. A recipe is a frozen
+# the same text and masks, but no teacher: it learns from masked LM only. A recipe is a frozen
 # dataclass, and `replace` is what a flag does on the command line:
 #
 #     python -m train.distill tiny --steps 60 --batch-size 8 --output runs/my-student
@@ -94,10 +94,11 @@ for name, metrics in heldout.items():
 # %% [markdown]
 # ## 2. Labelled sentences
 #
-# Opinions about software, since software is all that the teacher has read about. A sentence's label
-# follows from its words by rule: `not` turns it round, and after `but` comes what counts. Four
-# words on either side are never in the training set. Sentences with them ask whether the model
-# knows a word's sense from pretraining, or only which words it was told about.
+# The sentences are opinions about software, because the teacher has only read about software. A
+# rule gives the label of a sentence: its words decide, `not` reverses them, and only the part
+# after `but` counts. Four positive and four negative words are never in the training set.
+# Sentences with these words test whether the model knows the sense of a word from pretraining, or
+# only knows the words of the training set.
 
 # %%
 SUBJECTS = [
@@ -160,9 +161,9 @@ Markdown(
 # %% [markdown]
 # ## 3. Fine-tuning
 #
-# The recipe is that of any classification with files of one's own. A tiny model on few sentences
-# wants a larger learning rate and more epochs than the recipe's 3e-5 and 3, which are for base
-# size. In the run folder is what every run leaves: configuration, metrics, curves, a report, and
+# The recipe is the one for any classification with your own files. A tiny model on few sentences
+# needs a larger learning rate and more epochs than the recipe's 3e-5 and 3, which are for base
+# size. The run folder has the files of every run: configuration, metrics, curves, a report, and
 # `model/`.
 #
 #     python -m train.finetune classification --model runs/my-student/model \
@@ -190,10 +191,11 @@ def fine_tune(name, **changes):
 
 
 # %% [markdown]
-# First the teacher itself, all twelve layers, once. Then both students with three seeds each, from
-# the labels alone. Then the distilled student again with a second teacher: DistilBERT's authors
-# distil once more while fine-tuning, from a teacher fine-tuned on the task. Here that is
-# `--teacher runs/.../model`; the labels and the softened KL to the teacher count half each.
+# First the teacher itself is fine-tuned, all twelve layers, once. Then both students with three
+# seeds each, from the labels only. Then the distilled student again with a second teacher:
+# DistilBERT's authors distil again during fine-tuning, from a teacher fine-tuned on the task.
+# Here the flag for this is `--teacher runs/.../model`; the labels and the softened KL to the
+# teacher count half each.
 
 # %%
 fine_tune("teacher", model=TEACHER)
@@ -215,7 +217,8 @@ models |= {
 # ## 4. What they have learned
 #
 # `evaluate_task` is `python -m eval.run` from Python: it scores any checkpoint on labelled files,
-# and leaves the predictions, the confusion matrix and the surest errors.
+# and writes the predictions, the confusion matrix and the mistakes of which the model is most
+# certain.
 
 
 # %%
@@ -259,20 +262,19 @@ axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
-# The blue marks say whether the rule was learned for words that were in the training set; `not` and
-# `but` ask for more than a list of words. The orange ones ask for the sense of words that only
-# pretraining has seen: whoever knows none of them answers at the dashed line.
+# The blue marks show whether the rule was learned for words that were in the training set; `not`
+# and `but` need more than a list of words. The orange marks show whether the sense of words is
+# known that only pretraining has seen: a model that knows none of them is at the dashed line.
 #
-# Which model is best? The picture does not say. 160 sentences make an accuracy of 60 % uncertain by
-# 8 points, whatever the seeds say. Three seeds are too few for an interval. And they are seeds of
-# the fine-tuning alone: each student was distilled once. When section 1 had batches of 16 instead
-# of 8 (a run that is not kept), the distilled student was ahead of its twin on the new words,
-# 71.0 % to 62.5 %.
-# `03-ablation` is about such differences.
+# Which model is best? The picture cannot decide it. With 160 sentences an accuracy of 60 % is
+# uncertain by 8 points, for any number of seeds. Three seeds are too few for an interval. They
+# are also seeds of the fine-tuning only: each student was distilled once. When section 1 had
+# batches of 16 instead of 8 (a run that is not kept), the distilled student was ahead of its twin
+# on the new words, 71.0 % to 62.5 %. `03-ablation` is about such differences.
 #
-# Of the three seeds we go on with the one that is best on `dev.csv`. From here on its score there
-# flatters it, since it was chosen by it; the new words took no part in the choice. Where it goes
-# wrong with them:
+# From here on we use one of the three seeds, the one that is best on `dev.csv`. Its score there
+# is now too favourable, because we chose it by this score; the new words did not influence the
+# choice. These are its mistakes with them:
 
 # %%
 student = models["distilled"][int(np.argmax(accuracies["dev"]["distilled"]))]
@@ -283,9 +285,9 @@ errors = (student.parent / "new-words" / "errors-test.md").read_text(encoding="u
 Markdown("\n".join(errors.splitlines()[4:12]))
 
 # %% [markdown]
-# In the run kept here nearly all of the surest errors are `correct`, taken for a reproach. A likely
-# reading: a word and its opposite stand in the same places of a text, so that a masked LM learns
-# them alike.
+# In the run kept here nearly all of these mistakes are about `correct`, which the model takes for
+# a reproach. A likely reason: a word and its opposite occur in the same places of a text, so a
+# masked LM learns similar vectors for both.
 #
 # ## 5. Predictions
 #
@@ -311,12 +313,13 @@ Markdown(
 )
 
 # %% [markdown]
-# The last two are neither: a classifier with two classes has no way to say so, and its probability
-# is a number for comparing sentences like those it was trained on, not for knowing when it is lost.
+# The last two sentences are neither positive nor negative, but a classifier with two classes
+# cannot express that. Its probability can compare sentences like those of its training set; it
+# cannot show that a sentence is of another kind.
 #
 # ## 6. The folder
 #
-# What was exported is a Hugging Face folder: weights, configuration, tokenizer.
+# The exported model is a Hugging Face folder: weights, configuration, tokenizer.
 
 # %%
 for file in sorted(student.iterdir()):
@@ -326,8 +329,8 @@ for file in sorted(student.iterdir()):
 print((student / "config.json").read_text(encoding="utf-8"))
 
 # %% [markdown]
-# transformers finds all it needs there: `architectures` names the class, `id2label` the classes.
-# transformers and torch are not needed to run this repository, so the next cell only compares where
+# transformers finds everything there: `architectures` names the model's class, `id2label` the
+# labels. This repository runs without transformers and torch, so the next cell compares only if
 # they are installed (`pip install torch transformers`).
 
 # %%
@@ -353,7 +356,7 @@ else:
 # %% [markdown]
 # ## 7. Sharing
 #
-# With an account on the hub and `hf auth login`, the folder goes up as it is:
+# With an account on the hub and after `hf auth login`, the folder can be uploaded as it is:
 #
 # ```python
 # from huggingface_hub import HfApi
@@ -363,7 +366,7 @@ else:
 # api.upload_folder(repo_id="my-name/my-classifier", folder_path="runs/.../model")
 # ```
 #
-# and from then on its name stands wherever a folder did, here and in transformers:
+# Then its name can be used in place of a folder, here and in transformers:
 #
 # ```
 # python -m eval.predict my-name/my-classifier "This tutorial is not bad."
@@ -376,12 +379,12 @@ else:
 #
 # Add a `README.md` to the folder first. A model card should say what the model was distilled and
 # trained from, on what text, with which command and commit (all of it is in the run's
-# `config.json`), and what it must not be used for. This one: anything.
+# `config.json`), and what it must not be used for. This model must not be used for anything.
 #
 # ### The same with real data
 #
-# SST-2 and the published DistilBERT, from the hub, or with the data in a folder (`--data.root
-# glue`):
+# SST-2 and the published DistilBERT come from the hub; the data can also be in a folder
+# (`--data.root glue`):
 #
 # ```
 # python -m train.finetune sst2 --model distilbert/distilbert-base-uncased --seeds 5
@@ -389,5 +392,5 @@ else:
 # python -m eval.predict runs/finetune-sst2/seed-1/model "a film of rare charm"
 # ```
 #
-# Nothing else changes. What the shipped teacher's students reach on SST-2, and a larger encoder
-# with real weights, is in `docs/results/fine-tuning.md`.
+# Nothing else changes. The scores on SST-2 of the shipped teacher's students, and of a larger
+# encoder with real weights, are in `docs/results/fine-tuning.md`.

@@ -1,11 +1,12 @@
 # %% [markdown]
 # # From the laptop to a TPU pod, before there is one
 #
-# The TPU compiler runs on any Linux machine. So one can compile the very training step of a recipe
-# for a slice of TPUs, and read there what it will need and what the chips will tell each other,
-# before renting any. `python -m train.plan` does that; here are its parts, one after the other:
+# The TPU compiler runs on any Linux machine. So you can compile the training step of a recipe for
+# a slice of TPUs before you rent any, and read from the compiled program what it will need and
+# what the chips will exchange. `python -m train.plan` does that; this notebook shows its parts,
+# one after the other:
 #
-# 1. what changes from the laptop's recipe to the one of the paper;
+# 1. the differences between the laptop's recipe and the one of the paper;
 # 2. the arithmetic of a step;
 # 3. the step compiled for four chips: its memory;
 # 4. what the chips exchange;
@@ -46,8 +47,9 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = plt.rcParams["axes.prop_cycle"].by_key(
 # %% [markdown]
 # ## 1. Two recipes
 #
-# A recipe is one frozen dataclass, and going from a laptop to a pod changes its values, no code.
-# What differs between the recipe that runs here in minutes and the one of the original:
+# A recipe is one frozen dataclass. The step from a laptop to a pod changes its values, and no
+# code. These are the differences between the recipe that runs here in minutes and the one of the
+# original:
 
 # %%
 tiny = replace(DISTILL["tiny"](), teacher="assets/bert-tiny-pydocs")
@@ -80,9 +82,9 @@ Markdown(
 # %% [markdown]
 # ## 2. The arithmetic of a step
 #
-# The step is traced as shapes only: there are no weights and no text behind it. Counted are the
-# multiplications and additions of all its matrix products, teacher, student, gradient and the
-# vocabulary's losses alike.
+# The step is traced as shapes only, without weights and without text. The count is the
+# multiplications and additions of all its matrix products: teacher, student, gradient and the
+# vocabulary's losses.
 
 
 # %%
@@ -99,17 +101,18 @@ for name, number in per_token.items():
     print(f"{name}: {number / 1e6:,.0f} million FLOPs a token")
 
 # %% [markdown]
-# A rule of thumb says 2 for every parameter and token forward, and 4 more backward. For BERT-base's
-# 110 M and DistilBERT's 66 M parameters this makes 2 x 110 + 6 x 66 = 616 million a token. The
-# count differs from it where parameters are not multiplied with every token (the position table),
-# where the vocabulary is multiplied twice or not at every position, and by the attention itself,
-# which has no parameters and grows with the length.
+# A rule of thumb is 2 for every parameter and token in the forward pass, and 4 more in the
+# backward pass. For BERT-base's 110 M and DistilBERT's 66 M parameters this makes 2 x 110 + 6 x
+# 66 = 616 million a token. The count differs from the rule for three reasons. Some parameters are
+# not multiplied with every token (the position table). The vocabulary is multiplied twice, or not
+# at every position. And attention itself has no parameters, but its operations grow with the
+# length.
 #
 # ## 3. The step, compiled for four chips
 #
-# The `tiny` step for a slice of four TPU v5e, 2 x 2, since it compiles in a minute. It is the
-# step that `train.distill` runs: one program, the batch divided over the chips, parameters and
-# optimizer on each.
+# We take the `tiny` step for a slice of four TPU v5e, 2 x 2, because it compiles in a minute. It
+# is the step that `train.distill` runs: one program, the batch divided over the chips, parameters
+# and optimizer on each.
 
 # %%
 made = None
@@ -137,18 +140,18 @@ if made is not None:
     plt.show()
 
 # %% [markdown]
-# Parameters, optimizer and teacher are the same however large the batch is; the temporaries,
-# activations above all, grow with it along a line. So `train.plan` compiles two sizes, finds where
-# the line meets the chip's memory, and compiles that one too. For this step, on this chip, the
-# answer is 2,462 sequences at a time (14.9 of 15.75 GiB). It takes four compilations, and is left
-# out here (`search=False`).
+# Parameters, optimizer and teacher do not depend on the size of the batch. The temporaries,
+# mostly activations, are a linear function of it. So `train.plan` compiles two sizes, computes
+# the size at which the line reaches the chip's memory, and compiles that size too. For this step,
+# on this chip, the answer is 2,462 sequences at a time (14.9 of 15.75 GiB). It takes four
+# compilations, and is left out here (`search=False`).
 
 # %% [markdown]
 # ## 4. What the chips exchange
 #
-# Data parallelism needs one thing: the sum over chips of the gradient, and of a few metrics.
-# Whatever else the compiler put in would be a mistake in how the step is written. Read from the
-# compiled program:
+# Data parallelism needs one thing: the sum over chips of the gradient, and of a few metrics. Any
+# other exchange in the program would show a mistake in the code of the step. The following is
+# read from the compiled program:
 
 # %%
 if made is not None:
@@ -160,19 +163,21 @@ if made is not None:
     print(f"for comparison, the student in float32: {made.step.memory.parameters:,} bytes")
 
 # %% [markdown]
-# In the run kept here these are: the counts that all means divide by; the gradient of the
-# vocabulary table as the losses use it; and all other gradients and the metrics, with the
-# vocabulary table a second time, now as the lookup uses it. The table is shared, and its two
-# gradients are added only after they were exchanged. All are float32, although the backward pass
-# computes in bfloat16: the gradient of a dense layer leaves its product in float32.
+# In the run kept here there are three exchanges: the counts by which all means are divided; the
+# gradient of the vocabulary table from the losses; and all other gradients and the metrics, with
+# the gradient of the vocabulary table from the lookup. The table is shared, and its two gradients
+# are added only after they were exchanged. All are float32, although the backward pass computes
+# in bfloat16: the gradient of a dense layer leaves its product in float32.
 #
-# The number of bytes does not depend on the batch. So a larger batch on each chip, or several
-# micro-batches that are summed before anything is exchanged, make the exchange a smaller share.
+# The number of bytes does not depend on the batch. So the share of the exchange becomes smaller
+# with a larger batch on each chip, or with several micro-batches that are summed before anything
+# is exchanged.
 #
 # ## 5. What the full reproduction would cost
 #
-# From here on there are assumptions: how long the text is (published sizes), what share of the
-# chips' peak the step reaches, and the price of a chip-hour. The arithmetic is the counted one.
+# From here on there are assumptions: the length of the text (published sizes), the share of the
+# chips' peak that the step reaches, and the price of a chip-hour. The number of FLOPs is the one
+# counted above.
 
 # %%
 run = run_of(full, None, 128)
@@ -217,12 +222,13 @@ Markdown(
 
 # %% [markdown]
 # The authors of DistilBERT report 8 V100 for about 90 hours. Most of the arithmetic above is
-# padding: the original reads one text a sequence, of up to 512 tokens, and texts are assumed to be
-# 128 tokens long. Packed sequences (`--data.mode packed`) have none, and need a quarter of it.
+# padding: the original makes each text a sequence of up to 512 tokens, and texts are assumed to
+# be 128 tokens long. Packed sequences (`--data.mode packed`) have no padding, and need a quarter
+# of the arithmetic.
 #
-# None of this was run here, and no utilisation was measured on a TPU. `docs/running-at-scale.md`
-# says how to make the plans of the whole recipes, compiled for slices of 1 to 256 chips, and how to
-# start a run on several hosts.
+# None of this was run here, and no utilisation was measured on a TPU. `docs/results/tpu-plans.md`
+# has the plans of the whole recipes, compiled for slices of 1 to 256 chips, and
+# `docs/running-at-scale.md` shows how to start a run on several hosts.
 #
 # ## 6. The commands
 #
@@ -232,5 +238,5 @@ Markdown(
 #     --output gs://BUCKET/distilbert --data.cache gs://BUCKET/cache
 # ```
 #
-# The script starts the same command on every host. A run that was killed goes on with the same
-# command, also on another number of hosts.
+# The script starts the same command on every host. The same command resumes a run that was
+# killed, also on another number of hosts.
