@@ -36,7 +36,7 @@ from train.plan import plan
 from train.planning.abstract_step import abstract_step, sequence_length
 from train.planning.flops import matmul_flops
 from train.planning.record import PlanConfig
-from train.planning.run_length import run_of
+from train.planning.run_length import run_length
 from train.planning.tpus import CHIPS
 from train.recipes import DISTILL
 
@@ -155,7 +155,7 @@ if made is not None:
 
 # %%
 if made is not None:
-    for one in made.collectives:
+    for one in made.step.collectives:
         numbers = sum(math.prod(shape) for shape in one.shapes)
         print(f"{one.kind} of {len(one.shapes)} arrays for {one.source}")
         print(f"    {one.total:,} bytes an update, {one.bytes / numbers:.0f} for each number")
@@ -180,7 +180,7 @@ if made is not None:
 # counted above.
 
 # %%
-run = run_of(full, None, 128)
+run = run_length(full, None, 128)
 updates = run.updates
 total = per_token["full"] * full.batch_size * sequence_length(full) * updates
 print(f"{updates:,} updates: {run.because}")

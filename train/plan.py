@@ -1,14 +1,17 @@
-"""What a run takes on a slice of TPUs, from the real step compiled for it, without a TPU.
+"""A plan of a run on a slice of TPUs, from the real step compiled for it, without a TPU.
 
     python -m train.plan distilbert-base-uncased --topology v5e:4x4
     python -m train.plan bert-base-uncased --topology v5p:2x2x4 --utilisation 0.5 --json plan.json
     python -m train.plan distill:tiny --topology v5e:1x1 --batch-size 512
+    python -m train.plan --table plan.json another-plan.json
 
 The recipe is one of any loop, with that loop's flags. It needs libtpu, on any Linux machine.
+--table prints plans that were written with --json side by side.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import jax
@@ -20,13 +23,14 @@ from model.errors import InputError
 from train.command.cli import choose, main
 from train.config import TrainConfig
 from train.planning.abstract_step import abstract_step, group_rows
-from train.planning.collectives import collectives, not_reductions
-from train.planning.compiler import GIB, CompiledStep, StepCompiler
+from train.planning.collectives import not_reductions
+from train.planning.compiler import GIB, StepCompiler
 from train.planning.flops import matmul_flops
 from train.planning.largest_batch import Search, TooLargeError, largest_that_fits
 from train.planning.record import Plan, PlanConfig, record
-from train.planning.report import report
-from train.planning.run_length import run_of
+from train.planning.report import plan_report
+from train.planning.run_length import run_length
+from train.planning.table import PlanTables, plan_tables
 from train.planning.tpus import find_topology
 from train.recipes import LOOPS, recipe_name, recipes_by_name
 from train.update.parallel import Parallel
@@ -51,7 +55,7 @@ def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
     devices = topology.chips * topology.chip.devices
     choices = micro_batch_choices(recipe, devices)
     parallel = Parallel(recipe.run, topology.devices())
-    run = run_of(recipe, config.sequences, config.line_tokens)
+    run = run_length(recipe, config.sequences, config.line_tokens)
     step = abstract_step(recipe, run.updates or 1)
     compile_step = StepCompiler(step, parallel)
 
@@ -72,15 +76,12 @@ def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
             unit=step.group_rows,
             first=rows(tried),
         )
-    if usable is None:
-        fitting = [m for m in choices if rows(m) <= (search.largest or 0)]
-        usable = first_that_fits(fitting, lambda m: compile_step(rows(m), m))
+    for more in choices:
+        if usable is None and rows(more) <= (search.largest or 0):
+            with suppress(TooLargeError):
+                usable = compile_step(rows(more), more)
 
-    unit, chip = step.group_rows, topology.chip
-    once = abstract_step(replace(recipe, run=replace(recipe.run, remat=False)), run.updates or 1)
-    traced = max(unit, 2)  # of a single row `matmul_flops` would take the products for sums
-    flops = matmul_flops(once.make(None), *once.arguments(traced)) * recipe.batch_size // traced
-    found = [] if usable is None else collectives(usable.hlo)
+    flops, chip = update_flops(recipe), topology.chip
     shapes = [leaf.shape for leaf in jax.tree.leaves(step.state.params)]
     return Plan(
         topology,
@@ -91,15 +92,21 @@ def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
         usable,
         search,
         flops,
-        found,
-        not_reductions(found, shapes),
+        [] if usable is None else not_reductions(usable.collectives, shapes),
         seconds=flops / (topology.chips * chip.peak * config.utilisation),
         price=chip.dollars if config.price is None else config.price,
     )
 
 
+def update_flops(recipe: TrainConfig) -> int:
+    """Matrix-product FLOPs of an update; what --run.remat computes twice counts once."""
+    step = abstract_step(replace(recipe, run=replace(recipe.run, remat=False)), steps=1)
+    rows = max(step.group_rows, 2)  # `matmul_flops` would take the products of one row for sums
+    return matmul_flops(step.make(None), *step.arguments(rows)) * recipe.batch_size // rows
+
+
 def micro_batch_choices(recipe: TrainConfig, devices: int) -> list[int]:
-    """Into how many micro-batches an update's batch can be cut, from one on.
+    """The numbers of micro-batches that an update's batch can be cut into, from one on.
 
     Raises:
         InputError: the devices cannot share the batch at all.
@@ -118,23 +125,14 @@ def micro_batch_choices(recipe: TrainConfig, devices: int) -> list[int]:
     return [m for m in range(1, batch // unit + 1) if batch // unit % m == 0]
 
 
-def first_that_fits(
-    micro_batches: Iterable[int], compile_step: Callable[[int], CompiledStep]
-) -> CompiledStep | None:
-    """The step for the first number of micro-batches with which it fits."""
-    for number in micro_batches:
-        try:
-            return compile_step(number)
-        except TooLargeError:
-            continue
-    return None
-
-
-def command(argv: Sequence[str]) -> Plan:
+def plan_command(argv: Sequence[str]) -> Plan | None:
     """Plans what the command line asks for; prints, and writes the file that was asked for."""
     recipes = recipes_by_name()
     if not argv or argv[0] in ("-h", "--help"):
         choose(recipes, "train.plan", argv, about=__doc__)
+    if argv[0] == "--table":
+        print(plan_tables(tyro.cli(PlanTables, prog="python -m train.plan", args=argv).table))
+        return None
     name = recipe_name(argv[0])
     if name not in recipes:
         choose(recipes, "train.plan", [name])
@@ -154,11 +152,11 @@ def command(argv: Sequence[str]) -> Plan:
     # A program that nothing here can run is not worth keeping.
     jax.config.update("jax_enable_compilation_cache", False)
     made = plan(config, recipe)
-    print(report(name, config, made))
+    print(plan_report(name, config, made))
     if config.json is not None:
         write_json_atomic(config.json, record(config, name, made))
     return made
 
 
 if __name__ == "__main__":
-    main(lambda: command(sys.argv[1:]))
+    main(lambda: plan_command(sys.argv[1:]))

@@ -13,11 +13,11 @@ import pytest
 from model.config import HUB_CONFIGS, tiny_bert
 from model.errors import InputError
 from tests import runs
-from train import plan as command_of_plan
+from train import plan as plan_module
 from train.objectives.vocabulary import CHUNK
-from train.plan import command, micro_batch_choices
+from train.plan import micro_batch_choices, plan_command
 from train.planning.abstract_step import abstract_step
-from train.planning.collectives import collectives, not_reductions
+from train.planning.collectives import not_reductions
 from train.planning.compiler import GIB, CompiledStep, Memory, StepCompiler
 from train.planning.largest_batch import TooLargeError
 from train.planning.tpus import Topology
@@ -41,7 +41,7 @@ class FakeCompiler(StepCompiler):
         if needed > self.limit:
             return TooLargeError(f"{needed:.2f} GiB of {self.limit} GiB")
         memory = Memory(0, 0, 0, 0, int(needed * GIB), 0)
-        return CompiledStep(rows, micro_batches, memory, "ENTRY %main () -> f32[] {\n}\n", 1e12)
+        return CompiledStep(rows, micro_batches, memory, [], 1e12)
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def without_tpu(monkeypatch):
     """Compiles nothing."""
     monkeypatch.setattr(Topology, "devices", lambda self: [])
     cpu = Parallel(ParallelConfig(devices=1))
-    monkeypatch.setattr(command_of_plan, "Parallel", lambda config, devices: cpu)
-    monkeypatch.setattr(command_of_plan, "StepCompiler", FakeCompiler)
+    monkeypatch.setattr(plan_module, "Parallel", lambda config, devices: cpu)
+    monkeypatch.setattr(plan_module, "StepCompiler", FakeCompiler)
     kept = jax.config.values["jax_enable_compilation_cache"]
     yield
     jax.config.update("jax_enable_compilation_cache", kept)  # the command is a process of its own
@@ -66,7 +66,7 @@ def test_a_recipe_is_found_by_its_name_and_where_several_are_called_so_by_loop_a
     with pytest.raises(InputError, match="several recipes called tiny: say pretrain:tiny or dist"):
         recipe_name("tiny")
     with pytest.raises(InputError, match=r"no recipe 'wikitext-104' .* did you mean wikitext-103"):
-        command(["wikitext-104", "--topology", "v5e:2x2"])
+        plan_command(["wikitext-104", "--topology", "v5e:2x2"])
 
 
 def test_micro_batches_are_those_that_the_devices_can_share():
@@ -102,13 +102,13 @@ def test_a_batch_that_the_chips_cannot_share(recipe, devices, said):
 )
 def test_settings_that_make_no_sense(flags, said, without_tpu):
     with pytest.raises(InputError, match=said):
-        command(["distill:tiny", "--topology", "v5e:2x2", *flags])
+        plan_command(["distill:tiny", "--topology", "v5e:2x2", *flags])
 
 
 def test_a_recipe_that_fits(without_tpu, capsys, tmp_path):
     file = tmp_path / "plan.json"
     flags = ["--topology", "v5e:4x4", "--utilisation", "0.5", "--price", "2", "--json", str(file)]
-    made = command(["distilbert-base-uncased", *flags, "--data.mode", "packed"])
+    made = plan_command(["distilbert-base-uncased", *flags, "--data.mode", "packed"])
     assert made.fits
     said, numbers = capsys.readouterr().out, json.loads(file.read_text())
     assert "It fits: 16 micro-batches of 16 sequences a chip take 3.60 of 15.75 GiB" in said
@@ -125,7 +125,7 @@ def test_a_recipe_that_fits(without_tpu, capsys, tmp_path):
 
 
 def test_a_recipe_that_does_not_fit_says_which_batch_does(without_tpu, capsys):
-    made = command(["distilbert-base-uncased", "--topology", "v5e:1x1"])
+    made = plan_command(["distilbert-base-uncased", "--topology", "v5e:1x1"])
     assert not made.fits
     assert made.step is not None and made.step.micro_batches == 32
     said = capsys.readouterr().out
@@ -138,18 +138,18 @@ def test_a_sum_above_the_memory_that_the_compiler_fits_all_the_same(
     without_tpu, monkeypatch, capsys
 ):
     flags = ["distilbert-base-uncased", "--topology", "v5e:2x4"]
-    command(flags)
-    assert "the compiler's word" not in capsys.readouterr().out
+    plan_command(flags)
+    assert "nevertheless" not in capsys.readouterr().out
     monkeypatch.setattr(FakeCompiler, "limit", 16.5)
     monkeypatch.setattr(FakeCompiler, "a_row", 0.44)
-    command(flags)
+    plan_command(flags)
     said = capsys.readouterr().out
     assert "32 sequences at a time, 16.08 GiB (compiled" in said
-    assert "all the same is the compiler's word" in said
+    assert "exceeds the device's memory; the compiler nevertheless reports that it fits" in said
 
 
 def test_micro_batches_that_the_chips_cannot_share_are_told(without_tpu, capsys):
-    command(["distilbert-base-uncased", "--topology", "v5e:16x16", "--no-search"])
+    plan_command(["distilbert-base-uncased", "--topology", "v5e:16x16", "--no-search"])
     said = capsys.readouterr().out
     assert "16 micro-batches do not divide among the chips. Change --micro-batches to 2:" in said
     assert "Largest" not in said
@@ -157,9 +157,24 @@ def test_micro_batches_that_the_chips_cannot_share_are_told(without_tpu, capsys)
 
 def test_not_even_the_smallest_batch_fits(without_tpu, monkeypatch, capsys):
     monkeypatch.setattr(FakeCompiler, "a_row", 9)
-    assert command(["distilbert-base-uncased", "--topology", "v5e:1x1"]).step is None
+    assert plan_command(["distilbert-base-uncased", "--topology", "v5e:1x1"]).step is None
     said = capsys.readouterr().out
     assert "no smaller batch does: give --run.remat, or lower --data.sequence-length" in said
+
+
+def test_the_tables_of_the_documents_are_those_of_the_plans_kept_beside_them(capsys):
+    files = sorted((ROOT / "docs/results/tpu").glob("*.json"))
+    plan_command(["--table", *map(str, files)])
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    kept = (ROOT / "docs/running-at-scale.md").read_text().splitlines()
+    assert len(printed) == len(files) + 3 * 2  # and heading and rule of three recipes
+    assert set(printed) <= set(kept)
+
+
+def test_a_file_that_is_no_plan_is_told(tmp_path):
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(InputError, match=r"other\.json is no plan of train\.plan --json: 'recipe'"):
+        plan_command(["--table", str(tmp_path / "other.json")])
 
 
 def test_the_real_step_exchanges_gradients_and_metrics_only(monkeypatch):
@@ -173,7 +188,7 @@ def test_the_real_step_exchanges_gradients_and_metrics_only(monkeypatch):
     recipe = replace(recipe, student=replace(recipe.student, layers="0,1"), data=data)
     step = abstract_step(recipe, 10)
     compiled = StepCompiler(step, Parallel(ParallelConfig(devices=4)))(8, 1)
-    found = collectives(compiled.hlo)
+    found = compiled.collectives
     shapes = [leaf.shape for leaf in jax.tree.leaves(step.state.params)]
     assert not_reductions(found, shapes) == []
     parameters = 4 * sum(leaf.size for leaf in jax.tree.leaves(step.state.params))

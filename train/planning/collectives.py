@@ -1,19 +1,20 @@
-"""What the devices of a compiled program tell each other, read from its HLO text."""
+"""Exchanges between the devices of a compiled program, read from its HLO text."""
 
 import math
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-KINDS = (
+COLLECTIVES = (
     *("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all"),
     *("collective-permute", "collective-broadcast"),
 )
 # `%name (parameters) -> type {` opens a computation; `%name = type opcode(operands), ...` is in it.
-_COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*\{$")
+_COMPUTATION = re.compile(
+    r"^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*\{\n(?P<body>(?:[^}\n].*\n)*)", re.M
+)
 _INSTRUCTION = re.compile(
-    r"^\s+(?:ROOT )?%?[\w.\-]+ = (?P<type>.*?) (?P<opcode>[a-z][\w\-]*)\((?P<rest>.*)$"
+    r"^\s+(?:ROOT )?%?[\w.\-]+ = (?P<type>.*?) (?P<opcode>[a-z][\w\-]*)\((?P<rest>.*)$", re.M
 )
 _ARRAY = re.compile(r"\b(pred|bf16|[a-z]+(\d+)\w*)\[([\d,]*)\]")
 _CALLED = re.compile(
@@ -22,8 +23,8 @@ _CALLED = re.compile(
 )
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
-_CONSTANT = re.compile(r"^\s+%?([\w.\-]+) = s32\[\]\S* constant\((\d+)\)")
-_BELOW = re.compile(r"^\s+ROOT .* compare\([^,]+, (?:\S+ )?%?([\w.\-]+)\), direction=LT")
+_CONSTANT = re.compile(r"^\s+%?([\w.\-]+) = s32\[\]\S* constant\((\d+)\)", re.M)
+_BELOW = re.compile(r"^\s+ROOT .* compare\([^,]+, (?:\S+ )?%?([\w.\-]+)\), direction=LT", re.M)
 _SOURCE = re.compile(r'op_name="([^"]*)"')
 
 
@@ -33,13 +34,13 @@ class Collective:
 
     kind: str
     shapes: tuple[tuple[int, ...], ...]
-    """Of the arrays that come out."""
+    """Of the results."""
     bytes: int
-    """Of these arrays, on each device and each time."""
+    """Of the results, on each device and each time."""
     times: int | None
-    """How often one run of the program does it; None inside a loop of unknown length."""
+    """Executions in one run of the program; None inside a loop of unknown length."""
     source: str
-    """The operation of the JAX program that it was made for."""
+    """The operation of the JAX program that it belongs to."""
 
     @property
     def total(self) -> int:
@@ -49,61 +50,39 @@ class Collective:
 
 def collectives(hlo: str) -> list[Collective]:
     """The exchanges of a program, `compiled.as_text()`, with loops counted as often as they run."""
-    found: dict[str, list[Collective]] = defaultdict(list)
-    calls: dict[str, list[tuple[str, str]]] = defaultdict(list)  # what is called, from which line
-    limits: dict[str, int | None] = {}  # of a loop's condition: while a counter is below it
-    constants: dict[str, int] = {}
-    here = entry = ""
-    for line in hlo.splitlines():
-        if opened := _COMPUTATION.match(line):
-            here = opened["name"]
-            entry = here if opened["entry"] else entry
-            constants = {}
-        elif instruction := _INSTRUCTION.match(line):
-            if constant := _CONSTANT.match(line):
-                constants[constant[1]] = int(constant[2])
-            if below := _BELOW.match(line):
-                limits[here] = constants.get(below[1])
-            opcode, rest = instruction["opcode"], instruction["rest"]
-            kind = opcode.removesuffix("-start")
-            if kind in KINDS:
-                # What starts one may hand on its operands too; of the results there is half.
-                arrays = _arrays(instruction["type"])
-                if opcode != kind and kind != "all-reduce":
-                    arrays = arrays[len(arrays) // 2 :]
-                source = _SOURCE.search(rest)
-                found[here].append(
-                    Collective(
-                        kind,
-                        tuple(shape for shape, _ in arrays),
-                        sum(size for _, size in arrays),
-                        1,
-                        source[1] if source else "",
-                    )
-                )
-                continue  # what it calls is the addition of two numbers
-            for names in _CALLED.findall(rest):
-                whole = rest if opcode == "while" else ""
-                calls[here] += [(name.strip(" %"), whole) for name in names.strip("{}").split(",")]
+    opened = list(_COMPUTATION.finditer(hlo))
+    computations = {one["name"]: one["body"] for one in opened}
+    entry = next(one["name"] for one in opened if one["entry"])
 
     def trips(loop: str) -> int | None:
-        """How often a loop runs, from its own line: XLA's word or, on TPUs, the condition's."""
+        """Iterations of a loop: from its own line or, on TPUs, from the limit in its condition."""
         if known := _TRIPS.search(loop):
             return int(known[1])
         condition = _CONDITION.search(loop)
-        return limits.get(condition[1]) if condition else None
+        body = computations[condition[1]] if condition else ""
+        below, constants = _BELOW.search(body), dict(_CONSTANT.findall(body))
+        return int(constants[below[1]]) if below and below[1] in constants else None
 
-    result = []
+    def visit(computation: str, times: int | None) -> Iterator[Collective]:
+        for instruction in _INSTRUCTION.finditer(computations.get(computation, "")):
+            opcode, rest = instruction["opcode"], instruction["rest"]
+            kind = opcode.removesuffix("-start")
+            if kind in COLLECTIVES:  # what it calls is the addition of two numbers
+                arrays = _arrays(instruction["type"])
+                # A start may return its operands too, before the results.
+                if opcode != kind and kind != "all-reduce":
+                    arrays = arrays[len(arrays) // 2 :]
+                shapes, sizes = zip(*arrays, strict=True)
+                source = _SOURCE.search(rest)
+                yield Collective(kind, shapes, sum(sizes), times, source[1] if source else "")
+                continue
+            again = trips(rest) if opcode == "while" else 1
+            inside = None if times is None or again is None else times * again
+            for names in _CALLED.findall(rest):
+                for name in names.strip("{}").split(","):
+                    yield from visit(name.strip(" %"), inside)
 
-    def visit(computation: str, times: int | None) -> None:
-        for one in found[computation]:
-            result.append(Collective(one.kind, one.shapes, one.bytes, times, one.source))
-        for name, loop in calls[computation]:
-            again = trips(loop) if loop else 1
-            visit(name, None if times is None or again is None else times * again)
-
-    visit(entry, 1)
-    return result
+    return list(visit(entry, 1))
 
 
 def _arrays(type_: str) -> list[tuple[tuple[int, ...], int]]:
@@ -117,19 +96,19 @@ def _arrays(type_: str) -> list[tuple[tuple[int, ...], int]]:
 
 
 SMALL = 64 * 1024
-"""Bytes of all that is no gradient: counts, losses, the norm."""
+"""Limit in bytes of the sums that are not gradients: counts, losses, the norm."""
 
 
 def not_reductions(found: Iterable[Collective], parameters: Iterable[tuple[int, ...]]) -> list[str]:
-    """What is exchanged beside sums of gradients and of metrics; data parallelism needs no more.
+    """The exchanges other than sums of gradients and metrics, all that data parallelism needs.
 
     Args:
         found: the exchanges of a training step.
-        parameters: the shapes of what is trained: a sum of arrays of such sizes is one of
-            gradients. What is smaller than `SMALL` altogether passes as metrics.
+        parameters: the shapes of the trained parameters. A sum of arrays of these sizes is taken
+            for one of gradients; sums of at most `SMALL` bytes in all are taken for metrics.
 
     Returns:
-        A line for each that does not belong there.
+        A line for each other exchange.
     """
     sizes = {math.prod(shape) for shape in parameters}
     small, lines = 0, []

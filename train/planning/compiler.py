@@ -1,4 +1,4 @@
-"""Compiling a step, and what memory it takes on one device, as the compiler says."""
+"""Compilation of a step, and what the compiler says of it: memory, exchanges, operations."""
 
 import math
 import re
@@ -10,11 +10,12 @@ import jax
 
 from train.loop.memory import is_out_of_memory
 from train.planning.abstract_step import AbstractStep
+from train.planning.collectives import Collective, collectives
 from train.planning.largest_batch import TooLargeError
 from train.update.parallel import Parallel
 
 GIB = 2**30
-# What XLA says when the scheduled program is too large, or already its temporaries are.
+# Two messages of XLA: the scheduled program is too large, or its temporaries alone are.
 _NEEDED = re.compile(r"(?:Used |\()([\d.]+[KMG])(?: of |\) exceeds available HBM \()([\d.]+[KMG])")
 
 
@@ -23,9 +24,9 @@ class Memory:
     """Bytes on one device while the step runs."""
 
     parameters: int
-    """What is trained."""
+    """Of the model that is trained."""
     constants: int
-    """What is read beside the batch and never changes: the teacher, above all."""
+    """Arrays that are read and never change: the teacher, above all."""
     optimizer: int
     """Two moments of every parameter."""
     batch: int
@@ -47,13 +48,13 @@ class CompiledStep:
     """Sequences of a micro-batch on one device."""
     micro_batches: int
     memory: Memory
-    hlo: str
+    collectives: list[Collective]
     flops: float | None
-    """On one device by the compiler's count, a loop's body once."""
+    """On one device by the compiler's count, a loop's body counted once."""
 
 
 class StepCompiler:
-    """Compiles a step for devices, for any batch, each only once."""
+    """Compiles a step for devices and any batch, each batch only once."""
 
     def __init__(self, step: AbstractStep, parallel: Parallel):
         self.step, self.parallel = step, parallel
@@ -65,11 +66,11 @@ class StepCompiler:
         Raises:
             TooLargeError: that takes more memory than a device has.
         """
-        asked = rows, micro_batches
-        if asked not in self.done:
+        size = rows, micro_batches
+        if size not in self.done:
             print(f"compiling {micro_batches} x {rows} sequences a device ...", file=sys.stderr)
-            self.done[asked] = self._compile(rows, micro_batches)
-        outcome = self.done[asked]
+            self.done[size] = self._compile(rows, micro_batches)
+        outcome = self.done[size]
         if isinstance(outcome, TooLargeError):
             raise outcome
         return outcome
@@ -85,9 +86,8 @@ class StepCompiler:
             return TooLargeError(f"{found[1]}iB of {found[2]}iB" if found else "more than there is")
         analysis: Any = compiled.memory_analysis()
         state, costs = self.step.state, compiled.cost_analysis() or {}
-        parameters, constants, optimizer = map(
-            size, (state.params, self.step.constants, state.opt_state)
-        )
+        trees = state.params, self.step.constants, state.opt_state
+        parameters, constants, optimizer = map(byte_count, trees)
         memory = Memory(
             parameters=parameters,
             constants=constants,
@@ -100,10 +100,10 @@ class StepCompiler:
             - analysis.alias_size_in_bytes,
             program=analysis.generated_code_size_in_bytes,
         )
-        hlo = compiled.as_text() or ""
-        return CompiledStep(rows, micro_batches, memory, hlo, costs.get("flops"))
+        exchanges = collectives(compiled.as_text() or "")
+        return CompiledStep(rows, micro_batches, memory, exchanges, costs.get("flops"))
 
 
-def size(tree: Any) -> int:
+def byte_count(tree: Any) -> int:
     """Bytes of all arrays of a tree."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -1,4 +1,4 @@
-"""The floating-point operations of a function, counted where it says what it computes."""
+"""Floating-point operations of a function, counted in its traced form."""
 
 import math
 from collections.abc import Callable

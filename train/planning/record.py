@@ -1,4 +1,4 @@
-"""A plan: what was asked and assumed, and what came out."""
+"""A plan: its settings, its results, and the record of both for a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +8,18 @@ from data.storage.provenance import provenance
 from model.errors import InputError, above_zero
 from train.config import TrainConfig
 from train.planning.abstract_step import sequence_length
-from train.planning.collectives import Collective
 from train.planning.compiler import CompiledStep
 from train.planning.largest_batch import Search
-from train.planning.run_length import Run
+from train.planning.run_length import RunLength
 from train.planning.tpus import Topology
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """What is planned for, and what is assumed."""
+    """Settings of a plan: the chips, and the assumptions."""
 
     topology: str
-    """The slice, as `v5e:4x4`: chip (v3, v4, v5e, v5p, v6e) and layout."""
+    """The slice, such as `v5e:4x4`: chip (v3, v4, v5e, v5p, v6e) and layout."""
     utilisation: float = 0.4
     """Assumed share of the chips' peak that the step reaches, in model FLOPs."""
     price: float | None = None
@@ -28,7 +27,7 @@ class PlanConfig:
     sequences: int | None = None
     """Sequences or examples of an epoch; by default from the published size of the data."""
     line_tokens: int = 128
-    """Assumed tokens of a sequence where every text is one (`--data.mode lines`)."""
+    """Assumed tokens of a sequence where each text is a sequence (`--data.mode lines`)."""
     search: bool = True
     """Look for the largest batch that fits: three or four times as much to compile."""
     json: Path | None = None
@@ -43,29 +42,29 @@ class PlanConfig:
 
 @dataclass(frozen=True)
 class Plan:
-    """What came out."""
+    """The results of a plan."""
 
     topology: Topology
     recipe: TrainConfig
-    run: Run
+    run: RunLength
     divides: bool
     """Whether the chips can share the recipe's micro-batches."""
     too_large: str | None
-    """What those, or as many as can be shared, would need, where they do not fit."""
+    """Memory that they, or as many as can be shared, need where they do not fit: "27G of 16G"."""
     step: CompiledStep | None
-    """As it can run: that of the recipe or, where that does not fit, with more micro-batches."""
+    """The step as it can run: the recipe's or, where that does not fit, with more micro-batches."""
     search: Search
     flops: int
     """Of an update, on all chips."""
-    collectives: list[Collective]
     unexpected: list[str]
+    """Exchanges between devices other than sums of gradients and metrics, a line each."""
     seconds: float
     """Of an update, at the assumed utilisation."""
     price: float
 
     @property
     def fits(self) -> bool:
-        """Whether the recipe runs as it stands."""
+        """Whether the recipe runs unchanged."""
         return self.divides and self.too_large is None
 
     @property
@@ -81,6 +80,7 @@ class Plan:
 def record(config: PlanConfig, name: str, made: Plan) -> dict[str, Any]:
     """Every number of a plan, for a file."""
     usable, search = made.step, made.search
+    exchanges = [] if usable is None else usable.collectives
     return {
         "recipe": name,
         "topology": made.topology.name,
@@ -99,7 +99,7 @@ def record(config: PlanConfig, name: str, made: Plan) -> dict[str, Any]:
         "rows_that_do_not_fit": sorted(search.too_large),
         "flops_per_update": made.flops,
         "compiler_flops_per_device": None if usable is None else usable.flops,
-        "collectives": [vars(one) | {"total": one.total} for one in made.collectives],
+        "collectives": [vars(one) | {"total": one.total} for one in exchanges],
         "beside_reductions": made.unexpected,
         "seconds_per_update": made.seconds,
         "updates": made.run.updates,

@@ -1,4 +1,4 @@
-"""A plan in words."""
+"""Plans in words."""
 
 from collections import defaultdict
 
@@ -9,8 +9,8 @@ from train.planning.compiler import GIB
 from train.planning.record import Plan, PlanConfig
 
 
-def report(name: str, config: PlanConfig, plan: Plan) -> str:
-    """What a person wants to know of a plan, a paragraph a question."""
+def plan_report(name: str, config: PlanConfig, plan: Plan) -> str:
+    """The text of a plan for a person, a paragraph a question."""
     topology, recipe = plan.topology, plan.recipe
     chip = topology.chip
     title = (
@@ -27,7 +27,7 @@ def report(name: str, config: PlanConfig, plan: Plan) -> str:
             _memory(plan) if plan.step else [],
             _largest(plan) if config.search else [],
             _operations(plan),
-            _exchanged(plan) if plan.step else [],
+            _exchanges(plan) if plan.step else [],
             _costs(config, plan),
         )
         if lines
@@ -35,7 +35,7 @@ def report(name: str, config: PlanConfig, plan: Plan) -> str:
 
 
 def device(plan: Plan) -> str:
-    """What JAX calls a device."""
+    """The word for what JAX calls a device."""
     return "chip" if plan.topology.chip.devices == 1 else "core"
 
 
@@ -85,7 +85,9 @@ def _largest(plan: Plan) -> list[str]:
         f"{_gib(plan.search.fits[largest])} GiB (compiled; {tried} sizes were)"
     ]
     if plan.search.fits[largest] > plan.topology.chip.hbm_gib * GIB:
-        lines.append("That is a sum of the parts; that it fits all the same is the compiler's word")
+        lines.append(
+            "This sum exceeds the device's memory; the compiler nevertheless reports that it fits"
+        )
     if plan.search.too_large:
         lines.append(f"{min(plan.search.too_large):,} sequences do not fit")
     return lines
@@ -105,11 +107,12 @@ def _operations(plan: Plan) -> list[str]:
     return lines
 
 
-def _exchanged(plan: Plan) -> list[str]:
-    if not plan.collectives:
+def _exchanges(plan: Plan) -> list[str]:
+    assert plan.step is not None
+    if not plan.step.collectives:
         return ["The devices exchange nothing"]
     kinds: dict[str, list[int]] = defaultdict(list)
-    for one in plan.collectives:
+    for one in plan.step.collectives:
         kinds[one.kind] += [one.total]
     lines = [
         f"{len(sizes)} x {kind}, {sum(sizes) / 1e6:,.1f} MB a {device(plan)} and update"
@@ -118,7 +121,7 @@ def _exchanged(plan: Plan) -> list[str]:
     if plan.unexpected:
         return [*lines, "More is exchanged than sums of gradients and metrics:", *plan.unexpected]
     lines.append("These are sums of gradients and of metrics, and nothing else")
-    repeated = sum(one.total for one in plan.collectives if one.times != 1)
+    repeated = sum(one.total for one in plan.step.collectives if one.times != 1)
     if repeated > SMALL:
         lines.append(f"{repeated / 1e6:,.1f} MB of it for single micro-batches, not once an update")
     return lines

@@ -1,4 +1,4 @@
-"""How long a run is where its data are not at hand: published sizes, and assumptions."""
+"""The number of updates of a run, without opening its data: published sizes and assumptions."""
 
 import math
 from dataclasses import dataclass
@@ -38,17 +38,17 @@ EXAMPLES = {
 
 
 @dataclass(frozen=True)
-class Run:
-    """How many updates there are, and where that is known from."""
+class RunLength:
+    """The number of updates of a run, and where it is known from."""
 
     updates: int | None
     because: str
     tokens_a_sequence: int
-    """Text in a sequence; the rest of its length is padding, which takes as long."""
+    """Tokens of text in a sequence; the rest of it is padding, which takes as long."""
 
 
-def run_of(config: TrainConfig, sequences: int | None, line_tokens: int) -> Run:
-    """The run that a configuration asks for.
+def run_length(config: TrainConfig, sequences: int | None, line_tokens: int) -> RunLength:
+    """The length of the run that a configuration asks for.
 
     Args:
         config: of any loop.
@@ -61,20 +61,20 @@ def run_of(config: TrainConfig, sequences: int | None, line_tokens: int) -> Run:
         lines = config.data.mode == "lines"
         full = min(line_tokens, length) if lines else length
         known = [TOKENS.get(corpus) for corpus in config.data.corpus]
-        told = "--sequences"
+        source = "--sequences"
         if sequences is None and None not in known:
             tokens = sum(size or 0 for size in known)
             sequences = math.ceil(tokens / (full if lines else length - 2))
-            told = f"{tokens / 1e9:.3g} B tokens of {' and '.join(config.data.corpus)}"
-            told += f", {full} a line (--line-tokens)" if lines else ", packed"
+            source = f"{tokens / 1e9:.3g} B tokens of {' and '.join(config.data.corpus)}"
+            source += f", {full} a line (--line-tokens)" if lines else ", packed"
     else:
         assert isinstance(config, FinetuneConfig)
-        told = "--sequences" if sequences else f"the published size of {config.task}"
+        source = "--sequences" if sequences else f"the published size of {config.task}"
         sequences = sequences or EXAMPLES.get(config.task)
     if config.steps is not None:
-        return Run(config.steps, "--steps", full)
+        return RunLength(config.steps, "--steps", full)
     if sequences is None:
-        return Run(None, "the size of the data is not known: give --sequences", full)
+        return RunLength(None, "the size of the data is not known: give --sequences", full)
     updates = max(math.ceil(config.epochs * math.ceil(sequences / config.batch_size)), 1)
-    because = f"{config.epochs:g} epochs of {sequences:,} sequences, from {told}"
-    return Run(updates, because, full)
+    because = f"{config.epochs:g} epochs of {sequences:,} sequences, from {source}"
+    return RunLength(updates, because, full)

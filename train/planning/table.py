@@ -1,31 +1,31 @@
-"""Plans side by side, as Markdown.
-
-    python -m train.planning.table docs/results/tpu/*.json
-
-One table a recipe, small slices first.
-"""
+"""Plans side by side, as tables in Markdown."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from model.errors import InputError
 from report.tables import markdown_table
-from train.command.cli import main
 from train.planning.compiler import GIB
 from train.planning.tpus import find_topology
 
-HEADER = (
+_HEADER = (
     *("slice", "chips", "micro-batches x sequences a device", "weights", "temporaries", "all"),
     *("of", "most sequences", "summed, MB", "tokens/s", "hours", "$"),
 )
 
 
-def plan_table(files: Sequence[Path]) -> str:
+@dataclass(frozen=True)
+class PlanTables:
+    """Print plans side by side as tables, one for each recipe, small slices first."""
+
+    table: tuple[Path, ...]
+    """Files that `train.plan --json` wrote."""
+
+
+def plan_tables(files: Sequence[Path]) -> str:
     """A table for each recipe in these files of `train.plan --json`, small slices first.
 
     Raises:
@@ -50,7 +50,7 @@ def plan_table(files: Sequence[Path]) -> str:
             f"({first['flops_per_update'] / tokens / 1e9:.2f} GFLOP a token); "
             + (f"{updates:,} updates ({first['updates_because']})." if updates else "")
         )
-        parts.append(markdown_table(HEADER, [_line(made) for made in plans]))
+        parts.append(markdown_table(_HEADER, [_line(made) for made in plans]))
     return "\n\n".join(parts)
 
 
@@ -76,19 +76,3 @@ def _line(made: dict[str, Any]) -> list[str]:
         f"{sum(one['total'] for one in made['collectives']) / 1e6:,.0f}",
         *cost,
     ]
-
-
-@dataclass(frozen=True)
-class Plans:
-    """Print plans as tables, one a recipe."""
-
-    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")]
-    """What `train.plan --json` wrote."""
-
-
-def run(config: Plans) -> None:
-    print(plan_table(config.files))
-
-
-if __name__ == "__main__":
-    main(lambda: run(tyro.cli(Plans, prog="python -m train.planning.table", description=__doc__)))

@@ -39,7 +39,7 @@ class Chip:
     devices: int = 1
     """What JAX sees of a chip: the two cores of a v3 chip are devices of their own."""
     options: dict[str, Any] = field(default_factory=dict)
-    """How libtpu is asked for it."""
+    """Options with which libtpu makes it."""
 
 
 CHIPS = {
@@ -71,7 +71,7 @@ class Topology:
         return math.prod(map(int, self.layout.split("x")))
 
     def devices(self) -> Sequence[Any]:
-        """What a mesh is made of; a program compiled for it can be examined, not run.
+        """The devices for a mesh; a program compiled for them can be examined, not run.
 
         Raises:
             InputError: libtpu is not installed, or does not know the topology.

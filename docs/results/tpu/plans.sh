@@ -30,4 +30,4 @@ done
 # sequences, is too small for 256 chips.
 plan bert-base-uncased v5e:16x16 --no-search --masking.group-rows 1
 
-${PYTHON:-python} -m train.plan_table "$here"/*.json
+${PYTHON:-python} -m train.plan --table "$here"/*.json

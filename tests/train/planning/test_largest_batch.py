@@ -2,7 +2,7 @@
 
 import pytest
 
-from train.planning.largest_batch import TooLargeError, largest_that_fits, line
+from train.planning.largest_batch import TooLargeError, largest_that_fits
 
 
 def search(needs, limit, unit, first):
@@ -16,10 +16,6 @@ def search(needs, limit, unit, first):
 
     found = largest_that_fits(compile_, limit, unit=unit, first=first)
     return found, tried
-
-
-def test_the_line_is_that_of_the_largest_two():
-    assert line({8: 100, 16: 140, 1: 7}) == (60, 5)
 
 
 @pytest.mark.parametrize("base", [0, 1000, 5555])
