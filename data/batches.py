@@ -1,4 +1,4 @@
-"""Shuffled batches by random access: the place in the data is the step."""
+"""Shuffled batches by random access: the step alone gives the position in the data."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -15,23 +15,23 @@ ENDLESS = 2**62
 
 
 class Batches:
-    """The training batches of a run, endless, any of them directly.
+    """The endless training batches of a run, each available directly by its step.
 
-    All epochs, each shuffled anew by `seed`, form one unending row of sequences, and step `s` takes
-    the `batch_size` from `s * batch_size` on. So there is no iterator state to save; an epoch's
-    last sequences share a batch with the next one's first, and none is ever left out.
+    All epochs, each with its own order by `seed`, follow each other, and step `s` takes
+    `batch_size` sequences from `s * batch_size` on. So there is no iterator state to save. The last
+    sequences of an epoch share a batch with the first of the next, and none is left out.
 
-    An update's batch is `micro_batches` parts of equal size, and each host reads its share of the
-    rows of each: all hosts together read what one would. A host, or another number of them, can
-    take over at any step.
+    An update's batch has `micro_batches` parts of equal size, and each host reads its share of the
+    rows of each: all hosts together read what a single one would. So a run can resume at any step
+    with another number of hosts.
 
     Args:
-        sequences: from `prepare`.
-        batch_size: sequences an update, over all hosts and micro-batches.
+        sequences: from `prepare_sequences`.
+        batch_size: sequences in an update, over all hosts and micro-batches.
         micro_batches: parts whose gradients are accumulated.
-        seed: of the order.
+        seed: determines the order.
         pad_id: fills the rest of short sequences (only `lines` mode has them).
-        host, hosts: which share to read.
+        host, hosts: the index of this host and their number.
 
     Raises:
         InputError: the batch does not divide evenly.
@@ -51,7 +51,7 @@ class Batches:
         self.sequences, self.batch_size, self.pad_id = sequences, batch_size, pad_id
         self._rows = rows_of_host(batch_size, micro_batches, host, hosts)
 
-        # Eight bytes a sequence, for the two epochs that a batch may reach into.
+        # Eight bytes per sequence and epoch; a batch may reach into two epochs.
         @lru_cache(maxsize=2)
         def order(epoch: int) -> np.ndarray:
             return np.random.default_rng((seed % 2**64, epoch)).permutation(len(sequences))
@@ -63,15 +63,15 @@ class Batches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates in which every sequence is seen; the last may reach into the next epoch."""
+        """The updates that read every sequence; the last may reach into the next epoch."""
         return -(-len(self.sequences) // self.batch_size)
 
     def batch(self, step: int) -> Batch:
-        """This host's part of update `step`.
+        """This host's part of the batch of update `step`.
 
         Returns:
             input_ids int32 and attention_mask bool, [micro, rows, length], and row int32 [micro,
-            rows]: the place of each row in the update's global batch.
+            rows]: the index of each row in the update's global batch.
         """
         epochs, places = np.divmod(step * self.batch_size + self._rows, len(self.sequences))
         chosen = np.empty_like(places)
@@ -93,7 +93,7 @@ class Batches:
 def rows_of_host(
     batch_size: int, micro_batches: int, host: int, hosts: int
 ) -> Int[np.ndarray, "micro rows"]:
-    """Which rows of an update's batch a host reads, for each micro-batch.
+    """The rows of an update's batch that a host reads, for each micro-batch.
 
     Raises:
         InputError: the batch does not divide evenly.
@@ -112,7 +112,7 @@ def rows_of_host(
 
 
 def read_ahead(batch: Callable[[int], Batch], start: int) -> Iterator[Batch]:
-    """`batch(start)`, `batch(start + 1)` and so on, made by grain's threads before they are due."""
+    """`batch(start)`, `batch(start + 1)` and so on, made in advance by grain's threads."""
     steps = grain.MapDataset.range(start, ENDLESS).map(batch)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
     return iter(steps.to_iter_dataset(options))
@@ -121,11 +121,11 @@ def read_ahead(batch: Callable[[int], Batch], start: int) -> Iterator[Batch]:
 def heldout_batches(
     sequences: Sequences, *, rows: int, pad_id: int, limit: int | None = None
 ) -> Iterator[Batch]:
-    """Every sequence once, in order, or `limit` of them evenly spread; `rows` at a time.
+    """Batches of `rows` sequences: each sequence once, in order, or `limit` of them evenly spread.
 
     Yields:
         input_ids int32 and attention_mask bool, [rows, length], and row int32 [rows], the
-        sequence's index. The last batch is filled up with rows that attend to nothing.
+        sequence's index. The last batch is filled up with rows of padding.
     """
     chosen = np.arange(len(sequences))
     if limit is not None and limit < len(sequences):

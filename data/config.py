@@ -1,4 +1,4 @@
-"""What text to train on and how it becomes sequences."""
+"""The settings of the training text and of the sequences made from it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,28 +6,28 @@ from typing import Literal
 
 from data.storage.mirror import default_cache
 
-Mode = Literal["packed", "lines"]
+SequenceMode = Literal["packed", "lines"]
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Text in, sequences out."""
+    """The text, and the sequences made from it."""
 
     tokenizer: str | None = None
     """A folder, a vocab.txt, a tokenizer.json, a hub name, or `wordpiece:SIZE` to learn one from
-    the corpus; by default that of the model that is loaded."""
+    the corpus; by default the tokenizer of the model that is loaded."""
     corpus: tuple[str, ...] = ("pydocs",)
     """`pydocs`, a file or folder (txt, md, jsonl, csv, parquet, WikiText's tokens and raw, each
     also .gz), or a hub name `owner/name[:config][@revision]`; several are mixed."""
     heldout: tuple[str, ...] = ()
-    """Text to evaluate on, named like the corpus; empty: whole documents of the corpus."""
+    """Text to evaluate on, named like the corpus; by default whole documents of the corpus."""
     heldout_share: float = 0.02
     """The share of documents held out when `heldout` is empty and the corpus brings none."""
     text_field: str = "text"
     """The field that holds the text in jsonl, csv, parquet and hub rows."""
-    mode: Mode = "packed"
-    """`packed`: documents joined and cut to full length. `lines`: one text, one sequence."""
+    mode: SequenceMode = "packed"
+    """`packed`: documents joined and cut to full length. `lines`: one sequence for each text."""
     sequence_length: int = 128
     """Tokens in a sequence, [CLS] and [SEP] included."""
     cache: Path = field(default_factory=default_cache)
-    """Where prepared text and sequences are kept."""
+    """The folder that keeps prepared text and sequences."""

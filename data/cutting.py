@@ -1,4 +1,4 @@
-"""How a corpus's token ids become sequences: `packed`, or `lines` as the original did it."""
+"""Sequences cut from a corpus's token ids: `packed`, or `lines` as in the original."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from data.tokenise import Encoded
 from data.tokenizer import SpecialIds
 from model.errors import InputError
 
-SHORTEST = 12  # tokens: the original drops sequences of 11 and fewer, [CLS] and [SEP] included
+SHORTEST = 12  # tokens, with [CLS] and [SEP]: the original drops shorter sequences
 
 
 class Cut(NamedTuple):
@@ -22,7 +22,7 @@ class Packed:
     """Documents joined, a [SEP] between them, and cut into full sequences.
 
     A sequence is [CLS], `sequence_length - 2` tokens of the stream, [SEP]; nothing is padded. It
-    may hold the end of one document and the start of the next, and attention crosses that border.
+    may hold the end of one document and the start of the next, and attention crosses the border.
     The tail of the corpus that fills no sequence is dropped.
     """
 
@@ -69,19 +69,19 @@ class Packed:
 
 
 class Lines:
-    """One text, one sequence, by the rules of the original's `lm_seqs_dataset.py`.
+    """One sequence for each text, by the rules of the original's `lm_seqs_dataset.py`.
 
-    The unigram counts are taken first, over [CLS] text [SEP] of every text. A sequence above the
-    maximum is cut, its own [CLS] and [SEP] included, into chunks of `sequence_length - 2`, and each
-    chunk that lacks them gets a [CLS] and a [SEP]. Then sequences of 11 tokens or fewer are
-    dropped, and those of which half or more is [UNK].
+    First the unigrams are counted, over [CLS] text [SEP] of every text. A sequence above the
+    maximum is then cut, with its [CLS] and [SEP], into chunks of `sequence_length - 2`, and a chunk
+    that lacks [CLS] or [SEP] gets it. Last, sequences of 11 tokens or fewer are dropped, and those
+    of which half or more is [UNK].
     """
 
     def __init__(self, special: SpecialIds, sequence_length: int, vocab_size: int):
         if sequence_length < SHORTEST:
             raise InputError(
-                f"a sequence length of {sequence_length} in `lines` mode drops every text (so are "
-                f"sequences below {SHORTEST} tokens): give at least {SHORTEST}"
+                f"a sequence length of {sequence_length} in `lines` mode drops every text, as "
+                f"sequences below {SHORTEST} tokens are dropped: give at least {SHORTEST}"
             )
         self.special, self.sequence_length = special, sequence_length
         self.counts = np.zeros(vocab_size, np.int64)

@@ -1,10 +1,10 @@
-"""Dynamic masking for masked-language modelling, drawn on the device, by fixed groups of rows.
+"""Dynamic masking for masked-language modelling, drawn on the device in fixed groups of rows.
 
 The original DistilBERT code (`distiller.py`, `prepare_batch_mlm`) predicts 15 % of the tokens of
 one process's micro-batch, drawn by weight and without replacement over all its rows together.
-Tied to the micro-batch, such a draw changes with the number of devices. Here it is made over
-groups of a few consecutive rows, each with its own key, so that devices and gradient accumulation
-change nothing, and no device needs to see another one's rows.
+Such a draw changes with the number of devices. Here each group of a few consecutive rows has a
+draw and a key of its own. The number of devices and micro-batches then changes nothing, and no
+device needs the rows of another.
 """
 
 import math
@@ -22,7 +22,7 @@ from model.errors import InputError
 
 @dataclass(frozen=True)
 class MaskingConfig:
-    """Which tokens are predicted and what stands in their place (BERT, section 3.1)."""
+    """The tokens that are predicted, and their replacements in the input (BERT, section 3.1)."""
 
     share: float = 0.15
     """The share of the attended tokens that is predicted."""
@@ -33,7 +33,7 @@ class MaskingConfig:
     random: float = 0.1
     """The share replaced by a token drawn uniformly from the whole vocabulary."""
     smoothing: float = 0.0
-    """A token is drawn with weight count ** -smoothing; 0 is uniform, 0.7 the original's choice."""
+    """A token is drawn with weight count ** -smoothing; 0 is uniform, 0.7 is the original's."""
     group_rows: int = 8
     """The number of consecutive rows over which one draw is made."""
 
@@ -54,11 +54,11 @@ class Masked(NamedTuple):
     """A masked batch. Of the k slots of a group only those marked `valid` are predictions."""
 
     input_ids: Int32[Array, "rows length"]
-    """What the model reads."""
+    """The input of the model."""
     positions: Int32[Array, "groups k"]
-    """Where the predicted tokens are: flat indices into the group's group_rows * length tokens."""
+    """The predicted tokens, as flat indices into the group's group_rows * length tokens."""
     labels: Int32[Array, "groups k"]
-    """The tokens that stood there."""
+    """The original tokens at these positions."""
     valid: Bool[Array, "groups k"]
     """False in slots that a group with padding does not need."""
 
@@ -66,7 +66,7 @@ class Masked(NamedTuple):
 def token_log_weights(
     counts: Int[np.ndarray, " vocab"], special_ids: Iterable[int], smoothing: float
 ) -> Float32[np.ndarray, " vocab"]:
-    """log(max(count, 1) ** -smoothing) of every token, -inf for special tokens: never drawn."""
+    """log(max(count, 1) ** -smoothing) of every token; -inf keeps special tokens undrawn."""
     weights = -smoothing * np.log(np.maximum(counts, 1))
     weights[list(special_ids)] = -np.inf
     return weights.astype(np.float32)
@@ -82,21 +82,21 @@ def mask_tokens(
     config: MaskingConfig,
     mask_id: int,
 ) -> Masked:
-    """Choose the tokens to predict and hide them.
+    """Chooses the tokens to predict and hides them.
 
     In every group of `config.group_rows` consecutive rows ceil(share * attended tokens) tokens are
-    chosen, or all that may be chosen where they are fewer. k is this number for a full group.
-    Groups must not straddle devices or micro-batches: then nothing is communicated, and the draw
-    is the same however the batch is divided.
+    chosen, or all that are not special where these are fewer. k is this number for a full group.
+    Groups must not straddle devices or micro-batches: then devices exchange nothing, and the draw
+    does not depend on how the batch is divided.
 
     Args:
-        key: a threefry key that stands for (seed, step).
+        key: a threefry key for (seed, step).
         input_ids: the token ids.
-        attention_mask: False at padding, which counts for nothing and is never chosen.
+        attention_mask: False at padding, which is neither counted nor chosen.
         row: each row's index in the update's global batch. The key of a group is `key` folded with
             the index of its first row over group_rows.
-        log_weights: what `token_log_weights` returns.
-        config: the shares.
+        log_weights: from `token_log_weights`.
+        config: the shares and the size of groups.
         mask_id: the id of [MASK].
 
     Raises:
@@ -137,19 +137,19 @@ def _choose(
     log_weights: Float32[Array, " tokens"],
     share: float,
 ) -> tuple[Int32[Array, " k"], Bool[Array, " k"]]:
-    """Positions drawn one after another by weight without replacement, and which of them count.
+    """Positions drawn one after another by weight without replacement, and whether each is valid.
 
     Gumbel top-k: log-weights plus Gumbel noise, in falling order, are distributed like sequential
     draws (Kool et al. 2019, 1903.06059, section 2), and the shape is static.
     """
-    # A table made in double precision, as the original counts: a float32 product just above a whole
-    # number would ask for one token more.
+    # Computed in double precision, as in the original: a float32 product just above a whole number
+    # would give one token too many.
     needed = np.ceil(share * np.arange(attended.size + 1)).astype(np.int32)
     k = int(needed[-1])
     eligible = jnp.where(attended, log_weights, -jnp.inf)
     scores = eligible + jax.random.gumbel(key, eligible.shape)
-    # A whole sort, because XLA leaves it on each device; for `top_k` it may gather a sharded batch
-    # (on CPU it does).
+    # A full sort, which XLA keeps on each device; for `top_k` it may gather a sharded batch (on CPU
+    # it does).
     positions = jnp.argsort(scores, descending=True)[:k]
     drawn = jnp.arange(k) < jnp.asarray(needed)[jnp.sum(attended)]
     return positions, drawn & (eligible[positions] > -jnp.inf)

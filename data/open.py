@@ -1,4 +1,4 @@
-"""From the data settings to sequences: corpus, tokenizer and both splits, ready to be batched."""
+"""The data of a run, opened by its settings: corpus, tokenizer and the sequences of both splits."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,14 @@ from tokenizers import Tokenizer
 
 from data.config import DataConfig
 from data.corpora.open import Corpus, open_corpus
-from data.prepare import prepare
+from data.prepare import prepare_sequences
 from data.sequences import Sequences
 from data.tokenizer import open_tokenizer
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a loop reads."""
+    """The data of a run."""
 
     corpus: Corpus
     tokenizer: Tokenizer
@@ -22,7 +22,7 @@ class Data:
 
 
 def open_data(config: DataConfig) -> Data:
-    """Opens the corpus, loads or trains the tokenizer, and prepares what is not prepared yet.
+    """Opens the corpus, loads or trains the tokenizer, and prepares sequences not in the cache.
 
     Raises:
         InputError: the corpus, the tokenizer or the cache cannot be used.
@@ -30,7 +30,7 @@ def open_data(config: DataConfig) -> Data:
     corpus = open_corpus(config)
     tokenizer = open_tokenizer(config, corpus)
     train, heldout = (
-        prepare(
+        prepare_sequences(
             corpus,
             tokenizer,
             mode=config.mode,

@@ -1,4 +1,4 @@
-"""From a corpus to sequences on disk: tokenised once, memory-mapped ever after."""
+"""Sequences of a corpus, tokenised once and memory-mapped from then on."""
 
 import hashlib
 import json
@@ -12,29 +12,30 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 from tokenizers import Tokenizer
 
-from data.config import Mode
+from data.config import SequenceMode
 from data.corpora.heldout import Split
+from data.corpora.open import Corpus
 from data.cutting import Lines, Packed
 from data.sequences import Sequences, open_sequences, write_description, write_tokens
 from data.storage.cache import make_once
-from data.tokenise import Corpus, Encoded, encode
+from data.tokenise import Encoded, tokenise
 from data.tokenizer import fingerprint, special_ids
 from model.errors import InputError
 
-FORMAT = 1  # of the files and the rules behind them: a new number leaves older caches unused
-SILENCE = 30.0  # seconds between two signs of life where there is no terminal
+FORMAT = 1  # of the files and of the rules of cutting: with a new number older caches are unused
+LINE_EVERY = 30.0  # seconds between lines of progress where there is no terminal
 
 
-def prepare(
+def prepare_sequences(
     corpus: Corpus,
     tokenizer: Tokenizer,
     *,
-    mode: Mode,
+    mode: SequenceMode,
     sequence_length: int,
     split: Split,
     cache: Path,
 ) -> Sequences:
-    """The corpus's sequences, made on the first call and found in `cache` on every later one.
+    """The corpus's sequences, made on the first call and read from `cache` on later ones.
 
     They are kept under a digest of corpus, tokenizer and settings. Memory does not grow with the
     corpus.
@@ -45,7 +46,7 @@ def prepare(
         mode: `packed` or `lines`, see `data.cutting`.
         sequence_length: tokens in a full sequence, [CLS] and [SEP] included.
         split: the part of the corpus.
-        cache: the folder that keeps what was prepared.
+        cache: the folder that keeps prepared sequences.
 
     Raises:
         InputError: the text does not fill one sequence, or the cache cannot be written.
@@ -58,7 +59,9 @@ def prepare(
         cut = {"packed": Packed, "lines": Lines}[mode]
         cutter = cut(special_ids(tokenizer), sequence_length, vocab_size)
         speed: dict[str, Any] = {}
-        encoded = _reported(encode(corpus.texts(split), tokenizer), f"{corpus.name} {split}", speed)
+        encoded = _reported(
+            tokenise(corpus.texts(split), tokenizer), f"{corpus.name} {split}", speed
+        )
         sequences = write_tokens(folder, (cutter.add(batch) for batch in encoded), vocab_size)
         if sequences == 0:
             raise InputError(
@@ -75,11 +78,11 @@ def prepare(
 def _reported(
     batches: Iterable[list[Encoded]], title: str, speed: dict[str, Any]
 ) -> Iterator[list[Encoded]]:
-    """Pass the batches on and show how fast they come: a bar on a terminal, else plain lines."""
+    """Passes the batches on and shows their progress: a bar on a terminal, else plain lines."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn(title), DownloadColumn(), TransferSpeedColumn())
     size, start = 0, time.perf_counter()
-    said = start
+    printed = start
 
     def line() -> str:
         seconds = time.perf_counter() - start
@@ -92,8 +95,8 @@ def _reported(
         for batch in batches:
             size += sum(len(piece.text.encode()) for piece, _ in batch)
             bar.update(task, completed=size)
-            if not console.is_terminal and time.perf_counter() - said > SILENCE:
-                said = time.perf_counter()
+            if not console.is_terminal and time.perf_counter() - printed > LINE_EVERY:
+                printed = time.perf_counter()
                 print(line(), file=sys.stderr)
             yield batch
     print(line(), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Prepared sequences on disk: appended batch by batch, read through a memory map."""
+"""Prepared sequences on disk, appended batch by batch and read through a memory map."""
 
 import json
 from collections.abc import Iterable
@@ -14,30 +14,30 @@ from data.cutting import Cut
 from data.storage.cache import writing
 from model.errors import InputError
 
-Ids = UInt16[np.ndarray, " tokens"] | UInt32[np.ndarray, " tokens"]
+TokenIds = UInt16[np.ndarray, " tokens"] | UInt32[np.ndarray, " tokens"]
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Token ids of all sequences, one after the other; only the pages looked at are in memory."""
+    """Token ids of all sequences, one after the other; only pages that were read are in memory."""
 
-    tokens: Ids
+    tokens: TokenIds
     offsets: Int64[np.ndarray, " ends"]
-    """Where each sequence starts in `tokens`, and the end of the last."""
+    """The start of each sequence in `tokens`, and the end of the last."""
     counts: Int64[np.ndarray, " vocabulary"]
-    """How often each token occurs in the text of this split, before cutting and dropping. Masking
-    weights and the unigram floor take the training split's."""
+    """The number of times each token occurs in this split, before cutting and dropping. Masking
+    weights and the unigram floor use those of the training split."""
     sequence_length: int
     """Tokens in a full sequence; none is longer."""
     fingerprint: str
-    """Of corpus, split, tokenizer and settings."""
+    """A digest of corpus, split, tokenizer and settings."""
     stats: dict[str, Any]
-    """Documents, texts, tokens, what was dropped, bytes of text, seconds."""
+    """Numbers of documents, texts, tokens and dropped tokens; bytes of text; seconds."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, index: int) -> Ids:
+    def __getitem__(self, index: int) -> TokenIds:
         """The ids of one sequence, from its [CLS] to its [SEP]."""
         if not 0 <= index < len(self):
             raise IndexError(f"sequence {index} of {len(self)}")
@@ -46,7 +46,7 @@ class Sequences:
     def gather(
         self, rows: Int64[np.ndarray, "*rows"], pad_id: int
     ) -> tuple[Int32[np.ndarray, "*rows length"], Bool[np.ndarray, "*rows length"]]:
-        """Many sequences at once, padded to `sequence_length`: their ids and attention masks."""
+        """The ids of many sequences, padded to `sequence_length`, and their attention masks."""
         starts, ends = self.offsets[rows][..., None], self.offsets[rows + 1][..., None]
         index = starts + np.arange(self.sequence_length)
         attended = index < ends
@@ -55,7 +55,7 @@ class Sequences:
 
 
 def write_tokens(folder: Path, cuts: Iterable[Cut], vocab_size: int) -> int:
-    """Append all sequences to `tokens.bin` and `offsets.bin`; returns how many there are.
+    """Writes all sequences to `tokens.bin` and `offsets.bin`; returns their number.
 
     Raises:
         InputError: the disk is full.
@@ -79,7 +79,7 @@ def write_tokens(folder: Path, cuts: Iterable[Cut], vocab_size: int) -> int:
 def write_description(
     folder: Path, counts: np.ndarray, sequence_length: int, fingerprint: str, stats: dict[str, Any]
 ) -> None:
-    """What `open_sequences` reads beside the tokens."""
+    """Writes the other files that `open_sequences` reads: counts, settings and statistics."""
     about = {"sequence_length": sequence_length, "fingerprint": fingerprint, "stats": stats}
     with writing(folder):
         np.save(folder / "counts.npy", counts)
@@ -98,15 +98,15 @@ def open_sequences(folder: Path) -> Sequences:
         offsets = _map(folder / "offsets.bin", np.dtype("int64"))
         tokens = _map(folder / "tokens.bin", _dtype(len(counts)))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} is damaged ({error}): remove it to prepare it anew") from error
+        raise InputError(f"{folder} is damaged ({error}): remove it to prepare it again") from error
     if len(tokens) != offsets[-1]:
-        raise InputError(f"{folder} is damaged (tokens are missing): remove it to prepare it anew")
+        raise InputError(f"{folder} is damaged (tokens are missing): remove it to prepare it again")
     return Sequences(tokens, offsets, counts, **about)
 
 
 def _append(file: FileIO, array: np.ndarray) -> None:
-    # Unbuffered, so that a full disk shows here and not once more when the file is closed; a write
-    # that just fits in part is no error yet.
+    # Unbuffered, so that a full disk fails here and not again when the file is closed. A write that
+    # fits only in part raises nothing, so the rest is written again.
     left = memoryview(array.tobytes())
     while left:
         left = left[file.write(left) :]

@@ -1,32 +1,18 @@
-"""Text to token ids: on all cores, in bounded memory."""
+"""Token ids of texts, computed on all cores in bounded memory."""
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from data.corpora.heldout import Split
 from data.corpora.text import Text
 from data.wordpiece import encodable
 
-BATCH_CHARACTERS = 1_000_000  # tokenised at once; the library's memory is about 100 bytes for each
+BATCH_CHARACTERS = 1_000_000  # tokenised at once; the library needs about 100 bytes for each
 PIECE_CHARACTERS = 16_000  # longer texts are tokenised in pieces
 _SPACE = re.compile(r"\s")
-
-
-@runtime_checkable
-class Corpus(Protocol):
-    """What is read of a corpus (`data.corpora.open` has them)."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def texts(self, split: Split) -> Iterator[Text]: ...
 
 
 class Piece(NamedTuple):
@@ -44,12 +30,12 @@ class Encoded(NamedTuple):
     ids: np.ndarray  # uint32 [tokens]
 
 
-def encode(texts: Iterable[Text], tokenizer: Tokenizer) -> Iterator[list[Encoded]]:
+def tokenise(texts: Iterable[Text], tokenizer: Tokenizer) -> Iterator[list[Encoded]]:
     """The ids of all texts in order, in batches of about a million characters.
 
-    A long text (a whole book in one row) comes in several pieces, cut at white space, where BERT
-    splits anyway: joined, their ids are those of the whole. So neither memory nor the use of the
-    cores depends on how a corpus is cut into rows.
+    A long text (a whole book in one row) comes in several pieces. They are cut at white space,
+    where BERT splits anyway, so their ids are together those of the whole text. Neither memory nor
+    the use of the cores then depends on how a corpus is divided into rows.
     """
     batch: list[Piece] = []
     characters = 0

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 
 from data.config import DataConfig
+from data.corpora.open import Corpus
 from data.storage.atomic import make_folder, replacing
 from data.storage.cache import make_once
-from data.tokenise import Corpus
 from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, normalizer, train_wordpiece
 from model.errors import InputError
 from model.hf.files import download

@@ -42,7 +42,7 @@ class Hub:
 
     def __init__(self, task: Task):
         assert task.hub and task.columns, task.name
-        commit, self._data = hub.load(
+        commit, self._data = hub.load_splits(
             task.hub, streaming=False, instead="give the set's own files with --data.root"
         )
         self.name = f"{task.hub.partition('@')[0]}@{commit}"

@@ -48,14 +48,14 @@ def batch(self, step):
 
 Batches.batch = batch
 
-encode = prepare.encode
+tokenise = prepare.tokenise
 
 def counted(*arguments):
     with (home / "encoded").open("a") as file:
         file.write(f"{index}\\n")
-    return encode(*arguments)
+    return tokenise(*arguments)
 
-prepare.encode = counted
+prepare.tokenise = counted
 
 def send(log):
     write = log.step

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.corpora import rows, wikitext
-from data.corpora.heldout import HeldOut, Split, choose
+from data.corpora.heldout import Division, Split, divide
 from data.corpora.text import Text
 from data.storage.lines import opened
 from model.errors import InputError
@@ -55,8 +55,8 @@ class Files:
         return self._division.texts(self._read(), split)
 
     @cached_property
-    def _division(self) -> HeldOut:
-        return choose(self._read, self.heldout_share, self.name)
+    def _division(self) -> Division:
+        return divide(self._read, self.heldout_share, self.name)
 
     def _read(self) -> Iterator[Text]:
         for file in self.files:

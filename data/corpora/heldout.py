@@ -1,4 +1,4 @@
-"""Which part of a text is held out, decided without reading all of it first."""
+"""The choice of the held-out text, made without first reading all of a corpus."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -17,24 +17,24 @@ _ENOUGH_DOCUMENTS = 20
 _LONGEST_BLOCK = 1000
 
 
-@lru_cache  # the texts of a document ask again and again
+@lru_cache  # called for every text of a document
 def position(name: str) -> float:
-    """A fixed place for a name, spread evenly over [0, 1)."""
+    """A fixed number for each name; the numbers are spread evenly over [0, 1)."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Whole documents, or blocks of lines where documents are few, by the hash of their name."""
+class Division:
+    """The documents, or blocks of lines where documents are few, that are held out by a hash."""
 
     share: float
     block: int | None
     """Lines in a block; None: whole documents."""
     always: str
-    """The one that is held out whatever the share."""
+    """The document or block that is held out whatever the share."""
 
     def texts(self, everything: Iterable[Text], split: Split) -> Iterator[Text]:
-        """Those of the texts (all of the corpus, in order) that belong to the split."""
+        """The texts of a split out of `everything`, all texts of the corpus in order."""
         for number, text in enumerate(everything):
             if self._holds(self._unit(number, text)) == (split == "heldout"):
                 yield text
@@ -46,11 +46,16 @@ class HeldOut:
         return unit == self.always or position(unit) < self.share
 
 
-def choose(read: Callable[[], Iterator[Text]], share: float, name: str) -> HeldOut:
-    """How to split the texts that `read` yields, so that neither side is empty.
+def divide(read: Callable[[], Iterator[Text]], share: float, name: str) -> Division:
+    """A division of the texts that `read` yields in which neither side is empty.
 
-    Reads on until it has seen 20 documents, or to the end when there are fewer. Of these documents
-    (or of all blocks) the one with the least hash is held out whatever the share.
+    Reads until it has found 20 documents, or to the end when there are fewer. Of these documents
+    (or of all blocks) the one with the smallest hash is held out whatever the share.
+
+    Args:
+        read: yields all texts of the corpus, in order.
+        share: the share of documents or blocks to hold out.
+        name: of the corpus, for the message.
 
     Raises:
         InputError: there is one line or none.
@@ -66,7 +71,7 @@ def choose(read: Callable[[], Iterator[Text]], share: float, name: str) -> HeldO
             )
         block = min(_LONGEST_BLOCK, -(-lines // _ENOUGH_DOCUMENTS))
         documents = [f"block {number}" for number in range(-(-lines // block))]
-    return HeldOut(share, block, always=min(documents, key=position))
+    return Division(share, block, always=min(documents, key=position))
 
 
 def _distinct(names: Iterable[str]) -> Iterator[str]:

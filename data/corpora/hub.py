@@ -1,4 +1,4 @@
-"""Text in the data sets of the Hugging Face hub, streamed: nothing is stored, any size works."""
+"""Text in data sets of the Hugging Face hub, streamed: nothing is stored, so any size works."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,19 +7,19 @@ from functools import cached_property
 from typing import Any
 
 from data.corpora import rows, wikitext
-from data.corpora.heldout import HeldOut, Split, choose
+from data.corpora.heldout import Division, Split, divide
 from data.corpora.text import Text
 from model.errors import InputError, first_line
 
 HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?(?:@([\w./-]+))?")
-# Where the hub keeps a parquet copy of sets that were written as a Python script.
+# The hub's parquet copy of data sets that were published as a Python script.
 _PARQUET_COPY = "refs/convert/parquet"
 _SECONDS_TO_ANSWER = 20
 
 
 @dataclass(frozen=True)
 class HubSet:
-    """A data set at one commit. Each row is a text and a document, save in WikiText.
+    """A data set at one commit. Each row is a text and a document, except in WikiText.
 
     Its `validation` split (or `test`) is held out; without either a share of `train` is.
     """
@@ -56,8 +56,8 @@ class HubSet:
         return next((name for name in ("validation", "test") if name in self.splits), None)
 
     @cached_property
-    def _division(self) -> HeldOut:
-        return choose(lambda: self._read("train"), self.heldout_share, self.name)
+    def _division(self) -> Division:
+        return divide(lambda: self._read("train"), self.heldout_share, self.name)
 
     def _read(self, split: str) -> Iterator[Text]:
         lines = self._rows(split)
@@ -73,7 +73,7 @@ class HubSet:
                 where = f"{self.name}, {split} row {number}"
                 rows.require_field(row, self.text_field, where)
                 yield rows.text_of(row[self.text_field], f"{where}: {self.text_field!r}")
-        except OSError as error:  # among them all that the network does
+        except OSError as error:  # network errors included
             raise InputError(
                 f"reading {self.name} stopped after row {number} of {split} ({first_line(error)}): "
                 "check the connection and start again"
@@ -81,29 +81,29 @@ class HubSet:
 
 
 def open_hub(name: str, text_field: str, heldout_share: float) -> HubSet:
-    """The data set called `owner/name[:config][@revision]`, at the commit it is at now.
+    """The data set called `owner/name[:config][@revision]`, at its current commit.
 
     Raises:
         InputError: no network, no such set, revision or config, or a set that needs a script.
     """
-    commit, splits = load(name, streaming=True, instead="give text on this machine")
+    commit, splits = load_splits(name, streaming=True, instead="give text on this machine")
     if "train" not in splits:
         raise InputError(f"{name} has no split `train`, only {', '.join(map(str, splits))}")
     return HubSet(name, commit, splits, text_field, heldout_share)
 
 
-def load(name: str, *, streaming: bool, instead: str) -> tuple[str, dict[str, Any]]:
-    """The commit that `owner/name[:config][@revision]` is at, and its splits by name.
+def load_splits(name: str, *, streaming: bool, instead: str) -> tuple[str, dict[str, Any]]:
+    """The current commit of `owner/name[:config][@revision]`, and its splits by name.
 
     Args:
         name: of the data set.
-        streaming: whether the splits are streams, or else kept in the hub's cache.
-        instead: what else could be given, for the message where there is no network.
+        streaming: yields splits as streams; otherwise they are stored in the hub's cache.
+        instead: another way to give the data, for the message where there is no network.
 
     Raises:
         InputError: no network, no such set, revision or config, or a set that needs a script.
     """
-    # Imported here: it takes two seconds, which those with local text need not wait.
+    # Imported here because it takes two seconds, which local text does not need.
     import datasets
     from datasets.exceptions import DatasetsError
 
@@ -126,7 +126,7 @@ def load(name: str, *, streaming: bool, instead: str) -> tuple[str, dict[str, An
 
 
 def _commit(name: str, repository: str, revision: str | None, instead: str) -> str:
-    """The commit a set is at. Asked first, without the minutes of retries that reading makes."""
+    """The current commit of a data set, asked for first because reading retries for minutes."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
@@ -139,7 +139,7 @@ def _commit(name: str, repository: str, revision: str | None, instead: str) -> s
             f"{repository} is neither a file or folder here nor a public data set on the hub: "
             "check the name, or log in if it is private (hf auth login)"
         ) from None
-    except Exception as error:  # the kinds belong to whichever HTTP library the hub's client uses
+    except Exception as error:  # the types depend on the HTTP library that the hub's client uses
         raise InputError(
             f"{name} is no file or folder here, and the hub cannot be reached to look there "
             f"({first_line(error)}): check the connection, or {instead}"

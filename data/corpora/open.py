@@ -1,4 +1,4 @@
-"""Text by name: the embedded corpus, local files, hub data sets, or several of them."""
+"""Corpora by name: the embedded one, local files, hub data sets, or several of them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,26 +14,26 @@ from data.corpora.pydocs import Pydocs, open_pydocs
 from data.corpora.text import Text
 from model.errors import InputError
 
-# What each of them has: a `name`; a `fingerprint` of the text and of what decides about its split;
-# a `manifest` with what a reader of the results should know; `own_heldout`, whether it brings a
-# held-out part, so that none is taken from its training text; and `texts(split)`, which with None
-# gives all that may be trained on when nothing is held out.
-Source = Pydocs | Files | HubSet
+TextSource = Pydocs | Files | HubSet
+"""Each has a `name`; a `fingerprint` of the text and of the settings of its split; a `manifest` for
+readers of the results; `own_heldout`, true if it has a held-out part, so that none is taken from
+its training text; and `texts(split)`, which with None yields all text to train on."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Training and held-out text of one or several sources.
+    """The training and held-out text of one or several sources.
 
-    Several follow each other: sequences are shuffled after preparation, and that mixes them.
+    Sources follow each other; they are mixed when prepared sequences are shuffled.
     """
 
     name: str
     fingerprint: str
-    """Hexadecimal; of the text and of everything that decides about the split."""
+    """A hexadecimal digest of the text and of all settings of the split."""
     manifest: dict[str, dict[str, Any]]
-    """What each source says of itself."""
-    parts: dict[Split, tuple[tuple[Source, Split | None], ...]]
+    """The manifest of each source."""
+    parts: dict[Split, tuple[tuple[TextSource, Split | None], ...]]
+    """The sources of each split, and the part of each that is read; None: all of it."""
 
     def texts(self, split: Split) -> Iterator[Text]:
         """The texts of a split, always in the same order; those of a document are adjacent."""
@@ -42,10 +42,10 @@ class Corpus:
 
 
 def open_corpus(config: DataConfig) -> Corpus:
-    """The corpus that `config` names; local files are checked here, before any work on them.
+    """The corpus that `config` names. Local files are checked at once, before other work.
 
     Raises:
-        InputError: a name means nothing, a file or hub data set cannot be read, or nothing can be
+        InputError: a name is unknown, a file or hub data set cannot be read, or nothing can be
             held out.
     """
     if not 0 < config.heldout_share <= 0.5:
@@ -56,11 +56,11 @@ def open_corpus(config: DataConfig) -> Corpus:
     for name in config.heldout:
         if name in config.corpus and not sources[name].own_heldout:
             raise InputError(
-                f"{name} is both --data.corpus and --data.heldout: leave --data.heldout away to "
-                "hold out a part of it"
+                f"{name} is both --data.corpus and --data.heldout: leave out --data.heldout, "
+                "and a part of it is held out"
             )
     whole: Split | None = None if config.heldout else "train"
-    parts: dict[Split, tuple[tuple[Source, Split | None], ...]] = {
+    parts: dict[Split, tuple[tuple[TextSource, Split | None], ...]] = {
         "train": tuple(
             (sources[name], "train" if name in config.heldout else whole) for name in config.corpus
         ),
@@ -78,7 +78,7 @@ def open_corpus(config: DataConfig) -> Corpus:
     )
 
 
-def _open(name: str, config: DataConfig) -> Source:
+def _open(name: str, config: DataConfig) -> TextSource:
     path = Path(name).expanduser()
     if name == "pydocs":
         return open_pydocs(config.cache, config.heldout_share)

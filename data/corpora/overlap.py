@@ -1,29 +1,29 @@
-"""How much of one text is also in another: repeated paragraphs, and held-out text in training."""
+"""Overlap of texts: repeated paragraphs, and held-out text that is also in training text."""
 
 import re
 from collections.abc import Iterable, Iterator
 
 # GPT-3 (Brown et al. 2020, appendix C) looks for leaks between splits with 13 words.
 LEAK_WORDS = 13
-# Shorter, so that a copied paragraph with a few words changed is still seen as a copy.
+# Shorter, so that a paragraph copied with a few words changed still counts as a copy.
 COPY_WORDS = 8
 
 
 def ngrams(text: str, length: int) -> Iterator[tuple[str, ...]]:
-    """The runs of `length` lower-case words in a text; a shorter text is one run of its own."""
+    """The runs of `length` lower-case words in a text; a shorter text is a single run."""
     words = re.findall(r"\w+", text.lower())
     for start in range(max(1, len(words) - length + 1)):
         yield tuple(words[start : start + length])
 
 
 class CopyFilter:
-    """Recognises a paragraph of which more than half has been seen before."""
+    """A filter of paragraphs of which more than half occurred before."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()  # hashes: the runs themselves would take a gigabyte
 
     def is_new(self, paragraph: str) -> bool:
-        """Whether at least half of the paragraph's 8-word runs are new; remembers them if so."""
+        """True if at least half of the paragraph's 8-word runs are new; they are then stored."""
         runs = [hash(run) for run in ngrams(paragraph, COPY_WORDS)]
         new = 2 * sum(run in self._seen for run in runs) <= len(runs)
         if new:

@@ -1,25 +1,26 @@
-"""English out of docstrings and documentation files.
+"""English prose from docstrings and documentation files.
 
 Documentation is written in half a dozen markups, with code, tables and signatures between the
-sentences. What is here turns one such text into paragraphs of plain prose: blocks that are no
-prose are cut by their markup, the rest loses its markup, and a paragraph stays only when it reads
-as English by rules like those of Rae et al. 2021, appendix A.1.1 (words, their length, stop words).
+sentences. Here such a text becomes paragraphs of plain prose. Blocks that are not prose are
+recognised by their markup and removed, the rest loses its markup, and a paragraph is kept only if
+it reads as English by rules like those of Rae et al. 2021, appendix A.1.1 (words, their length,
+stop words).
 """
 
 import inspect
 import re
 from collections.abc import Iterator
 
-# Lines that open a block that is no prose: its more deeply indented lines go with it.
+# Lines that open a block of something else, to which more deeply indented lines belong.
 _PROSE_DIRECTIVE = r"note|warning|tip|important|seealso|deprecated|version\w+"
 _BLOCK = re.compile(rf"\s*\.\. (?!({_PROSE_DIRECTIVE})::)\S.*|.*::\s*$")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _PROMPTS = (">>>", "$ ", "In [", "Out[")
-# A line under a title or around a table, and a row of a table: its columns stand apart.
+# A line under a title or around a table, and a row of a table, which has wide gaps.
 _RULE = re.compile(r"\s*([-=~^#*+_\"'.:`]{3,}|[-=+| ]{3,})\s*$|.*\|.*\|.*\||.*[^.\s] {3,}\S")
 _TITLE = re.compile(r"[^.!?]{0,60}:?$")
 
-# What opens a paragraph of its own and is no part of its sentence.
+# The start of a new paragraph that is not part of its first sentence.
 _ITEM = r"\*{0,2}`{0,2}[\w.]+`{0,2}\*{0,2}(, [\w.]+)*"
 _OPENING = re.compile(
     r"\s*("
@@ -81,7 +82,7 @@ def paragraphs(text: str) -> Iterator[str]:
 
 
 def is_prose(paragraph: str) -> bool:
-    """Whether a paragraph reads as English and not as code, a table or a list of names."""
+    """True if a paragraph reads as English, not as code, a table or a list of names."""
     tokens = paragraph.split()
     words = [token for token in (t.strip(_PUNCTUATION) for t in tokens) if _WORD.fullmatch(token)]
     if len(tokens) < 6 or len(words) < 0.75 * len(tokens) or _PLACEHOLDER.search(paragraph):
@@ -92,7 +93,7 @@ def is_prose(paragraph: str) -> bool:
 
 
 def _without_blocks(lines: list[str]) -> Iterator[str]:
-    """The lines, those of code, tables, maths, directives, titles and signatures blanked."""
+    """The lines; those of code, tables, maths, directives, titles and signatures are emptied."""
     fenced, doctest, block_indent = False, False, None
     for number, line in enumerate(lines):
         indent = _indent(line)
@@ -101,7 +102,7 @@ def _without_blocks(lines: list[str]) -> Iterator[str]:
         elif not line.strip():
             doctest = False
         elif line.lstrip().startswith(_PROMPTS):
-            doctest = True  # and what it prints, up to the next blank line
+            doctest = True  # with its output, up to the next blank line
         elif not (fenced or doctest or (block_indent is not None and indent > block_indent)):
             block_indent = indent if _BLOCK.match(line) else None
             if not _is_markup(lines, number):
@@ -111,7 +112,7 @@ def _without_blocks(lines: list[str]) -> Iterator[str]:
 
 
 def _is_markup(lines: list[str], number: int) -> bool:
-    """Whether a line is no part of a sentence: a rule, a title, a signature, a directive."""
+    """True if a line belongs to no sentence: a rule, a title, a signature, a directive."""
     line = lines[number]
     before = lines[number - 1] if number else ""
     after = lines[number + 1] if number + 1 < len(lines) else ""

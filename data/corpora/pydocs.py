@@ -1,10 +1,10 @@
 """The embedded corpus: documentation of the Python standard library and of our dependencies.
 
 Every machine that can run this project holds some thirteen megabytes of English written by people:
-docstrings, and the documentation files that packages bring along. They are found by parsing the
-source files (nothing is imported), stripped of code and markup, freed of copies, and split by whole
-packages, because packages of one author repeat each other. Harvesting takes about a minute and is
-kept in the cache, so that it is done once for a set of package versions.
+docstrings, and the documentation files of packages. They are found by parsing source files, without
+importing them. Code, markup and copies are removed. Whole packages are held
+out, because packages of one author repeat each other. The harvest takes about a minute and is kept
+in the cache, so it is done once for a set of package versions.
 """
 
 import ast
@@ -30,11 +30,11 @@ from data.storage.cache import make_once, writing
 from model.errors import InputError
 
 PYTHON = "python"
-# All are dependencies of this project, direct or not. Held out in this order, as many as reach the
-# share asked for: a fixed order, so that a model's training text and held-out text stay apart
-# whatever versions are installed. The first are small, on different subjects, and by other authors
-# than most of the rest.
-PACKAGES = (
+# Dependencies of this project, direct or not. They are held out in this order, until their text
+# reaches the given share. The order is fixed, so that training text and held-out text of a model
+# stay separate whatever versions are installed. The first are small, on different subjects, and by
+# other authors than most of the rest.
+DOCUMENTED = (
     "optax", "click", "pyparsing", "rich", "fsspec", "tokenizers", "pillow", "filelock",
     "treescope", "absl-py", "packaging", "psutil", "python-dateutil", "pygments", "tyro", "tqdm",
     "typeguard", "prometheus-client", "opt-einsum", "anyio", "jaxtyping", "humanize", "dill",
@@ -70,7 +70,7 @@ class Pydocs:
 
     @property
     def fingerprint(self) -> str:
-        """Of the text itself: other versions with the same documentation have the same one."""
+        """A digest of the text itself: versions with the same documentation have the same one."""
         return self.manifest["fingerprint"]
 
     def texts(self, split: Split | None) -> Iterator[Text]:
@@ -81,7 +81,7 @@ class Pydocs:
 
 
 def open_pydocs(cache: Path, heldout_share: float) -> Pydocs:
-    """The corpus from the cache, harvested first if these package versions are new.
+    """The corpus from the cache, harvested first if it lacks these package versions.
 
     Raises:
         InputError: a package is not installed, or the cache cannot be written.
@@ -102,7 +102,7 @@ def open_pydocs(cache: Path, heldout_share: float) -> Pydocs:
 def package_versions() -> dict[str, str]:
     """The installed version of each package whose documentation is in the corpus."""
     versions = {PYTHON: platform.python_version()}
-    for package in PACKAGES:
+    for package in DOCUMENTED:
         if package != PYTHON:
             try:
                 versions[package] = metadata.version(package)
@@ -136,7 +136,7 @@ def literals(path: Path) -> Iterator[str]:
     source = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix in (".py", ".pyi"):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other people's invalid escapes
+            warnings.simplefilter("ignore")  # invalid escapes in other people's code
             try:
                 tree = ast.parse(source)
             except (SyntaxError, ValueError):
@@ -145,7 +145,7 @@ def literals(path: Path) -> Iterator[str]:
         # All literals, not docstrings alone: NumPy, SciPy and pandas keep many in variables.
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
-                pieces.update(map(id, node.values))  # parts of sentences; visited after this
+                pieces.update(map(id, node.values))  # parts of sentences, visited later
             text = node.value if isinstance(node, ast.Constant) else None
             if isinstance(text, str) and len(text) >= _SHORTEST_LITERAL and id(node) not in pieces:
                 yield text
@@ -158,11 +158,11 @@ def literals(path: Path) -> Iterator[str]:
 
 
 def _harvest() -> Iterator[tuple[str, Text]]:
-    """(package, text) without copies; what packages share belongs to the first of PACKAGES."""
+    """(package, text) without copies; text that packages share belongs to the first of them."""
     copies = overlap.CopyFilter()
     console = Console(stderr=True)
     shown = {"console": console, "transient": True, "disable": not console.is_terminal}
-    for package in track(PACKAGES, "Reading documentation (once)", **shown):
+    for package in track(DOCUMENTED, "Reading documentation (once)", **shown):
         for name, path in documentation_files(package):
             for literal in literals(path):
                 kept = [p for p in prose.paragraphs(literal) if copies.is_new(p)]
@@ -173,19 +173,19 @@ def _harvest() -> Iterator[tuple[str, Text]]:
 def _split(
     harvest: Iterator[tuple[str, Text]], heldout_share: float
 ) -> tuple[list[Text], list[Text], dict[str, Any]]:
-    """Training text, held-out text, and what the manifest says about them."""
-    texts: dict[str, list[Text]] = {package: [] for package in PACKAGES}
+    """Training text, held-out text, and their description for the manifest."""
+    texts: dict[str, list[Text]] = {package: [] for package in DOCUMENTED}
     for package, text in harvest:
         texts[package].append(text)
     sizes = {package: sum(len(t.text) for t in of) for package, of in texts.items()}
     wanted, reached, held = heldout_share * sum(sizes.values()), 0, []
-    for package in PACKAGES[:-1]:
+    for package in DOCUMENTED[:-1]:
         if held and abs(reached + sizes[package] - wanted) >= abs(reached - wanted):
             break
         held.append(package)
         reached += sizes[package]
     heldout = [text for package in held for text in texts[package]]
-    training = [text for package in PACKAGES if package not in held for text in texts[package]]
+    training = [text for package in DOCUMENTED if package not in held for text in texts[package]]
     clean = list(_without_leaks(training, heldout))
     return clean, heldout, {
         "heldout_packages": held,

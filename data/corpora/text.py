@@ -1,11 +1,11 @@
-"""The unit that corpora deliver and everything after them reads."""
+"""The unit of text that every corpus yields."""
 
 from typing import NamedTuple
 
 
 class Text(NamedTuple):
-    """One or several coherent sentences; the texts of one document stand beside each other."""
+    """One or several coherent sentences; the texts of one document are adjacent."""
 
     text: str
     document: str
-    """A stable name of the document: the same text on another machine has the same one."""
+    """A stable name of the document, the same on every machine."""

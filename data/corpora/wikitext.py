@@ -1,7 +1,8 @@
-"""WikiText (Merity et al. 2016): articles in one stream of lines, in a tokenised form.
+"""WikiText (Merity et al. 2016): articles in one stream of lines, already split into tokens.
 
-Rare words are `<unk>` and some marks stand alone (` @-@ `, ` @,@ `, ` @.@ `), which a WordPiece
-vocabulary has never seen: read as they are, they change every number.
+Rare words are `<unk>`, and hyphens and marks in words and numbers are ` @-@ `, ` @,@ ` and ` @.@ `.
+No WordPiece vocabulary knows these forms, so plain text is restored: otherwise every measured
+number would change.
 """
 
 import re
@@ -28,5 +29,5 @@ def articles(lines: Iterable[str], name: str) -> Iterator[Text]:
 
 
 def plain(line: str) -> str:
-    """A line with WordPiece's name for the unknown word and the joins undone."""
+    """A line in plain spelling, with WordPiece's [UNK] for the unknown word."""
     return _JOIN.sub(r"\1", line).replace("<unk>", "[UNK]")

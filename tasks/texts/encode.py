@@ -8,7 +8,7 @@ from jaxtyping import Int32
 from tokenizers import Tokenizer
 
 from data.corpora.text import Text
-from data.tokenise import encode
+from data.tokenise import tokenise
 from data.tokenizer import special_ids
 from model.errors import InputError
 from tasks.examples import TextExample
@@ -91,7 +91,7 @@ def encode_texts(
 def token_ids(texts: Sequence[str], tokenizer: Tokenizer) -> Iterator[Ids]:
     """The ids of each text, without [CLS] and [SEP]."""
     pieces = []
-    for batch in encode((Text(text, "") for text in texts), tokenizer):
+    for batch in tokenise((Text(text, "") for text in texts), tokenizer):
         for piece, ids in batch:
             pieces.append(ids)
             if piece.ends_text:

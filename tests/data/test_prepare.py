@@ -13,10 +13,11 @@ import pytest
 from tokenizers import Tokenizer
 
 from data import tokenise
-from data.config import Mode
+from data.config import SequenceMode
 from data.corpora.heldout import Split
+from data.corpora.open import Corpus
 from data.corpora.text import Text
-from data.prepare import prepare
+from data.prepare import prepare_sequences
 from data.sequences import Sequences
 from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer
 from model.errors import InputError
@@ -33,16 +34,15 @@ def tokenizer_of(pieces: list[str]) -> Tokenizer:
 TOKENIZER = tokenizer_of([*WORDS, "##aaa"])
 
 
-class Texts:
-    """A corpus of given documents (name and texts) that counts how often it is read."""
-
-    name = "texts"
+class Texts(Corpus):
+    """A corpus of given documents (name and texts) that records which splits are read."""
 
     def __init__(self, *documents: tuple[str, list[str]], fingerprint: str = "1"):
-        self.documents, self.fingerprint, self.reads = documents, fingerprint, 0
+        super().__init__("texts", fingerprint, manifest={}, parts={})
+        self.__dict__.update(documents=documents, reads=[])  # the corpus itself is frozen
 
     def texts(self, split) -> Iterator[Text]:
-        self.reads += 1
+        self.reads.append(split)
         for name, texts in self.documents:
             yield from (Text(text, name) for text in texts)
 
@@ -50,12 +50,14 @@ class Texts:
 def made(
     corpus: Texts,
     cache: Path,
-    mode: Mode = "packed",
+    mode: SequenceMode = "packed",
     length: int = 12,
     tokenizer: Tokenizer = TOKENIZER,
     split: Split = "train",
 ) -> Sequences:
-    return prepare(corpus, tokenizer, mode=mode, sequence_length=length, split=split, cache=cache)
+    return prepare_sequences(
+        corpus, tokenizer, mode=mode, sequence_length=length, split=split, cache=cache
+    )
 
 
 def rows(sequences: Sequences) -> list[list[int]]:
@@ -158,7 +160,7 @@ def test_a_long_text_is_encoded_in_pieces(tmp_path, monkeypatch, mode):
     whole = made(Texts(("book", texts), fingerprint="1"), tmp_path, mode)
     monkeypatch.setattr(tokenise, "PIECE_CHARACTERS", 10)
     encoded = [
-        e for batch in tokenise.encode(Texts(("", texts)).texts(""), TOKENIZER) for e in batch
+        e for batch in tokenise.tokenise(Texts(("", texts)).texts(""), TOKENIZER) for e in batch
     ]
     assert len(encoded) > 300
     assert max(len(piece.text) for piece, _ in encoded) == len("aaaaaa" * 40)
@@ -200,7 +202,7 @@ def test_prepared_once_for_the_same_settings(tmp_path, capsys):
     assert "MB/s" in capsys.readouterr().err
     second = made(corpus, tmp_path)
     assert capsys.readouterr() == ("", "")
-    assert corpus.reads == 1
+    assert corpus.reads == ["train"]
     assert rows(second) == rows(first)
     assert second.fingerprint == first.fingerprint
     assert second.stats == first.stats
@@ -224,7 +226,7 @@ def test_two_at_once_share_the_work(tmp_path):
     corpus = Texts(*((f"{i}", ["aaa " * 30]) for i in range(100)))
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda _: made(corpus, tmp_path), range(4)))
-    assert corpus.reads == 1
+    assert corpus.reads == ["train"]
     assert all(rows(result) == rows(results[0]) for result in results)
 
 

@@ -60,7 +60,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(site)
     (tmp_path / "stdlib").mkdir()
     monkeypatch.setattr(pydocs.sysconfig, "get_path", lambda name: str(tmp_path / "stdlib"))
-    monkeypatch.setattr(pydocs, "PACKAGES", (*NAMES, PYTHON))
+    monkeypatch.setattr(pydocs, "DOCUMENTED", (*NAMES, PYTHON))
     return site
 
 
@@ -152,7 +152,7 @@ def test_the_harvest_is_kept_until_a_version_changes(
     assert texts(open_pydocs(tmp_path, 0.1)) == texts(first)
     monkeypatch.undo()
     monkeypatch.syspath_prepend(packages)
-    monkeypatch.setattr(pydocs, "PACKAGES", (*NAMES, PYTHON))
+    monkeypatch.setattr(pydocs, "DOCUMENTED", (*NAMES, PYTHON))
     monkeypatch.setattr(pydocs.sysconfig, "get_path", lambda name: str(tmp_path / "stdlib"))
     (packages / "library-1.0.dist-info").rename(packages / "library-2.0.dist-info")
     metadata = packages / "library-2.0.dist-info/METADATA"
@@ -180,7 +180,7 @@ def test_a_failed_harvest_leaves_nothing(packages: Path, tmp_path: Path, monkeyp
 
 
 def test_a_package_that_is_not_installed_is_named(packages: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(pydocs, "PACKAGES", ("harbour", "lighthouse", PYTHON))
+    monkeypatch.setattr(pydocs, "DOCUMENTED", ("harbour", "lighthouse", PYTHON))
     with pytest.raises(InputError, match="documentation of lighthouse, which is not installed"):
         open_pydocs(tmp_path, 0.1)
 
@@ -201,5 +201,5 @@ def test_it_is_a_corpus_by_name(packages: Path, tmp_path: Path):
 
 def test_every_named_package_is_installed_with_this_project():
     versions = pydocs.package_versions()
-    assert set(versions) == set(pydocs.PACKAGES) and all(versions.values())
-    assert pydocs.PACKAGES[-1] == PYTHON
+    assert set(versions) == set(pydocs.DOCUMENTED) and all(versions.values())
+    assert pydocs.DOCUMENTED[-1] == PYTHON
