@@ -198,7 +198,7 @@ from model.bert import Bert
 
 
 def budget(backbone):
-    """Parameters by place: embeddings by table, layers by index and half, pooler."""
+    """Counts the parameters of each part: tables, halves of layers, pooler."""
     counts = Counter()
     for path, leaf in nnx.to_flat_state(nnx.state(backbone, nnx.Param)):
         place = path[:1] if path[0] == "pooler" else path[:2]
@@ -555,7 +555,7 @@ plt.show()
 
 # %%
 def attention_of(model):
-    """[heads of all layers, tokens, attended tokens]."""
+    """Attention maps as [heads of all layers, tokens, attended tokens]."""
     output = model(texts["input_ids"], texts["attention_mask"], outputs=("attentions",))
     stacked = jnp.stack(output.attentions)  # [layers, texts, heads, length, length]
     return stacked.swapaxes(1, 2).reshape(-1, texts["input_ids"].size, stacked.shape[-1])

@@ -49,12 +49,12 @@ from train.distill import distill
 from train.finetune import finetune
 from train.recipes import DISTILL, FINETUNE
 
-# As the commands do: what was compiled once is found again, by the second seed too.
+# As in the commands: compiled programs are kept, so the second seed finds those of the first.
 jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
-logging.getLogger("model.pretrained").setLevel(logging.ERROR)  # that a new head is drawn is meant
+logging.getLogger("model.pretrained").setLevel(logging.ERROR)  # a new head is intended
 TEACHER = "assets/bert-tiny-pydocs"
 home = Path("runs/notebook-sentiment")
-shutil.rmtree(home, ignore_errors=True)  # a run that is there would not be run again
+shutil.rmtree(home, ignore_errors=True)  # an existing run would not be repeated
 home.mkdir(parents=True)
 
 # %% [markdown]
@@ -116,7 +116,7 @@ NEW_WORDS = {
 
 
 def sentences(words, rng):
-    """(text, label) without end, from so many words of either sense."""
+    """Endless pairs of (text, label), from the words of either sense."""
     senses = list(words)
     for _ in itertools.count():
         label, other = rng.sample(senses, 2)
@@ -135,7 +135,7 @@ def sentences(words, rng):
 
 
 def write(name, count, words, seed, without=()):
-    """A csv file of so many different sentences, none of which is in `without`."""
+    """Writes a csv file of `count` different sentences, none of which is in `without`."""
     drawn = (pair for pair in sentences(words, random.Random(seed)) if pair[0] not in without)
     different = dict(itertools.islice(dict.fromkeys(itertools.islice(drawn, 5 * count)), count))
     with (home / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -178,14 +178,14 @@ recipe = replace(
     reading=Reading(max_length=24),
     optimizer=replace(recipe.optimizer, learning_rate=5e-4),
     epochs=8.0,
-    buckets=1,  # so short texts need no batches of different lengths
+    buckets=1,  # the texts are so short that all batches can have one length
 )
 treescope.show(recipe)
 
 
 # %%
 def fine_tune(name, **changes):
-    """Fine-tunes once a seed; the development metrics of each."""
+    """Fine-tunes once for each seed; returns the development metrics of each."""
     with capture_output():
         return finetune(replace(recipe, output=home / f"sentiment-{name}", **changes))
 
@@ -303,11 +303,11 @@ TEXTS = [
     "What a charming film!",
 ]
 model, tokenizer = open_model(str(student))
-said = predict(model, tokenizer, TEXTS)
+predictions = predict(model, tokenizer, TEXTS)
 Markdown(
     markdown_table(
         ["text", "says", "probability"],
-        [[each["text"], each["label"], f"{each['probability']:.1%}"] for each in said],
+        [[each["text"], each["label"], f"{each['probability']:.1%}"] for each in predictions],
         left=2,
     )
 )
@@ -335,7 +335,7 @@ print((student / "config.json").read_text(encoding="utf-8"))
 
 # %%
 if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
-    with capture_output():  # bars and advice
+    with capture_output():  # without progress bars and advice
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -345,10 +345,10 @@ if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"
         inputs = their_tokenizer(TEXTS, padding=True, return_tensors="pt")
         shares = theirs(**inputs).logits.softmax(-1).numpy()
     names = [theirs.config.id2label[index] for index in range(2)]
-    ours = np.array([[each["probabilities"][name] for name in names] for each in said])
+    ours = np.array([[each["probabilities"][name] for name in names] for each in predictions])
     print(type(theirs).__name__, names)
     print(f"largest difference of a probability: {np.abs(shares - ours).max():.1e}")
-    assert [names[index] for index in shares.argmax(-1)] == [each["label"] for each in said]
+    assert [names[index] for index in shares.argmax(-1)] == [each["label"] for each in predictions]
     np.testing.assert_allclose(shares, ours, atol=1e-5)
 else:
     print("transformers and torch are not installed: nothing is compared")

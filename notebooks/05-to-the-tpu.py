@@ -57,7 +57,7 @@ full = DISTILL["distilbert-base-uncased"]()
 
 
 def rows_of(recipe):
-    """What shapes a run, as a column of a table."""
+    """The settings that determine a run, as a column of a table."""
     return {
         "teacher": f"`{recipe.teacher}`",
         "corpus": ", ".join(name.split(":")[0] for name in recipe.data.corpus),
@@ -89,7 +89,7 @@ Markdown(
 
 # %%
 def flops_per_token(recipe):
-    """Of a distillation step, all included."""
+    """The FLOPs of a distillation step, divided by its tokens."""
     step = abstract_step(recipe, steps=1)
     rows = step.group_rows
     tokens = rows * sequence_length(recipe)
