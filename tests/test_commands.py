@@ -1,4 +1,4 @@
-"""Every command in the documents and in `--help` can be given as it stands."""
+"""Every command in the documents and in `--help` is accepted as it is printed."""
 
 import csv
 import os
@@ -35,7 +35,7 @@ RECIPES = {
     "train.finetune": FINETUNE,
     "train.ablate": STUDIES,
 }
-# What stands for a value that the reader knows; other capitals are files, of any name.
+# Placeholders for a value that the reader knows; other words in capitals are files of any name.
 PLACEHOLDERS = {
     "RECIPE": "tiny",
     "TASK": "sst2",
@@ -46,18 +46,18 @@ PLACEHOLDERS = {
 
 
 def commands(text: str) -> list[str]:
-    """The commands in a document: lines of its blocks, and code between words."""
+    """The project's commands in a document: lines of its blocks, and code within the text."""
     blocks = re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     spans = re.findall(
         r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     )
     found = [" ".join(command.split()) for command in [*lines, *spans]]
-    return [c for c in found if re.match(r"(echo .*\| )?python -m |make \w", c)]
+    return [c for c in found if re.match(r"(echo .*\| )?python -m (train|eval)\.|make \w", c)]
 
 
 def words(command: str) -> list[str]:
-    """The module and its arguments, without the comment and what is piped into it."""
+    """The module and its arguments, without the comment and a pipe before it."""
     _, _, command = command.rpartition("python -m ")
     return [PLACEHOLDERS.get(word, word) for word in shlex.split(command, comments=True)]
 
@@ -66,12 +66,12 @@ DOCUMENTED = sorted({command for page in PAGES for command in commands(page.read
 
 
 class UnderstoodError(Exception):
-    """The arguments are understood, and nothing is run."""
+    """The arguments are accepted, and nothing is run."""
 
 
 @pytest.fixture
 def parse(monkeypatch, tmp_path):
-    """Gives the words of a command to the command itself, which only reads them."""
+    """Passes the words of a command to the command itself, which only parses them."""
     read = tyro.cli
 
     def read_only(*args, **options):
@@ -89,7 +89,7 @@ def parse(monkeypatch, tmp_path):
         except SystemExit as done:
             if done.code == 0 and "--help" in arguments:
                 return
-        pytest.fail(f"python -m {shlex.join([module, *arguments])}: see what it says above")
+        pytest.fail(f"python -m {shlex.join([module, *arguments])} is refused: see its output")
 
     monkeypatch.setattr(tyro, "cli", read_only)
     monkeypatch.chdir(tmp_path)
@@ -98,26 +98,26 @@ def parse(monkeypatch, tmp_path):
 
 
 def write_study(folder: Path) -> None:
-    """The study that docs/studies.md shows, under the name that it gives it."""
+    """Writes the study that docs/studies.md shows, under the name that it has there."""
     (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/studies.md").read_text(), re.DOTALL)
     (folder / "my-study.toml").write_text(text)
 
 
 @pytest.mark.parametrize("command", [c for c in DOCUMENTED if "python -m" in c])
-def test_what_the_documents_say_is_understood(command, parse):
+def test_the_commands_in_the_documents_are_accepted(command, parse):
     module, *arguments = words(command)
     parse(module, *(arguments or ["--help"]))
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize("command", [c for c in DOCUMENTED if c.startswith("make")])
-def test_make_knows_what_the_documents_say(command):
-    told = subprocess.run(["make", "-n", *words(command)[1:]], cwd=ROOT, capture_output=True)
-    assert told.returncode == 0, told.stderr
+def test_the_targets_in_the_documents_exist(command):
+    done = subprocess.run(["make", "-n", *words(command)[1:]], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_help_has_examples_that_are_understood(module, parse, capsys):
+def test_help_has_examples_that_are_accepted(module, parse, capsys):
     parse(module, "--help")
     examples = re.findall(r"^ {4,}(.*python -m .*)$", capsys.readouterr().out, re.MULTILINE)
     assert any(words(example)[0] == module for example in examples)
@@ -126,7 +126,7 @@ def test_help_has_examples_that_are_understood(module, parse, capsys):
 
 
 @pytest.mark.parametrize("command", RECIPES)
-def test_every_recipe_says_how_it_is_run(command, parse):
+def test_every_recipe_has_its_command(command, parse):
     for name, recipe in RECIPES[command].items():
         examples = re.findall(r"^ {8}(python -m .*)$", recipe.__doc__ or "", re.MULTILINE)
         assert f"{command} {name}" in " ".join(examples), name

@@ -1,4 +1,4 @@
-"""What the documents say about losses and flags is true."""
+"""Code, losses and flags in the documents: snippets run, and what is listed exists."""
 
 import re
 from pathlib import Path
@@ -27,20 +27,20 @@ def snippets(name):
     return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
 
 
-def test_the_snippet_of_the_readme_prints_what_it_says(tmp_path, monkeypatch, capsys):
-    """With a narrow model of BERT's depth and vocabulary in the place of the hub's."""
+def test_the_snippet_of_the_readme_prints_its_comment(tmp_path, monkeypatch, capsys):
+    """The hub is replaced by a narrow model of BERT's depth and vocabulary."""
     narrow = bert_base().replace(hidden_size=4, num_heads=2, intermediate_size=4)
     save(MaskedLM(narrow, rngs=nnx.Rngs(0)), tmp_path / "bert")
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: tmp_path / "bert")
     monkeypatch.chdir(tmp_path)
     (code,) = snippets("../README.md")
     exec(code, {})
-    (told,) = re.findall(r"print\(.*#\s+(.*)", code)
-    assert capsys.readouterr().out.strip() == told
+    (comment,) = re.findall(r"print\(.*#\s+(.*)", code)
+    assert capsys.readouterr().out.strip() == comment
     assert load("my-distilbert", MaskedLM).config == narrow.distilled(6)
 
 
-def test_the_parameters_that_a_document_tells_are_what_its_snippet_prints(capsys):
+def test_the_parameters_in_claims_are_those_that_its_snippet_prints(capsys):
     (code,) = snippets("claims.md")
     exec(code, {})
     text = (DOCS / "claims.md").read_text()
@@ -80,7 +80,7 @@ def test_the_loss_that_the_document_adds_works():
 
 @pytest.mark.parametrize("name", ["losses.md", "studies.md", "deviations.md"])
 def test_the_flags_in_the_documents_exist(name):
-    """Those with an underscore are the original code's; `distance` is the loss that is added."""
+    """Flags with an underscore are the original code's; `distance` is the loss of the example."""
     recipes = [*DISTILL.values(), *PRETRAIN.values(), *FINETUNE.values(), *STUDIES.values()]
     known = {flag for recipe in recipes for flag in flag_names(recipe())}
     known |= {flag.replace("--base.", "--") for flag in known} | {"--help", "--task"}

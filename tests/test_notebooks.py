@@ -1,4 +1,4 @@
-"""The notebooks run, and what is kept of them is what their text makes."""
+"""Notebooks: each runs, and its kept output is that of its text."""
 
 import re
 from dataclasses import replace
@@ -22,13 +22,13 @@ by_name = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
 
 @pytest.fixture(scope="module")
 def corpus():
-    """The embedded text, which is harvested once on a machine; that is not the notebooks' time."""
+    """The embedded text, harvested before: its time is not that of the notebooks."""
     open_data(replace(tiny().data, tokenizer=TINY_TEACHER))
 
 
 @by_name
 def test_a_notebook_and_its_text_have_the_same_cells(text):
-    """`make notebooks-run` writes the notebook anew."""
+    """`make notebooks-run` writes the notebook again."""
     cells, kept = jupytext.read(text).cells, jupytext.read(text.with_suffix(".ipynb")).cells
     assert [(c.cell_type, c.source) for c in kept] == [(c.cell_type, c.source) for c in cells]
 
