@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.tokenise import Encoded
-from data.tokenizer import SpecialIds
+from data.vocabulary import SpecialIds
 from model.errors import InputError
 
 SHORTEST = 12  # tokens, with [CLS] and [SEP]: the original drops shorter sequences

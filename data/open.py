@@ -1,14 +1,19 @@
-"""The data of a run, opened by its settings: corpus, tokenizer and the sequences of both splits."""
+"""The data of a run, opened by its settings: corpus, vocabulary, sequences of both splits."""
 
+import hashlib
+import re
 from dataclasses import dataclass
-
-from tokenizers import Tokenizer
+from pathlib import Path
 
 from data.config import DataConfig
 from data.corpora.open import Corpus, open_corpus
 from data.prepare import prepare_sequences
 from data.sequences import Sequences
-from data.tokenizer import open_tokenizer
+from data.storage.cache import make_once
+from data.tokenizer import load_vocabulary, save_vocabulary
+from data.vocabulary import Vocabulary
+from data.wordpiece import train_wordpiece
+from model.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -16,23 +21,23 @@ class Data:
     """The data of a run."""
 
     corpus: Corpus
-    tokenizer: Tokenizer
+    vocabulary: Vocabulary
     train: Sequences
     heldout: Sequences
 
 
 def open_data(config: DataConfig) -> Data:
-    """Opens the corpus, loads or trains the tokenizer, and prepares sequences not in the cache.
+    """Opens the corpus, loads or learns the vocabulary, and prepares sequences not in the cache.
 
     Raises:
         InputError: the corpus, the tokenizer or the cache cannot be used.
     """
     corpus = open_corpus(config)
-    tokenizer = open_tokenizer(config, corpus)
+    vocabulary = open_vocabulary(config, corpus)
     train, heldout = (
         prepare_sequences(
             corpus,
-            tokenizer,
+            vocabulary,
             mode=config.mode,
             sequence_length=config.sequence_length,
             split=split,
@@ -40,4 +45,33 @@ def open_data(config: DataConfig) -> Data:
         )
         for split in ("train", "heldout")
     )
-    return Data(corpus, tokenizer, train, heldout)
+    return Data(corpus, vocabulary, train, heldout)
+
+
+def open_vocabulary(config: DataConfig, corpus: Corpus) -> Vocabulary:
+    """The vocabulary that the settings name, which may be one to learn from the corpus.
+
+    `wordpiece:8192` stands for a lowercased vocabulary of 8,192 pieces learned from the corpus's
+    training text, `wordpiece:8192:cased` for a cased one. It is learned once and kept in the cache.
+
+    Raises:
+        InputError: none is named, or what is named cannot be used.
+    """
+    name = config.tokenizer
+    if name is None:
+        raise InputError("--data.tokenizer is missing: name one, or wordpiece:8192 to learn one")
+    if not name.startswith("wordpiece:"):
+        return load_vocabulary(name)
+    wanted = re.fullmatch(r"wordpiece:(\d+)(:cased)?", name)
+    if wanted is None:
+        raise InputError(
+            f"--data.tokenizer {name}: after wordpiece: comes the number of pieces, as in "
+            f"wordpiece:8192 or wordpiece:8192:cased"
+        )
+
+    def make(folder: Path) -> None:
+        texts = (text.text for text in corpus.texts("train"))
+        save_vocabulary(train_wordpiece(texts, int(wanted[1]), lowercase=wanted[2] is None), folder)
+
+    key = hashlib.sha256(f"{corpus.fingerprint} {name}".encode()).hexdigest()
+    return load_vocabulary(make_once(config.cache / "tokenizers" / key[:24], make))

@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
-from tokenizers import Tokenizer
 
 from data.config import SequenceMode
 from data.corpora.heldout import Split
@@ -19,7 +18,7 @@ from data.cutting import Lines, Packed
 from data.sequences import Sequences, open_sequences, write_description, write_tokens
 from data.storage.cache import make_once
 from data.tokenise import Encoded, tokenise
-from data.tokenizer import fingerprint, special_ids
+from data.vocabulary import Vocabulary
 from model.errors import InputError
 
 FORMAT = 1  # of the files and of the rules of cutting: with a new number older caches are unused
@@ -28,7 +27,7 @@ LINE_EVERY = 30.0  # seconds between lines of progress where there is no termina
 
 def prepare_sequences(
     corpus: Corpus,
-    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
     *,
     mode: SequenceMode,
     sequence_length: int,
@@ -37,12 +36,12 @@ def prepare_sequences(
 ) -> Sequences:
     """The corpus's sequences, made on the first call and read from `cache` on later ones.
 
-    They are kept under a digest of corpus, tokenizer and settings. Memory does not grow with the
+    They are kept under a digest of corpus, vocabulary and settings. Memory does not grow with the
     corpus.
 
     Args:
         corpus: the text.
-        tokenizer: from `data.tokenizer`.
+        vocabulary: from `data.open.open_vocabulary`.
         mode: `packed` or `lines`, see `data.cutting`.
         sequence_length: tokens in a full sequence, [CLS] and [SEP] included.
         split: the part of the corpus.
@@ -51,18 +50,16 @@ def prepare_sequences(
     Raises:
         InputError: the text does not fill one sequence, or the cache cannot be written.
     """
-    settings = (FORMAT, corpus.fingerprint, fingerprint(tokenizer), mode, sequence_length, split)
+    settings = (FORMAT, corpus.fingerprint, vocabulary.fingerprint, mode, sequence_length, split)
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
-    vocab_size = tokenizer.get_vocab_size()
 
     def make(folder: Path) -> None:
         cut = {"packed": Packed, "lines": Lines}[mode]
-        cutter = cut(special_ids(tokenizer), sequence_length, vocab_size)
+        cutter = cut(vocabulary.special, sequence_length, vocabulary.size)
         speed: dict[str, Any] = {}
-        encoded = _reported(
-            tokenise(corpus.texts(split), tokenizer), f"{corpus.name} {split}", speed
-        )
-        sequences = write_tokens(folder, (cutter.add(batch) for batch in encoded), vocab_size)
+        encoded = tokenise(corpus.texts(split), vocabulary.tokenizer)
+        batches = _reported(encoded, f"{corpus.name} {split}", speed)
+        sequences = write_tokens(folder, map(cutter.add, batches), vocabulary.size)
         if sequences == 0:
             raise InputError(
                 f"corpus {corpus.name}: the {cutter.stats['tokens']} tokens of its {split} text "

@@ -1,4 +1,4 @@
-"""BERT's WordPiece tokenizer: how it reads text, and how a vocabulary for it is learned.
+"""BERT's WordPiece tokenizer: cleaning of text, and learning of a vocabulary.
 
 The machinery is the `tokenizers` library's. The order in which text is cleaned and folded is that
 of the pure-Python tokenizer in transformers (`BertTokenizerLegacy`), whose ids these are.
@@ -12,13 +12,12 @@ from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, 
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
+from data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from model.errors import InputError
-
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class Casing(NamedTuple):
-    """What is folded before words are looked up."""
+    """The folding of text before its words are looked up."""
 
     lowercase: bool = True
     strip_accents: bool | None = None
@@ -55,8 +54,8 @@ def normalizer(casing: Casing) -> normalizers.Normalizer:
     return normalizers.Sequence(steps)
 
 
-def bert_tokenizer(pieces: Mapping[str, int], casing: Casing) -> Tokenizer:
-    """The tokenizer of a vocabulary (piece to id), which holds at least the special tokens."""
+def bert_vocabulary(pieces: Mapping[str, int], casing: Casing) -> Vocabulary:
+    """The vocabulary of these pieces (with their ids), which include the special tokens."""
     # BERT makes one [UNK] of a word longer than 100 characters.
     model = WordPiece(dict(pieces), unk_token="[UNK]", max_input_chars_per_word=100)
     tokenizer = Tokenizer(model)
@@ -67,13 +66,13 @@ def bert_tokenizer(pieces: Mapping[str, int], casing: Casing) -> Tokenizer:
         ("[SEP]", pieces["[SEP]"]), ("[CLS]", pieces["[CLS]"])
     )
     tokenizer.decoder = decoders.WordPiece(prefix="##")
-    return tokenizer
+    return Vocabulary(tokenizer)
 
 
 def train_wordpiece(
     texts: Iterable[str], vocab_size: int, lowercase: bool = True, alphabet_size: int = 1000
-) -> Tokenizer:
-    """A tokenizer with `vocab_size` pieces learned from `texts`, the same in every run.
+) -> Vocabulary:
+    """A vocabulary of `vocab_size` pieces learned from `texts`, the same in every run.
 
     The library's trainer numbers single characters in the order of a randomly seeded hash map, and
     these numbers decide between equally frequent pairs. So the words are counted here, the single
@@ -114,7 +113,7 @@ def train_wordpiece(
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = WordPieceTrainer(vocab_size=vocab_size, special_tokens=given, show_progress=False)
     learner.train_from_iterator(_repeated(words), trainer)
-    return bert_tokenizer(learner.get_vocab(), casing)
+    return bert_vocabulary(learner.get_vocab(), casing)
 
 
 def encodable(text: str) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from flax import nnx
-from tokenizers import Tokenizer
 
+from data.vocabulary import Vocabulary
 from model.errors import InputError, at_least_one
 from model.tasks import (
     MaskedLM,
@@ -106,18 +106,18 @@ def check_asked(head: Head, asked: Asked) -> None:
     at_least_one(asked, "top")
 
 
-def say(model: Any, tokenizer: Tokenizer, texts: Sequence[str], asked: Asked) -> list[Said]:
+def say(model: Any, vocabulary: Vocabulary, texts: Sequence[str], asked: Asked) -> list[Said]:
     """What any head says about each text; how many were too long is logged as a warning."""
     head = head_of(model)
     if head == "fillings":
-        return [_fill(model, tokenizer, text, asked.top or FILLINGS) for text in texts]
+        return [_fill(model, vocabulary, text, asked.top or FILLINGS) for text in texts]
     labels, positions = model.config.labels, model.config.max_positions
     longest = min(LONGEST_CONTEXT, positions) if head == "answers" else positions
     settings = {"null_threshold": asked.null_threshold, "max_length": longest}
     task, reading = replace(TASKS[head], labels=labels, **settings), asked.reading
-    check_inputs("the model", model, tokenizer, reading.length(task))
+    check_inputs("the model", model, vocabulary, reading.length(task))
 
-    words = [split_words(text, tokenizer) if head == "tags" else [] for text in texts]
+    words = [split_words(text, vocabulary.tokenizer) if head == "tags" else [] for text in texts]
     examples: list[Example] = []
     for number, (text, places) in enumerate(zip(texts, words, strict=True)):
         if head == "tags":
@@ -127,7 +127,7 @@ def say(model: Any, tokenizer: Tokenizer, texts: Sequence[str], asked: Asked) ->
             examples.append(QuestionExample(str(number), asked.question or "", text))
         else:
             examples.append(TextExample(str(number), text, asked.pair))
-    windows = encode(task, examples, tokenizer, reading, labels)
+    windows = encode(task, examples, vocabulary, reading, labels)
     for remark in remarks("texts", task, len(texts), windows, reading):
         logger.warning(remark)
     graphdef, params = nnx.split(model)
@@ -164,13 +164,13 @@ def _answers(row: Said, top: int) -> Said:
     return {"answers": answers}
 
 
-def _fill(model: MaskedLM, tokenizer: Tokenizer, text: str, top: int) -> Said:
-    check_inputs("the model", model, tokenizer, 0)
-    tokens, positions = len(tokenizer.encode(text).ids), model.config.max_positions
+def _fill(model: MaskedLM, vocabulary: Vocabulary, text: str, top: int) -> Said:
+    check_inputs("the model", model, vocabulary, 0)
+    tokens, positions = len(vocabulary.tokenizer.encode(text).ids), model.config.max_positions
     if tokens > positions:
         raise InputError(
             f"a masked LM reads a text as a whole, up to {positions} tokens here, and that which "
             f"begins with {text[:40]!r} has {tokens}"
         )
-    masks = fill_mask(model, tokenizer, text, top=min(top, tokenizer.get_vocab_size()))
+    masks = fill_mask(model, vocabulary, text, top=min(top, vocabulary.size))
     return {"masks": [[{"token": t, "probability": p} for t, p in mask] for mask in masks]}

@@ -21,7 +21,7 @@ from data.config import DataConfig
 from data.open import Data, open_data
 from data.storage.atomic import check_writable
 from data.storage.provenance import provenance, write_json_atomic
-from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
+from data.tokenizer import load_vocabulary
 from model.errors import InputError, at_least_one
 from model.pretrained import load
 from model.student import check_fit
@@ -71,7 +71,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     heldout = HeldOut(
         data.heldout,
         data.train.counts,
-        special_ids(data.tokenizer),
+        data.vocabulary.special,
         rows=config.batch_size,
         limit=config.heldout_sequences,
     )
@@ -89,7 +89,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
 
 def check_vocabularies(config: Evaluation, data: Data, models: dict[str, MaskedLM]) -> None:
     """Raises InputError unless every model knows the tokens that the text is made of."""
-    pieces = data.tokenizer.get_vocab_size()
+    pieces = data.vocabulary.size
     size = models["model"].config.vocab_size
     if size != pieces:
         raise InputError(
@@ -98,7 +98,7 @@ def check_vocabularies(config: Evaluation, data: Data, models: dict[str, MaskedL
             "--data.tokenizer"
         )
     if config.teacher:
-        check_same_vocabulary(load_tokenizer(config.teacher), data.tokenizer)
+        data.vocabulary.check_teacher(load_vocabulary(config.teacher))
 
 
 def table(metrics: dict[str, float], title: str) -> Table:

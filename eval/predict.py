@@ -8,8 +8,8 @@
 
 From Python:
 
-    model, tokenizer = open_model("runs/finetune-squad/model")
-    predict(model, tokenizer, ["Ada came at noon."], Asked(question="Who came?"))
+    model, vocabulary = open_model("runs/finetune-squad/model")
+    predict(model, vocabulary, ["Ada came at noon."], Asked(question="Who came?"))
 """
 
 import json
@@ -21,10 +21,10 @@ from textwrap import shorten
 from typing import Annotated, Any
 
 import tyro
-from tokenizers import Tokenizer
 
 from data.storage.lines import read_lines
-from data.tokenizer import load_tokenizer
+from data.tokenizer import load_vocabulary
+from data.vocabulary import Vocabulary
 from eval.inference import PLAINLY, Asked, Said, check_asked, head_of, say
 from model.errors import InputError
 from model.hf.files import find
@@ -53,13 +53,13 @@ class Prediction(Asked):
 
 
 def predict(
-    model: Any, tokenizer: Tokenizer, texts: Sequence[str], asked: Asked = PLAINLY
+    model: Any, vocabulary: Vocabulary, texts: Sequence[str], asked: Asked = PLAINLY
 ) -> list[Said]:
     """What a model says about each text. How many were too long is logged as a warning.
 
     Args:
         model: of `model.tasks`, with any head but multiple choice and next sentence.
-        tokenizer: its own, from `data.tokenizer.load_tokenizer`.
+        vocabulary: its own, from `data.tokenizer.load_vocabulary`.
         texts: not empty.
         asked: a second text, a question, and how much is to be said.
 
@@ -85,12 +85,12 @@ def predict(
         return []
     both = {name: getattr(asked, name) for name in ("pair", "question")}
     context = {name: value for name, value in both.items() if value is not None}
-    said = say(model, tokenizer, texts, asked)
+    said = say(model, vocabulary, texts, asked)
     return [{"text": text, **context, **more} for text, more in zip(texts, said, strict=True)]
 
 
-def open_model(path: str) -> tuple[Any, Tokenizer]:
-    """A checkpoint with the head that its config.json names, and its tokenizer.
+def open_model(path: str) -> tuple[Any, Vocabulary]:
+    """A checkpoint with the head that its config.json names, and its vocabulary.
 
     Raises:
         InputError: there is none, or it gives several labels at once.
@@ -99,7 +99,7 @@ def open_model(path: str) -> tuple[Any, Tokenizer]:
     settings = json.loads(find(path)[0].read_text("utf-8"))
     if settings.get("problem_type") == "multi_label_classification":
         raise InputError(f"{path} gives a text several labels at once, which is not supported")
-    return model, load_tokenizer(path)
+    return model, load_vocabulary(path)
 
 
 def run(config: Prediction) -> None:
@@ -108,9 +108,9 @@ def run(config: Prediction) -> None:
     Raises:
         InputError: as `predict`; the message names the argument, or the file and line.
     """
-    model, tokenizer = open_model(config.model)
+    model, vocabulary = open_model(config.model)
     check_asked(head_of(model), config)
-    said = predict(model, tokenizer, list(_texts(config)), config)
+    said = predict(model, vocabulary, list(_texts(config)), config)
     for number, result in enumerate(said):
         if config.jsonl:
             print(json.dumps(result, ensure_ascii=False))

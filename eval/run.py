@@ -21,14 +21,14 @@ from flax import nnx
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from tokenizers import Tokenizer
 
 from data.storage.atomic import make_folder, replacing
 from data.storage.mirror import check_on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from data.storage.run_folder import CONFIG
 from data.storage.run_folder import read_config as read_run
-from data.tokenizer import load_tokenizer
+from data.tokenizer import load_vocabulary
+from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.config import read_config
 from model.hf.files import find
@@ -89,16 +89,16 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     task = data.task
     check_order(config.labels, task, config.model)
     model = load_for_task(config.model, task, order=config.labels)
-    tokenizer = load_tokenizer(config.model)
+    vocabulary = load_vocabulary(config.model)
     if note := note_on_reading(config.model, task, config.reading):
         print(note)
-    check_inputs(config.model, model, tokenizer, config.reading.length(task))
+    check_inputs(config.model, model, vocabulary, config.reading.length(task))
     for note in data.notes:
         print(note)
     output = make_folder(config.output or Path(f"runs/eval-{task.name}"))
     results = {}
     for split in data.splits:
-        scored, said = score_split(config, data, split, model, tokenizer)
+        scored, said = score_split(config, data, split, model, vocabulary)
         write_split(output, config.model, data, split, scored)
         results[split] = {"examples": len(data.splits[split]), "remarks": said}
         results[split]["metrics"] = scored.metrics
@@ -178,11 +178,11 @@ def note_on_reading(model: str, task: Task, reading: Reading) -> str | None:
 
 
 def score_split(
-    config: TaskEvaluation, data: TaskData, split: str, model: Any, tokenizer: Tokenizer
+    config: TaskEvaluation, data: TaskData, split: str, model: Any, vocabulary: Vocabulary
 ) -> tuple[Scored, list[str]]:
     """The predictions and metrics of a split, and what was told of texts that did not fit."""
     task, examples, labels = data.task, data.splits[split], model.config.labels
-    windows = encode(task, examples, tokenizer, config.reading, labels)
+    windows = encode(task, examples, vocabulary, config.reading, labels)
     said = list(remarks(split, task, len(examples), windows, config.reading))
     for remark in said:
         print(remark)

@@ -72,7 +72,7 @@ source(DistilBert, EncoderConfig.distilled)
 # first one. The small models have read only Python's documentation.
 
 # %%
-from data.tokenizer import load_tokenizer
+from data.tokenizer import load_vocabulary
 from model.pretrained import load
 from model.student import student_from_teacher
 from model.tasks import MaskedLM
@@ -83,7 +83,7 @@ SENTENCES = (
 )
 
 TEACHER = "assets/bert-tiny-pydocs"
-tokenizer = load_tokenizer(TEACHER)
+tokenizer = load_vocabulary(TEACHER).tokenizer
 teacher = load(TEACHER, MaskedLM)
 student = student_from_teacher(teacher, layers="original", rngs=nnx.Rngs(0))
 models = {"BERT": teacher, "DistilBERT": student}
@@ -410,12 +410,11 @@ source(Pooler.__call__, PreClassifier.__call__)
 # %%
 from data.batches import heldout_batches
 from data.open import open_data
-from data.tokenizer import special_ids
 from train.recipes.distill import tiny
 
 recipe = replace(tiny(), steps=60, evaluate_every=60, heldout_sequences=256)
 data = open_data(replace(recipe.data, tokenizer=TEACHER))
-pad = special_ids(data.tokenizer).pad
+pad = data.vocabulary.special.pad
 texts = next(heldout_batches(data.heldout, rows=64, pad_id=pad, limit=64))
 cls = teacher.backbone(texts["input_ids"], texts["attention_mask"]).last_hidden
 

@@ -28,7 +28,6 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 
 from data.open import open_data
-from data.tokenizer import special_ids
 from model.pretrained import load
 from model.student import student_from_teacher
 from model.tasks import MaskedLM
@@ -39,7 +38,7 @@ plt.style.use("notebooks/print.mplstyle")
 TEACHER = "assets/bert-tiny-pydocs"
 recipe = tiny()
 data = open_data(replace(recipe.data, tokenizer=TEACHER))
-tokenizer, special = data.tokenizer, special_ids(data.tokenizer)
+tokenizer, special = data.vocabulary.tokenizer, data.vocabulary.special
 teacher = load(TEACHER, MaskedLM)
 student = student_from_teacher(teacher, layers="original", rngs=nnx.Rngs(0))
 

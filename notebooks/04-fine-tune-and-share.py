@@ -302,8 +302,8 @@ TEXTS = [
     "The compiler reads the file and writes a report.",
     "What a charming film!",
 ]
-model, tokenizer = open_model(str(student))
-predictions = predict(model, tokenizer, TEXTS)
+model, vocabulary = open_model(str(student))
+predictions = predict(model, vocabulary, TEXTS)
 Markdown(
     markdown_table(
         ["text", "says", "probability"],

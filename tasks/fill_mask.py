@@ -2,22 +2,22 @@
 
 import jax
 import jax.numpy as jnp
-from tokenizers import Tokenizer
 
-from data.tokenizer import special_ids
+from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.tasks import MaskedLM
 
 
 def fill_mask(
-    model: MaskedLM, tokenizer: Tokenizer, text: str, *, top: int = 5
+    model: MaskedLM, vocabulary: Vocabulary, text: str, *, top: int = 5
 ) -> list[list[tuple[str, float]]]:
     """For every [MASK] in the text, the `top` likeliest pieces and their probabilities.
 
     Raises:
         InputError: the text has no [MASK].
     """
-    ids, mask = tokenizer.encode(text).ids, special_ids(tokenizer).mask
+    tokenizer, mask = vocabulary.tokenizer, vocabulary.special.mask
+    ids = tokenizer.encode(text).ids
     places = [place for place, index in enumerate(ids) if index == mask]
     if not places:
         raise InputError(f"there is no [MASK] to fill in {text!r}")

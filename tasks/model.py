@@ -4,8 +4,8 @@ import logging
 from typing import Any
 
 from flax import nnx
-from tokenizers import Tokenizer
 
+from data.vocabulary import Vocabulary
 from model.bert import Bert
 from model.config import DType
 from model.distilbert import DistilBert
@@ -142,23 +142,23 @@ def load_encoder(path: str) -> Any:
     return load(path, DistilBert if config.architecture == "distilbert" else Bert)
 
 
-def check_inputs(path: str, model: Any, tokenizer: Tokenizer, length: int) -> None:
+def check_inputs(path: str, model: Any, vocabulary: Vocabulary, length: int) -> None:
     """Raises InputError unless a model has all pieces and positions that its windows may have.
 
     Args:
         path: of the model, for the message.
         model: from `model.pretrained.load`.
-        tokenizer: what cuts the text into pieces.
+        vocabulary: of the tokenizer that cuts the text into pieces.
         length: tokens of the longest window.
     """
-    positions, vocabulary = model.config.max_positions, model.config.vocab_size
+    positions, pieces = model.config.max_positions, model.config.vocab_size
     if length > positions:
         raise InputError(
             f"--reading.max-length {length} is above the {positions} positions of {path}: give at "
             f"most {positions}"
         )
-    if tokenizer.get_vocab_size() > vocabulary:
+    if vocabulary.size > pieces:
         raise InputError(
-            f"{path} has a vocabulary of {vocabulary}, and the tokenizer beside it knows "
-            f"{tokenizer.get_vocab_size()} pieces: they do not belong together"
+            f"{path} has a vocabulary of {pieces}, and the tokenizer beside it knows "
+            f"{vocabulary.size} pieces: they do not belong together"
         )

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tokenizers import Tokenizer
-
+from data.vocabulary import Vocabulary
 from tasks.catalogue import Task
 from tasks.examples import Example
 from tasks.questions.encode import encode_questions
@@ -45,7 +44,7 @@ def how_read(reading: Reading, task: Task) -> dict[str, Any]:
 def encode(
     task: Task,
     examples: Sequence[Example],
-    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
     reading: Reading,
     labels: tuple[str, ...],
 ) -> Windows:
@@ -59,16 +58,16 @@ def encode(
     if task.kind == "answers":
         return encode_questions(
             given,
-            tokenizer,
+            vocabulary,
             max_length=length,
             doc_stride=reading.doc_stride,
             max_question=reading.max_question,
         )
     if task.kind == "tags":
-        return encode_words(given, tokenizer, max_length=length, labels=labels)
+        return encode_words(given, vocabulary, max_length=length, labels=labels)
     return encode_texts(
         given,
-        tokenizer,
+        vocabulary,
         max_length=length,
         long=reading.long,
         stride=reading.overlap,

@@ -11,7 +11,8 @@ from flax import nnx
 
 from data.config import DataConfig
 from data.masking import MaskingConfig
-from data.tokenizer import save_tokenizer, train_wordpiece
+from data.tokenizer import save_vocabulary
+from data.wordpiece import train_wordpiece
 from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import MaskedLM
@@ -48,10 +49,10 @@ def write_corpus(folder: Path, files: int = 25, lines: int = 8) -> Path:
 
 def write_teacher(folder: Path, config: EncoderConfig = MODEL, words: list[str] = WORDS) -> Path:
     """A BERT with random weights and a tokenizer that knows the corpus."""
-    tokenizer = train_wordpiece([" ".join(words)] * 3, VOCAB)
-    config = config.replace(vocab_size=tokenizer.get_vocab_size())
+    vocabulary = train_wordpiece([" ".join(words)] * 3, VOCAB)
+    config = config.replace(vocab_size=vocabulary.size)
     save(MaskedLM(config, rngs=nnx.Rngs(0)), folder)
-    save_tokenizer(tokenizer, folder)
+    save_vocabulary(vocabulary, folder)
     return folder
 
 

@@ -1,22 +1,21 @@
-"""A tokenizer with a piece for every character, so that tests can count tokens."""
+"""A vocabulary with a piece for every character, so that tests can count tokens."""
 
 import string
 
-from tokenizers import Tokenizer
-
-from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer
+from data.vocabulary import SPECIAL_TOKENS, Vocabulary
+from data.wordpiece import Casing, bert_vocabulary
 
 CHARACTERS = string.ascii_letters + string.digits + ".,?'-éΣσς日本語"
 
 
-def speller(*words: str, lowercase: bool = False) -> Tokenizer:
+def speller(*words: str, lowercase: bool = False) -> Vocabulary:
     """`words` are pieces too, and longer pieces go first."""
     continued = ["##" + character for character in CHARACTERS]
     pieces = [*SPECIAL_TOKENS, *CHARACTERS, *continued, *words]
     ids = {piece: index for index, piece in enumerate(pieces)}
-    return bert_tokenizer(ids, Casing(lowercase=lowercase))
+    return bert_vocabulary(ids, Casing(lowercase=lowercase))
 
 
-def spelled(tokenizer: Tokenizer, ids) -> str:
+def spelled(vocabulary: Vocabulary, ids) -> str:
     """The pieces behind the ids, joined."""
-    return "".join((tokenizer.id_to_token(int(i)) or "").removeprefix("##") for i in ids)
+    return "".join(vocabulary.pieces[int(i)].removeprefix("##") for i in ids)

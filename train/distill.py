@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from flax import nnx
 
 from data.open import Data, open_data
-from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
+from data.tokenizer import load_vocabulary
 from model.config import EncoderConfig
 from model.errors import InputError
 from model.pretrained import load
@@ -44,7 +44,7 @@ def distill(config: DistillConfig) -> dict[str, float]:
     terms = terms_of(config.loss)
     teacher, data = teacher_and_data(config)
     trained = initial_student(teacher, config)
-    objective = objective_of(config, terms, trained, teacher, special_ids(data.tokenizer).mask)
+    objective = objective_of(config, terms, trained, teacher, data.vocabulary.special.mask)
     return fit_text(
         config,
         kind="distill",
@@ -72,7 +72,7 @@ def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
         )
     with first_before_others():
         data = open_data(replace(config.data, tokenizer=config.data.tokenizer or config.teacher))
-    check_same_vocabulary(load_tokenizer(config.teacher), data.tokenizer)
+    data.vocabulary.check_teacher(load_vocabulary(config.teacher))
     return teacher, data
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from tokenizers import Tokenizer
 
 from data.storage.mirror import upload
 from data.storage.run_folder import read_metrics
-from data.tokenizer import fingerprint, load_tokenizer
+from data.tokenizer import load_vocabulary
+from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.student import initialise, student_config
 from report.naming import in_tables
@@ -54,7 +54,7 @@ class Prepared:
     """What all seeds of a run share."""
 
     data: TaskData
-    tokenizer: Tokenizer
+    vocabulary: Vocabulary
     model: Any
     """Before the training of the first seed. Its labels are the classes in the order of all."""
     train: Windows
@@ -106,13 +106,13 @@ def prepare(config: FinetuneConfig) -> Prepared:
             f"them, with python -m eval.run MODEL --task {config.task} --data.test "
             f"{config.data.test}"
         )
-    task, tokenizer = data.task, load_tokenizer(config.model)
+    task, vocabulary = data.task, load_vocabulary(config.model)
     learner = config.model if config.layers is None else None  # single layers get a new head
     check_order(config.labels, task, *filter(None, (learner, config.teacher)))
     model = initial_model(config, data)
-    check_inputs(config.model, model, tokenizer, config.reading.length(task))
+    check_inputs(config.model, model, vocabulary, config.reading.length(task))
     train, dev = (
-        encode(task, data.splits[split], tokenizer, config.reading, model.config.labels)
+        encode(task, data.splits[split], vocabulary, config.reading, model.config.labels)
         for split in ("train", "dev")
     )
     lengths = bucket_lengths(train.lengths, most=config.buckets)
@@ -128,8 +128,8 @@ def prepare(config: FinetuneConfig) -> Prepared:
         f"longest would be"
     )
     if config.teacher:
-        train = with_soft_targets(config, task, tokenizer, train, model.config.labels)
-    return Prepared(data, tokenizer, model, train, dev, lengths)
+        train = with_soft_targets(config, task, vocabulary, train, model.config.labels)
+    return Prepared(data, vocabulary, model, train, dev, lengths)
 
 
 def initial_model(config: FinetuneConfig, data: TaskData) -> Any:
@@ -181,12 +181,12 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
         config,
         kind="finetune",
         title=f"the {len(prepared.train):,} training windows of {task.title}",
-        learner=one_model(config, model, prepared.tokenizer, objective, parallel, steps),
+        learner=one_model(config, model, prepared.vocabulary, objective, parallel, steps),
         batches=batches,
         parallel=parallel,
         constants={},
         evaluate=evaluate,
-        facts={"data": data.fingerprint, "tokenizer": fingerprint(prepared.tokenizer)},
+        facts={"data": data.fingerprint, "tokenizer": prepared.vocabulary.fingerprint},
         best_by="score" if config.report == "best" else None,
         shown=lambda name: name in in_tables(("score", *task.metrics)),
     )

@@ -13,7 +13,7 @@ import sys
 from flax import nnx
 
 from data.open import open_data
-from data.tokenizer import check_same_vocabulary, load_tokenizer, special_ids
+from data.tokenizer import load_vocabulary
 from model.errors import InputError
 from model.growing import grow
 from model.pretrained import load
@@ -43,16 +43,16 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         )
     with first_before_others():
         data = open_data(config.data)
-    vocab_size = data.tokenizer.get_vocab_size()
+    vocab_size = data.vocabulary.size
     if vocab_size != config.model.vocab_size:
         raise InputError(
             f"the tokenizer has {vocab_size} pieces and the model {config.model.vocab_size}: "
             f"set --model.vocab-size {vocab_size}"
         )
     if config.start:
-        check_same_vocabulary(load_tokenizer(config.start), data.tokenizer)
+        data.vocabulary.check_teacher(load_vocabulary(config.start))
     model = initial_model(config)
-    mask_id = special_ids(data.tokenizer).mask
+    mask_id = data.vocabulary.special.mask
     objective = MaskedLMObjective(nnx.graphdef(model), config.masking, mask_id)
     return fit_text(config, kind="pretrain", data=data, model=model, objective=objective)
 

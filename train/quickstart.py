@@ -17,7 +17,7 @@ from rich.console import Console
 
 from data.open import open_data
 from data.storage.mirror import check_on_disk
-from data.tokenizer import load_tokenizer, special_ids
+from data.tokenizer import load_vocabulary
 from model.errors import at_least_one
 from model.pretrained import load
 from model.tasks import MaskedLM
@@ -99,7 +99,7 @@ def quickstart(config: Quickstart) -> None:
     show_fillings(console, teacher, config.teacher)
 
     data = open_data(replace(recipe.data, tokenizer=config.teacher))
-    special = special_ids(data.tokenizer)
+    special = data.vocabulary.special
     heldout = HeldOut(data.heldout, data.train.counts, special, rows=recipe.batch_size)
 
     def measure(model: MaskedLM) -> Metrics:
@@ -146,9 +146,9 @@ def quickstart(config: Quickstart) -> None:
 
 def show_fillings(console: Console, model: MaskedLM, path: str) -> None:
     """Prints the three likeliest pieces for the [MASK] of each of SENTENCES."""
-    tokenizer = load_tokenizer(path)
+    vocabulary = load_vocabulary(path)
     for sentence in SENTENCES:
-        guesses = fill_mask(model, tokenizer, sentence, top=3)[0]
+        guesses = fill_mask(model, vocabulary, sentence, top=3)[0]
         told = ", ".join(f"{piece} {share:.0%}" for piece, share in guesses)
         console.print(f"  {sentence:<56} {told}", markup=False)
 

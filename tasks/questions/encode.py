@@ -12,7 +12,7 @@ from jaxtyping import Int32
 from tokenizers import Tokenizer
 
 from data.tokenise import BATCH_CHARACTERS
-from data.tokenizer import special_ids
+from data.vocabulary import Vocabulary
 from model.errors import InputError
 from tasks.examples import Answer, QuestionExample
 from tasks.texts.encode import all_or_none, token_ids
@@ -31,7 +31,7 @@ class Context(NamedTuple):
 
 def encode_questions(
     examples: Sequence[QuestionExample],
-    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
     *,
     max_length: int = 384,
     doc_stride: int = 128,
@@ -41,7 +41,7 @@ def encode_questions(
 
     Args:
         examples: all with answers (an empty tuple where there is none), or all without.
-        tokenizer: from `data.tokenizer.load_tokenizer`.
+        vocabulary: from `data.tokenizer.load_vocabulary`.
         max_length: tokens of a window, at least `max_question` and 4 more.
         doc_stride: a window starts every so many tokens of the context.
         max_question: tokens; longer questions are cut, and counted as `cut_questions`.
@@ -63,7 +63,7 @@ def encode_questions(
             f"not go together: give 1 or more each, and 4 more for a window than for a question"
         )
     answered = all_or_none([example.answers is not None for example in examples], "answers")
-    special = special_ids(tokenizer)
+    tokenizer, special = vocabulary.tokenizer, vocabulary.special
     contexts = _contexts((example.context for example in examples), tokenizer)
     questions = token_ids([example.question for example in examples], tokenizer)
     columns: dict[str, list] = defaultdict(list)

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from data.corpora.text import Text
 from data.tokenise import tokenise
-from data.tokenizer import special_ids
+from data.vocabulary import Vocabulary
 from model.errors import InputError
 from tasks.examples import TextExample
 from tasks.windows import Windows, spans
@@ -20,7 +20,7 @@ Ids = Int32[np.ndarray, " _tokens"]  # each of a length of its own
 
 def encode_texts(
     examples: Sequence[TextExample],
-    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
     *,
     max_length: int,
     long: Long = "truncate",
@@ -31,7 +31,7 @@ def encode_texts(
 
     Args:
         examples: all texts, or all pairs; all with a label, or all without.
-        tokenizer: from `data.tokenizer.load_tokenizer`.
+        vocabulary: from `data.tokenizer.load_vocabulary`.
         max_length: tokens of a window, [CLS] and [SEP] included.
         long: what becomes of longer ones. `truncate` keeps the beginning, of pairs as transformers
             does it (its `longest_first`); `head+tail` the beginning and the end (Sun et al. 2019:
@@ -60,7 +60,7 @@ def encode_texts(
         raise InputError(
             f"windows of {room} tokens cannot share {stride} of them: give a stride below {room}"
         )
-    special = special_ids(tokenizer)
+    tokenizer, special = vocabulary.tokenizer, vocabulary.special
     cls, sep = (np.array([index], np.int32) for index in (special.cls, special.sep))
     input_ids, types, members, longer = [], [], [], 0
     texts = token_ids([example.text for example in examples], tokenizer)

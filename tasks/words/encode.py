@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int32
 from tokenizers import PreTokenizedString, Tokenizer
 
-from data.tokenizer import special_ids
+from data.vocabulary import Vocabulary
 from data.wordpiece import encodable
 from model.errors import InputError
 from tasks.examples import TaggedExample
@@ -19,7 +19,7 @@ AT_ONCE = 1000  # sentences that are tokenised together
 
 def encode_words(
     examples: Sequence[TaggedExample],
-    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
     *,
     max_length: int,
     labels: tuple[str, ...],
@@ -32,8 +32,8 @@ def encode_words(
 
     Args:
         examples: all with tags, or all without.
-        tokenizer: from `data.tokenizer.load_tokenizer`. A word's ids are those it has alone; one of
-            control characters only has none, and stands in no window.
+        vocabulary: from `data.tokenizer.load_vocabulary`. A word's ids are those it has alone; one
+            of control characters only has none, and is in no window.
         max_length: tokens of a window, [CLS] and [SEP] included.
         labels: the tags by name.
 
@@ -52,7 +52,7 @@ def encode_words(
             f"a maximum length of {max_length} leaves no room for words: give at least 4"
         )
     tagged = all_or_none([example.tags is not None for example in examples], "tags")
-    special = special_ids(tokenizer)
+    tokenizer, special = vocabulary.tokenizer, vocabulary.special
     input_ids, tags, words, members, longer = [], [], [], [], 0
     pieces = _pieces(examples, tokenizer)
     for number, (example, (ids, word)) in enumerate(zip(examples, pieces, strict=True)):
@@ -112,7 +112,7 @@ def split_words(text: str, tokenizer: Tokenizer) -> list[Span]:
 
     Args:
         text: without halves of surrogate pairs.
-        tokenizer: from `data.tokenizer.load_tokenizer`.
+        tokenizer: of a `Vocabulary`.
     """
     words = PreTokenizedString(text)
     # Cleaning and parting Chinese characters is all: composing accents would move the places.

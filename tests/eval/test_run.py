@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from scipy.special import softmax
 
-from data.tokenizer import load_tokenizer, save_tokenizer, train_wordpiece
+from data.tokenizer import load_vocabulary, save_vocabulary
+from data.wordpiece import train_wordpiece
 from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError
 from model.pretrained import load, save
@@ -44,9 +45,9 @@ MODELS = {
 }
 
 
-def logits(model, tokenizer, rows: Rows) -> np.ndarray:
+def logits(model, vocabulary, rows: Rows) -> np.ndarray:
     """What a classifier says about texts or pairs of texts, all padded alike."""
-    encodings = [tokenizer.encode(*row) for row in rows]
+    encodings = [vocabulary.tokenizer.encode(*row) for row in rows]
     for encoding in encodings:
         encoding.pad(24)
     columns = (
@@ -66,16 +67,16 @@ def write_tsv(path: Path, *columns: tuple) -> None:
 def home(tmp_path_factory):
     """A checkpoint of random numbers for every kind of task, and some rows of data."""
     folder = tmp_path_factory.mktemp("home")
-    tokenizer = train_wordpiece([" ".join(runs.WORDS)] * 3, 80)
-    size = tokenizer.get_vocab_size()
+    vocabulary = train_wordpiece([" ".join(runs.WORDS)] * 3, 80)
+    size = vocabulary.size
     for name, (kind, labels) in MODELS.items():
         config = runs.MODEL.replace(vocab_size=size, max_positions=24, labels=labels)
         model = build(kind, config.replace(initializer_range=0.6))
         if kind is SequenceClassification:  # so that random numbers do not choose one class only
             bias = model.classifier.dense.bias
-            bias[...] -= np.median(logits(model, tokenizer, [(text,) for text in TEXTS]), axis=0)
+            bias[...] -= np.median(logits(model, vocabulary, [(text,) for text in TEXTS]), axis=0)
         save(model, folder / name)
-        save_tokenizer(tokenizer, folder / name)
+        save_vocabulary(vocabulary, folder / name)
     index = ("index", *range(30))
     first, second = (("sentence1", *(p[0] for p in PAIRS)), ("sentence2", *(p[1] for p in PAIRS)))
     glue = folder / "glue"
@@ -119,7 +120,7 @@ def predictions(output: Path, split: str) -> list[dict]:
 
 def by_hand(folder: Path, rows: Rows) -> list[dict[str, float]]:
     """The probabilities that the model itself gives, by the names in its configuration."""
-    shares = softmax(logits(load(folder), load_tokenizer(folder), rows), axis=-1)
+    shares = softmax(logits(load(folder), load_vocabulary(folder), rows), axis=-1)
     names = json.loads((folder / "config.json").read_text())["id2label"]
     return [{names[str(place)]: share for place, share in enumerate(row)} for row in shares]
 
@@ -440,7 +441,7 @@ def test_a_folder_that_cannot_be_written(home):
 def test_models_of_transformers_predict_the_same_here(home, name, tmp_path):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     torch.manual_seed(0)
-    size = load_tokenizer(home / "sst2").get_vocab_size()
+    size = load_vocabulary(home / "sst2").size
     shape = {"vocab_size": size, "id2label": {0: "positive", 1: "negative"}}
     shape |= {"label2id": {"positive": 0, "negative": 1}, "initializer_range": 0.6}
     if name == "BertConfig":

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from data.tokenizer import load_tokenizer, save_tokenizer
+from data.tokenizer import load_vocabulary, save_vocabulary
 from model.errors import InputError
 from model.pretrained import load, save
 from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
@@ -224,10 +224,10 @@ def test_a_head_for_other_classes_is_drawn_anew(home, caplog):
 
 def write_classifier(home: Path, name: str, labels: tuple[str, ...]) -> Path:
     """A classifier of others, with random weights."""
-    tokenizer = load_tokenizer(home / "teacher")
-    shape = runs.MODEL.replace(labels=labels, vocab_size=tokenizer.get_vocab_size())
+    vocabulary = load_vocabulary(home / "teacher")
+    shape = runs.MODEL.replace(labels=labels, vocab_size=vocabulary.size)
     save(SequenceClassification(shape, rngs=nnx.Rngs(0)), home / name)
-    save_tokenizer(tokenizer, home / name)
+    save_vocabulary(vocabulary, home / name)
     return home / name
 
 
@@ -333,7 +333,7 @@ def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
     text = "the red cat sees a green bird"
     tokenizer = transformers.AutoTokenizer.from_pretrained(output / "model")
     inputs = tokenizer(text, return_tensors="pt")
-    ids = load_tokenizer(output / "model").encode(text).ids
+    ids = load_vocabulary(output / "model").tokenizer.encode(text).ids
     assert inputs["input_ids"][0].tolist() == ids
     with torch.no_grad():
         expected = theirs.eval()(**inputs)

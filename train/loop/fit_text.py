@@ -12,7 +12,6 @@ from data.batches import Batches
 from data.masking import token_log_weights
 from data.open import Data
 from data.storage.mirror import upload
-from data.tokenizer import special_ids
 from model.tasks import MaskedLM
 from report.results import write_results
 from report.run import write_report
@@ -54,7 +53,7 @@ def fit_text(
         learner=one_model(
             config,
             model,
-            data.tokenizer,
+            data.vocabulary,
             objective,
             parallel,
             steps,
@@ -85,7 +84,7 @@ def text_batches(config: TextConfig, data: Data, parallel: Parallel) -> Batches:
         batch_size=config.batch_size,
         micro_batches=config.micro_batches,
         seed=config.seed,
-        pad_id=special_ids(data.tokenizer).pad,
+        pad_id=data.vocabulary.special.pad,
         host=jax.process_index(),
         hosts=jax.process_count(),
     )
@@ -93,7 +92,7 @@ def text_batches(config: TextConfig, data: Data, parallel: Parallel) -> Batches:
 
 def log_weights(smoothing: float, data: Data) -> Float32[Array, " vocab"]:
     """How likely each token is to be masked."""
-    special = special_ids(data.tokenizer)
+    special = data.vocabulary.special
     return jnp.asarray(token_log_weights(data.train.counts, special, smoothing))
 
 

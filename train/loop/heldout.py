@@ -14,7 +14,7 @@ from data.batches import heldout_batches
 from data.masking import MaskingConfig, mask_tokens, token_log_weights
 from data.open import Data
 from data.sequences import Sequences
-from data.tokenizer import SpecialIds, special_ids
+from data.vocabulary import SpecialIds
 from train.config import TextConfig
 from train.loop.fit import Evaluate
 from train.objectives.distillation import MaskedLMObjective
@@ -162,7 +162,7 @@ def held_out(config: TextConfig, data: Data) -> HeldOut:
     return HeldOut(
         data.heldout,
         data.train.counts,
-        special_ids(data.tokenizer),
+        data.vocabulary.special,
         rows=config.batch_size // config.micro_batches,
         limit=config.heldout_sequences,
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 from flax import nnx
-from tokenizers import Tokenizer
 
-from data.tokenizer import save_tokenizer
+from data.tokenizer import save_vocabulary
+from data.vocabulary import Vocabulary
 from model.config import DType, EncoderConfig
 from model.pretrained import save
 from train.config import TrainConfig
@@ -38,7 +38,7 @@ class Learner:
 def one_model(
     config: TrainConfig,
     model: nnx.Module,
-    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
     objective: Objective,
     parallel: Parallel,
     steps: int,
@@ -51,7 +51,7 @@ def one_model(
     Args:
         config: of the run.
         model: before training.
-        tokenizer: is exported with it.
+        vocabulary: is exported with it.
         objective: what is minimised.
         parallel: where it runs.
         steps: updates of the run.
@@ -63,15 +63,15 @@ def one_model(
     return Learner(
         init_state(params, optimizer),
         parallel.compile(lambda axis: make_step(objective, optimizer, steps, axis)),
-        lambda trained, folder: export(exported(nnx.merge(graphdef, trained)), tokenizer, folder),
+        lambda trained, folder: export(exported(nnx.merge(graphdef, trained)), vocabulary, folder),
     )
 
 
-def export(model: nnx.Module, tokenizer: Tokenizer, folder: Path) -> None:
+def export(model: nnx.Module, vocabulary: Vocabulary, folder: Path) -> None:
     """Writes a model with its tokenizer as a Hugging Face folder."""
     save(model, folder)
     config: EncoderConfig = model.config  # type: ignore[attr-defined]
-    save_tokenizer(tokenizer, folder, config.max_positions)
+    save_vocabulary(vocabulary, folder, config.max_positions)
 
 
 def compute_dtype(config: TrainConfig) -> DType:

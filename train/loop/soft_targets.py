@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-from tokenizers import Tokenizer
 
-from data.tokenizer import check_same_vocabulary, load_tokenizer
+from data.tokenizer import load_vocabulary
+from data.vocabulary import Vocabulary
 from model.errors import InputError
 from tasks.catalogue import Task
 from tasks.model import load_for_task
@@ -20,7 +20,7 @@ from train.update.step import split
 def with_soft_targets(
     config: FinetuneConfig,
     task: Task,
-    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
     windows: Windows,
     labels: tuple[str, ...],
 ) -> Windows:
@@ -30,7 +30,7 @@ def with_soft_targets(
         InputError: the teacher has no head for the task, another vocabulary, or fewer positions.
     """
     assert config.teacher is not None
-    check_same_vocabulary(load_tokenizer(config.teacher), tokenizer)
+    vocabulary.check_teacher(load_vocabulary(config.teacher))
     teacher = load_for_task(config.teacher, task, order=config.labels, dtype=compute_dtype(config))
     longest = max(windows.lengths)
     if longest > teacher.config.max_positions:

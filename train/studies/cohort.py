@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from data.storage.provenance import to_jsonable
-from data.tokenizer import special_ids
 from model.blocks.flash import without_cudnn
 from model.errors import InputError
 from report.tables import duration
@@ -54,7 +53,7 @@ class Block:
     def __init__(self, base: DistillConfig, students: Mapping[str, DistillConfig], shown: str):
         self.base, self.students, self.shown = base, students, shown
         self.teacher, self.data = teacher_and_data(base)
-        self.mask_id = special_ids(self.data.tokenizer).mask
+        self.mask_id = self.data.vocabulary.special.mask
         self.models = self.initial(base.seed)
         for name, config in students.items():
             student = student_of(self.models[name]).config
@@ -201,7 +200,7 @@ class Block:
             part = exported(stack.objective(self.teacher_graphdef, self.mask_id))
             for name in stack.students:
                 model = nnx.merge(stack.graphdef, jax.tree.map(jnp.asarray, students[name]))
-                export(part(model), self.data.tokenizer, folder / folder_name(name))
+                export(part(model), self.data.vocabulary, folder / folder_name(name))
 
 
 def _described(students: Mapping[str, DistillConfig]) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
-from data.tokenizer import special_ids
 from model.errors import InputError
 from tasks.examples import Answer, QuestionExample
 from tasks.questions.encode import encode_questions
 from tests.spelling import spelled, speller
 
-PAD, _, CLS, SEP, _ = special_ids(speller())
+PAD, _, CLS, SEP, _ = speller().special
 
 
 def ask(context: str, *answers: str, question: str = "who", **options) -> QuestionExample:
@@ -16,8 +15,8 @@ def ask(context: str, *answers: str, question: str = "who", **options) -> Questi
     return QuestionExample("q", question, context, given, **options)
 
 
-def encode(*examples, tokenizer=None, **options):
-    return encode_questions(examples, tokenizer or speller(), **options)
+def encode(*examples, vocabulary=None, **options):
+    return encode_questions(examples, vocabulary or speller(), **options)
 
 
 def answer_of(windows, context: str, row: int = 0) -> str:
@@ -68,8 +67,8 @@ def test_a_window():
 )
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_offsets_are_those_of_the_original_characters(context, answer, lowercase):
-    tokenizer = speller("İ", "##i̇", lowercase=lowercase)
-    windows = encode(ask(context, answer), tokenizer=tokenizer)
+    vocabulary = speller("İ", "##i̇", lowercase=lowercase)
+    windows = encode(ask(context, answer), vocabulary=vocabulary)
     assert answer_of(windows, context) == answer
     offsets = windows.notes["offsets"][0]
     offsets = offsets[offsets[:, 0] >= 0]
@@ -78,7 +77,7 @@ def test_offsets_are_those_of_the_original_characters(context, answer, lowercase
 
 
 def test_answers_within_a_piece_are_the_whole_piece():
-    windows = encode(ask("in 1999s", "9s"), tokenizer=speller("1999"), max_length=80)
+    windows = encode(ask("in 1999s", "9s"), vocabulary=speller("1999"), max_length=80)
     assert answer_of(windows, "in 1999s") == "1999s"
 
 

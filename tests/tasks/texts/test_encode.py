@@ -4,18 +4,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.tokenizer import special_ids
 from model.errors import InputError
 from tasks.examples import TextExample
 from tasks.texts.encode import encode_texts
 from tests.spelling import spelled, speller
 
-TOKENIZER = speller()
-PAD, _, CLS, SEP, _ = special_ids(TOKENIZER)
+VOCABULARY = speller()
+PAD, _, CLS, SEP, _ = VOCABULARY.special
 
 
 def encode(*examples: TextExample, max_length=10, labels=None, **options):
-    return encode_texts(examples, TOKENIZER, max_length=max_length, labels=labels, **options)
+    return encode_texts(examples, VOCABULARY, max_length=max_length, labels=labels, **options)
 
 
 def text(characters: str, label: Any = None) -> TextExample:
@@ -26,7 +25,7 @@ def words(windows) -> list[str]:
     """What stands between [CLS] and [SEP] of each window."""
     for ids in windows.input_ids:
         assert (ids[0], ids[-1], ids.dtype) == (CLS, SEP, np.int32)
-    return [spelled(TOKENIZER, ids[1:-1]) for ids in windows.input_ids]
+    return [spelled(VOCABULARY, ids[1:-1]) for ids in windows.input_ids]
 
 
 def test_a_text_and_a_pair():
@@ -138,8 +137,8 @@ def test_bad_input(examples, options, message):
 def test_ids_are_those_of_transformers(max_length):
     from transformers import BertTokenizer
 
-    vocabulary = TOKENIZER.get_vocab()
-    theirs = BertTokenizer(vocab=vocabulary, do_lower_case=False)
+    pieces = VOCABULARY.tokenizer.get_vocab()
+    theirs = BertTokenizer(vocab=pieces, do_lower_case=False)
     draw = random.Random(0)
     made = ["".join(draw.choices("abc d.é日\x01", k=draw.randrange(30))) for _ in range(800)]
     # Transformers takes an empty second text for none; here it is one without tokens.

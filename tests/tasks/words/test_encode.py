@@ -3,26 +3,25 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from data.tokenizer import special_ids
 from model.errors import InputError
 from tasks.examples import TaggedExample
 from tasks.words.encode import encode_words
 from tests.spelling import spelled, speller
 
-TOKENIZER = speller("York", lowercase=False)
-PAD, _, CLS, SEP, _ = special_ids(TOKENIZER)
+VOCABULARY = speller("York", lowercase=False)
+PAD, _, CLS, SEP, _ = VOCABULARY.special
 LABELS = ("B-x", "I-x", "O")
 
 
 def encode(*examples: TaggedExample, max_length=12):
-    return encode_words(examples, TOKENIZER, max_length=max_length, labels=LABELS)
+    return encode_words(examples, VOCABULARY, max_length=max_length, labels=LABELS)
 
 
 def test_tags_stand_at_first_pieces():
     words = ("New", "York", "日本", "a-b", "[SEP]")
     windows = encode(TaggedExample("0", words, ("B-x", "I-x", "B-x", "O", "O")), max_length=20)
     [ids] = windows.input_ids
-    alone = [TOKENIZER.encode(word, add_special_tokens=False).ids for word in words]
+    alone = [VOCABULARY.tokenizer.encode(word, add_special_tokens=False).ids for word in words]
     assert ids.tolist() == [CLS, *np.concatenate(alone), SEP]
     #                 [CLS] N   e   w  York 日   本  a   -   b  [SEP] [SEP]
     assert windows.notes["word"][0].tolist() == [-1, 0, -1, -1, 1, 2, -1, 3, -1, -1, 4, -1]
@@ -64,7 +63,7 @@ def test_every_word_is_predicted_once_and_where_it_has_context(room):
             assert ((word >= 0) == (tag >= 0)).all()
             for place in np.flatnonzero(word >= 0):
                 assert word[place] not in seen
-                assert spelled(TOKENIZER, [ids[place]]) == "a"  # the first letter
+                assert spelled(VOCABULARY, [ids[place]]) == "a"  # the first letter
                 assert LABELS[tag[place]] == tags[word[place]]
                 seen[word[place]] = min(place - 1, len(ids) - 2 - place)
         assert sorted(seen) == list(range(count))
@@ -81,7 +80,7 @@ def test_windows_share_half_and_hold_all():
     parts = [ids[1:-1].tolist() for ids in windows.input_ids]
     assert all(one[3:] == other[: len(one[3:])] for one, other in pairwise(parts))
     joined = [*parts[0], *(piece for part in parts[1:] for piece in part[3:])]
-    assert [TOKENIZER.id_to_token(i) for i in joined] == list("abcdefghijklmnopq")
+    assert [VOCABULARY.pieces[i] for i in joined] == list("abcdefghijklmnopq")
 
 
 @pytest.mark.parametrize(

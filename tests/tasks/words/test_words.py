@@ -8,7 +8,7 @@ from tests.spelling import speller
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_words_lie_where_they_are_in_the_text(lowercase):
     text = " Ann's cafe\u0301,\tnaïve  日本 a\u200bb\x00 (İstanbul) "
-    tokenizer = speller(lowercase=lowercase)
+    tokenizer = speller(lowercase=lowercase).tokenizer
     words = [text[start:end] for start, end in split_words(text, tokenizer)]
     # A letter keeps its accent, and a word what is invisible in it.
     parts = "Ann ' s cafe\u0301 , naïve 日 本 a\u200bb ( İstanbul )"
@@ -17,14 +17,14 @@ def test_words_lie_where_they_are_in_the_text(lowercase):
 
 def test_words_are_those_of_bert():
     text = "Ann-Lee's 3.5 ml, e.g. of C2H5OH: 日本語!"
-    words = [text[start:end] for start, end in split_words(text, speller())]
+    words = [text[start:end] for start, end in split_words(text, speller().tokenizer)]
     joined = "Ann - Lee ' s 3 . 5 ml , e . g . of C2H5OH : 日 本 語 !"
     assert words == joined.split(" ")
 
 
 def test_no_words_in_nothing():
     for nothing in ("", " \t\n", "\u200b"):
-        assert split_words(nothing, speller()) == []
+        assert split_words(nothing, speller().tokenizer) == []
 
 
 def test_texts_that_are_none():

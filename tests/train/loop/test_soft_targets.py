@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.tokenizer import save_tokenizer, train_wordpiece
+from data.tokenizer import save_vocabulary
+from data.wordpiece import train_wordpiece
 from model.pretrained import save
 from tasks.catalogue import TASKS
 from tasks.examples import TaggedExample, TextExample
@@ -24,19 +25,19 @@ TEXTS = ("the cat", "a red bird sees the dog", "on")
 
 @pytest.mark.parametrize("kind", ["classification", "tags"])
 def test_what_the_teacher_says_is_in_the_order_of_the_student(kind, tmp_path):
-    tokenizer = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
-    shape = runs.MODEL.replace(vocab_size=tokenizer.get_vocab_size(), labels=TEACHER)
+    vocabulary = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
+    shape = runs.MODEL.replace(vocab_size=vocabulary.size, labels=TEACHER)
     teacher = build(HEADS[kind], shape)
     save(teacher, tmp_path)
-    save_tokenizer(tokenizer, tmp_path)
+    save_vocabulary(vocabulary, tmp_path)
     task = replace(TASKS[kind], labels=("O", "B-a", "I-a"))
     examples = [
         TaggedExample(text, tuple(text.split())) if kind == "tags" else TextExample(text, text)
         for text in TEXTS
     ]
-    windows = encode(task, examples, tokenizer, Reading(max_length=16), STUDENT)
+    windows = encode(task, examples, vocabulary, Reading(max_length=16), STUDENT)
     config = replace(FINETUNE[kind](), teacher=str(tmp_path), run=RunConfig(devices=1))
-    taught = with_soft_targets(config, task, tokenizer, windows, STUDENT)
+    taught = with_soft_targets(config, task, vocabulary, windows, STUDENT)
     said = taught.tokens["teacher"][0] if kind == "tags" else taught.values["teacher"]
     for ids, values in zip(windows.input_ids, said, strict=True):
         alone = call(teacher, ids[None], np.ones((1, len(ids)), bool), np.zeros_like(ids)[None])

@@ -63,13 +63,13 @@ def assert_planned(loop, config, monkeypatch, **told):
     ("loop", "make"), [(pretrain, runs.pretrain_config), (distill, runs.distill_config)]
 )
 def test_the_program_of_running_text(loop, make, home, tmp_path, monkeypatch):  # noqa: F811
-    from data.tokenizer import load_tokenizer, special_ids
+    from data.tokenizer import load_vocabulary
 
-    mask = special_ids(load_tokenizer(str(home / "teacher"))).mask
+    mask = load_vocabulary(str(home / "teacher")).special.mask
     monkeypatch.setattr(planned, "ANY_ID", mask)
     config = make(home, output=tmp_path, run=CPU, batch_size=16, micro_batches=2, dtype="bfloat16")
     if loop is pretrain:
-        size = load_tokenizer(str(home / "teacher")).get_vocab_size()
+        size = load_vocabulary(str(home / "teacher")).size
         config = replace(config, model=config.model.replace(vocab_size=size))
     assert_planned(loop, config, monkeypatch)
 

@@ -1,0 +1,36 @@
+from itertools import product
+
+import pytest
+
+from data.vocabulary import SPECIAL_TOKENS, SpecialIds, Vocabulary
+from data.wordpiece import Casing, bert_vocabulary
+from model.errors import InputError
+
+CASINGS = [Casing(*values) for values in product([True, False], [None, True, False], [True, False])]
+
+
+def vocabulary_of(*pieces: str) -> Vocabulary:
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, *pieces])}
+    return bert_vocabulary(ids, Casing())
+
+
+def test_the_fingerprint_is_of_all_that_matters():
+    ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "a", "b"])}
+    other = ids | {"a": ids["b"], "b": ids["a"]}
+    vocabularies = [bert_vocabulary(other, Casing()), *(bert_vocabulary(ids, c) for c in CASINGS)]
+    assert len({vocabulary.fingerprint for vocabulary in vocabularies}) == len(CASINGS) + 1
+
+
+def test_pieces_and_special_ids():
+    vocabulary = vocabulary_of("b", "a")
+    assert vocabulary.pieces == (*SPECIAL_TOKENS, "b", "a")
+    assert vocabulary.size == 7
+    assert vocabulary.special == SpecialIds(pad=0, unk=1, cls=2, sep=3, mask=4)
+
+
+def test_vocabularies_are_compared_token_by_token():
+    vocabulary_of("a", "b").check_teacher(vocabulary_of("a", "b"))
+    with pytest.raises(InputError, match="token 6 is 'b' for the teacher and 'c' for the student"):
+        vocabulary_of("a", "c", "d").check_teacher(vocabulary_of("a", "b", "d"))
+    with pytest.raises(InputError, match="the teacher's has 7 tokens and the student's 6"):
+        vocabulary_of("a").check_teacher(vocabulary_of("a", "b"))
