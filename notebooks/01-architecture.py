@@ -321,19 +321,19 @@ for name, backbone in base.items():
 speed = sentences_per_second(
     {name: model.backbone for name, model in models.items()}, sentences=1, length=64, repeats=200
 )
-told = {
+comparison = {
     "parameters, base": {name: f"{n / 1e6:.1f} M" for name, n in parameters.items()},
     f"operations, base, {LENGTH} tokens": {n: f"{f / 1e9:.1f} GFLOP" for n, f in flops.items()},
     "one sentence, small pair, here": {n: f"{1000 / s:.2f} ms" for n, s in speed.items()},
 }
-told["published: a pass over STS-B on a CPU, base"] = {"BERT": "668 s", "DistilBERT": "410 s"}
+comparison["published: a pass over STS-B on a CPU, base"] = {"BERT": "668 s", "DistilBERT": "410 s"}
 ratios = [
     parameters["DistilBERT"] / parameters["BERT"],
     flops["DistilBERT"] / flops["BERT"],
     speed["BERT"] / speed["DistilBERT"],
     1 / PUBLISHED_RATIO,
 ]
-table = pd.DataFrame(told).T
+table = pd.DataFrame(comparison).T
 table["DistilBERT / BERT"] = [f"{ratio:.2f}" for ratio in ratios]
 table
 
@@ -575,7 +575,7 @@ def similarity(p, q):
 
 
 theirs = attention_of(teacher)
-alike = {
+similarities = {
     "before training": similarity(attention_of(student), theirs),
     "after 60 updates": similarity(attention_of(distilled), theirs),
 }
@@ -583,7 +583,7 @@ alike = {
 # %%
 began = np.array([layer * heads + head for layer in origin for head in range(heads)])
 fig, grid = plt.subplots(2, 1, figsize=(7.6, 7.2), sharex=True)
-for axes, (name, matrix) in zip(grid, alike.items(), strict=True):
+for axes, (name, matrix) in zip(grid, similarities.items(), strict=True):
     image = axes.imshow(matrix, vmin=0.2, vmax=1, aspect="auto")
     best = np.argmax(matrix, axis=1)
     own = np.arange(len(matrix))
