@@ -29,7 +29,7 @@ from train.loop.fit_text import fit_text
 from train.loop.learner import compute_dtype
 from train.objectives.distillation import DistillationObjective
 from train.objectives.projection import LiftedStudent, student_of
-from train.objectives.terms import DistillationLoss, Term
+from train.objectives.terms import DistillationLoss, ForwardTerm, Term
 from train.recipes import DISTILL
 from train.update.keys import stream_key
 
@@ -82,7 +82,8 @@ def initial_student(teacher: MaskedLM, config: DistillConfig) -> nnx.Module:
     student = student_from_teacher(teacher, **asdict(config.student), rngs=rngs)
     student.backbone.encoder.remat = config.run.remat
     narrower = student.config.hidden_size != teacher.config.hidden_size
-    if narrower and any(term.same_width for term in config.loss.terms().values()):
+    terms = config.loss.terms().values()
+    if narrower and any(isinstance(term, ForwardTerm) and term.same_width for term in terms):
         return LiftedStudent(student, teacher.config.hidden_size, rngs=rngs)
     return student
 

@@ -1,4 +1,4 @@
-"""What pretraining and distillation minimise, on one micro-batch of masked text."""
+"""The objectives of pretraining and distillation, on one micro-batch of masked text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from data.masking import MaskingConfig, mask_tokens
 from model.heads import Decoder
-from train.objectives.forward import Hidden, View, gather_positions, scatter_positions
+from train.objectives.forward import Forward, Hidden, counted, gather_positions, scatter_positions
 from train.objectives.losses import masked_sum, weighted_sum
 from train.objectives.objective import Batch, LossInputs, Mean, Metrics, Numbers
 from train.objectives.projection import LiftedStudent, student_of
 from train.objectives.schedule import value_at
-from train.objectives.terms import MaskedTokens, Term, VocabularyTerm, numbers_of
+from train.objectives.terms import ForwardTerm, LogitTerm, MaskedTokens, Term, numbers_of
 from train.objectives.vocabulary import CHUNK, Given, vocabulary_loss
 
 
@@ -49,7 +49,7 @@ class MaskedLMObjective:
         return {"attention_mask": batch["attention_mask"], **masked._asdict()}
 
     def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
-        return {"mlm": batch["valid"]}
+        return {"mlm": counted(batch, "masked")}
 
     def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Metrics]:
         model, batch = nnx.merge(self.model, inputs.params), inputs.batch
@@ -84,12 +84,15 @@ class DistillationObjective(MaskedLMObjective):
         super().__init__(student, masking, mask_id)
         self.teacher = teacher
         self.terms = terms
+        self.forward_terms = {n: t for n, t in terms.items() if isinstance(t, ForwardTerm)}
+        self.logit_terms = {n: t for n, t in terms.items() if isinstance(t, LogitTerm)}
         self.mean: Mean = mean
-        self.vocabulary = any(isinstance(term, VocabularyTerm) for term in terms.values())
+        self.vocabulary = bool(self.logit_terms)
         self.ends = {name: numbers_of(term) for name, term in terms.items()}
         if numbers is not None:
             self.ends = numbers
-        self.outputs = tuple(dict.fromkeys(o for term in terms.values() for o in term.outputs))
+        outputs = [output for term in self.forward_terms.values() for output in term.outputs]
+        self.outputs = tuple(dict.fromkeys(outputs))
 
     def numbers(self, progress: Float[Array, ""]) -> Numbers:
         return {
@@ -98,11 +101,11 @@ class DistillationObjective(MaskedLMObjective):
         }
 
     def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
-        return {name: term.where(batch) for name, term in self.terms.items()}
+        return {name: counted(batch, term.positions) for name, term in self.terms.items()}
 
     def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Metrics]:
         trained, batch = nnx.merge(self.model, inputs.params), inputs.batch
-        view = View(
+        forward = Forward(
             batch,
             student_of(trained),
             nnx.merge(self.teacher, inputs.constants["teacher"]),
@@ -110,31 +113,30 @@ class DistillationObjective(MaskedLMObjective):
             lift=trained.lift if isinstance(trained, LiftedStudent) else lambda hidden: hidden,
             rngs=inputs.rngs,
         )
-        of_vocabulary, others = {}, {}
-        for name, term in self.terms.items():
-            (of_vocabulary if isinstance(term, VocabularyTerm) else others)[name] = term
+        attended = counted(batch, "attended")
         sums = {
-            name: masked_sum(term.values(view, inputs.numbers[name]), term.where(batch))[0]
-            for name, term in others.items()
+            name: masked_sum(term.values(forward, inputs.numbers[name]), attended)[0]
+            for name, term in self.forward_terms.items()
         }
         value = weighted_sum(sums, inputs.shares)
-        if not of_vocabulary:
+        if not self.logit_terms:
             return value, sums
-        hidden = [output.last_hidden for output in (view.student, view.teacher)]
-        decoders = [model.decoder for model in view.models]
-        more, more_sums = scored(of_vocabulary, decoders, hidden, inputs)
+        hidden = [output.last_hidden for output in (forward.student, forward.teacher)]
+        decoders = [model.decoder for model in forward.models]
+        more, more_sums = scored(self.logit_terms, decoders, hidden, inputs)
         return value + more, sums | more_sums
 
 
 def scored(
-    terms: Mapping[str, VocabularyTerm],
+    terms: Mapping[str, LogitTerm],
     decoders: Sequence[Callable[[Hidden], Decoder]],
     hidden: Sequence[Array],
     inputs: LossInputs,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The weighted sum of losses over the vocabulary, and the sum of each.
+    """The weighted sum of terms over the vocabulary, and the sum of each.
 
-    If no term asks for more, only the predicted tokens meet the vocabulary: 15 % of the work.
+    Where no term is averaged over all tokens, logits are made for the predicted ones only: 15 % of
+    the work.
 
     Args:
         terms: by name.
@@ -145,7 +147,8 @@ def scored(
     batch = inputs.batch
     places = batch["positions"]
     rows, length = batch["attention_mask"].shape
-    labels, where = batch["labels"], {name: term.where(batch) for name, term in terms.items()}
+    labels = batch["labels"]
+    where = {name: counted(batch, term.positions) for name, term in terms.items()}
     if any(term.positions == "attended" for term in terms.values()):
         labels = scatter_positions(labels, places, (rows, length))
         for name, term in terms.items():

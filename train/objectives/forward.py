@@ -1,8 +1,8 @@
-"""What the terms of a distillation may look at: teacher and student on one micro-batch."""
+"""The forward passes of student and teacher on one micro-batch, which a distillation compares."""
 
 import math
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +11,21 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from model.output import ModelOutput
 from model.tasks import MaskedLM
+from train.objectives.layer_pairs import layer_pairs
 from train.objectives.objective import Batch
 
 Positions = Literal["attended", "masked"]
 Hidden = Float[Array, "rows length hidden"]
 
 
-class View:
-    """Both models' outputs. The teacher reads the same masked text, without dropout.
+class Forward:
+    """The outputs of both models. The teacher reads the same masked text, without dropout.
 
     Args:
         batch: masked, of arrays [rows, ...].
-        student: what learns.
-        teacher: what it learns from.
-        outputs: what both return beside their last hidden states.
+        student: the model that learns.
+        teacher: the model that it learns from.
+        outputs: names of what both return beside their last hidden states, see `Backbone`.
         lift: brings the student's hidden states to the teacher's width.
         rngs: the student's dropout.
     """
@@ -49,18 +50,33 @@ class View:
         self.models = student, teacher
         self.lift = lift
 
-    def hidden(self, student: int, teacher: int) -> tuple[Hidden, Hidden]:
-        """What comes out of a layer of the student, lifted, and of one of the teacher.
-
-        Layers are counted from 0; -1 is what enters the first.
-        """
+    def embeddings(self) -> tuple[Hidden, Hidden]:
+        """The inputs of both models' first layers, the student's lifted."""
         ours, theirs = self.student.hidden_states, self.teacher.hidden_states
         assert ours is not None and theirs is not None
-        return self.lift(ours[student + 1]), theirs[teacher + 1]
+        return self.lift(ours[0]), theirs[0]
+
+    def hidden(self, layers: str) -> list[tuple[Hidden, Hidden]]:
+        """The hidden states after pairs of layers (see `layer_pairs`), the student's lifted."""
+        ours, theirs = self.student.hidden_states, self.teacher.hidden_states
+        assert ours is not None and theirs is not None
+        return [(self.lift(a), b) for a, b in self._pairs(layers, ours[1:], theirs[1:])]
+
+    def scores(self, layers: str) -> list[tuple[Array, Array]]:
+        """The attention scores before softmax of pairs of layers, [rows, heads, length, length]."""
+        return self._pairs(layers, self.student.scores, self.teacher.scores)
+
+    def qkv(self, layers: str) -> list[tuple[tuple[Array, ...], tuple[Array, ...]]]:
+        """The queries, keys and values of pairs of layers, each [rows, length, heads, features]."""
+        return self._pairs(layers, self.student.qkv, self.teacher.qkv)
+
+    def _pairs(self, layers: str, ours: Sequence | None, theirs: Sequence | None) -> list[Any]:
+        assert ours is not None and theirs is not None
+        return [(ours[a], theirs[b]) for a, b in layer_pairs(layers, len(ours), len(theirs))]
 
 
-def where(batch: Batch, positions: Positions) -> Bool[Array, "..."]:
-    """At which positions a mean is taken: [rows, length], or [groups, k] for the predicted ones."""
+def counted(batch: Batch, positions: Positions) -> Bool[Array, "..."]:
+    """Mask of the places that a mean is taken over: [rows, length], or [groups, k] if `masked`."""
     return batch["attention_mask"] if positions == "attended" else batch["valid"]
 
 

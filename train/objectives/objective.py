@@ -6,14 +6,14 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from flax import nnx
 from jaxtyping import Array, Bool, Float32, PRNGKeyArray
 
+from train.objectives.schedule import Now
+
 Params = Any
 
 Batch = dict[str, Array]
 Metrics = dict[str, Float32[Array, ""]]
-
-
-Numbers = dict[str, dict[str, Any]]
-"""What an objective reads that changes over a run: by term, its `weight` and others."""
+Numbers = Mapping[str, Now]
+"""The present numbers of an objective, by term: its `weight` and others."""
 Mean = Literal["tokens", "micro-batches"]
 
 

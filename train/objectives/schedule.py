@@ -1,9 +1,14 @@
 """Numbers that may change over a run, such as the weight of a loss."""
 
+from collections.abc import Mapping
+
 from jaxtyping import Array, Float
 
 Number = float | tuple[float, float]
 """A constant; or the values at the first and the last update, with a straight line between."""
+
+Now = Mapping[str, float | Float[Array, ""]]
+"""The present values of several numbers, by name."""
 
 
 def ends(number: Number) -> tuple[float, float]:

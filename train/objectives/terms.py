@@ -1,18 +1,19 @@
 """The terms that a distillation can be made of; `DistillationLoss` is the table of them.
 
-A term is a dataclass of its options and two methods: where it is averaged, and its value at every
-such place. To add one, write the class and give it a line in `DistillationLoss` (docs/losses.md).
+A term is a dataclass of its options with one method: its value at every place. To add one, write
+the class and give it a line in `DistillationLoss` (docs/losses.md).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Float32, Int
 
 from model.config import EncoderConfig
 from model.errors import InputError, above_zero
-from train.objectives.forward import Positions, View, where
+from train.objectives.forward import Forward, Positions
 from train.objectives.layer_pairs import layer_pairs
 from train.objectives.losses import (
     cosine_distance,
@@ -24,82 +25,49 @@ from train.objectives.losses import (
     score_error,
     squared_error,
 )
-from train.objectives.objective import Batch
-from train.objectives.schedule import Number, ends
-from train.objectives.vocabulary import Scores
+from train.objectives.schedule import Now, Number, ends
 
 Values = Float[Array, "..."]
+Logits = Float32[Array, "rows tokens vocab"]
+Labels = Int[Array, "rows tokens"]
 
 
 @dataclass(frozen=True)
-class Term:
-    """One summand of the loss. A term of weight 0 is not computed."""
-
-    outputs: ClassVar[tuple[str, ...]] = ()
-    """What teacher and student must return for it, see `Backbone`."""
-    same_width: ClassVar[bool] = False
-    """Whether it compares hidden states, so that a narrower student's must be lifted."""
+class LogitTerm:
+    """A term that compares logits, a few tokens at a time, and so trains the masked-LM head."""
 
     weight: Number = 0.0
-    """What the mean is multiplied with; two values: from the first to the last update."""
-
-    @property
-    def asked_for(self) -> bool:
-        return ends(self.weight) != (0, 0)
+    """Weight of this term; a pair is interpolated linearly over the run."""
+    positions: Positions = "attended"
+    """At all attended tokens, or at the predicted ones only."""
 
     def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
         """Raises InputError where options of the term `name` make no sense or do not fit models."""
 
-    def where(self, batch: Batch) -> Bool[Array, "..."]:
-        """The places of a masked batch that the mean is taken over."""
-        return where(batch, "attended")
+    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Values:
+        """The loss at every token.
 
-    def values(self, seen: Any, now: dict[str, Any]) -> Values:
-        """The loss at every place, from a `View` or, if it is a `VocabularyTerm`, from `Scores`.
-
-        `now` has the present values of all Numbers.
+        Args:
+            student: logits of the student.
+            teacher: logits of the teacher.
+            labels: the original token, where one is predicted.
+            now: the present values of those options that are a `Number`.
         """
         raise NotImplementedError
 
 
-class VocabularyTerm(Term):
-    """What trains the masked-LM head: the scores come a few tokens at a time."""
-
-    positions: Positions
-    """At all attended tokens, or at the predicted ones only."""
-
-    def where(self, batch: Batch) -> Bool[Array, "..."]:
-        return where(batch, self.positions)
-
-
 @dataclass(frozen=True)
-class MaskedTokens(VocabularyTerm):
+class MaskedTokens(LogitTerm):
     """Cross-entropy with the hidden tokens (Devlin et al. 2019, section 3.1); no teacher needed."""
 
     positions: ClassVar[Positions] = "masked"
 
-    def values(self, scores: Scores, now: dict[str, Any]) -> Values:
-        return cross_entropy(scores.student, scores.labels)
+    def values(self, student: Logits, teacher: Logits | None, labels: Labels, now: Now) -> Values:
+        return cross_entropy(student, labels)
 
 
 @dataclass(frozen=True)
-class Logits(VocabularyTerm):
-    """What compares the scores of student and teacher."""
-
-    positions: Positions = "attended"
-    """At all attended tokens, or at the predicted ones only."""
-
-    def values(self, scores: Scores, now: dict[str, Any]) -> Values:
-        assert scores.teacher is not None
-        return self.compared(scores.student, scores.teacher, now)
-
-    def compared(self, student: Values, teacher: Values, now: dict[str, Any]) -> Values:
-        """The loss of [..., vocab] scores."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class ForwardKL(Logits):
+class ForwardKL(LogitTerm):
     """T^2 KL(teacher || student) of softened distributions (Hinton et al. 2015, section 2)."""
 
     temperature: Number = 2.0
@@ -108,7 +76,7 @@ class ForwardKL(Logits):
     def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
         above_zero(self, "temperature", prefix=f"--loss.{name}.")
 
-    def compared(self, student: Values, teacher: Values, now: dict[str, Any]) -> Values:
+    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Values:
         return distillation_kl(student, teacher, now["temperature"])
 
 
@@ -116,24 +84,50 @@ class ForwardKL(Logits):
 class ReverseKL(ForwardKL):
     """T^2 KL(student || teacher): seeks a mode of the teacher (Gu et al. 2024, MiniLLM, sec. 2)."""
 
-    def compared(self, student: Values, teacher: Values, now: dict[str, Any]) -> Values:
+    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Values:
         return distillation_kl(teacher, student, now["temperature"])
 
 
 @dataclass(frozen=True)
-class LogitError(Logits):
+class LogitError(LogitTerm):
     """Squared difference of raw logits, summed over the vocabulary: very large numbers.
 
     Ba and Caruana 2014 (section 2.2), with the scale of the original's `alpha_mse`.
     """
 
-    def compared(self, student: Values, teacher: Values, now: dict[str, Any]) -> Values:
+    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Values:
         return logit_mse(student, teacher)
 
 
 @dataclass(frozen=True)
-class Layers(Term):
-    """What compares layers, summed over the pairs of them."""
+class ForwardTerm:
+    """A term that compares what the layers of both models return, at all attended tokens."""
+
+    outputs: ClassVar[tuple[str, ...]] = ()
+    """Names of what both models must return for it, see `Backbone`."""
+    same_width: ClassVar[bool] = False
+    """Whether it compares hidden states, so that a narrower student's must be lifted."""
+    positions: ClassVar[Positions] = "attended"
+
+    weight: Number = 0.0
+    """Weight of this term; a pair is interpolated linearly over the run."""
+
+    def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
+        """Raises InputError where options of the term `name` make no sense or do not fit models."""
+
+    def values(self, forward: Forward, now: Now) -> Values:
+        """The loss at every token, [rows, length].
+
+        Args:
+            forward: the outputs of both models.
+            now: the present values of those options that are a `Number`.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LayerTerm(ForwardTerm):
+    """A term that is summed over pairs of layers."""
 
     layers: str = "last"
     """`last`, `uniform` (teacher layers at even distances), or pairs of a student's and a teacher's
@@ -141,38 +135,29 @@ class Layers(Term):
 
     def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
         try:
-            self.pairs(student, teacher)
+            layer_pairs(self.layers, student.num_layers, teacher.num_layers)
         except InputError as error:
             raise InputError(f"--loss.{name}.{error}") from error
 
-    def pairs(self, student: EncoderConfig, teacher: EncoderConfig) -> tuple[tuple[int, int], ...]:
-        return layer_pairs(self.layers, student.num_layers, teacher.num_layers)
 
-    def values(self, view: View, now: dict[str, Any]) -> Values:
-        student, teacher = (model.config for model in view.models)
-        return sum(
-            (self.of_layers(view, ours, theirs) for ours, theirs in self.pairs(student, teacher)),
-            start=jnp.float32(0),
-        )
-
-    def of_layers(self, view: View, student: int, teacher: int) -> Values:
-        """The loss of one pair at every place."""
-        raise NotImplementedError
+def total(values: Iterable[Values]) -> Values:
+    """The sum of losses at the same places."""
+    return sum(values, start=jnp.float32(0))
 
 
 @dataclass(frozen=True)
-class HiddenCosine(Layers):
+class HiddenCosine(LayerTerm):
     """1 - cosine of hidden states (Sanh et al. 2019, section 2: the last layer's)."""
 
     outputs: ClassVar[tuple[str, ...]] = ("hidden_states",)
     same_width: ClassVar[bool] = True
 
-    def of_layers(self, view: View, student: int, teacher: int) -> Values:
-        return cosine_distance(*view.hidden(student, teacher))
+    def values(self, forward: Forward, now: Now) -> Values:
+        return total(cosine_distance(a, b) for a, b in forward.hidden(self.layers))
 
 
 @dataclass(frozen=True)
-class HiddenError(Layers):
+class HiddenError(LayerTerm):
     """Squared error of hidden states (Jiao et al. 2020, TinyBERT, equation 8)."""
 
     outputs: ClassVar[tuple[str, ...]] = ("hidden_states",)
@@ -182,24 +167,24 @@ class HiddenError(Layers):
     """Of hidden states divided by their length, summed and not averaged over the width
     (Sun et al. 2019, Patient KD, section 3.2)."""
 
-    def of_layers(self, view: View, student: int, teacher: int) -> Values:
+    def values(self, forward: Forward, now: Now) -> Values:
         error = normalised_squared_error if self.normalised else squared_error
-        return error(*view.hidden(student, teacher))
+        return total(error(a, b) for a, b in forward.hidden(self.layers))
 
 
 @dataclass(frozen=True)
-class EmbeddingError(Term):
-    """Squared error of what enters the first layer (Jiao et al. 2020, TinyBERT, equation 9)."""
+class EmbeddingError(ForwardTerm):
+    """Squared error of the inputs of the first layers (Jiao et al. 2020, TinyBERT, equation 9)."""
 
     outputs: ClassVar[tuple[str, ...]] = ("hidden_states",)
     same_width: ClassVar[bool] = True
 
-    def values(self, view: View, now: dict[str, Any]) -> Values:
-        return squared_error(*view.hidden(-1, -1))
+    def values(self, forward: Forward, now: Now) -> Values:
+        return squared_error(*forward.embeddings())
 
 
 @dataclass(frozen=True)
-class AttentionScores(Layers):
+class AttentionScores(LayerTerm):
     """Squared error of attention scores before softmax (Jiao et al. 2020, TinyBERT, equation 7)."""
 
     outputs: ClassVar[tuple[str, ...]] = ("scores",)
@@ -213,14 +198,13 @@ class AttentionScores(Layers):
                 "student as many with --student.num-heads, or use --loss.relations"
             )
 
-    def of_layers(self, view: View, student: int, teacher: int) -> Values:
-        ours, theirs = view.student.scores, view.teacher.scores
-        assert ours is not None and theirs is not None
-        return score_error(ours[student], theirs[teacher], view.attended)
+    def values(self, forward: Forward, now: Now) -> Values:
+        pairs = forward.scores(self.layers)
+        return total(score_error(a, b, forward.attended) for a, b in pairs)
 
 
 @dataclass(frozen=True)
-class Relations(Layers):
+class Relations(LayerTerm):
     """KL of how queries, keys and values relate to one another (Wang et al. 2021, MiniLMv2).
 
     The sum of the three relations, all of weight 1 as in section 3.1 there. It compares models of
@@ -230,8 +214,8 @@ class Relations(Layers):
     outputs: ClassVar[tuple[str, ...]] = ("qkv",)
 
     heads: int = 0
-    """Relation heads, into which queries, keys and values are split anew; 0: as many as the teacher
-    has attention heads. The paper uses 48 for a teacher of 12."""
+    """Relation heads, into which queries, keys and values are split again; 0: as many as the
+    teacher has attention heads. The paper uses 48 for a teacher of 12."""
 
     def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
         super().check(name, student, teacher)
@@ -243,26 +227,28 @@ class Relations(Layers):
                     f"{config.hidden_size}: choose a divisor of it"
                 )
 
-    def of_layers(self, view: View, student: int, teacher: int) -> Values:
-        ours, theirs = view.student.qkv, view.teacher.qkv
-        assert ours is not None and theirs is not None
-        heads = self.heads or view.models[1].config.num_heads
+    def values(self, forward: Forward, now: Now) -> Values:
+        heads = self.heads or forward.models[1].config.num_heads
 
         def flat(x: Array) -> Array:
             return x.reshape(*x.shape[:2], -1)
 
-        return sum(
-            (
-                relation_kl(flat(a), flat(b), view.attended, heads)
-                for a, b in zip(ours[student], theirs[teacher], strict=True)
-            ),
-            start=jnp.float32(0),
+        return total(
+            total(
+                relation_kl(flat(a), flat(b), forward.attended, heads)
+                for a, b in zip(ours, theirs, strict=True)
+            )
+            for ours, theirs in forward.qkv(self.layers)
         )
+
+
+Term = LogitTerm | ForwardTerm
+"""One summand of the loss. A term of weight 0 is not computed."""
 
 
 @dataclass(frozen=True)
 class DistillationLoss:
-    """What a student minimises: the weighted sum of these terms' means.
+    """The loss of a student: the weighted sum of the means of these terms.
 
     The defaults are the triple loss with the weights of the original code's README.
     """
@@ -281,25 +267,22 @@ class DistillationLoss:
     means, in which a place of a short micro-batch counts more."""
 
     def terms(self) -> dict[str, Term]:
-        """Those that are asked for, by name."""
+        """The terms that have a weight, by name."""
+        return {name: term for name, term in self._all().items() if ends(term.weight) != (0, 0)}
+
+    def _all(self) -> dict[str, Term]:
         named = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {n: t for n, t in named.items() if isinstance(t, Term) and t.asked_for}
+        return {name: term for name, term in named.items() if isinstance(term, Term)}
 
     def with_weights(self, **weights: Number) -> "DistillationLoss":
         """This loss with other weights; all terms that are not named get 0."""
-        terms = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(
-            self,
-            **{
-                name: replace(term, weight=weights.get(name, 0.0))
-                for name, term in terms.items()
-                if isinstance(term, Term)
-            },
-        )
+        terms = self._all().items()
+        changed = {name: replace(term, weight=weights.get(name, 0.0)) for name, term in terms}
+        return replace(self, **changed)
 
 
 def numbers_of(term: Term) -> dict[str, tuple[float, float]]:
-    """Those options of a term that are numbers, at the first and at the last update."""
+    """The options of a term that are numbers, at the first and at the last update."""
     return {
         field.name: ends(getattr(term, field.name))
         for field in fields(term)

@@ -9,38 +9,23 @@ twice.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Float32, Int
+from jaxtyping import Array, Bool, Float32, Int
 
 from model.heads import Decoder
 from train.objectives.losses import masked_sum, weighted_sum
 from train.objectives.objective import Metrics, Numbers
+from train.objectives.terms import Logits, LogitTerm
 
 CHUNK = 32
 """Tokens of every row that are scored at a time: of 64 rows, 250 MB of scores a model."""
 
 
-class Scores(NamedTuple):
-    """What a loss over the vocabulary looks at: some tokens, as both models score them."""
-
-    student: Float32[Array, "rows tokens vocab"]
-    teacher: Float32[Array, "rows tokens vocab"] | None
-    labels: Int[Array, "rows tokens"]
-    """The token that was hidden, where one was."""
-
-
-@runtime_checkable
-class VocabularyLoss(Protocol):
-    """A loss at each of some tokens; `now` has the present values of its numbers."""
-
-    def values(self, scores: Scores, now: dict[str, Any]) -> Float[Array, "rows tokens"]: ...
-
-
 class Given(NamedTuple):
-    """What the student is compared with, at each of its tokens."""
+    """The target of the student at each of its tokens; one value, as it is cut into chunks."""
 
     teacher: Decoder | None
     labels: Int[Array, "rows tokens"]
@@ -50,7 +35,7 @@ class Given(NamedTuple):
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def vocabulary_loss(
-    terms: tuple[tuple[str, VocabularyLoss], ...],
+    terms: tuple[tuple[str, LogitTerm], ...],
     chunk: int,
     student: Decoder,
     given: Given,
@@ -85,13 +70,13 @@ def _forward(terms, chunk, student, given, numbers, shares):
 
     def step(total, part):
         features, sums = _chunk(terms, numbers, given.teacher, part)
-        told, gradient = jax.vjp(sums, student._replace(features=features).scores())
-        (of_scores,) = gradient({name: shares[name] for name in told})
+        totals, gradient = jax.vjp(sums, student._replace(features=features).scores())
+        (of_scores,) = gradient({name: shares[name] for name in totals})
         # Rounded to the dtype of the features, as the gradient of any activation is.
         rounded = of_scores.astype(features.dtype)
         of_features = product("rtv,vh->rth", rounded, table).astype(features.dtype)
         of_table = product("rtv,rth->vh", rounded, features)
-        return _add(total, (told, of_table, jnp.sum(of_scores, axis=(0, 1)))), of_features
+        return _add(total, (totals, of_table, jnp.sum(of_scores, axis=(0, 1)))), of_features
 
     zeros = jnp.zeros_like(student.table), jnp.zeros_like(student.bias)
     (sums, of_table, of_bias), of_features = jax.lax.scan(
@@ -112,7 +97,7 @@ vocabulary_loss.defvjp(_forward, _backward)
 
 
 def _chunks(size: int, student: Decoder, given: Given):
-    """What tokens do not share, as [chunks, rows, tokens, ...]; no padding is summed over."""
+    """The arrays with an axis of tokens, as [chunks, rows, tokens, ...]; padding is not summed."""
     tokens = given.labels.shape[1]
     count = -(-tokens // size)
     size = -(-tokens // count)
@@ -129,14 +114,11 @@ def _chunks(size: int, student: Decoder, given: Given):
 def _chunk(terms, numbers: Numbers, teacher: Decoder | None, part):
     """A chunk's features, and the function from the student's scores there to each term's sum."""
     features, theirs, labels, where = part
-    scores = None if teacher is None else teacher._replace(features=theirs).scores()
+    logits: Any = None if teacher is None else teacher._replace(features=theirs).scores()
 
-    def sums(student: Float32[Array, "rows tokens vocab"]) -> Metrics:
-        seen = Scores(student, scores, labels)
-        return {
-            name: masked_sum(term.values(seen, numbers[name]), where[name])[0]
-            for name, term in terms
-        }
+    def sums(student: Logits) -> Metrics:
+        values = {name: term.values(student, logits, labels, numbers[name]) for name, term in terms}
+        return {name: masked_sum(value, where[name])[0] for name, value in values.items()}
 
     return features, sums
 

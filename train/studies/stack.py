@@ -19,7 +19,7 @@ from train.config import DistillConfig, StudentConfig
 from train.distill import frozen
 from train.objectives.distillation import DistillationObjective
 from train.objectives.objective import Batch
-from train.objectives.terms import DistillationLoss, Term, VocabularyTerm, numbers_of
+from train.objectives.terms import DistillationLoss, LogitTerm, Term, numbers_of
 from train.update.keys import Keys
 from train.update.optimizer import make_optimizer
 from train.update.step import Step, TrainState, make_step
@@ -121,7 +121,7 @@ def _is_part(terms: Mapping[str, Term], of: Mapping[str, Term]) -> bool:
     Numbers are no options: they may differ in a stack.
     """
     same = all(name in of and _options(term) == _options(of[name]) for name, term in terms.items())
-    heads = [any(isinstance(t, VocabularyTerm) for t in each.values()) for each in (terms, of)]
+    heads = [any(isinstance(t, LogitTerm) for t in each.values()) for each in (terms, of)]
     return same and heads[0] == heads[1]
 
 

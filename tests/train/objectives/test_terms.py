@@ -15,7 +15,7 @@ from model.heads import Decoder
 from model.output import ModelOutput
 from tests import tiny
 from train.objectives.distillation import scored
-from train.objectives.forward import View
+from train.objectives.forward import Forward, counted
 from train.objectives.losses import masked_sum
 from train.objectives.objective import LossInputs
 from train.objectives.schedule import ends, value_at
@@ -27,11 +27,11 @@ from train.objectives.terms import (
     HiddenCosine,
     HiddenError,
     LogitError,
+    LogitTerm,
     MaskedTokens,
     Relations,
     ReverseKL,
     Term,
-    VocabularyTerm,
     numbers_of,
 )
 
@@ -77,8 +77,8 @@ def decoder(matrix):
     return lambda hidden: Decoder(hidden, matrix.T, jnp.zeros(VOCAB))
 
 
-class Given(View):
-    """What two models are said to have returned."""
+class Given(Forward):
+    """Outputs that two models might have returned."""
 
     def __init__(self, student, teacher, configs=(STUDENT, TEACHER)):
         self.batch = {name: jnp.asarray(array) for name, array in BATCH.items()}
@@ -104,16 +104,17 @@ NOW = {"weight": 1.0, "temperature": 3.0}
 
 def mean(term, student, teacher, beside=None, **options):
     """A term's mean over its places, as a step takes it; one `beside` it does not count."""
-    view = Given(student, teacher, **options)
-    count = jnp.sum(term.where(view.batch), dtype=jnp.float32)
-    if not isinstance(term, VocabularyTerm):
-        return masked_sum(term.values(view, NOW), term.where(view.batch))[0] / count
+    forward = Given(student, teacher, **options)
+    where = counted(forward.batch, term.positions)
+    count = jnp.sum(where, dtype=jnp.float32)
+    if not isinstance(term, LogitTerm):
+        return masked_sum(term.values(forward, NOW), where)[0] / count
     terms = {"it": term} if beside is None else {"it": term, "beside": beside}
-    hidden = [output.last_hidden for output in (view.student, view.teacher)]
+    hidden = [output.last_hidden for output in (forward.student, forward.teacher)]
     shares = {"it": 1 / count, "beside": jnp.float32(0)}
     shares = {name: shares[name] for name in terms}
-    inputs = LossInputs({}, {}, view.batch, None, dict.fromkeys(terms, NOW), shares)
-    return scored(terms, [m.decoder for m in view.models], hidden, inputs)[0]
+    inputs = LossInputs({}, {}, forward.batch, None, dict.fromkeys(terms, NOW), shares)
+    return scored(terms, [m.decoder for m in forward.models], hidden, inputs)[0]
 
 
 @cache
