@@ -138,7 +138,8 @@ def stacked_state(stacks: Sequence[Stack], students: Mapping[str, Any]) -> Train
     for place, stack in enumerate(stacks):
         members = [students[name] for name in stack.students]
         params[str(place)] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
-        optimizer = make_optimizer(stack.shared.optimizer, total_steps=1)
+        config = stack.shared
+        optimizer = make_optimizer(config.optimizer, total_steps=1, frozen=frozen(config))
         opt_states[str(place)] = jax.vmap(optimizer.init)(params[str(place)])
     return TrainState(params, opt_states, jnp.zeros((), jnp.int32))
 

@@ -15,7 +15,7 @@ from train.objectives.objective import Params
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """What no recipe sets is as in the original DistilBERT code (train.py)."""
+    """Settings of AdamW; the defaults are those of the original DistilBERT code (train.py)."""
 
     learning_rate: float = 5e-4
     """The peak, reached after the warm-up."""
@@ -73,11 +73,11 @@ def make_optimizer(
 ) -> Optimizer:
     """AdamW over all parameters but those whose path contains a name in `frozen`.
 
-    Frozen parameters get no gradient, so they neither move nor enter the clip norm. `peak` stands
-    in for the configured learning rate where it is known only inside a compiled step.
+    Frozen parameters neither move nor count in the clip norm, and have no moments. `peak` replaces
+    the configured learning rate where it is known only inside a compiled step.
     """
     schedule = learning_rate(config, total_steps, peak)
-    transform = optax.chain(
+    adamw = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.scale_by_adam(config.beta1, config.beta2, config.epsilon),
         optax.add_decayed_weights(
@@ -86,21 +86,21 @@ def make_optimizer(
         optax.scale_by_learning_rate(schedule),
     )
 
-    def is_frozen(path: tuple) -> bool:
-        return any(getattr(entry, "key", None) in frozen for entry in path)
+    def label(path: tuple, _leaf: Any) -> str:
+        return "frozen" if any(entry.key in frozen for entry in path) else "trained"
+
+    transform = optax.partition(
+        {"trained": adamw, "frozen": optax.set_to_zero()},
+        lambda params: jax.tree.map_with_path(label, params),
+    )
 
     def update(gradients, opt_state, params, step):
-        gradients = jax.tree.map_with_path(
-            lambda path, g: jnp.zeros_like(g) if is_frozen(path) else g, gradients
-        )
-        norm = optax.tree.norm(gradients)
+        leaves = jax.tree.leaves_with_path(gradients)
+        norm = optax.tree.norm([leaf for path, leaf in leaves if label(path, leaf) == "trained"])
         # Optax raises Python floats to the power of an integer count here, which strict promotion
         # would refuse.
         with jax.numpy_dtype_promotion("standard"):
             updates, opt_state = transform.update(gradients, opt_state, params)
-        updates = jax.tree.map_with_path(
-            lambda path, u: jnp.zeros_like(u) if is_frozen(path) else u, updates
-        )
         stats = {
             "grad_norm": norm,
             "clipped": (norm > config.clip_norm).astype(jnp.float32),

@@ -70,8 +70,8 @@ def test_decay_touches_matrices_and_nothing_else(config):
 
 
 def test_what_is_frozen_neither_moves_nor_enters_the_clip():
-    """However large its gradient, the others are updated as if it were 0."""
-    settings = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, clip_norm=1.0)
+    """Not even by weight decay; however large its gradient, the others move as if it were 0."""
+    settings = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, clip_norm=1.0, weight_decay=0.5)
     optimizer = make_optimizer(settings, total_steps=10, frozen=("position",))
     params = {"position": {"embedding": jnp.ones((2, 3))}, "word": {"embedding": jnp.ones((4, 3))}}
     results = []
