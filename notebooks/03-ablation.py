@@ -34,7 +34,7 @@ from report.study.comparison import compare, detectable, holm, interval
 from report.study.folder import read_study
 from report.study.tables import main_table
 from report.tables import markdown_table
-from train.ablate import ablate, chosen, conclusion_of
+from train.ablate import ablate, chosen_study, conclusion_of
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#808080"
 
@@ -42,8 +42,8 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#808080"
 # ## 1. The study
 #
 # A study is a base, here the recipe `tiny` with fewer updates, and variants of it, each with the
-# flags of `train.distill` that make it different. The first variant is the reference. The primary
-# metric is declared in the file, before there is any number to choose it by.
+# settings of `train.distill` that make it different. The first variant is the reference. The
+# primary metric is declared in the file, before there is any number to choose it by.
 
 # %%
 study_file = Path("runs/notebook-ablation.toml")
@@ -51,10 +51,15 @@ study_file.parent.mkdir(exist_ok=True)
 _ = study_file.write_text("""
 title = "What the triple loss owes to its parts"
 base = "tiny"
-flags = '''--teacher assets/bert-tiny-pydocs --batch-size 8 --steps 30
-           --evaluate-every 15 --heldout-sequences 128'''
 primary = "masked_lm_accuracy"
 better = "higher"
+
+[settings]
+teacher = "assets/bert-tiny-pydocs"
+batch_size = 8
+steps = 30
+evaluate_every = 15
+heldout_sequences = 128
 
 [[variants]]
 name = "triple loss"
@@ -62,16 +67,16 @@ about = "KL 5 at temperature 2, masked LM 2, cosine 1"
 
 [[variants]]
 name = "without KL"
-flags = "--loss.ce.weight 0"
+settings = {loss.ce.weight = 0}
 
 [[variants]]
 name = "T 4"
 about = "softer targets"
-flags = "--loss.ce.temperature 4"
+settings = {loss.ce.temperature = 4}
 
 [[variants]]
 name = "without cosine"
-flags = "--loss.cos.weight 0"
+settings = {loss.cos.weight = 0}
 """)
 
 # %% [markdown]
@@ -83,7 +88,7 @@ flags = "--loss.cos.weight 0"
 folder = Path("runs/notebook-ablation")
 shutil.rmtree(folder, ignore_errors=True)  # a study that is there would not be run again
 with capture_output() as printed:
-    report = ablate(chosen([str(study_file), "--seeds", "5", "--output", str(folder)]))
+    report = ablate(chosen_study([str(study_file), "--seeds", "5", "--output", str(folder)]))
 print(printed.stdout.splitlines()[0])
 
 # %% [markdown]

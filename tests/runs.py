@@ -87,14 +87,17 @@ def distill_config(home: Path, **changes: Any) -> DistillConfig:
     return replace(config, **changes)
 
 
-def study_config(home: Path, flags: Mapping[str, str], **changes: Any) -> StudyConfig:
-    """A study of one seed with variants by name; `changes` are of the study or of its base."""
+def study_config(home: Path, settings: Mapping[str, Mapping], **changes: Any) -> StudyConfig:
+    """A study of one seed, with the settings of every variant by its name.
+
+    `changes` are of the study or of its base.
+    """
     own = {name: changes.pop(name) for name in list(changes) if hasattr(StudyConfig, name)}
     study = StudyConfig(
         name="study",
         title="A study",
         base=distill_config(home, **changes),
-        variants=tuple(Variant(name, "", given) for name, given in flags.items()),
+        variants=tuple(Variant(name, own) for name, own in settings.items()),
         seeds=1,
     )
     return replace(study, **own)

@@ -18,7 +18,7 @@ from train.objectives.distillation import DistillationObjective
 from train.objectives.objective import LossInputs
 from train.recipes import DISTILL, FINETUNE, PRETRAIN
 from train.studies.catalogue import STUDIES
-from train.studies.config import flag_names
+from train.studies.settings import setting_types
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -82,8 +82,9 @@ def test_the_loss_that_the_document_adds_works():
 def test_the_flags_in_the_documents_exist(name):
     """Flags with an underscore are the original code's; `distance` is the loss of the example."""
     recipes = [*DISTILL.values(), *PRETRAIN.values(), *FINETUNE.values(), *STUDIES.values()]
-    known = {flag for recipe in recipes for flag in flag_names(recipe())}
-    known |= {flag.replace("--base.", "--") for flag in known} | {"--help", "--task"}
+    names = {name.removeprefix("base.") for recipe in recipes for name in setting_types(recipe())}
+    names |= {re.sub(r"(\w+)$", r"no_\1", name) for name in names}
+    known = {f"--{name.replace('_', '-')}" for name in names} | {"--help", "--task"}
     found = set(re.findall(r"(?<!\w)--[a-z][\w.-]*\w", (DOCS / name).read_text()))
     unknown = {flag for flag in found - known if "_" not in flag}
     assert unknown <= {"--loss.distance.weight", "--loss.distance.layers"}

@@ -13,22 +13,20 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from data.storage.atomic import replacing
 from data.storage.mirror import check_on_disk
 from model.errors import InputError, above_zero, at_least_one
-from report.study.folder import RESULTS
+from report.study.folder import RESULTS, read_study
 from report.study.report import write_study_report
 from tasks.open import open_task
 from train.command.cli import choose, main
 from train.command.processes import check_alone
 from train.studies.catalogue import STUDIES
-from train.studies.cohort import Block
-from train.studies.config import TUNING, StudyConfig, folder_name, variants_of, with_rates
+from train.studies.cohort import Cohort
+from train.studies.config import TUNING, StudyConfig, Variant, folder_name, variants_of
 from train.studies.declaration import add_seconds, declare
 from train.studies.downstream import downstream_scores
 from train.studies.results import DONE, block_results
@@ -36,32 +34,32 @@ from train.studies.toml_file import read_study_file
 
 
 def ablate(study: StudyConfig) -> Path:
-    """Runs a study, or goes on with it; returns the path of its report.
+    """Runs or resumes a study; returns the path of its report.
 
     Raises:
         InputError: the study, its data or its folder cannot be used as they are.
-        Stopped: a signal asked for it; the same command goes on.
+        Stopped: a signal asked for it; the same command resumes the study.
     """
-    check(study)
+    check_study(study)
     if study.tune:
-        study = with_rates(study, tuned_rates(study))
+        study = tuned(study)
     folder = study.base.output
-    block = Block(study.base, variants_of(study), study.primary)
-    known = [*block.metrics(), *(f"downstream_{task}" for task in study.downstream)]
+    cohort = Cohort(study.base, variants_of(study), study.primary)
+    known = [*cohort.metrics(), *(f"downstream_{task}" for task in study.downstream)]
     if study.primary not in known:
         raise InputError(
             f"the students have no metric {study.primary!r} in common: declare with --primary one "
             f"of {', '.join(known)}"
         )
-    declare(study, block)
+    declare(study, cohort)
     seeds = [study.base.seed + number for number in range(study.seeds)]
     left = [seed for seed in seeds if not (folder / f"seed-{seed}" / DONE).is_file()]
     if left:
-        print(block.plan(len(seeds), len(left)))
+        print(cohort.plan(len(seeds), len(left)))
     for seed in left:
         print(f"\nseed {seed}, {seeds.index(seed) + 1} of {len(seeds)}")
         started = time.monotonic()
-        run_block(study, block, seed)
+        run_block(study, cohort, seed)
         add_seconds(folder, time.monotonic() - started)
     lines = [(folder / f"seed-{seed}" / DONE).read_text(encoding="utf-8") for seed in seeds]
     with replacing(folder / RESULTS) as file:
@@ -71,7 +69,7 @@ def ablate(study: StudyConfig) -> Path:
     return report
 
 
-def check(study: StudyConfig) -> None:
+def check_study(study: StudyConfig) -> None:
     """Raises InputError for settings that do not go together."""
     at_least_one(study, "seeds")
     above_zero(study, "task_epochs", "task_learning_rate")
@@ -90,12 +88,12 @@ def check(study: StudyConfig) -> None:
         open_task(name, study.task_data, splits=("train", "dev"))
 
 
-def run_block(study: StudyConfig, block: Block, seed: int) -> None:
+def run_block(study: StudyConfig, cohort: Cohort, seed: int) -> None:
     """Trains and fine-tunes the students of one seed; the results are written at the end."""
     folder = study.base.output / f"seed-{seed}"
-    block.train(seed, folder)
-    records = block_results(folder, list(block.students))
-    positions = block.teacher.config.max_positions
+    cohort.train(seed, folder)
+    records = block_results(folder, list(cohort.students))
+    positions = cohort.teacher.config.max_positions
     for record in records:
         student = folder / "model" / folder_name(record["variant"])
         if all(map(math.isfinite, record["metrics"].values())):
@@ -108,58 +106,45 @@ def run_block(study: StudyConfig, block: Block, seed: int) -> None:
         file.write_text("".join(lines), encoding="utf-8")
 
 
-def tuned_rates(study: StudyConfig) -> dict[str, float]:
-    """The learning rate that gives each variant its best primary metric, with another seed."""
-    base = study.base
-    names = {
-        (variant.name, rate): f"{variant.name} at {rate:g}"
+def tuned(study: StudyConfig) -> StudyConfig:
+    """The study with that learning rate for each variant that gives it its best primary metric.
+
+    The rates are tried with a seed that the study does not use.
+    """
+    base = replace(study.base, output=study.base.output / TUNING, seed=study.base.seed - 1)
+    trials = [
+        replace(variant.at_rate(rate), name=_trial(variant, rate))
         for variant in study.variants
         for rate in study.tune
-    }
-    trial = replace(
-        study,
-        base=replace(base, output=base.output / TUNING, seed=base.seed - 1),
-        seeds=1,
-        tune=(),
-        variants=tuple(
-            replace(
-                variant,
-                name=names[variant.name, rate],
-                flags=f"{variant.flags} --optimizer.learning-rate {rate:g}",
-            )
-            for variant in study.variants
-            for rate in study.tune
-        ),
-    )
-    print(f"tuning the learning rate of every variant, with seed {trial.base.seed}")
-    ablate(trial)
-    values = _primary_values(trial)
+    ]
+    print(f"tuning the learning rate of every variant, with seed {base.seed}")
+    ablate(replace(study, base=base, seeds=1, tune=(), variants=tuple(trials)))
+    values = read_study(base.output).values(study.primary)
 
-    def quality(name: str) -> float:
-        value = values[name] if study.better == "higher" else -values[name]
-        return value if math.isfinite(value) else -math.inf
+    def quality(variant: Variant, rate: float) -> float:
+        value = values[_trial(variant, rate)][base.seed]
+        if not math.isfinite(value):
+            return -math.inf
+        return value if study.better == "higher" else -value
 
-    rates = {
-        variant.name: max(study.tune, key=lambda rate: quality(names[variant.name, rate]))
-        for variant in study.variants
-    }
-    print("learning rates: " + ", ".join(f"{name} {rate:g}" for name, rate in rates.items()))
-    return rates
+    rates = [max(study.tune, key=lambda rate, v=v: quality(v, rate)) for v in study.variants]
+    pairs = list(zip(study.variants, rates, strict=True))
+    print("learning rates: " + ", ".join(f"{variant.name} {rate:g}" for variant, rate in pairs))
+    variants = tuple(variant.at_rate(rate) for variant, rate in pairs)
+    return replace(study, variants=variants, tune=())
 
 
-def _primary_values(study: StudyConfig) -> Mapping[str, float]:
-    lines = (study.base.output / RESULTS).read_text(encoding="utf-8").splitlines()
-    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
-    return {record["variant"]: record["metrics"][study.primary] for record in records}
+def _trial(variant: Variant, rate: float) -> str:
+    return f"{variant.name} at {rate:g}"
 
 
 def conclusion_of(report: Path) -> str:
-    """The sentence that a report opens with."""
+    """The first sentence of a report."""
     return report.read_text(encoding="utf-8").split("\n\n")[1]
 
 
-def chosen(argv: list[str]) -> StudyConfig:
-    """The study that the command line names: one that ships, or a file, with flags over it."""
+def chosen_study(argv: list[str]) -> StudyConfig:
+    """The study that the command line names, shipped or in a file, with its flags applied."""
     check_alone("train.ablate")
     recipes = dict(STUDIES)
     if argv and argv[0].endswith(".toml"):
@@ -171,4 +156,4 @@ def chosen(argv: list[str]) -> StudyConfig:
 
 
 if __name__ == "__main__":
-    main(lambda: ablate(chosen(sys.argv[1:])))
+    main(lambda: ablate(chosen_study(sys.argv[1:])))

@@ -37,7 +37,7 @@ from report.tables import terminal_table
 from train.config import DistillConfig
 from train.objectives.objective import Batch
 from train.studies.catalogue import paper_table_4
-from train.studies.config import folder_name, variants_of
+from train.studies.config import Variant, folder_name, variants_of
 from train.studies.stack import make_stacked_step, make_stacks, stacked_state
 from train.update.keys import keys_of
 from train.update.step import TrainState, split
@@ -148,7 +148,7 @@ def commands(steps: int) -> dict[str, Any]:
         together = _seconds(ablate)
         alone = [
             _seconds(
-                f"train.distill tiny {shared} {v.flags} --output {folder}/{folder_name(v.name)}"
+                f"train.distill tiny {shared} {_flags(v)} --output {folder}/{folder_name(v.name)}"
             )
             for v in study.variants
         ]
@@ -157,6 +157,11 @@ def commands(steps: int) -> dict[str, Any]:
         "students": len(study.variants),
         "seconds": {"together": [together], "alone": [sum(alone)]},
     }
+
+
+def _flags(variant: Variant) -> str:
+    settings = variant.settings.items()
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings)
 
 
 def _seconds(command: str) -> float:

@@ -35,50 +35,49 @@ score on a task. The curve, held-out metrics by number of updates, is optional.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from data.storage.lines import read_lines
+from data.storage.typed import as_type
 from model.errors import InputError
 
 STUDY, RESULTS = "study.json", "results.jsonl"
 
-Curve = tuple[tuple[int, Mapping[str, float]], ...]
-
 
 @dataclass(frozen=True)
-class Published:
-    """What the paper reports of a variant: its difference to the paper's reference."""
+class PublishedDelta:
+    """A variant's difference to the reference in the paper."""
 
     delta: float
     unit: str
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One row of the study."""
+class VariantRecord:
+    """One row of the study, as study.json has it."""
 
     about: str
     parameters: int
     bytes: int
-    sentences_per_second: float | None
-    published: Published | None
+    sentences_per_second: float | None = None
+    published: PublishedDelta | None = None
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one variant came to with one seed."""
+class StudentResult:
+    """The measurements of one student: of one variant with one seed."""
 
     variant: str
     seed: int
     metrics: Mapping[str, float]
-    curve: Curve
+    curve: tuple[tuple[int, Mapping[str, float]], ...] = ()
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study and the runs of it that are done."""
+    """A study and the students of it that are done."""
 
     name: str
     title: str
@@ -86,15 +85,15 @@ class Study:
     better: Literal["higher", "lower"]
     reference: str
     seeds: tuple[int, ...]
-    variants: Mapping[str, Variant]
+    variants: Mapping[str, VariantRecord]
     steps: int
     teacher: str
     corpus: str
-    command: str | None
-    seconds: float | None
-    runs: tuple[Run, ...]
-    record: Mapping[str, Any]
+    command: str | None = None
+    seconds: float | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
     """study.json as it is."""
+    runs: tuple[StudentResult, ...] = ()
 
     def values(self, metric: str) -> dict[str, dict[int, float]]:
         """What was measured, by variant (all of them, in their order) and seed."""
@@ -123,121 +122,46 @@ def read_study(folder: Path) -> Study:
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error})") from error
 
-    where = str(path)
-    variants = {
-        name: _variant(value, f"{where}, variant {name!r}")
-        for name, value in _get(record, "variants", dict, where).items()
-    }
-    reference = _get(record, "reference", str, where)
-    if reference not in variants:
-        known = ", ".join(map(repr, variants))
-        raise InputError(f"{where}: the reference {reference!r} is no variant; there are {known}")
-    better = _get(record, "better", str, where)
-    if better not in ("higher", "lower"):
-        raise InputError(f'{where}: "better" is {better!r}, and must be "higher" or "lower"')
-    seeds = _get(record, "seeds", list, where)
-    if not all(_is(seed, int) for seed in seeds):
-        raise InputError(f"{where}: the seeds are {seeds}, and must be integers")
-    primary = _get(record, "primary", str, where)
-    runs = _runs(folder / RESULTS, set(variants), set(seeds))
-    measured = sorted({name for run in runs for name in run.metrics})
-    if runs and primary not in measured:
+    study = as_type(Study, record, str(path))
+    if study.reference not in study.variants:
+        known = ", ".join(map(repr, study.variants))
         raise InputError(
-            f"{where}: no run has the primary metric {primary!r}; there are {', '.join(measured)}"
+            f"{path}: the reference {study.reference!r} is no variant; there are {known}"
         )
-    return Study(
-        name=_get(record, "name", str, where),
-        title=_get(record, "title", str, where),
-        primary=primary,
-        better=better,
-        reference=reference,
-        seeds=tuple(seeds),
-        variants=variants,
-        steps=_get(record, "steps", int, where),
-        teacher=_get(record, "teacher", str, where),
-        corpus=_get(record, "corpus", str, where),
-        command=_get(record, "command", str, where, optional=True),
-        seconds=_get(record, "seconds", float, where, optional=True),
-        runs=runs,
-        record=record,
-    )
+    study = replace(study, record=record, runs=_results(folder / RESULTS, study))
+    measured = study.metrics()
+    if measured and study.primary not in measured:
+        raise InputError(
+            f"{path}: no run has the primary metric {study.primary!r}; there are "
+            f"{', '.join(sorted(measured))}"
+        )
+    return study
 
 
-def _variant(record: Any, where: str) -> Variant:
-    published = _get(record, "published", dict, where, optional=True)
-    if published is not None:
-        delta = _get(published, "delta", float, f"{where}, published")
-        published = Published(delta, _get(published, "unit", str, f"{where}, published"))
-    return Variant(
-        about=_get(record, "about", str, where),
-        parameters=_get(record, "parameters", int, where),
-        bytes=_get(record, "bytes", int, where),
-        sentences_per_second=_get(record, "sentences_per_second", float, where, optional=True),
-        published=published,
-    )
-
-
-def _runs(path: Path, variants: set[str], seeds: set[int]) -> tuple[Run, ...]:
+def _results(path: Path, study: Study) -> tuple[StudentResult, ...]:
     if not path.is_file():
         raise InputError(f"{path.parent} has no {RESULTS}: run the study first")
-    runs: dict[tuple[str, int], Run] = {}
+    results: dict[tuple[str, int], StudentResult] = {}
     for number, line in enumerate(read_lines(path), start=1):
         where = f"{path}, line {number}"
         if not line.endswith("\n"):
             break
         try:
-            run = _run(json.loads(line), where)
+            record = json.loads(line, object_pairs_hook=_without_nulls)
         except json.JSONDecodeError as error:
             raise InputError(f"{where} is not JSON: {line[:40]!r}") from error
-        if run.variant not in variants:
-            raise InputError(f"{where}: {STUDY} has no variant {run.variant!r}")
-        if run.seed not in seeds:
-            raise InputError(f"{where}: {STUDY} has no seed {run.seed}")
-        if (run.variant, run.seed) in runs:
-            raise InputError(f"{where} is a second run of {run.variant!r} with seed {run.seed}")
-        runs[run.variant, run.seed] = run
-    return tuple(runs.values())
+        result = as_type(StudentResult, record, where)
+        if result.variant not in study.variants:
+            raise InputError(f"{where}: {STUDY} has no variant {result.variant!r}")
+        if result.seed not in study.seeds:
+            raise InputError(f"{where}: {STUDY} has no seed {result.seed}")
+        if (result.variant, result.seed) in results:
+            raise InputError(
+                f"{where} is a second run of {result.variant!r} with seed {result.seed}"
+            )
+        results[result.variant, result.seed] = result
+    return tuple(results.values())
 
 
-def _run(record: Any, where: str) -> Run:
-    return Run(
-        variant=_get(record, "variant", str, where),
-        seed=_get(record, "seed", int, where),
-        metrics=_numbers(_get(record, "metrics", dict, where), where),
-        curve=_curve(_get(record, "curve", list, where, optional=True) or [], where),
-    )
-
-
-def _curve(points: list[Any], where: str) -> Curve:
-    curve = []
-    for point in points:
-        match point:
-            case [int(step), dict(metrics)]:
-                curve.append((step, _numbers(metrics, where)))
-            case _:
-                raise InputError(f"{where}: a point of a curve is [updates, {{metric: value}}]")
-    return tuple(curve)
-
-
-def _numbers(metrics: dict[str, Any], where: str) -> dict[str, float]:
-    measured = {name: value for name, value in metrics.items() if value is not None}
-    return {name: _get(measured, name, float, where) for name in measured}
-
-
-def _get(record: Any, name: str, kind: type, where: str, *, optional: bool = False) -> Any:
-    """The field `name`, of the type `kind`; None where an optional one is missing or null."""
-    if not isinstance(record, dict):
-        raise InputError(f"{where} is no JSON object")
-    value = record.get(name)
-    if value is None and optional:
-        return None
-    if not _is(value, kind):
-        wanted = {str: "text", int: "an integer", float: "a number", dict: "an object"}
-        is_now = "missing" if value is None else f"{value!r:.40}"
-        raise InputError(f"{where}: {name!r} is {is_now}, and must be {wanted.get(kind, 'a list')}")
-    return kind(value)  # an integer is a number too
-
-
-def _is(value: Any, kind: type) -> bool:
-    kinds = (int, float) if kind is float else kind
-    return isinstance(value, kinds) and not isinstance(value, bool)
+def _without_nulls(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if value is not None}

@@ -1,10 +1,11 @@
-"""The pictures of a study: differences with every seed, learning curves, size against speed.
+"""Pictures of a study: differences with every seed, learning curves, size against speed.
 
-Nothing is told by colour alone, so that they survive a grey printer.
+Nothing is shown by colour alone, so that they survive a grey printer.
 """
 
 import textwrap
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,11 @@ from report.naming import (
 from report.plots import COLOURS, GREY, INK, Panel, save_figure, style_axes
 from report.study.comparison import MIN_SEEDS, Comparison, Difference
 from report.study.folder import Study
-from report.study.tradeoff import draw_tradeoff
 
 BLUE = COLOURS[0]
+MARKERS = "osD^vP*Xh<>p"
+SMALLEST_MARK, LARGEST_MARK = 30.0, 240.0
+"""Areas, in square points."""
 
 
 def draw_pictures(
@@ -166,6 +169,41 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     if reference is not None and len(curves) > 1:
         note += f" Dashed: the mean of “{study.reference}”."
     _title(figure, f"{capital(noun(metric))} while learning", note)
+    save_figure(figure, path)
+
+
+def draw_tradeoff(path: Path, study: Study, agreement: Comparison) -> None:
+    """A mark a variant: speed to the right, agreement up, its area the number of parameters.
+
+    Args:
+        path: where to write the PNG.
+        study: has the speed of every variant.
+        agreement: with the teacher, of the variants.
+    """
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    largest = max(variant.parameters for variant in study.variants.values())
+    looks = zip(study.variants.items(), cycle(COLOURS), cycle(MARKERS), strict=False)
+    for (name, variant), colour, marker in looks:
+        row = agreement.rows.get(name)
+        if row is not None and row.mean is not None:
+            axes.scatter(
+                variant.sentences_per_second,
+                row.mean,
+                s=max(LARGEST_MARK * variant.parameters / largest, SMALLEST_MARK),
+                color=colour,
+                marker=marker,
+                alpha=0.6,
+                edgecolor=INK,
+                label=textwrap.fill(f"{name}, {variant.parameters / 1e6:.3g} M", 26),
+            )
+    style_axes(axes, Panel({}, "", share=is_share(agreement.metric)), "sentences/s")
+    axes.margins(0.12)
+    axes.set_ylabel(label(agreement.metric), color=INK, fontsize=9)
+    names = figure.legend(loc="outside right", fontsize=8, labelcolor=INK, frameon=False)
+    for mark in names.legend_handles:
+        mark.set_sizes([50.0])  # type: ignore[union-attr]
+    _title(figure, "Size, speed and agreement", "Area: parameters (M: millions).")
     save_figure(figure, path)
 
 

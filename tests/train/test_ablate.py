@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,25 +24,31 @@ from train.command.signals import Stopped
 from train.config import RunConfig
 from train.distill import distill
 from train.loop.metric_log import MetricLog
-from train.studies import cohort as block_module
+from train.studies import cohort as cohort_module
 from train.studies.catalogue import STUDIES
-from train.studies.cohort import Block
-from train.studies.config import changed, folder_name, variants_of
+from train.studies.cohort import Cohort
+from train.studies.config import folder_name, variants_of
+from train.studies.declaration import declare
 from train.studies.downstream import downstream_scores
 from train.studies.results import DONE
+from train.studies.settings import with_settings
 from train.update.optimizer import OptimizerConfig
 
 # Adam divides by the gradient's size: a large epsilon keeps rounding of near-zero gradients from
 # becoming differences as large as the learning rate.
 OPTIMIZER = OptimizerConfig(learning_rate=1e-2, epsilon=1e-2)
-FLAGS = {
-    "triple loss": "",
-    "no KL, random": "--loss.ce.weight 0 --student.layers random",
-    "ramps": "--loss.ce.temperature 8 2 --loss.cos.weight 0 3 --optimizer.learning-rate 3e-2",
-    "masked": "--loss.ce.positions masked --masking.smoothing 0.5",
-    "narrow": "--student.layers random --student.hidden-size 8",
+SETTINGS: dict[str, dict[str, Any]] = {
+    "triple loss": {},
+    "no KL, random": {"loss.ce.weight": 0, "student.layers": "random"},
+    "ramps": {
+        "loss.ce.temperature": (8, 2),
+        "loss.cos.weight": (0, 3),
+        "optimizer.learning_rate": 3e-2,
+    },
+    "masked": {"loss.ce.positions": "masked", "masking.smoothing": 0.5},
+    "narrow": {"student.layers": "random", "student.hidden_size": 8},
 }
-QUICK = {"a": "", "b": "--loss.ce.weight 0"}
+QUICK = {"a": {}, "b": {"loss.ce.weight": 0}}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +59,7 @@ def home(tmp_path_factory):
 def study_of(home, output, **changes):
     """Three stacks: numbers and starts, masks, and another width."""
     changes = {"steps": 50, "evaluate_every": 25, "optimizer": OPTIMIZER} | changes
-    return runs.study_config(home, FLAGS, output=home / output, **changes)
+    return runs.study_config(home, SETTINGS, output=home / output, **changes)
 
 
 def quick(home, output, **changes):
@@ -88,7 +95,7 @@ def stop_at(monkeypatch, step, seed):
     monkeypatch.setattr(MetricLog, "step", interrupted)
 
 
-@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_a_student_of_a_study_is_the_one_that_is_trained_alone(home, undisturbed, name):
     """With dropout, after 50 updates."""
     study, _ = undisturbed
@@ -117,8 +124,10 @@ def test_a_study_leaves_all_that_it_should(undisturbed, home):
     for name in ("report.md", "table.csv", "results.json", "differences.png", "curves.png"):
         assert (folder / name).is_file(), name
     found = read_study(folder)
-    assert [*found.variants] == [*FLAGS] and found.seeds == (56, 57) and found.reference in FLAGS
-    assert len(found.runs) == 2 * len(FLAGS)
+    assert (
+        [*found.variants] == [*SETTINGS] and found.seeds == (56, 57) and found.reference in SETTINGS
+    )
+    assert len(found.runs) == 2 * len(SETTINGS)
     for run in found.runs:
         assert [step for step, _ in run.curve] == [0, 25, 50]
         wanted = {"masked_lm_accuracy", "kl_to_teacher", "clipped_share", "loss_mlm", "loss_ce"}
@@ -126,7 +135,7 @@ def test_a_study_leaves_all_that_it_should(undisturbed, home):
     text = report.read_text()
     assert text.startswith("# A study\n\nWith 2 seeds, too few")
     accuracies = {run.metrics["masked_lm_loss"] for run in found.runs}
-    assert len(accuracies) == 2 * len(FLAGS)  # no two are the same student
+    assert len(accuracies) == 2 * len(SETTINGS)  # no two are the same student
     parameters = {name: variant.parameters for name, variant in found.variants.items()}
     assert parameters["narrow"] < parameters["masked"] == parameters["triple loss"]
     narrow = load(folder / "seed-56/model/narrow", MaskedLM)
@@ -145,10 +154,10 @@ def test_a_study_that_was_stopped_goes_on_and_every_student_is_the_same(
             ablate(study)
     assert (study.base.output / "seed-56" / DONE).is_file()
     assert not (study.base.output / "seed-57" / DONE).exists()
-    monkeypatch.setattr(Block, "initial", spy := Spy(Block.initial))
+    monkeypatch.setattr(Cohort, "initial", spy := Spy(Cohort.initial))
     ablate(study)
     assert [call[1] for call in spy.calls] == [56, 57]  # to compile, and the block that is left
-    for name in FLAGS:
+    for name in SETTINGS:
         for seed in (56, 57):
             ours, theirs = (weights_of(each, name, seed) for each in (study, whole))
             for tensor, values in theirs.items():
@@ -183,24 +192,26 @@ def one_device(home):
 
 
 def trained(home, output, *, students, devices):
-    """A block of students of one stack after three updates, and what they were measured by."""
-    flags = {f"T {t}": f"--loss.ce.temperature {t}" for t in range(1, students + 1)}
+    """A cohort of students of one stack after three updates, and what they were measured by."""
     base = runs.distill_config(
         home, steps=3, optimizer=OPTIMIZER, run=RunConfig(devices=devices, checkpoint_every=2)
     )
-    students_of = {name: changed(base, given, name) for name, given in flags.items()}
-    block = Block(base, students_of, "masked_lm_loss")
-    block.train(7, home / output)
-    return block, home / output
+    configs = {
+        f"T {t}": with_settings(base, {"loss.ce.temperature": t}, "here")
+        for t in range(1, students + 1)
+    }
+    cohort = Cohort(base, configs, "masked_lm_loss")
+    cohort.train(7, home / output)
+    return cohort, home / output
 
 
 @pytest.mark.parametrize(("students", "by_students"), [(4, True), (3, False)])
 def test_devices_that_share_students_or_rows_change_nothing(
     home, one_device, students, by_students
 ):
-    block, folder = trained(home, f"devices-{students}", students=students, devices=4)
-    assert block.parallel.by_students is by_students
-    kernel = block.state(block.models).params["0"]["head"]["dense"]["kernel"]
+    cohort, folder = trained(home, f"devices-{students}", students=students, devices=4)
+    assert cohort.parallel.by_students is by_students
+    kernel = cohort.state(cohort.models).params["0"]["head"]["dense"]["kernel"]
     assert kernel.shape[0] == students
     shares = {shard.data.shape[0] for shard in kernel.addressable_shards}
     assert shares == {1 if by_students else students}
@@ -208,7 +219,7 @@ def test_devices_that_share_students_or_rows_change_nothing(
         for name, value in row.items():
             if isinstance(value, float):
                 np.testing.assert_allclose(value, expected[name], rtol=1e-4, err_msg=name)
-    for name in block.students:
+    for name in cohort.students:
         ours, theirs = (
             load_file(each / "model" / folder_name(name) / "model.safetensors")
             for each in (folder, one_device[1])
@@ -220,16 +231,16 @@ def test_devices_that_share_students_or_rows_change_nothing(
 
 
 @pytest.fixture(scope="module")
-def quick_block(home):
+def quick_cohort(home):
     study = quick(home, "never")
-    return Block(study.base, variants_of(study), study.primary)
+    return Cohort(study.base, variants_of(study), study.primary)
 
 
 @pytest.fixture
-def compiled(monkeypatch, quick_block):
+def compiled(monkeypatch, quick_cohort):
     """Studies of `quick` find their program compiled."""
-    monkeypatch.setattr(command, "Block", lambda *_: quick_block)
-    return quick_block
+    monkeypatch.setattr(command, "Cohort", lambda *_: quick_cohort)
+    return quick_cohort
 
 
 def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, monkeypatch):
@@ -243,7 +254,7 @@ def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, 
         assert (record["primary"], record["better"]) == ("kl_to_teacher", "lower")
         raise Reached
 
-    monkeypatch.setattr(Block, "train", train)
+    monkeypatch.setattr(Cohort, "train", train)
     with pytest.raises(Reached):
         ablate(study)
     changes = {
@@ -251,11 +262,14 @@ def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, 
         "better": replace(study, better="higher"),
         "seeds": replace(study, seeds=2),
         r"base\.optimizer\.clip_norm": replace(
-            study, base=changed(study.base, "--optimizer.clip-norm 1", "here")
+            study, base=with_settings(study.base, {"optimizer.clip_norm": 1}, "here")
         ),
         r"variants\.b\.about": replace(
             study,
-            variants=(study.variants[0], replace(study.variants[1], flags="--loss.ce.weight 1")),
+            variants=(
+                study.variants[0],
+                replace(study.variants[1], settings={"loss.ce.weight": 1}),
+            ),
         ),
     }
     for name, other in changes.items():
@@ -263,6 +277,15 @@ def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, 
             ablate(other)
     with pytest.raises(Reached):  # how it is carried out may change
         ablate(replace(study, base=replace(study.base, run=RunConfig(print_every=1, devices=1))))
+
+
+def test_a_study_of_an_earlier_version_is_not_resumed(home, compiled):
+    study = quick(home, "earlier")
+    declare(study, compiled)
+    path = study.base.output / "study.json"
+    path.write_text(path.read_text().replace('"settings": {}', '"flags": ""'))
+    with pytest.raises(InputError, match="earlier holds a study of an earlier version"):
+        ablate(study)
 
 
 def test_a_folder_with_something_else_is_not_taken(home, compiled):
@@ -287,10 +310,10 @@ def test_a_study_stopped_between_blocks_goes_on_with_those_that_are_left(
     study = quick(home, "between", seeds=3)
     run_block = command.run_block
 
-    def stopped(study, block, seed):
+    def stopped(study, cohort, seed):
         if seed == 58:
             raise KeyboardInterrupt
-        run_block(study, block, seed)
+        run_block(study, cohort, seed)
 
     with monkeypatch.context() as patch:
         patch.setattr(command, "run_block", stopped)
@@ -373,16 +396,20 @@ def test_every_variant_gets_the_rate_that_is_best_for_it(home, monkeypatch, bett
 
     def ablate_trial(trial):
         trials.append(trial)
-        records = [
-            {"variant": name, "metrics": {trial.primary: values[config.optimizer.learning_rate]}}
+        measured = {
+            name: {trial.base.seed: values[config.optimizer.learning_rate]}
             for name, config in variants_of(trial).items()
-        ]
-        trial.base.output.mkdir(parents=True)
-        text = "".join(json.dumps(record) + "\n" for record in records)
-        (trial.base.output / "results.jsonl").write_text(text)
+        }
+        monkeypatch.setattr(command, "read_study", lambda folder: found(folder, trial, measured))
+
+    def found(folder, trial, measured):
+        assert folder == trial.base.output
+        return SimpleNamespace(values={trial.primary: measured}.__getitem__)
 
     monkeypatch.setattr(command, "ablate", ablate_trial)
-    assert command.tuned_rates(study) == {"a": best, "b": best}
+    after = command.tuned(study)
+    assert not after.tune
+    assert [c.optimizer.learning_rate for c in variants_of(after).values()] == [best, best]
     [trial] = trials
     assert len(trial.variants) == 6 and trial.seeds == 1
     assert trial.base.seed not in range(study.base.seed, study.base.seed + study.seeds)
@@ -396,7 +423,7 @@ def test_a_study_is_tuned_and_then_run_with_the_rates_that_were_found(home):
     assert [*tuning.variants] == ["a at 1e-09", "a at 0.01"] and tuning.seeds == (55,)
     found = read_study(study.base.output)
     assert found.seeds == (56,)
-    assert found.record["variants"]["a"]["flags"].split() == ["--optimizer.learning-rate", "0.01"]
+    assert found.record["variants"]["a"]["settings"] == {"optimizer.learning_rate": 0.01}
 
 
 # The studies that ship
@@ -446,27 +473,26 @@ def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("settings", "message"),
     [
-        ({"a": "", "A": "", "a b": "", "a-b": ""}, "cannot be called 'a-b'"),
-        ({"..": ""}, r"cannot be called '\.\.'"),
-        ({"a/b": ""}, "cannot be called 'a/b'"),
+        ({"a": {}, "A": {}, "a b": {}, "a-b": {}}, "cannot be called 'a-b'"),
+        ({"..": {}}, r"cannot be called '\.\.'"),
+        ({"a/b": {}}, "cannot be called 'a/b'"),
         ({}, "has no variants"),
-        ({"a": "--loss.cosine.weight 2"},
-         r"variant 'a': train\.distill has no flag --loss\.cosine\.weight; did you mean "
-         r"--loss\.cos\.weight\?"),
-        ({"a": "--loss.cosine.weight=2"}, r"did you mean --loss\.cos\.weight\?"),
-        ({"a": "--loss.ce.weight many"}, "variant 'a': .*many"),
-        ({"a": "--teacher 'half a quote"}, "variant 'a': .* cannot be read: No closing quotation"),
-        ({"a": "", "b": "--batch-size 4"}, "variant 'b' changes batch_size: .* to the whole study"),
-        ({"a": "", "b": "--teacher bert"}, "variant 'b' changes teacher"),
-        ({"a": "", "b": "--seed 3"}, "variant 'b' changes seed"),
+        ({"a": {"loss.cosine.weight": 2}},
+         r"variant 'a': there is no setting 'loss\.cosine\.weight'; did you mean "
+         r"loss\.cos\.weight\?"),
+        ({"a": {"loss.ce.weight": "many"}},
+         r"variant 'a': loss\.ce\.weight is 'many', and must be a number or a list \[a number, "),
+        ({"a": {}, "b": {"batch_size": 4}}, "variant 'b' changes batch_size: .* the whole study"),
+        ({"a": {}, "b": {"teacher": "bert"}}, "variant 'b' changes teacher"),
+        ({"a": {}, "b": {"seed": 3}}, "variant 'b' changes seed"),
     ],
     ids=str,
 )  # fmt: skip
-def test_variants_that_make_no_study(home, flags, message):
+def test_variants_that_make_no_study(home, settings, message):
     with pytest.raises(InputError, match=message):
-        variants_of(runs.study_config(home, flags))
+        variants_of(runs.study_config(home, settings))
 
 
 def test_two_variants_of_one_name(home):
@@ -476,32 +502,34 @@ def test_two_variants_of_one_name(home):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("settings", "message"),
     [
-        ("--loss.ce.weight 0 --loss.mlm.weight 0 --loss.cos.weight 0", "all weights of --loss are"),
-        ("--optimizer.clip-norm 0", "--optimizer.clip-norm is 0"),
-        ("--loss.ce.temperature 0", "--loss.ce.temperature is 0"),
-        ("--loss.hidden.weight 1 --loss.hidden.layers 0:2", "teacher has no layer 2, only 0 to 1"),
-        ("--loss.cos.layers 1:1", "student has no layer 1, only 0 to 0"),
-        ("--loss.relations.weight 1 --loss.relations.heads 3",
+        ({"loss.ce.weight": 0, "loss.mlm.weight": 0, "loss.cos.weight": 0},
+         "all weights of --loss are"),
+        ({"optimizer.clip_norm": 0}, "--optimizer.clip-norm is 0"),
+        ({"loss.ce.temperature": 0}, "--loss.ce.temperature is 0"),
+        ({"loss.hidden.weight": 1, "loss.hidden.layers": "0:2"},
+         "teacher has no layer 2, only 0 to 1"),
+        ({"loss.cos.layers": "1:1"}, "student has no layer 1, only 0 to 0"),
+        ({"loss.relations.weight": 1, "loss.relations.heads": 3},
          "heads 3 does not divide the student's width of 16"),
-        ("--student.layers random --student.num-heads 1 --loss.attention.weight 1",
+        ({"student.layers": "random", "student.num_heads": 1, "loss.attention.weight": 1},
          "the student has 1 attention heads and the teacher 2"),
     ],
     ids=str,
 )  # fmt: skip
-def test_terms_that_do_not_fit_the_models_name_the_variant(home, flags, message):
-    study = runs.study_config(home, {"a": "", "b": flags}, output=home / "refused")
+def test_terms_that_do_not_fit_the_models_name_the_variant(home, settings, message):
+    study = runs.study_config(home, {"a": {}, "b": settings}, output=home / "refused")
     with pytest.raises(InputError, match=f"variant 'b': .*{message}"):
         ablate(study)
     assert not study.base.output.exists()
 
 
 def test_a_study_that_does_not_fit_into_memory_says_how_many_students_would(
-    home, quick_block, monkeypatch
+    home, quick_cohort, monkeypatch
 ):
-    limit = quick_block.memory * 6 // 10
-    monkeypatch.setattr(block_module, "memory_limit", lambda: limit)
+    limit = quick_cohort.memory * 6 // 10
+    monkeypatch.setattr(cohort_module, "memory_limit", lambda: limit)
     with pytest.raises(InputError, match=r"2 students need .* of memory .* about 1 would fit"):
         ablate(quick(home, "refused"))
     assert not (home / "refused").exists()

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from report.study.folder import Published
+from report.study.folder import PublishedDelta
 from train.config import DistillConfig
 from train.recipes import distill as recipes_distill
 from train.recipes import small as recipes_small
 from train.studies.config import StudyConfig, Variant
 
-GLUE = "GLUE points"
+NO_TRIPLE_LOSS = {"loss.ce.weight": 0, "loss.mlm.weight": 0, "loss.cos.weight": 0}
 
 
 def tiny_base(name: str) -> DistillConfig:
@@ -29,6 +29,11 @@ def tiny_base(name: str) -> DistillConfig:
         heldout_sequences=512,
         run=replace(tiny.run, checkpoint_every=50, print_every=50),
     )
+
+
+def glue_points(delta: float) -> PublishedDelta:
+    """A published difference in the mean of GLUE's scores."""
+    return PublishedDelta(delta, "GLUE points")
 
 
 def paper_table_4() -> StudyConfig:
@@ -48,15 +53,15 @@ def paper_table_4() -> StudyConfig:
         title="What each loss is worth, and the start from the teacher",
         base=tiny_base("paper-table-4"),
         variants=(
-            Variant("triple loss", "KL 5, masked LM 2, cosine 1; layers of the teacher"),
-            Variant("without KL", "weight 0", "--loss.ce.weight 0", Published(-2.96, GLUE)),
-            Variant("without cosine", "weight 0", "--loss.cos.weight 0", Published(-1.46, GLUE)),
-            Variant("without masked LM", "weight 0", "--loss.mlm.weight 0", Published(-0.31, GLUE)),
+            Variant("triple loss", about="KL 5, masked LM 2, cosine 1; layers of the teacher"),
+            Variant("without KL", {"loss.ce.weight": 0}, "weight 0", glue_points(-2.96)),
+            Variant("without cosine", {"loss.cos.weight": 0}, "weight 0", glue_points(-1.46)),
+            Variant("without masked LM", {"loss.mlm.weight": 0}, "weight 0", glue_points(-0.31)),
             Variant(
                 "random start",
+                {"student.layers": "random"},
                 "random weights, frozen sinusoids as positions",
-                "--student.layers random",
-                Published(-3.69, GLUE),
+                glue_points(-3.69),
             ),
         ),
     )
@@ -87,8 +92,8 @@ def temperature() -> StudyConfig:
         title="How soft the teacher's targets should be",
         base=tiny_base("temperature"),
         variants=(
-            Variant("T 2", "the original's"),
-            *(Variant(f"T {t}", "", f"--loss.ce.temperature {t}") for t in (1, 4, 8)),
+            Variant("T 2", about="the original's"),
+            *(Variant(f"T {t}", {"loss.ce.temperature": t}) for t in (1, 4, 8)),
         ),
     )
 
@@ -105,12 +110,12 @@ def layers() -> StudyConfig:
         title="Which layers of the teacher a student should start as",
         base=tiny_base("layers"),
         variants=(
-            Variant("original", "0, 2, 4, 7, 9, 11"),
-            Variant("first", "0 to 5", "--student.layers first"),
-            Variant("last", "6 to 11", "--student.layers last"),
-            Variant("even", "0, 2, 4, 6, 8, 10", "--student.layers even"),
-            Variant("odd", "1, 3, 5, 7, 9, 11", "--student.layers odd"),
-            Variant("ends", "0, 1, 2, 9, 10, 11", "--student.layers 0,1,2,9,10,11"),
+            Variant("original", about="0, 2, 4, 7, 9, 11"),
+            Variant("first", {"student.layers": "first"}, "0 to 5"),
+            Variant("last", {"student.layers": "last"}, "6 to 11"),
+            Variant("even", {"student.layers": "even"}, "0, 2, 4, 6, 8, 10"),
+            Variant("odd", {"student.layers": "odd"}, "1, 3, 5, 7, 9, 11"),
+            Variant("ends", {"student.layers": "0,1,2,9,10,11"}, "0, 1, 2, 9, 10, 11"),
         ),
     )
 
@@ -140,20 +145,22 @@ def faithful() -> StudyConfig:
         variants=(
             Variant(
                 "corrected",
-                "means over tokens, positions learned, KL at all tokens, head copied, type vector "
-                "folded in, uniform masks",
+                about="means over tokens, positions learned, KL at all tokens, head copied, type "
+                "vector folded in, uniform masks",
             ),
-            Variant("means of means", "as the original", "--loss.mean micro-batches"),
-            Variant("frozen positions", "as the original", "--freeze-positions"),
+            Variant("means of means", {"loss.mean": "micro-batches"}, "as the original"),
+            Variant("frozen positions", {"freeze_positions": True}, "as the original"),
             Variant(
                 "KL at masked tokens",
+                {"loss.ce.positions": "masked"},
                 "the original's --restrict_ce_to_mask",
-                "--loss.ce.positions masked",
             ),
-            Variant("random head", "as the original", "--student.no-copy-head"),
-            Variant("type vector dropped", "as the original", "--student.token-types drop"),
+            Variant("random head", {"student.copy_head": False}, "as the original"),
+            Variant("type vector dropped", {"student.token_types": "drop"}, "as the original"),
             Variant(
-                "smoothed masks", "rare tokens oftener, as the original", "--masking.smoothing 0.7"
+                "smoothed masks",
+                {"masking.smoothing": 0.7},
+                "rare tokens oftener, as the original",
             ),
         ),
     )
@@ -167,31 +174,39 @@ def objectives() -> StudyConfig:
 
         python -m train.ablate objectives --task-data.root glue
     """
-    no_others = "--loss.ce.weight 0 --loss.mlm.weight 0 --loss.cos.weight 0"
     return StudyConfig(
         name="objectives",
         title="Whole objectives, each at its best learning rate",
         base=tiny_base("objectives"),
         variants=(
-            Variant("triple loss", "Sanh et al. 2019"),
-            Variant("masked LM alone", "no teacher", "--loss.ce.weight 0 --loss.cos.weight 0"),
+            Variant("triple loss", about="Sanh et al. 2019"),
+            Variant("masked LM alone", {"loss.ce.weight": 0, "loss.cos.weight": 0}, "no teacher"),
             Variant(
                 "TinyBERT, general",
+                {
+                    **NO_TRIPLE_LOSS,
+                    "loss.hidden.weight": 1,
+                    "loss.hidden.layers": "uniform",
+                    "loss.embeddings.weight": 1,
+                    "loss.attention.weight": 1,
+                    "loss.attention.layers": "uniform",
+                },
                 "Jiao et al. 2020: hidden states, embeddings and attention scores",
-                f"{no_others} --loss.hidden.weight 1 --loss.hidden.layers uniform "
-                "--loss.embeddings.weight 1 --loss.attention.weight 1 "
-                "--loss.attention.layers uniform",
             ),
             Variant(
                 "MiniLMv2",
+                {**NO_TRIPLE_LOSS, "loss.relations.weight": 1},
                 "Wang et al. 2021: relations of the last layer",
-                f"{no_others} --loss.relations.weight 1",
             ),
             Variant(
                 "Patient KD",
+                {
+                    **NO_TRIPLE_LOSS,
+                    "loss.hidden.weight": 1,
+                    "loss.hidden.normalised": True,
+                    "loss.hidden.layers": "0:1,1:3,2:5,3:7,4:9",
+                },
                 "Sun et al. 2019: normalised hidden states of all layers but the last",
-                f"{no_others} --loss.hidden.weight 1 --loss.hidden.normalised "
-                "--loss.hidden.layers 0:1,1:3,2:5,3:7,4:9",
             ),
         ),
         primary="downstream_sst2",

@@ -1,4 +1,4 @@
-"""The students of a study with one seed, in one program that is compiled once for all seeds."""
+"""The students of a study, in one program that is compiled once for all seeds."""
 
 import time
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ from train.update.parallel import StackParallel
 from train.update.step import TrainState, split
 
 
-class Block:
+class Cohort:
     """The students of a study, ready to be trained with one seed after the other.
 
     Args:

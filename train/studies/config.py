@@ -1,18 +1,16 @@
-"""What a study is: a base, and variants of it that differ in a few flags."""
+"""Configuration of a study: a base, and variants of it that differ in a few settings."""
 
-import contextlib
-import io
-import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from model.errors import InputError, did_you_mean
-from report.study.folder import Published
+from model.errors import InputError
+from report.study.folder import PublishedDelta
 from tasks.open import TaskDataConfig
 from train.config import DistillConfig
+from train.studies.settings import with_settings
 
 
 @dataclass(frozen=True)
@@ -20,12 +18,18 @@ class Variant:
     """One row of a study."""
 
     name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The settings of train.distill that differ from the base, by dotted name:
+    {"loss.ce.temperature": 8}."""
     about: str = ""
-    """What it is, in one line."""
-    flags: str = ""
-    """What differs from the base, as flags of train.distill: "--loss.ce.weight 0"."""
-    published: Published | None = None
-    """What the paper reports of it."""
+    """A description in one line, by default the settings."""
+    published: PublishedDelta | None = None
+    """The result of the paper."""
+
+    def at_rate(self, learning_rate: float) -> "Variant":
+        """This variant with another peak of the learning rate."""
+        rate = {"optimizer.learning_rate": learning_rate}
+        return replace(self, settings={**self.settings, **rate})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class StudyConfig:
     variants: tyro.conf.Suppress[tuple[Variant, ...]]
     """The first is the reference."""
     base: Annotated[DistillConfig, tyro.conf.arg(name="")]
-    """What all have in common; its seed is the first, its output the folder of the study."""
+    """The settings that all share; its seed is the first, its output the folder of the study."""
     seeds: int = 5
     """Blocks. Inside one all variants see the same batches and masks; from 5 on there are
     intervals."""
@@ -45,7 +49,7 @@ class StudyConfig:
     """The metric that decides: a held-out one, or downstream_TASK. It must be declared before the
     study runs, and cannot be changed after."""
     better: Literal["higher", "lower"] = "higher"
-    """Which way the primary metric is better."""
+    """The direction in which the primary metric is better."""
     downstream: tuple[str, ...] = ()
     """Tasks that every student is fine-tuned on; the development score of TASK is the metric
     downstream_TASK."""
@@ -70,7 +74,8 @@ def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
     """The configuration of every variant, by name.
 
     Raises:
-        InputError: two have one name, a flag is unknown, or one changes what all must share.
+        InputError: two have one name, a setting is unknown or of another type, or one changes what
+            all must share.
     """
     configs: dict[str, DistillConfig] = {}
     for variant in study.variants:
@@ -83,12 +88,12 @@ def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
                 f"a variant cannot be called {name!r}: its name is that of a folder too, and must "
                 "differ from the others in letters or digits and have no /"
             )
-        configs[name] = changed(study.base, variant.flags, f"variant {name!r}")
-        for field in SHARED:
-            if getattr(configs[name], field) != getattr(study.base, field):
+        configs[name] = with_settings(study.base, variant.settings, f"variant {name!r}")
+        for shared in SHARED:
+            if getattr(configs[name], shared) != getattr(study.base, shared):
                 raise InputError(
-                    f"variant {name!r} changes {field}: the variants of a study share their data, "
-                    "teacher, batches and number of updates; give such a flag to the whole study"
+                    f"variant {name!r} changes {shared}: the variants of a study share their data, "
+                    "teacher, batches and number of updates; set it for the whole study"
                 )
     if not configs:
         raise InputError("the study has no variants")
@@ -98,50 +103,3 @@ def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
 def folder_name(variant: str) -> str:
     """A variant's name as that of a folder."""
     return "".join(c if c.isalnum() or c in ".+" else "-" for c in variant)
-
-
-def changed(base: DistillConfig, flags: str, where: str) -> DistillConfig:
-    """The configuration with some flags of train.distill.
-
-    Raises:
-        InputError: one is unknown, or its value cannot be read; the message begins with `where`.
-    """
-    try:
-        arguments = shlex.split(flags)
-    except ValueError as error:
-        raise InputError(f"{where}: {flags!r} cannot be read: {error}") from error
-    known = dict.fromkeys(flag_names(base))
-    for argument in arguments:
-        flag = argument.partition("=")[0]
-        if flag.startswith("--") and flag not in known:
-            hint = did_you_mean(flag, known, cutoff=0.0)
-            raise InputError(f"{where}: train.distill has no flag {flag}; {hint}")
-    told = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(told):
-            return tyro.cli(DistillConfig, default=base, args=arguments)
-    except SystemExit:
-        text = " ".join(line.strip("│╭╮╰╯─ ") for line in told.getvalue().splitlines()[1:])
-        reason = text.partition("Got errors")[0].partition("Argument helptext")[0].strip(" .")
-        raise InputError(f"{where}: {reason}") from None
-
-
-def flag_names(config: Any, prefix: str = "--") -> Iterator[str]:
-    """The flags that change a configuration."""
-    for field in fields(config):
-        value, name = getattr(config, field.name), field.name.replace("_", "-")
-        if is_dataclass(value):
-            yield from flag_names(value, f"{prefix}{name}.")
-        elif isinstance(value, bool):
-            yield from (f"{prefix}{name}", f"{prefix}no-{name}")
-        else:
-            yield f"{prefix}{name}"
-
-
-def with_rates(study: StudyConfig, rates: dict[str, float]) -> StudyConfig:
-    """The study with a learning rate of its own for every variant."""
-    variants = tuple(
-        replace(v, flags=f"{v.flags} --optimizer.learning-rate {rates[v.name]:g}")
-        for v in study.variants
-    )
-    return replace(study, variants=variants, tune=())

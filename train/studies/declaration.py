@@ -20,14 +20,14 @@ from report.study.folder import STUDY
 from train.loop.fit_text import facts
 from train.loop.folder import FREE as OF_RUN
 from train.objectives.projection import student_of
-from train.studies.cohort import Block
+from train.studies.cohort import Cohort
 from train.studies.config import TUNING, StudyConfig
 
 # What another command for the same study may change.
 FREE = frozenset({"command", "seconds", "provenance"} | {f"base.{name}" for name in OF_RUN})
 
 
-def declare(study: StudyConfig, block: Block) -> None:
+def declare(study: StudyConfig, cohort: Cohort) -> None:
     """Writes study.json, or checks that the one that is there declares this very study.
 
     Raises:
@@ -42,12 +42,12 @@ def declare(study: StudyConfig, block: Block) -> None:
         "better": study.better,
         "reference": study.variants[0].name,
         "seeds": [study.base.seed + number for number in range(study.seeds)],
-        "variants": _variants(study, block, {} if old is None else old["variants"]),
+        "variants": _variants(study, cohort, {} if old is None else old["variants"]),
         "base": study.base,
-        "facts": facts(block.data),
-        "steps": block.steps,
+        "facts": facts(cohort.data),
+        "steps": cohort.steps,
         "teacher": study.base.teacher,
-        "corpus": block.data.corpus.name,
+        "corpus": cohort.data.corpus.name,
         "downstream": {
             "tasks": study.downstream,
             "data": study.task_data,
@@ -67,6 +67,11 @@ def declare(study: StudyConfig, block: Block) -> None:
         make_folder(path.parent)
         write_json_atomic(path, record)
         return
+    if any("flags" in variant for variant in old["variants"].values()):
+        raise InputError(
+            f"{path.parent} holds a study of an earlier version, which recorded the variants as "
+            "flags: choose another folder with --output"
+        )
     changed = changed_fields(old, to_jsonable(record), ignore=FREE)
     if changed:
         raise InputError(
@@ -82,18 +87,20 @@ def add_seconds(folder: Path, seconds: float) -> None:
     write_json_atomic(path, {**record, "seconds": record["seconds"] + seconds})
 
 
-def _variants(study: StudyConfig, block: Block, old: dict[str, Any]) -> dict[str, Any]:
+def _variants(study: StudyConfig, cohort: Cohort, old: dict[str, Any]) -> dict[str, Any]:
     """Every variant with its size and speed; a speed that was measured before is kept."""
     speeds: dict[Any, float] = {}
     result = {}
     for variant in study.variants:
-        student = student_of(block.models[variant.name])
+        student = student_of(cohort.models[variant.name])
         before = old.get(variant.name, {}).get("sentences_per_second")
         if student.config not in speeds:
             speeds[student.config] = before or _speed(student.backbone, study)
         result[variant.name] = {
-            "about": variant.about or variant.flags or "the base",
-            "flags": variant.flags,
+            "about": variant.about
+            or ", ".join(f"{n} {v}" for n, v in variant.settings.items())
+            or "the base",
+            "settings": variant.settings,
             **sizes(student),
             "sentences_per_second": speeds[student.config],
             "published": variant.published,

@@ -1,8 +1,8 @@
-"""A study of one's own, in a TOML file.
+"""A study of your own, in a TOML file.
 
 title = "Does the temperature matter?"
 base = "tiny"                                a recipe of train.distill
-flags = "--steps 500"                        optional: what changes in it for all
+settings = {steps = 500}                     optional: the settings that all share
 primary = "masked_lm_accuracy"               optional, as better = "higher"
 
 [[variants]]                                 the first is the reference
@@ -10,21 +10,30 @@ name = "T 2"
 [[variants]]
 name = "T 8"
 about = "softer targets"                     optional
-flags = "--loss.ce.temperature 8"
+settings = {loss.ce.temperature = 8}
 """
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from data.storage.typed import as_type
 from model.errors import InputError, did_you_mean
 from train.recipes import DISTILL
-from train.studies.config import StudyConfig, Variant, changed
+from train.studies.config import StudyConfig, Variant
+from train.studies.settings import with_settings
 
-KEYS = ("title", "base", "flags", "primary", "better", "variants")
-OF_VARIANT = ("name", "about", "flags")
+STUDY_KEYS = {
+    "title": str,
+    "base": str,
+    "settings": Mapping[str, Any],
+    "primary": str,
+    "better": Literal["higher", "lower"],
+    "variants": Any,
+}
+VARIANT_KEYS = {"name": str, "about": str, "settings": Mapping[str, Any]}
 
 
 def read_study_file(path: Path) -> Callable[[], StudyConfig]:
@@ -39,28 +48,27 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # of TOML, or of UTF-8
         raise InputError(f"{path} is not TOML: {error}") from error
-    _check_keys(record, KEYS, str(path))
-    name = record.get("base", "tiny")
+    known = _checked(record, STUDY_KEYS, str(path))
+    tables = known.pop("variants", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"{path}: write [[variants]] in front of every variant")
+    name = known.pop("base", "tiny")
     if name not in DISTILL:
         raise InputError(
             f"{path}: base {name!r} is no recipe of train.distill; {did_you_mean(name, DISTILL)}"
         )
-    tables = record.get("variants", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise InputError(f"{path}: write [[variants]] in front of every variant")
-    if record.get("better", "higher") not in ("higher", "lower"):
-        raise InputError(f"{path}: better is {record['better']!r}, and must be higher or lower")
-    for number, table in enumerate(tables, 1):
-        _check_keys(table, OF_VARIANT, f"{path}, variant {number}")
-        if "name" not in table:
-            raise InputError(f"{path}, variant {number} has no name")
     base = replace(DISTILL[name](), output=Path("runs") / path.stem)
+    variants = []
+    for number, table in enumerate(tables, 1):
+        where = f"{path}, variant {number}"
+        if "name" not in table:
+            raise InputError(f"{where} has no name")
+        variants.append(Variant(**_checked(table, VARIANT_KEYS, where)))
     study = StudyConfig(
         name=path.stem,
-        title=record.get("title", path.stem),
-        variants=tuple(Variant(**table) for table in tables),
-        base=changed(base, record.get("flags", ""), f"{path}, flags"),
-        **{key: record[key] for key in ("primary", "better") if key in record},
+        base=with_settings(base, known.pop("settings", {}), f"{path}, settings"),
+        variants=tuple(variants),
+        **{"title": path.stem, **known},
     )
 
     def recipe() -> StudyConfig:
@@ -70,9 +78,27 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
     return recipe
 
 
-def _check_keys(table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+def _checked(table: dict[str, Any], kinds: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A table's values, of the right types; its settings under dotted names."""
+    values = {}
     for key, value in table.items():
-        if key not in known:
-            raise InputError(f"{where}: there is no key {key!r}; {did_you_mean(key, known)}")
-        if key != "variants" and not isinstance(value, str):
-            raise InputError(f"{where}: {key} must be a text in quotes, and is {value!r}")
+        if key == "flags":
+            raise InputError(
+                f"{where}: flags are written as settings, a table of values by name such as "
+                "settings = {loss.ce.temperature = 8, student.copy_head = true}"
+            )
+        if key not in kinds:
+            raise InputError(f"{where}: there is no key {key!r}; {did_you_mean(key, kinds)}")
+        values[key] = as_type(kinds[key], value, where, key)
+    if "settings" in values:
+        values["settings"] = dict(_dotted(values["settings"]))
+    return values
+
+
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of the innermost tables: TOML reads a.b = 1 as the table a = {b = 1}."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

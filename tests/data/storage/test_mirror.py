@@ -20,7 +20,7 @@ from eval.glue import Glue, run_glue
 from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError
 from tests import runs
-from train.ablate import chosen
+from train.ablate import chosen_study
 from train.command.cli import with_mirrors
 from train.command.signals import Stopped
 from train.loop.metric_log import MetricLog
@@ -104,7 +104,7 @@ def test_only_addresses_have_mirrors(buckets, tmp_path):
             ),
             "an evaluation's folder",
         ),
-        (lambda: chosen(["paper-table-4", "--output", "gs://bucket/x"]), "a study's folder"),
+        (lambda: chosen_study(["paper-table-4", "--output", "gs://bucket/x"]), "a study's folder"),
         (
             lambda: comparison(["rte", "--output", "gs://bucket/x"]),
             "a comparison's folder",

@@ -57,8 +57,8 @@ def task_data(config):
 
 
 def study(home, output, **changes):
-    flags = {"a": "", "b": "--loss.cos.weight 3"}
-    ablate(runs.study_config(home, flags, output=output, **changes))
+    settings = {"a": {}, "b": {"loss.cos.weight": 3}}
+    ablate(runs.study_config(home, settings, output=output, **changes))
 
 
 LOOPS = {

@@ -1,3 +1,5 @@
+"""The report of a study: its sentences, tables, files and pictures."""
+
 import csv
 import json
 import math
@@ -12,11 +14,9 @@ import matplotlib
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 
 from model.errors import InputError
 from report.study import plots as study_plots
-from report.study import tradeoff as study_scatter
 from report.study.report import write_study_report
 
 REFERENCE = [0.24, 0.25, 0.26, 0.25, 0.25]
@@ -116,7 +116,6 @@ def figures(monkeypatch) -> dict[str, Figure]:
         path.touch()
 
     monkeypatch.setattr(study_plots, "save_figure", keep)
-    monkeypatch.setattr(study_scatter, "save_figure", keep)
     return drawn
 
 
@@ -261,16 +260,16 @@ def test_published_deltas_are_compared_by_sign_and_order(tmp_path):
     [
         ({"reference": "fool"}, None, "the reference 'fool' is no variant"),
         ({"primary": "accuracy"}, None, "no run has the primary metric 'accuracy'; there are clip"),
-        ({"better": "more"}, None, 'must be "higher" or "lower"'),
-        ({"seeds": [1, "2"]}, None, "must be integers"),
-        ({"steps": "many"}, None, "'steps' is 'many', and must be an integer"),
-        ({"teacher": None}, None, "'teacher' is missing, and must be text"),
-        ({"variants": {"full": {}}}, None, "variant 'full': 'about' is missing"),
+        ({"better": "more"}, None, "better is 'more', and must be 'higher' or 'lower'"),
+        ({"seeds": [1, "2"]}, None, "study.json: seeds.1 is '2', and must be an integer"),
+        ({"steps": "many"}, None, "study.json: steps is 'many', and must be an integer"),
+        ({"teacher": None}, None, "study.json: teacher is None, and must be text in quotes"),
+        ({"variants": {"full": {}}}, None, "study.json: variants.full.about is missing, and must"),
         ({}, {"seed": 9}, "line 2: study.json has no seed 9"),
         ({}, {"variant": "x"}, "line 2: study.json has no variant 'x'"),
         ({}, {"seed": 1}, "line 2 is a second run of 'full' with seed 1"),
-        ({}, {"metrics": {"a": "high"}}, "line 2: 'a' is 'high', and must be a number"),
-        ({}, {"curve": [[1]]}, "line 2: a point of a curve is"),
+        ({}, {"metrics": {"a": "high"}}, "line 2: metrics.a is 'high', and must be a number"),
+        ({}, {"curve": [[1]]}, "line 2: curve.0 is [1], and must be a list [an integer, "),
     ],
 )
 def test_mistakes_are_told_with_their_place(tmp_path, study, runs, message):
@@ -355,13 +354,14 @@ def test_long_names_cover_nothing_and_stay_inside(tmp_path, figures):
     report_of(tmp_path, sized(study_of(names)), runs_of(shifts))
     for figure in figures.values():
         FigureCanvasAgg(figure).draw()  # everything now has its place
-    figure = figures["tradeoff.png"]
-    notes = [child for child in figure.axes[0].get_children() if isinstance(child, Annotation)]
-    boxes = [note.get_window_extent().frozen() for note in notes]
+    (legend,) = figures["tradeoff.png"].legends
+    boxes = [text.get_window_extent().frozen() for text in legend.get_texts()]
     assert len(boxes) == 8
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert not any(box.overlaps(figures["tradeoff.png"].axes[0].bbox) for box in boxes)
     for figure in figures.values():
         texts = [text for axes in figure.axes for text in axes.texts]
+        texts += [text for legend in figure.legends for text in legend.get_texts()]
         for text in [*texts, *(label for axes in figure.axes for label in axes.get_yticklabels())]:
             box = text.get_window_extent()
             assert box.x0 >= 0 and box.x1 <= figure.bbox.x1

@@ -268,7 +268,7 @@ def test_hosts_are_found_by_variables(nobody, values, found):
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("train.ablate", lambda: ablate.chosen(["temperature"])),
+        ("train.ablate", lambda: ablate.chosen_study(["temperature"])),
         ("train.quickstart", lambda: quickstart(Quickstart())),
         ("eval.glue", lambda: run_glue(Glue(teacher="a", student="b"))),
         ("eval.against_torch", lambda: against_torch.chosen(["rte"])),

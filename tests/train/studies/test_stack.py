@@ -13,7 +13,7 @@ from data.config import DataConfig
 from model.errors import InputError
 from tests import tiny
 from train.config import DistillConfig
-from train.studies.config import changed
+from train.studies.settings import with_settings
 from train.studies.stack import make_stacked_step, make_stacks, stacked_state, unstacked
 from train.update.keys import Keys, stream_key
 from train.update.parallel import ParallelConfig, StackParallel
@@ -30,10 +30,10 @@ def graphdef(**shape):
     return nnx.graphdef(tiny.model(tiny.STUDENT.replace(**shape)))
 
 
-def stacks_of(flags, shapes=None):
-    """The stacks of students with these flags; their names are the places in the list."""
-    students = {str(n): changed(BASE, given, "here") for n, given in enumerate(flags)}
-    shapes = shapes or [{}] * len(flags)
+def stacks_of(variants, shapes=None):
+    """The stacks of students with these settings; their names are the places in the list."""
+    students = {str(n): with_settings(BASE, own, "here") for n, own in enumerate(variants)}
+    shapes = shapes or [{}] * len(variants)
     graphdefs = {name: graphdef(**shape) for name, shape in zip(students, shapes, strict=True)}
     return make_stacks(students, graphdefs)
 
@@ -43,52 +43,55 @@ def names(stacks):
 
 
 @pytest.mark.parametrize(
-    "flags",
+    "settings",
     [
-        "--loss.ce.weight 0",
-        "--loss.ce.weight 0 --loss.cos.weight 0",
-        "--loss.cos.weight 0 3",
-        "--loss.ce.temperature 8",
-        "--loss.ce.temperature 8 2",
-        "--optimizer.learning-rate 3e-3",
-        "--student.layers random",
-        "--student.copy-head --student.token-types fold",
+        {"loss.ce.weight": 0},
+        {"loss.ce.weight": 0, "loss.cos.weight": 0},
+        {"loss.cos.weight": (0, 3)},
+        {"loss.ce.temperature": 8},
+        {"loss.ce.temperature": (8, 2)},
+        {"optimizer.learning_rate": 3e-3},
+        {"student.layers": "random"},
+        {"student.copy_head": True, "student.token_types": "fold"},
         # The options of a term that is not asked for are no difference.
-        "--loss.ce.weight 0 --loss.ce.positions masked",
+        {"loss.ce.weight": 0, "loss.ce.positions": "masked"},
     ],
 )
-def test_students_share_a_stack_that_differ_in_numbers_and_start(flags):
-    assert names(stacks_of(["", flags])) == [["0", "1"]]
+def test_students_share_a_stack_that_differ_in_numbers_and_start(settings):
+    assert names(stacks_of([{}, settings])) == [["0", "1"]]
 
 
 @pytest.mark.parametrize(
-    "flags",
+    "settings",
     [
-        "--masking.smoothing 0.5",
-        "--masking.share 0.3",
-        "--no-freeze-positions",
-        "--loss.mean micro-batches",
-        "--optimizer.weight-decay 0.1",
-        "--loss.ce.positions masked",
-        "--loss.cos.layers uniform",
-        "--loss.hidden.weight 1 --loss.ce.weight 0",
+        {"masking.smoothing": 0.5},
+        {"masking.share": 0.3},
+        {"freeze_positions": False},
+        {"loss.mean": "micro-batches"},
+        {"optimizer.weight_decay": 0.1},
+        {"loss.ce.positions": "masked"},
+        {"loss.cos.layers": "uniform"},
+        {"loss.hidden.weight": 1, "loss.ce.weight": 0},
         # Their masked-LM heads do not learn, and so are no part of the model that comes out.
-        "--loss.ce.weight 0 --loss.mlm.weight 0",
+        {"loss.ce.weight": 0, "loss.mlm.weight": 0},
     ],
 )
-def test_students_do_not_share_what_must_be_compiled(flags):
-    assert names(stacks_of(["", flags])) == [["0"], ["1"]]
+def test_students_do_not_share_what_must_be_compiled(settings):
+    assert names(stacks_of([{}, settings])) == [["0"], ["1"]]
 
 
 @pytest.mark.parametrize("shape", [{"num_layers": 2}, {"hidden_size": 8}, {"num_heads": 1}])
 def test_students_of_another_shape_are_a_stack_of_their_own(shape):
-    assert names(stacks_of(["", "", ""], [{}, shape, {}])) == [["0", "2"], ["1"]]
+    assert names(stacks_of([{}, {}, {}], [{}, shape, {}])) == [["0", "2"], ["1"]]
 
 
 def test_a_student_joins_who_has_all_its_terms_whoever_comes_first():
-    kl, mlm = "--loss.mlm.weight 0 --loss.cos.weight 0", "--loss.ce.weight 0 --loss.cos.weight 0"
+    kl, mlm = (
+        {"loss.mlm.weight": 0, "loss.cos.weight": 0},
+        {"loss.ce.weight": 0, "loss.cos.weight": 0},
+    )
     assert names(stacks_of([kl, mlm])) == [["0"], ["1"]]
-    [stack] = stacks_of([kl, mlm, ""])
+    [stack] = stacks_of([kl, mlm, {}])
     assert [*stack.students] == ["0", "1", "2"]
     assert [*stack.terms] == ["ce", "mlm", "cos"]
     weights = stack.numbers()["ends"]
@@ -98,7 +101,11 @@ def test_a_student_joins_who_has_all_its_terms_whoever_comes_first():
 
 def test_every_student_has_its_own_numbers():
     [stack] = stacks_of(
-        ["", "--loss.ce.temperature 8 2 --loss.cos.weight 0 3", "--optimizer.learning-rate 0.25"]
+        [
+            {},
+            {"loss.ce.temperature": (8, 2), "loss.cos.weight": (0, 3)},
+            {"optimizer.learning_rate": 0.25},
+        ]
     )
     numbers = stack.numbers()
     np.testing.assert_array_equal(numbers["peak"], np.array([5e-4, 5e-4, 0.25], np.float32))
@@ -108,7 +115,7 @@ def test_every_student_has_its_own_numbers():
 
 
 def test_parameters_go_into_stacks_and_come_out_by_name():
-    stacks = stacks_of(["", "--masking.smoothing 0.5", "--loss.ce.weight 0"])
+    stacks = stacks_of([{}, {"masking.smoothing": 0.5}, {"loss.ce.weight": 0}])
     students = {str(seed): split(tiny.model(seed=seed))[1] for seed in range(3)}
     state = stacked_state(stacks, students)
     assert {place: jax.tree.leaves(p)[0].shape[0] for place, p in state.params.items()} == {
@@ -128,7 +135,7 @@ def test_devices_that_share_students_need_not_divide_the_rows():
 @cache
 def flops(count):
     """Of an update of so many students under one deep teacher, before XLA makes it faster."""
-    stacks = stacks_of([f"--loss.ce.weight {number + 1}" for number in range(count)])
+    stacks = stacks_of([{"loss.ce.weight": number + 1} for number in range(count)])
     teacher, teacher_params = split(tiny.model(DEEP, seed=1))
     step = make_stacked_step(stacks, teacher, tiny.MASK_ID, 10)
     student = split(tiny.model())[1]

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from model.errors import InputError
-from train.ablate import chosen
+from train.ablate import chosen_study
 from train.studies.catalogue import STUDIES
 from train.studies.config import variants_of
 
 OWN = """
 title = "Does the temperature matter?"
 base = "tiny"
-flags = "--steps 500"
+settings = {steps = 500}
 primary = "kl_to_teacher"
 better = "lower"
 [[variants]]
@@ -23,14 +23,16 @@ name = "T 2"
 [[variants]]
 name = "T 8"
 about = "softer targets"
-flags = "--loss.ce.temperature 8"
+settings = {loss.ce.temperature = 8, "loss.cos.weight" = [0, 3]}
 """
 
 
 def test_a_study_in_a_file_with_flags_over_it(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text(OWN)
-    study = chosen([str(path), "--seeds", "3", "--batch-size", "8", "--downstream", "sst2,rte"])
+    study = chosen_study(
+        [str(path), "--seeds", "3", "--batch-size", "8", "--downstream", "sst2,rte"]
+    )
     assert (study.title, study.primary, study.better) == (
         "Does the temperature matter?", "kl_to_teacher", "lower",
     )  # fmt: skip
@@ -39,6 +41,7 @@ def test_a_study_in_a_file_with_flags_over_it(tmp_path):
     students = variants_of(study)
     assert [*students] == ["T 2", "T 8"]
     assert [config.loss.ce.temperature for config in students.values()] == [2.0, 8.0]
+    assert [config.loss.cos.weight for config in students.values()] == [1.0, (0.0, 3.0)]
     assert study.variants[1].about == "softer targets"
 
 
@@ -49,28 +52,34 @@ def test_a_study_in_a_file_with_flags_over_it(tmp_path):
         ("matter", "m\udcfftter", "own.toml is not TOML"),
         ("title", "titel", "there is no key 'titel'; did you mean title"),
         ("about", "description", "variant 2: there is no key 'description'; there are name, about"),
+        ("variants]]", "variant]]", "there is no key 'variant'; did you mean variants"),
+        ('"softer targets"', "8", "variant 2: about is 8, and must be text in quotes"),
         ('"tiny"', '"tini"', "base 'tini' is no recipe of train.distill; did you mean tiny"),
-        ('"--steps 500"', "500", "flags must be a text in quotes, and is 500"),
-        ("--steps 500", "--stepps 500", "flags: train.distill has no flag --stepps; did you mean"),
-        ('"lower"', '"smaller"', "better is 'smaller', and must be higher or lower"),
+        ("{steps = 500}", "500", "settings is 500, and must be a table of values by name"),
+        ("steps =", "stepps =", "settings: there is no setting 'stepps'; did you mean steps"),
+        ("= 500", "= 500.5", "settings: steps is 500.5, and must be an integer"),
+        ("settings = {steps = 500}", 'flags = "--steps 500"',
+         r"own.toml: flags are written as settings, .* settings = \{loss.ce.temperature = 8, "),
+        ("settings = {loss", 'flags = "" # {loss', "variant 2: flags are written as settings"),
+        ('"lower"', '"smaller"', "better is 'smaller', and must be 'higher' or 'lower'"),
         ('name = "T 2"', "", "variant 1 has no name"),
         ("[[variants]]", "[variants]", "own.toml is not TOML|write .*variants"),
     ],
-)
+)  # fmt: skip
 def test_mistakes_in_a_file_are_told_with_their_place(tmp_path, old, new, message):
     path = tmp_path / "own.toml"
     path.write_bytes(OWN.replace(old, new).encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match=message):
-        chosen([str(path)])
+        chosen_study([str(path)])
 
 
 def test_a_single_variant_that_is_no_list_and_a_file_that_is_not_there(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text('[variants]\nname = "a"\n')
     with pytest.raises(InputError, match=r"write \[\[variants\]\] in front of every variant"):
-        chosen([str(path)])
+        chosen_study([str(path)])
     with pytest.raises(InputError, match=r"other.toml cannot be read: No such file"):
-        chosen([str(tmp_path / "other.toml")])
+        chosen_study([str(tmp_path / "other.toml")])
 
 
 def test_help_lists_the_studies():
@@ -89,7 +98,7 @@ def test_help_lists_the_studies():
 
 def test_help_of_a_study_lists_flags_of_the_study_and_of_its_students(capsys):
     with pytest.raises(SystemExit):
-        chosen(["temperature", "--help"])
+        chosen_study(["temperature", "--help"])
     told = capsys.readouterr().out
     for flag in ("--seeds", "--primary", "--downstream", "--tune", "--teacher", "--batch-size"):
         assert flag in told

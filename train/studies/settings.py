@@ -1,0 +1,59 @@
+"""Settings of a run by their dotted names, such as "loss.ce.temperature", in frozen dataclasses."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar, get_type_hints
+
+from data.storage.typed import as_type
+from model.errors import InputError, did_you_mean
+
+Config = TypeVar("Config")
+
+
+def setting_types(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The annotation of every setting of a configuration, by its dotted name."""
+    types: dict[str, Any] = {}
+    hints = get_type_hints(type(config))
+    for field in fields(config):
+        name, value = prefix + field.name, getattr(config, field.name)
+        if is_dataclass(value):
+            types |= setting_types(value, f"{name}.")
+        else:
+            types[name] = hints[field.name]
+    return types
+
+
+def with_settings(config: Config, settings: Mapping[str, Any], where: str) -> Config:
+    """The configuration with other values of some settings.
+
+    Args:
+        config: a dataclass, whose fields may be dataclasses too.
+        settings: by dotted name.
+        where: the beginning of a message.
+
+    Raises:
+        InputError: a setting is unknown or of another type, or some do not go together.
+    """
+    types = setting_types(config)
+    values = {}
+    for name, value in settings.items():
+        if name not in types:
+            hint = did_you_mean(name, types, cutoff=0.0)
+            raise InputError(f"{where}: there is no setting {name!r}; {hint}")
+        values[name] = as_type(types[name], value, where, name)
+    try:
+        return _replaced(config, values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _replaced(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
+    # All fields of a dataclass at once: some are checked together, such as the shares of a masking.
+    changed = {}
+    for field in fields(config):
+        name, value = prefix + field.name, getattr(config, field.name)
+        if is_dataclass(value):
+            changed[field.name] = _replaced(value, values, f"{name}.")
+        elif name in values:
+            changed[field.name] = values[name]
+    return replace(config, **changed)
