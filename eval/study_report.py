@@ -1,4 +1,4 @@
-"""The answer of a study: report.md with its pictures, table.csv and results.json.
+"""The report of a study: report.md with its pictures, table.csv and results.json.
 
     python -m eval.study_report runs/paper-table-4
 

@@ -30,7 +30,7 @@ from IPython.display import Image, Markdown
 from IPython.utils.capture import capture_output
 from scipy import stats
 
-from report.study.comparison import compare, detectable, holm, interval
+from report.study.comparison import compare_variants, detectable, holm, interval
 from report.study.folder import read_study
 from report.study.tables import main_table
 from report.tables import markdown_table
@@ -106,7 +106,9 @@ Image(folder / "curves.png", width=700)
 # %%
 study = read_study(folder)
 metrics = dict.fromkeys([study.primary, *study.metrics()])
-comparisons = {name: compare(name, study.values(name), study.reference) for name in metrics}
+comparisons = {
+    name: compare_variants(name, study.values(name), study.reference) for name in metrics
+}
 Markdown(main_table(study, comparisons))
 
 # %% [markdown]

@@ -1,6 +1,6 @@
-"""What came out of the quickstart: its table, its sentence and its picture."""
+"""The results of the quickstart: its table, its sentence and its picture."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,18 @@ DISTILLED = "distilled"
 ALONE = "without teacher"
 RANDOM = "distilled from random"
 
-Metrics = dict[str, float]
+ByModel = Mapping[str, Mapping[str, float]]
+"""Held-out metrics, or sizes and speed: numbers by the name of the model, then by their own."""
 
 
-def kept_share(scores: Mapping[str, Metrics], name: str) -> float:
+def kept_share(scores: ByModel, name: str) -> float:
     """The share of the teacher's accuracy above the unigram floor that a student has."""
     floor = scores[TEACHER]["unigram_accuracy"]
     above = scores[TEACHER]["masked_lm_accuracy"] - floor
     return (scores[name]["masked_lm_accuracy"] - floor) / above
 
 
-COLUMNS: dict[str, tuple[Callable[[Mapping[str, Metrics], str], float], str]] = {
+COLUMNS: dict[str, tuple[Callable[[ByModel, str], float], str]] = {
     "loss": (lambda scores, name: scores[name]["masked_lm_loss"], ".3f"),
     "accuracy": (lambda scores, name: scores[name]["masked_lm_accuracy"], ".1%"),
     "agreement": (lambda scores, name: scores[name]["top1_agreement"], ".1%"),
@@ -45,8 +46,10 @@ def cell(values: list[float], style: str) -> str:
     return f"{mean} ± {format(interval(values), style)}"
 
 
-def rows(results: list[dict[str, Metrics]], sizes: dict[str, Metrics]) -> list[list[str]]:
-    """The one table: a row a model, means over seeds with 95 % t intervals where there are some."""
+def quickstart_table(
+    results: Sequence[ByModel], sizes: ByModel
+) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the table: a line a model, means over seeds with 95 % t intervals."""
     lines = []
     for name in results[0]:
         size = sizes[TEACHER if name == TEACHER else DISTILLED]
@@ -55,14 +58,11 @@ def rows(results: list[dict[str, Metrics]], sizes: dict[str, Metrics]) -> list[l
         for value, style in COLUMNS.values():
             line.append(cell([value(scores, name) for scores in results], style))
         lines.append(line)
-    return lines
+    return ["", "params", "size", "sentences/s", *COLUMNS], lines
 
 
-HEADER = ["", "params", "size", "sentences/s", *COLUMNS]
-
-
-def headline(results: list[dict[str, Metrics]]) -> str:
-    """Distilled against the same start without a teacher, whatever the sign."""
+def headline(results: Sequence[ByModel]) -> str:
+    """The gain over the same start without a teacher in one sentence, whatever its sign."""
     gains = [
         scores[DISTILLED]["masked_lm_accuracy"] - scores[ALONE]["masked_lm_accuracy"]
         for scores in results
@@ -77,14 +77,14 @@ def headline(results: list[dict[str, Metrics]]) -> str:
 
 def write_summary(
     folder: Path,
-    results: list[dict[str, Metrics]],
-    sizes: dict[str, Metrics],
+    results: Sequence[ByModel],
+    sizes: ByModel,
     *,
     steps: int,
     seconds: float,
 ) -> None:
-    """quickstart.md for people, quickstart.json for programs: every single value."""
-    table = markdown_table(HEADER, rows(results, sizes))
+    """Writes quickstart.md for people and quickstart.json, with every value, for programs."""
+    table = markdown_table(*quickstart_table(results, sizes))
     seeds = "one seed" if len(results) == 1 else f"{len(results)} seeds, mean ± 95 % t interval"
     floor = results[0][TEACHER]
     text = f"""# Quickstart
@@ -107,8 +107,8 @@ The students have one architecture, so size and speed were measured once.
     write_json_atomic(folder / "quickstart.json", record)
 
 
-def draw(folder: Path, picture: Path) -> None:
-    """Held-out accuracy over updates of the three runs in `folder`."""
+def draw_accuracy(folder: Path, picture: Path) -> None:
+    """Draws the held-out accuracy of the three runs in `folder` over the updates."""
     curves, floor = {}, None
     for name in (DISTILLED, ALONE, RANDOM):
         heldout = [

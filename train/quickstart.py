@@ -1,4 +1,4 @@
-"""The first ten minutes: what distillation is worth, seen live on this machine.
+"""The first ten minutes: the worth of distillation, seen live on this machine.
 
     python -m train.quickstart
     python -m train.quickstart --seeds 5      # with intervals, as in docs/results/tiny-pair.md
@@ -24,14 +24,13 @@ from model.tasks import MaskedLM
 from report.quickstart import (
     ALONE,
     DISTILLED,
-    HEADER,
     RANDOM,
     START,
     TEACHER,
-    Metrics,
-    draw,
+    ByModel,
+    draw_accuracy,
     headline,
-    rows,
+    quickstart_table,
     write_summary,
 )
 from report.reading_speed import sentences_per_second, sizes
@@ -69,7 +68,7 @@ class Quickstart:
 
 
 def variants(recipe: DistillConfig) -> dict[str, DistillConfig]:
-    """The three runs: they differ in nothing but what their name says."""
+    """The three runs, by their names: each differs from the first in one thing."""
     alone = recipe.loss.with_weights(mlm=recipe.loss.mlm.weight)
     return {
         DISTILLED: recipe,
@@ -102,7 +101,7 @@ def quickstart(config: Quickstart) -> None:
     special = data.vocabulary.special
     heldout = HeldOut(data.heldout, data.train.counts, special, rows=recipe.batch_size)
 
-    def measure(model: MaskedLM) -> Metrics:
+    def measure(model: MaskedLM) -> dict[str, float]:
         student, params = split(model)
         graphdef, teacher_params = split(teacher)
         return heldout.evaluator(student, graphdef)(params, teacher_params)
@@ -113,7 +112,7 @@ def quickstart(config: Quickstart) -> None:
         f"tokens; always guessing the most frequent gives {fixed[TEACHER]['unigram_accuracy']:.1%}."
     )
 
-    results: list[dict[str, Metrics]] = []
+    results: list[ByModel] = []
     folder = config.output
     for number in range(config.seeds):
         seed = recipe.seed + number
@@ -131,10 +130,11 @@ def quickstart(config: Quickstart) -> None:
     student = load(folder / DISTILLED / "model", MaskedLM)
     sizes = describe(teacher, student, recipe.data.sequence_length)
     console.print()
-    console.print(terminal_table("On held-out text", HEADER, rows(results, sizes), compact=True))
+    table = quickstart_table(results, sizes)
+    console.print(terminal_table("On held-out text", *table, compact=True))
     seconds = time.monotonic() - started
     write_summary(config.output, results, sizes, steps=config.steps, seconds=seconds)
-    draw(folder, config.output / "curves.png")
+    draw_accuracy(folder, config.output / "curves.png")
     console.print(f"\n[bold]{headline(results)}[/]")
     model = folder / DISTILLED / "model"
     console.print(
@@ -145,15 +145,15 @@ def quickstart(config: Quickstart) -> None:
 
 
 def show_fillings(console: Console, model: MaskedLM, path: str) -> None:
-    """Prints the three likeliest pieces for the [MASK] of each of SENTENCES."""
+    """Prints the three likeliest tokens for the [MASK] of each of SENTENCES."""
     vocabulary = load_vocabulary(path)
     for sentence in SENTENCES:
         guesses = fill_mask(model, vocabulary, sentence, top=3)[0]
-        told = ", ".join(f"{piece} {share:.0%}" for piece, share in guesses)
-        console.print(f"  {sentence:<56} {told}", markup=False)
+        filled = ", ".join(f"{piece} {share:.0%}" for piece, share in guesses)
+        console.print(f"  {sentence:<56} {filled}", markup=False)
 
 
-def describe(teacher: MaskedLM, student: MaskedLM, length: int) -> dict[str, Metrics]:
+def describe(teacher: MaskedLM, student: MaskedLM, length: int) -> ByModel:
     """Parameters, bytes on disk in float32, and sentences of `length` tokens a second, of both."""
     models = {TEACHER: teacher.backbone, DISTILLED: student.backbone}
     speeds = sentences_per_second(models, sentences=32, length=length, repeats=20)

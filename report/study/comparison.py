@@ -1,4 +1,4 @@
-"""Which variants of a study differ from its reference, and how surely: statistics only.
+"""Statistics of a study: the variants' differences to the reference, and how sure they are.
 
 A seed is a block: inside it every variant saw the same batches and masks, so what is compared is
 the difference to the reference *within* each seed (a paired t test). With n seeds, differences
@@ -22,15 +22,15 @@ MIN_SEEDS = 5
 """With fewer there are values, but no interval and no p value."""
 ALPHA, POWER = 0.05, 0.8
 
-Values = Mapping[int, float]
-"""What was measured, by seed."""
+BySeed = Mapping[int, float]
+"""The values of a metric, by seed."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """A variant minus the reference, over the seeds that all variants share."""
 
-    values: Values
+    values: BySeed
     mean: float
     deviation: float | None = None
     """The standard deviation of `values`."""
@@ -41,20 +41,20 @@ class Difference:
     p_holm: float | None = None
     """The same, corrected for all variants of the comparison."""
     detectable: float | None = None
-    """The smallest difference that this design would have found, see `detectable`."""
+    """The smallest true difference that so many seeds would find, see `detectable`."""
 
     @property
     def distinguishable(self) -> bool:
-        """Whether it can be told from zero after Holm's correction."""
+        """True if it differs from zero at the level ALPHA after Holm's correction."""
         return self.p_holm is not None and self.p_holm < ALPHA
 
 
 @dataclass(frozen=True)
-class Row:
-    """One variant."""
+class VariantComparison:
+    """One variant on one metric."""
 
-    values: Values
-    """Every single value, also those of seeds that other variants lack."""
+    values: BySeed
+    """All values, also those of seeds that other variants lack."""
     mean: float | None
     """Over the shared seeds; None where there is none or a value is not finite."""
     difference: Difference | None
@@ -68,18 +68,18 @@ class Comparison:
     metric: str
     reference: str
     seeds: tuple[int, ...]
-    """Those that every variant has a value of: the blocks of the comparison."""
-    rows: Mapping[str, Row]
+    """The seeds of which every variant has a value: the blocks of the comparison."""
+    rows: Mapping[str, VariantComparison]
 
 
-def compare(metric: str, values: Mapping[str, Values], reference: str) -> Comparison:
-    """Compares each variant with the reference, seed by seed.
+def compare_variants(metric: str, values: Mapping[str, BySeed], reference: str) -> Comparison:
+    """The differences of all variants to the reference, seed by seed.
 
     A variant without any value takes no part and has no row. Neither a variant with a value that is
-    not finite nor one whose differences are all the same is tested: the t test has no answer there.
+    not finite nor one whose differences are all equal is tested: the t test is undefined there.
 
     Args:
-        metric: what was measured.
+        metric: the name of the metric.
         values: by variant and seed; seeds may be missing.
         reference: the variant that the others are compared with; it may be missing too.
     """
@@ -89,7 +89,7 @@ def compare(metric: str, values: Mapping[str, Values], reference: str) -> Compar
     for name, known in values.items():
         shared = [known[seed] for seed in seeds]
         mean = float(np.mean(shared)) if shared and np.isfinite(shared).all() else None
-        rows[name] = Row(known, mean, None)
+        rows[name] = VariantComparison(known, mean, None)
     base = rows.get(reference)
     if base is not None and base.mean is not None:
         for name, row in rows.items():
@@ -99,7 +99,7 @@ def compare(metric: str, values: Mapping[str, Values], reference: str) -> Compar
     return Comparison(metric, reference, seeds, _corrected(rows))
 
 
-def paired_difference(values: Values, reference: Values, seeds: Sequence[int]) -> Difference:
+def paired_difference(values: BySeed, reference: BySeed, seeds: Sequence[int]) -> Difference:
     """The differences in `seeds`; from MIN_SEEDS on, with interval, p and detectable difference."""
     each = {seed: values[seed] - reference[seed] for seed in seeds}
     numbers = np.array(list(each.values()))
@@ -157,7 +157,7 @@ def detectable(deviation: float, count: int, alpha: float = ALPHA, power: float 
     return float(found.root) * deviation / count**0.5
 
 
-def _corrected(rows: Mapping[str, Row]) -> dict[str, Row]:
+def _corrected(rows: Mapping[str, VariantComparison]) -> dict[str, VariantComparison]:
     """The rows with `p_holm` where there is a p."""
     found = {name: row.difference for name, row in rows.items() if row.difference is not None}
     tested = {name: each.p for name, each in found.items() if each.p is not None}

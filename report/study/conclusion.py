@@ -1,4 +1,4 @@
-"""What a study's numbers say, in words."""
+"""The conclusion of a study, in words."""
 
 from collections.abc import Mapping
 
@@ -11,11 +11,11 @@ MOST_NAMED = 4
 
 
 def conclusion(study: Study, comparison: Comparison) -> str:
-    """One sentence: which variants differ from the reference, by how much, and which may not.
+    """One sentence: the variants that differ from the reference, by how much, and all others.
 
     Args:
-        study: what was compared.
-        comparison: of its primary metric.
+        study: the study.
+        comparison: that of its primary metric.
     """
     metric, reference = noun(study.primary), f"“{study.reference}”"
     base = comparison.rows.get(study.reference)
@@ -30,7 +30,7 @@ def conclusion(study: Study, comparison: Comparison) -> str:
             "compare it with."
         )
 
-    def told(name: str) -> str:
+    def named(name: str) -> str:
         found = differences[name]
         return f"“{name}” ({difference(study.primary, found.mean, found.interval)})"
 
@@ -38,7 +38,7 @@ def conclusion(study: Study, comparison: Comparison) -> str:
         return (
             f"With {_seeds(count)}, too few to tell a difference from chance, the {metric} differs "
             f"from that of {reference} ({level}), from worst to best, by these means: "
-            f"{listed([told(name) for name in differences])}."
+            f"{listed([named(name) for name in differences])}."
         )
     sure = [name for name, found in differences.items() if found.distinguishable]
     worse = [name for name in sure if _loss(study, differences[name]) > 0]
@@ -46,15 +46,15 @@ def conclusion(study: Study, comparison: Comparison) -> str:
     open_ = [name for name in differences if name not in sure]
     clauses = []
     if len(worse) == 1:
-        clauses.append(f"{told(worse[0])} is worse")
+        clauses.append(f"{named(worse[0])} is worse")
     elif worse:
-        rest = _some([told(name) for name in worse[1:]])
-        clauses.append(f"{told(worse[0])} is worst, then {rest}")
+        rest = _some([named(name) for name in worse[1:]])
+        clauses.append(f"{named(worse[0])} is worst, then {rest}")
     if better:
         are = "is" if len(better) == 1 else "are"
-        clauses.append(f"{_some([told(name) for name in better])} {are} better")
+        clauses.append(f"{_some([named(name) for name in better])} {are} better")
     if open_:
-        names = _some([told(name) for name in open_])
+        names = _some([named(name) for name in open_])
         clauses.append(f"{names} cannot be told from it after Holm's correction")
     broken = [f"“{name}”" for name, row in comparison.rows.items() if row.mean is None]
     if broken:

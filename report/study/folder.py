@@ -1,12 +1,12 @@
-"""The folder of a study: what was to be compared, and what was measured.
+"""The folder of a study: its declaration and its results.
 
 `study.json` is written before the study runs, and so declares its primary metric:
 
     {"name": "paper-table-4",
      "title": "What each loss is worth",
      "primary": "masked_lm_accuracy",          any metric of the runs
-     "better": "higher",                       which way the primary metric is better, or "lower"
-     "reference": "triple loss",               what the other variants are compared with
+     "better": "higher",                       or "lower": the direction in which it is better
+     "reference": "triple loss",               the variant that the others are compared with
      "seeds": [1, 2, 3, 4, 5],
      "variants": {
        "triple loss": {"about": "one line", "parameters": 2278016, "bytes": 9112064,
@@ -19,9 +19,9 @@
      "command": "python -m train.ablate paper-table-4",                     optional
      "seconds": 1234.5}                                                     optional
 
-A published delta is the variant minus the reference of a metric where higher is better. More
-fields may stand there; they are kept in results.json. `results.jsonl` has a line a run, in any
-order, and may be incomplete. Which metrics a run has is free; a metric that is null was not
+A published delta is the variant minus the reference of a metric where higher is better. Other
+fields are allowed, and kept in results.json. `results.jsonl` has a line a run, in any
+order, and may be incomplete. A run may have any metrics; one that is null was not
 measured.
 
     {"variant": "without KL", "seed": 1,
@@ -29,8 +29,8 @@ measured.
                  "clipped_share": 0.12, "loss_ce": 4.1, "downstream_sst2": 0.7},
      "curve": [[0, {"masked_lm_accuracy": 0.12}], [50, {"masked_lm_accuracy": 0.17}]]}
 
-`loss_` stands before the mean of a loss term at the end of the training, `downstream_` before the
-score on a task. The curve, held-out metrics by number of updates, is optional.
+`loss_TERM` is the mean of a loss term at the end of the training, `downstream_TASK` the score on a
+task. The curve, held-out metrics by number of updates, is optional.
 """
 
 import json
@@ -96,7 +96,7 @@ class Study:
     runs: tuple[StudentResult, ...] = ()
 
     def values(self, metric: str) -> dict[str, dict[int, float]]:
-        """What was measured, by variant (all of them, in their order) and seed."""
+        """The values of a metric, by variant (all of them, in their order) and seed."""
         found: dict[str, dict[int, float]] = {name: {} for name in self.variants}
         for run in self.runs:
             if metric in run.metrics:
@@ -104,7 +104,7 @@ class Study:
         return found
 
     def metrics(self) -> list[str]:
-        """Everything that some run measured, in the order of the first that did."""
+        """The names of all metrics that some run has."""
         return list(dict.fromkeys(name for run in self.runs for name in run.metrics))
 
 

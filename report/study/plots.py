@@ -40,7 +40,7 @@ def draw_pictures(
     """Writes those pictures into `folder` that there are numbers for, and removes the others.
 
     Returns:
-        What each shows, by its file name.
+        Their captions, by file name.
     """
     primary = comparisons[study.primary]
     curve = _metric_of_curves(study)
@@ -66,7 +66,7 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
 
     Args:
         path: where to write the PNG.
-        study: says which way is better.
+        study: has the direction in which the metric is better.
         comparison: has a difference for at least one variant.
     """
     rows = {name: row.difference for name, row in comparison.rows.items() if row.difference}
@@ -78,10 +78,10 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
     axes.axvline(0, color=GREY, linewidth=1.2, zorder=1)
     for place, found in enumerate(rows.values()):
         _draw_row(axes, place, found, factor)
-        told = difference(comparison.metric, found.mean, found.interval, unit=False)
-        told += f"\np {_equals(probability(found.p_holm))}" if found.p_holm is not None else ""
+        text = difference(comparison.metric, found.mean, found.interval, unit=False)
+        text += f"\np {_equals(probability(found.p_holm))}" if found.p_holm is not None else ""
         axes.annotate(
-            told,
+            text,
             (1.0, place),
             xycoords=("axes fraction", "data"),
             xytext=(8, 0),
@@ -141,7 +141,7 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     Args:
         path: where to write the PNG.
         study: has a curve of `metric` in some run.
-        metric: what to draw over the updates.
+        metric: the name of the metric to draw.
     """
     curves = {name: _curves(study, name, metric) for name in study.variants}
     curves = {name: found for name, found in curves.items() if found}

@@ -1,4 +1,4 @@
-"""report.study.report."""
+"""The report of a study: report.md with its pictures, table.csv and results.json."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from data.storage.atomic import replacing
 from data.storage.provenance import write_json_atomic
 from report.naming import capital, label
-from report.study.comparison import MIN_SEEDS, Comparison, compare
+from report.study.comparison import MIN_SEEDS, Comparison, compare_variants
 from report.study.conclusion import beside_published, conclusion
 from report.study.folder import Study, read_study
 from report.study.plots import draw_pictures
@@ -37,7 +37,7 @@ SIGN_AND_ORDER = (
 
 
 def write_study_report(folder: Path) -> Path:
-    """Writes the answer of the study in `folder` into it.
+    """Writes the report of the study in `folder` into it.
 
     Returns:
         The path of report.md.
@@ -47,7 +47,9 @@ def write_study_report(folder: Path) -> Path:
     """
     study = read_study(folder)
     metrics = dict.fromkeys([study.primary, *study.metrics()])
-    comparisons = {name: compare(name, study.values(name), study.reference) for name in metrics}
+    comparisons = {
+        name: compare_variants(name, study.values(name), study.reference) for name in metrics
+    }
     record = {
         "conclusion": conclusion(study, comparisons[study.primary]),
         "study": study.record,
@@ -99,7 +101,7 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
 
 
 def _remarks(study: Study, comparison: Comparison) -> str:
-    """What is missing, and what cannot be tested."""
+    """Sentences on missing values, and on variants that cannot be tested."""
     remarks = []
     absent = [f"“{name}”" for name in study.variants if name not in comparison.rows]
     if absent:

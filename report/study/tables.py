@@ -45,8 +45,8 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
             cells.append(probability(found.p_holm))
             cells.append("" if least is None else difference(study.primary, least)[1:])
         if published:
-            told = variant.published
-            cells.append("" if told is None else f"{told.delta:+.2f} {told.unit}")
+            paper = variant.published
+            cells.append("" if paper is None else f"{paper.delta:+.2f} {paper.unit}")
         cells += [_mean(comparisons[other], name) for other in beside]
         lines.append([cell.replace("-", MINUS) if cell[:1] == "-" else cell for cell in cells])
     return markdown_table([*header, *map(label, beside)], lines)
@@ -62,7 +62,7 @@ def values_table(study: Study, comparison: Comparison) -> str:
 
 
 def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
-    """The held-out metrics beside the primary one, and what is to know of them; [] without any."""
+    """The table of the metrics beside the primary one, and a note on it; [] without any."""
     order = list(NAMES)
     names = [
         name
@@ -93,7 +93,7 @@ def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
 
 
 def variants_table(study: Study) -> str:
-    """What each variant is, and its size and speed."""
+    """A row a variant: its description, size and speed."""
     lines = []
     for name, variant in study.variants.items():
         speed = variant.sentences_per_second
@@ -102,15 +102,22 @@ def variants_table(study: Study) -> str:
     return markdown_table(["", "what it is", "parameters", "size", "sentences/s"], lines, left=2)
 
 
-OF_VARIANT = ("parameters", "bytes", "sentences_per_second")
-OF_DIFFERENCE = ("mean", "deviation", "interval", "p", "p_holm", "detectable")
+VARIANT_FIELDS = ("parameters", "bytes", "sentences_per_second")
+DIFFERENCE_FIELDS = ("mean", "deviation", "interval", "p", "p_holm", "detectable")
 
 
 def write_csv(path: Path, study: Study, comparisons: Comparisons) -> None:
-    """A row a variant, plain numbers as measured (shares between 0 and 1); missing ones empty."""
+    """Writes a row a variant: plain numbers (shares between 0 and 1); missing ones are empty."""
     primary = comparisons[study.primary]
     others = [name for name in comparisons if name != study.primary]
-    header = ["variant", *OF_VARIANT, "seeds", study.primary, "difference", *OF_DIFFERENCE[1:]]
+    header = [
+        "variant",
+        *VARIANT_FIELDS,
+        "seeds",
+        study.primary,
+        "difference",
+        *DIFFERENCE_FIELDS[1:],
+    ]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*header, "published_delta", "published_unit", *others])
@@ -118,15 +125,15 @@ def write_csv(path: Path, study: Study, comparisons: Comparisons) -> None:
             rows = [comparisons[metric].rows.get(name) for metric in (study.primary, *others)]
             mean, *other_means = [row.mean if row is not None else None for row in rows]
             found = rows[0].difference if rows[0] is not None else None
-            told = variant.published
+            paper = variant.published
             writer.writerow(
                 [
                     name,
-                    *(getattr(variant, field) for field in OF_VARIANT),
+                    *(getattr(variant, field) for field in VARIANT_FIELDS),
                     len(primary.seeds),
                     mean,
-                    *(getattr(found, field, None) for field in OF_DIFFERENCE),
-                    *(("", "") if told is None else (told.delta, told.unit)),
+                    *(getattr(found, field, None) for field in DIFFERENCE_FIELDS),
+                    *(("", "") if paper is None else (paper.delta, paper.unit)),
                     *other_means,
                 ]
             )

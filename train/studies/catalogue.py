@@ -1,4 +1,4 @@
-"""The studies that ship: each a question, its variants, and what is known of the answer.
+"""The studies that ship: each a question, its variants, and the published answer if there is one.
 
 They run at the tiny size as they are; any flag of train.distill makes them larger, such as
 --teacher google-bert/bert-base-uncased --data.sequence-length 512 --batch-size 240.
@@ -37,7 +37,7 @@ def glue_points(delta: float) -> PublishedDelta:
 
 
 def paper_table_4() -> StudyConfig:
-    """What each loss and the start from the teacher are worth: table 4 of Sanh et al. 2019.
+    """The worth of each loss and of the start from the teacher: table 4 of Sanh et al. 2019.
 
     The paper trained to the end and averaged GLUE; here short trainings of tiny models are
     compared on held-out text. Order and sign can be set beside the paper's, sizes cannot. How the
@@ -72,7 +72,7 @@ def paper_table_4_small() -> StudyConfig:
 
         python -m train.ablate paper-table-4-small --data.corpus books wiki.train.tokens.gz
 
-    From what `train.pretrain small` came to; 64 sequences of 128 tokens an update. Five students
+    From the model of `train.pretrain small`; 64 sequences of 128 tokens an update. Five students
     and their teacher take 9.6 TFLOP an update: 5 seeds of 3,400 at 396 TFLOP/s (see
     train/recipes/small.py) are 414 seconds. Not run here.
     """
@@ -81,7 +81,7 @@ def paper_table_4_small() -> StudyConfig:
 
 
 def temperature() -> StudyConfig:
-    """How soft the targets should be: temperatures of 1, 2, 4 and 8 in the KL.
+    """Softness of the targets: temperatures of 1, 2, 4 and 8 in the KL.
 
         python -m train.ablate temperature
 
@@ -99,7 +99,7 @@ def temperature() -> StudyConfig:
 
 
 def layers() -> StudyConfig:
-    """Which six of twelve teacher layers a student should start as.
+    """Six of twelve teacher layers as the start of a student: six choices.
 
         python -m train.ablate layers
 
@@ -121,7 +121,7 @@ def layers() -> StudyConfig:
 
 
 def faithful() -> StudyConfig:
-    """What the choices of the original code do, one by one, against those made here.
+    """The choices of the original code, one by one, against those made here.
 
     Texts are sequences of their own (`lines`) of very different lengths, in micro-batches of four,
     so that it shows whether a mean is taken over all tokens or over micro-batches.
@@ -169,7 +169,7 @@ def faithful() -> StudyConfig:
 def objectives() -> StudyConfig:
     """Whole objectives of other papers against the triple loss, each at its best learning rate.
 
-    Three of them train no masked-LM head, so all are compared by what fine-tuning makes of them.
+    Three of them train no masked-LM head, so all are compared after fine-tuning.
     Needs the data of the task.
 
         python -m train.ablate objectives --task-data.root glue

@@ -42,7 +42,7 @@ class Cohort:
     """The students of a study, ready to be trained with one seed after the other.
 
     Args:
-        base: what all have in common.
+        base: the settings that all share.
         students: the configuration of each, by name.
         shown: the held-out metric that is printed while they learn.
 
@@ -90,12 +90,12 @@ class Cohort:
         }
 
     def state(self, students: Mapping[str, nnx.Module]) -> TrainState:
-        """That of all stacks before training."""
+        """The state of all stacks before training."""
         params = {name: split(model)[1] for name, model in students.items()}
         return self.parallel.place_state(stacked_state(self.stacks, params))
 
     def _compile(self, batch: Batch) -> None:
-        """Compiles the step, and measures what it needs.
+        """Compiles the step, and measures its memory and time.
 
         Raises:
             InputError: it needs more memory than there is.
@@ -122,7 +122,7 @@ class Cohort:
         self.seconds = time.perf_counter() - start
 
     def metrics(self) -> list[str]:
-        """What every student is measured by, but for its fine-tuning."""
+        """The names of the metrics that all students have, without those of fine-tuning."""
         batch = self.parallel.place_rows(next(self.heldout.batches()))
         params = self.state(self.models).params
         sums = self._sums.eval_shape(params, self.constants, batch)
@@ -134,7 +134,7 @@ class Cohort:
         return [name for name in each[0] if name in common and name not in LEFT_OUT]
 
     def plan(self, seeds: int, left: int) -> str:
-        """What is about to be run, and what it takes."""
+        """One sentence: students and updates to run, and the time and memory that they need."""
         students = len(self.students)
         stacks = "one stack" if len(self.stacks) == 1 else f"{len(self.stacks)} stacks"
         blocks = "one seed" if seeds == 1 else f"{seeds} seeds"
@@ -147,7 +147,7 @@ class Cohort:
         )
 
     def train(self, seed: int, folder: Path) -> None:
-        """Trains all students with this seed, or goes on.
+        """Trains all students with this seed, or resumes their training.
 
         Each is left in a folder of `folder`/model; `folder`/metrics.jsonl has "student/metric".
         """
@@ -169,15 +169,15 @@ class Cohort:
         """The held-out metrics of all students, "student/metric"."""
         place = self.parallel.place_rows
         total = self.heldout.total(lambda batch: self._sums(params, constants, place(batch)))
-        told: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for stack, sums in zip(self.stacks, total, strict=True):
             each = [
                 means(jax.tree.map(lambda array, at=at: array[at], sums))
                 for at in range(len(stack.students))
             ]
-            names = {name: [metrics[name] for metrics in each] for name in each[0]}
-            told |= by_student(stack, names)
-        return told
+            names = {name: [one[name] for one in each] for name in each[0]}
+            metrics |= by_student(stack, names)
+        return metrics
 
     def _heldout_sums(
         self, params: Any, constants: dict[str, Any], batch: Batch
@@ -204,7 +204,7 @@ class Cohort:
 
 
 def _described(students: Mapping[str, DistillConfig]) -> dict[str, Any]:
-    """What may differ between the students of a study."""
+    """The settings that may differ between the students of a study, by student."""
     fields = ("student", "loss", "optimizer", "masking", "freeze_positions")
     return {
         name: {field: to_jsonable(getattr(config, field)) for field in fields}

@@ -23,7 +23,7 @@ from train.objectives.projection import student_of
 from train.studies.cohort import Cohort
 from train.studies.config import TUNING, StudyConfig
 
-# What another command for the same study may change.
+# Fields that another command for the same study may change.
 FREE = frozenset({"command", "seconds", "provenance"} | {f"base.{name}" for name in OF_RUN})
 
 
@@ -76,7 +76,7 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
     if changed:
         raise InputError(
             f"{path.parent} holds another study, which declared another {changed[0]}: give the old "
-            "value to go on with it, or choose another folder with --output"
+            "value to resume it, or choose another folder with --output"
         )
 
 

@@ -17,14 +17,14 @@ def downstream_scores(
     """`downstream_TASK` for every task of the study.
 
     Args:
-        study: names the tasks, and how they are learned.
-        student: the folder of a student; what is made of it comes to lie beside its models.
+        study: has the tasks and their settings.
+        student: the folder of a student; the fine-tuned models go beside the folder of models.
         seed: of the fine-tuning.
         positions: the longest text that the student can read; longer ones are cut.
 
     Raises:
         InputError: a task or its data cannot be used.
-        Stopped: a signal asked for it; a fine-tuning that was begun goes on later.
+        Stopped: a signal asked for it; the same command resumes the fine-tuning.
     """
     scores = {}
     for task in study.downstream:
@@ -44,7 +44,7 @@ def downstream_scores(
             run=replace(recipe.run, devices=study.base.run.devices, keep_checkpoints=1),
         )
         log = make_folder(config.output).parent / f"{task}.log"
-        # Whatever else the disk refuses in here is told already.
+        # All other refusals of the disk in here are InputErrors already.
         with refusals_told(log), log.open("w", encoding="utf-8") as file, redirect_stdout(file):
             (result,) = finetune(config)
         scores[f"downstream_{task}"] = result["score"]

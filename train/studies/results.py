@@ -1,4 +1,4 @@
-"""What the students of a block came to, from the metrics that it recorded."""
+"""The results of the students of a block, from the metrics that it recorded."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from data.storage.run_folder import read_config, read_metrics
 
 DONE = "results.jsonl"
-"""Is in the folder of a block that is complete: a line a student."""
+"""The file in the folder of a complete block: a line a student."""
 
 OF_OPTIMIZER = ("loss", "grad_norm", "clipped", "learning_rate")
 # The same for all students, or another one's exponential: they belong to no table of a study.

@@ -1,9 +1,9 @@
 """Students that train together: stacked along an axis, in one program, with one teacher.
 
 A stack is `jax.vmap` over the very step that trains a student alone. What all share (the batch, its
-masks, the keys of dropout, the teacher) has no such axis, so it is made once and not for everyone:
-the teacher reads a batch once, whoever listens. Each student of a stack therefore learns what it
-would learn alone.
+masks, the keys of dropout, the teacher) has no such axis and is computed once: the teacher reads
+each batch once for the whole stack. Each student of a stack therefore learns what it would learn
+alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class Stack:
     def objective(
         self, teacher: nnx.GraphDef, mask_id: int, numbers: Mapping[str, Any] | None = None
     ) -> DistillationObjective:
-        """What a student minimises, with its own numbers where some are given."""
+        """The objective of a student, with its own numbers where some are given."""
         return DistillationObjective(
             self.graphdef,
             teacher,
@@ -80,9 +80,9 @@ def _stacked(trees: Sequence[Any]) -> Any:
 def make_stacks(
     students: Mapping[str, DistillConfig], graphdefs: Mapping[str, nnx.GraphDef]
 ) -> list[Stack]:
-    """As few stacks as there can be: a student joins another that computes all that it needs.
+    """Groups students into few stacks: a student joins a stack whose terms include its own.
 
-    Two that minimise different things are better off alone: each would compute the other's terms.
+    Two whose terms do not include each other stay apart: each would compute the other's terms.
     """
     groups: list[list[str]] = []
     for name in sorted(students, key=lambda name: -len(students[name].loss.terms())):
@@ -109,7 +109,7 @@ def make_stacks(
 
 
 def _shape(config: DistillConfig, graphdef: nnx.GraphDef) -> Any:
-    """What is compiled into a step: all but the terms, the learning rate and the start."""
+    """All that is compiled into a step, but for the terms; not the learning rate and the start."""
     optimizer = replace(config.optimizer, learning_rate=0.0)
     plain = replace(config, optimizer=optimizer, loss=DistillationLoss(), student=StudentConfig())
     return plain, graphdef, config.loss.mean
@@ -154,7 +154,7 @@ def unstacked(stacks: Sequence[Stack], params: Mapping[str, Any]) -> dict[str, A
 
 
 def constants_for(stack: Stack, constants: Mapping[str, Any]) -> dict[str, Any]:
-    """What a stack reads beside the batch: the teacher, and the log-weights of its own masking."""
+    """The constants of a stack's step: the teacher, and the log-weights of its own masking."""
     smoothing = str(stack.shared.masking.smoothing)
     return {"teacher": constants["teacher"], "log_weights": constants["log_weights"][smoothing]}
 
@@ -182,10 +182,10 @@ def make_stacked_step(
 
             key = str(place)
             with without_cudnn():
-                params[key], opt_state[key], told = jax.vmap(one)(
+                params[key], opt_state[key], measured = jax.vmap(one)(
                     state.params[key], opt_states[key], stack.numbers()
                 )
-            metrics |= by_student(stack, told)
+            metrics |= by_student(stack, measured)
         return TrainState(params, opt_state, state.step + 1), metrics
 
     return step

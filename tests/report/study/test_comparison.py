@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from report.study.comparison import ALPHA, Comparison, compare, detectable, holm
+from report.study.comparison import ALPHA, Comparison, compare_variants, detectable, holm
 
 SEEDS = range(1, 8)
 
@@ -26,7 +26,7 @@ def difference(comparison: Comparison, name: str) -> Any:
 
 
 def test_interval_and_p_are_those_of_the_paired_t_test():
-    comparison = compare("accuracy", VALUES, "all")
+    comparison = compare_variants("accuracy", VALUES, "all")
     base = list(VALUES["all"].values())
     for name in ("less", "same"):
         values = list(VALUES[name].values())
@@ -68,10 +68,10 @@ def test_holm_is_the_closed_test_over_bonferroni(p_values):
 
 
 def test_all_variants_of_a_comparison_are_corrected_together():
-    together = compare("accuracy", VALUES, "all")
+    together = compare_variants("accuracy", VALUES, "all")
     found = [difference(together, name) for name in ("less", "same")]
     assert [each.p_holm for each in found] == pytest.approx(holm([each.p for each in found]))
-    alone = compare("accuracy", {name: VALUES[name] for name in ("all", "less")}, "all")
+    alone = compare_variants("accuracy", {name: VALUES[name] for name in ("all", "less")}, "all")
     assert difference(alone, "less").p_holm == difference(alone, "less").p
 
 
@@ -102,7 +102,7 @@ def test_every_power_is_reached(count, power):
 
 def test_the_comparison_is_over_the_seeds_that_all_variants_share():
     late = {seed: value for seed, value in VALUES["less"].items() if seed > 2}
-    comparison = compare("accuracy", {**VALUES, "less": late, "never": {}}, "all")
+    comparison = compare_variants("accuracy", {**VALUES, "less": late, "never": {}}, "all")
     assert comparison.seeds == (3, 4, 5, 6, 7)
     assert "never" not in comparison.rows
     assert len(comparison.rows["all"].values) == 7
@@ -114,7 +114,7 @@ def test_the_comparison_is_over_the_seeds_that_all_variants_share():
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_fewer_than_five_seeds_have_values_and_no_interval(count):
     few = {name: dict(list(values.items())[:count]) for name, values in VALUES.items()}
-    found = difference(compare("accuracy", few, "all"), "less")
+    found = difference(compare_variants("accuracy", few, "all"), "less")
     assert len(found.values) == count
     assert (found.interval, found.p, found.p_holm, found.detectable) == (None,) * 4
     assert not found.distinguishable
@@ -123,7 +123,7 @@ def test_fewer_than_five_seeds_have_values_and_no_interval(count):
 def test_differences_that_do_not_vary_are_not_tested():
     exact = {seed: seed / 10 for seed in SEEDS}
     shifted = {seed: value + 0.1 for seed, value in exact.items()}  # but for rounding the same
-    compared = compare(
+    compared = compare_variants(
         "x", {"all": exact, "copy": exact, "up": shifted, "a": VALUES["less"]}, "all"
     )
     for name, mean in (("copy", 0.0), ("up", 0.1)):
@@ -136,14 +136,14 @@ def test_differences_that_do_not_vary_are_not_tested():
 
 def test_a_value_that_is_not_finite_takes_its_variant_out_and_no_seed():
     broken = {**VALUES["less"], 3: math.nan}
-    comparison = compare("loss", {**VALUES, "less": broken}, "all")
+    comparison = compare_variants("loss", {**VALUES, "less": broken}, "all")
     assert comparison.seeds == tuple(SEEDS)
     assert comparison.rows["less"].mean is None
     assert comparison.rows["less"].difference is None
     assert math.isnan(comparison.rows["less"].values[3])
     same = difference(comparison, "same")
     assert same.p_holm == same.p
-    without = compare("loss", {**VALUES, "all": broken}, "all")
+    without = compare_variants("loss", {**VALUES, "all": broken}, "all")
     assert all(row.difference is None for row in without.rows.values())
 
 
@@ -151,11 +151,11 @@ def test_a_value_that_is_not_finite_takes_its_variant_out_and_no_seed():
     "values", [{}, {"all": {}}, {"less": {1: 0.5}}, {"all": {1: 0.5}, "less": {2: 0.5}}]
 )
 def test_where_nothing_can_be_compared_there_are_no_differences(values):
-    comparison = compare("accuracy", values, "all")
+    comparison = compare_variants("accuracy", values, "all")
     assert all(row.difference is None for row in comparison.rows.values())
 
 
 def test_one_variant_is_only_measured():
-    rows = compare("accuracy", {"all": VALUES["all"]}, "all").rows
+    rows = compare_variants("accuracy", {"all": VALUES["all"]}, "all").rows
     assert rows["all"].mean == pytest.approx(np.mean(list(VALUES["all"].values())))
     assert rows["all"].difference is None
