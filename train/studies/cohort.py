@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from data.storage.provenance import to_jsonable
 from model.blocks.flash import without_cudnn
 from model.errors import InputError
 from report.tables import duration
@@ -161,7 +160,7 @@ class Cohort:
             parallel=self.parallel,
             constants=self.constants,
             evaluate=self.evaluate,
-            facts=facts(self.data) | {"students": _described(self.students)},
+            facts=facts(self.data),
             shown=lambda name: name.endswith(f"/{self.shown}"),
         )
 
@@ -201,12 +200,3 @@ class Cohort:
             for name in stack.students:
                 model = nnx.merge(stack.graphdef, jax.tree.map(jnp.asarray, students[name]))
                 export(part(model), self.data.vocabulary, folder / folder_name(name))
-
-
-def _described(students: Mapping[str, DistillConfig]) -> dict[str, Any]:
-    """The settings that may differ between the students of a study, by student."""
-    fields = ("student", "loss", "optimizer", "masking", "freeze_positions")
-    return {
-        name: {field: to_jsonable(getattr(config, field)) for field in fields}
-        for name, config in students.items()
-    }
