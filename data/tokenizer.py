@@ -12,9 +12,9 @@ from data.storage.atomic import make_folder, replacing
 from data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from data.wordpiece import Casing, bert_vocabulary, normalizer
 from model.errors import InputError
-from model.hf.files import download
+from model.hf.files import hub_folder
 
-FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 
 
 def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
@@ -32,9 +32,9 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
     path = Path(name_or_path).expanduser()
     if not path.exists():
         absent = f"tokenizer {name_or_path}: there is no such file or folder here"
-        path = download(str(name_or_path), list(FILES), absent=absent)
+        path = hub_folder(str(name_or_path), list(TOKENIZER_FILES), absent=absent)
     if not path.is_file():
-        found = [path / name for name in FILES[:2] if (path / name).is_file()]
+        found = [path / name for name in TOKENIZER_FILES[:2] if (path / name).is_file()]
         if not found:
             raise InputError(
                 f"{name_or_path}: there is neither a tokenizer.json nor a vocab.txt in it"

@@ -90,7 +90,7 @@ def losses_without_dropout(
     """The losses of the first updates, ours and transformers'."""
     from eval.timing.torch_finetuning import TorchFinetune, first_batches
 
-    model = initial_model(config, prepared.data)
+    model = initial_model(config, prepared.checkpoint, prepared.data)
     model = nnx.merge(
         nnx.graphdef(type(model)(model.config.replace(**CALM), rngs=nnx.Rngs(0))), nnx.state(model)
     )
@@ -116,12 +116,13 @@ def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str,
     from eval.timing.torch_finetuning import TorchFinetune, first_batches, seconds
 
     seeded = replace(config, seed=seed, output=config.output / f"seed-{seed}", seeds=1)
-    ours = finetune_seed(seeded, prepared, initial_model(seeded, prepared.data))
+    model = initial_model(seeded, prepared.checkpoint, prepared.data)
+    ours = finetune_seed(seeded, prepared, model)
     rows = [row for row in read_metrics(seeded.output) if row["kind"] == "train"]
     steps = len(rows)
     source = batches_of(seeded, prepared)
     with tempfile.TemporaryDirectory() as folder:
-        save(initial_model(seeded, prepared.data), folder)
+        save(initial_model(seeded, prepared.checkpoint, prepared.data), folder)
         torch_run = TorchFinetune(Path(folder), config.optimizer, steps, seed=seed)
     started = time.perf_counter()
     _, torch_seconds = seconds(torch_run.train(first_batches(source, steps)))

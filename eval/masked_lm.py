@@ -23,6 +23,7 @@ from data.storage.atomic import check_writable
 from data.storage.provenance import provenance, write_json_atomic
 from data.tokenizer import load_vocabulary
 from model.errors import InputError, at_least_one
+from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
 from model.student import check_fit
 from model.tasks import MaskedLM
@@ -56,7 +57,8 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     at_least_one(config, "batch_size", "heldout_sequences")
     check_writable(config.json)
     names = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
-    models = {role: load(name, MaskedLM) for role, name in names.items()}
+    checkpoints = {role: open_checkpoint(name) for role, name in names.items()}
+    models = {role: load(opened, MaskedLM) for role, opened in checkpoints.items()}
     for role, model in models.items():
         if config.data.sequence_length > model.config.max_positions:
             raise InputError(
@@ -65,8 +67,9 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
             )
     if config.teacher:
         check_fit(models["teacher"].config, models["model"].config)
-    data = open_data(replace(config.data, tokenizer=config.data.tokenizer or config.model))
-    check_vocabularies(config, data, models)
+    own = checkpoints["model"].place
+    data = open_data(replace(config.data, tokenizer=config.data.tokenizer or own))
+    check_vocabularies(config, data, checkpoints)
 
     heldout = HeldOut(
         data.heldout,
@@ -87,10 +90,10 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     return metrics
 
 
-def check_vocabularies(config: Evaluation, data: Data, models: dict[str, MaskedLM]) -> None:
+def check_vocabularies(config: Evaluation, data: Data, checkpoints: dict[str, Checkpoint]) -> None:
     """Raises InputError unless every model knows the tokens that the text is made of."""
     pieces = data.vocabulary.size
-    size = models["model"].config.vocab_size
+    size = checkpoints["model"].config.vocab_size
     if size != pieces:
         raise InputError(
             f"{config.model} has a vocabulary of {size} and the tokenizer "
@@ -98,7 +101,7 @@ def check_vocabularies(config: Evaluation, data: Data, models: dict[str, MaskedL
             "--data.tokenizer"
         )
     if config.teacher:
-        data.vocabulary.check_teacher(load_vocabulary(config.teacher))
+        data.vocabulary.check_teacher(load_vocabulary(checkpoints["teacher"].place))
 
 
 def table(metrics: dict[str, float], title: str) -> Table:

@@ -27,7 +27,7 @@ from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from eval.inference import PLAINLY, Asked, Said, check_asked, head_of, say
 from model.errors import InputError
-from model.hf.files import find
+from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from tasks.words.encode import check_text
 
@@ -95,11 +95,10 @@ def open_model(path: str) -> tuple[Any, Vocabulary]:
     Raises:
         InputError: there is none, or it gives several labels at once.
     """
-    model = load(path)
-    settings = json.loads(find(path)[0].read_text("utf-8"))
-    if settings.get("problem_type") == "multi_label_classification":
+    checkpoint = open_checkpoint(path)
+    if checkpoint.settings.get("problem_type") == "multi_label_classification":
         raise InputError(f"{path} gives a text several labels at once, which is not supported")
-    return model, load_vocabulary(path)
+    return load(checkpoint), load_vocabulary(checkpoint.place)
 
 
 def run(config: Prediction) -> None:

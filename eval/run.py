@@ -30,8 +30,7 @@ from data.storage.run_folder import read_config as read_run
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
-from model.hf.config import read_config
-from model.hf.files import find
+from model.hf.checkpoint import Checkpoint, open_checkpoint
 from report.naming import NAMES, in_tables, written
 from report.predictions.confusion import plot_confusion
 from report.predictions.mistakes import write_errors
@@ -80,16 +79,17 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     if config.output is not None:
         check_on_disk(config.output, "an evaluation's folder")
     splits, left_out = (config.split, ()) if config.split else default_splits(config)
-    data = open_for_model(config, splits)
+    checkpoint = open_checkpoint(config.model)
+    data = open_for_model(config, checkpoint, splits)
     data = replace(data, notes=(*data.notes, *left_out))
     if config.null_threshold is not None:
         if data.task.kind != "answers":
             raise InputError(f"--null-threshold is for questions, and {data.task.name} has none")
         data = replace(data, task=replace(data.task, null_threshold=config.null_threshold))
     task = data.task
-    check_order(config.labels, task, config.model)
-    model = load_for_task(config.model, task, order=config.labels)
-    vocabulary = load_vocabulary(config.model)
+    check_order(config.labels, task, checkpoint)
+    model = load_for_task(checkpoint, task, order=config.labels)
+    vocabulary = load_vocabulary(checkpoint.place)
     if note := note_on_reading(config.model, task, config.reading):
         print(note)
     check_inputs(config.model, model, vocabulary, config.reading.length(task))
@@ -139,7 +139,9 @@ def default_splits(config: TaskEvaluation) -> tuple[tuple[str, ...], tuple[str, 
     return (there, tuple(left_out)) if there else (dev, ())
 
 
-def open_for_model(config: TaskEvaluation, splits: tuple[str, ...]) -> TaskData:
+def open_for_model(
+    config: TaskEvaluation, checkpoint: Checkpoint, splits: tuple[str, ...]
+) -> TaskData:
     """The examples. A user's own need not have all classes that the model knows, and no others.
 
     Raises:
@@ -148,8 +150,7 @@ def open_for_model(config: TaskEvaluation, splits: tuple[str, ...]) -> TaskData:
     data = open_task(config.task, config.data, splits=splits)
     if not data.task.own_files or data.task.kind not in ("classification", "tags"):
         return data
-    model, _ = read_config(find(config.model)[0])
-    known = spelled(config.labels or model.labels, data.task.labels)
+    known = spelled(config.labels or checkpoint.config.labels, data.task.labels)
     if set(data.task.labels) <= set(known):
         return replace(data, task=replace(data.task, labels=known))
     if only_numbered(known):

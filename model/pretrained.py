@@ -22,8 +22,9 @@ from model.backbone import Backbone
 from model.bert import Bert
 from model.config import Architecture, EncoderConfig
 from model.errors import InputError
-from model.hf.config import read_config, task_named, write_config
-from model.hf.files import Tensors, find, read_tensors, write_model
+from model.hf.checkpoint import Checkpoint, open_checkpoint
+from model.hf.config import write_config
+from model.hf.files import Tensors, write_model
 from model.hf.weight_map import TIED, canonical_name, class_name, is_head, tensor_name
 
 Model = TypeVar("Model", bound=nnx.Module)
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def load(
-    path: str | Path,
+    checkpoint: str | Path | Checkpoint,
     task: type[Model] | None = None,
     *,
     init_missing: nnx.Rngs | None = None,
@@ -44,7 +45,8 @@ def load(
     not have are left out. A `Bert` has a pooler if the checkpoint has one.
 
     Args:
-        path: a folder, or a name on the Hugging Face hub, `owner/name` or `owner/name@revision`.
+        checkpoint: an open one, a folder, or a name on the Hugging Face hub, `owner/name` or
+            `owner/name@revision`.
         task: the class to make, of model.tasks or `Bert` or `DistilBert`; by default what the
             checkpoint says it is.
         init_missing: draws the weights of a head (or pooler) that the checkpoint does not have, or
@@ -55,14 +57,14 @@ def load(
         InputError: no such checkpoint, it cannot be read, is of another model, or does not fit; all
             tensors that are missing, unknown or of a wrong shape are in the one message.
     """
-    config_file, weights = find(path)
-    config, classes = read_config(config_file)
-    config = config.replace(**changes)
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = open_checkpoint(checkpoint)
+    source, config = checkpoint.name, checkpoint.config.replace(**changes)
     architecture = config.architecture
-    kind: type[Any] = task or task_named(classes, architecture, config_file)
+    kind: type[Any] = task or checkpoint.model_class()
     if class_name(kind, architecture) is None:
-        raise InputError(f"{path} is a {architecture}, which has no {kind.__name__} model")
-    tensors, problems = _canonical(read_tensors(weights), architecture)
+        raise InputError(f"{source} is a {architecture}, which has no {kind.__name__} model")
+    tensors, problems = _canonical(checkpoint.read_tensors(), architecture)
     pooler = {"pooler": "bert.pooler.dense.weight" in tensors} if kind is Bert else {}
     build = partial(kind, config, **pooler)
 
@@ -87,13 +89,13 @@ def load(
     problems += [f"{name} is unknown" for name in unknown]
     if problems:
         raise InputError(
-            f"{path} does not fit {kind.__name__} ({architecture} with {config.num_layers} layers, "
-            f"{config.hidden_size} wide): {'; '.join(problems)}"
+            f"{source} does not fit {kind.__name__} ({architecture} with {config.num_layers} "
+            f"layers, {config.hidden_size} wide): {'; '.join(problems)}"
         )
     if init_missing is not None and lacking:
         drawn = dict(nnx.to_flat_state(nnx.state(build(rngs=init_missing))))
         values |= {places[name]: drawn[places[name]][...] for name in lacking}
-        logger.warning("%s lacks %s: drawn at random, to be trained", path, ", ".join(lacking))
+        logger.warning("%s lacks %s: drawn at random, to be trained", source, ", ".join(lacking))
     state = nnx.from_flat_state({place: nnx.Param(value) for place, value in values.items()})
     return nnx.merge(graphdef, state)
 

@@ -10,8 +10,7 @@ from model.bert import Bert
 from model.config import DType
 from model.distilbert import DistilBert
 from model.errors import InputError
-from model.hf.config import read_config
-from model.hf.files import find
+from model.hf.checkpoint import Checkpoint
 from model.hf.weight_map import class_name
 from model.pretrained import load
 from model.student import copy_parameters
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_for_task(
-    path: str,
+    checkpoint: Checkpoint,
     task: Task,
     *,
     order: tuple[str, ...] = (),
@@ -43,7 +42,7 @@ def load_for_task(
     `order` names them.
 
     Args:
-        path: a folder or a hub name.
+        checkpoint: opened once, for several models.
         task: with its labels.
         order: the names of the model's classes, by index.
         new_head: draws a head where there is none, or one for other classes; a warning says so.
@@ -53,8 +52,7 @@ def load_for_task(
         InputError: there is no fitting head and none is to be drawn; or the classes have no names.
     """
     head = HEADS[task.kind]
-    config_file, _ = find(path)
-    config, classes = read_config(config_file)
+    path, config, classes = checkpoint.name, checkpoint.config, checkpoint.classes
     if class_name(head, config.architecture) not in classes:
         if new_head is None:
             raise InputError(
@@ -62,15 +60,15 @@ def load_for_task(
                 f"{task.name}: fine-tune it first, with train.finetune {task.name}"
             )
         labels = {} if task.kind == "answers" else {"labels": class_names(task)}
-        return load(path, head, init_missing=new_head, dtype=dtype, **labels)
+        return load(checkpoint, head, init_missing=new_head, dtype=dtype, **labels)
     if task.kind == "answers" or (task.kind == "regression" and config.num_labels == 1):
-        return load(path, head, dtype=dtype)
+        return load(checkpoint, head, dtype=dtype)
 
     names = class_names(task)
     for known in filter(None, (config.labels, order)):
         ours = spelled(known, names)
         if sorted(ours) == sorted(names) and len(ours) == config.num_labels:
-            return load(path, head, dtype=dtype, labels=ours)
+            return load(checkpoint, head, dtype=dtype, labels=ours)
     if order:
         raise InputError(
             f"--labels {' '.join(order)}: {task.name} has the classes {', '.join(names)}, and "
@@ -87,7 +85,7 @@ def load_for_task(
             f"{task.name} has {', '.join(names)}: it was fine-tuned for something else"
         )
     logger.warning("%s has a head for other classes: a new one is drawn, to be trained", path)
-    encoder = load_encoder(path)
+    encoder = load_encoder(checkpoint)
     model = head(config.replace(labels=names, dtype=dtype), rngs=new_head)
     for part in ("embeddings", "encoder", "pooler"):
         source, target = (getattr(of, part, None) for of in (encoder, model.backbone))
@@ -96,7 +94,7 @@ def load_for_task(
     return model
 
 
-def check_order(order: tuple[str, ...], task: Task, *paths: str) -> None:
+def check_order(order: tuple[str, ...], task: Task, *checkpoints: Checkpoint) -> None:
     """Raises InputError unless `order`, --labels, names the classes of one of these checkpoints."""
     if not order:
         return
@@ -107,10 +105,10 @@ def check_order(order: tuple[str, ...], task: Task, *paths: str) -> None:
     if sorted(spelled(order, names)) != sorted(names):
         raise InputError(f"{given}: {task.name} has the classes {', '.join(names)}")
     why = []
-    for path in paths:
-        config, classes = read_config(find(path)[0])
+    for checkpoint in checkpoints:
+        path, config = checkpoint.name, checkpoint.config
         ours = spelled(config.labels, names)
-        if class_name(HEADS[task.kind], config.architecture) not in classes:
+        if class_name(HEADS[task.kind], config.architecture) not in checkpoint.classes:
             why.append(f"{path} has no head whose classes it could name")
         elif sorted(ours) == sorted(names) and ours != spelled(order, names):
             why.append(f"{path} itself calls its classes {', '.join(ours)}, in this order")
@@ -136,10 +134,9 @@ def class_names(task: Task) -> tuple[str, ...]:
     return ("LABEL_0",) if task.kind == "regression" else task.labels
 
 
-def load_encoder(path: str) -> Any:
+def load_encoder(checkpoint: Checkpoint) -> Any:
     """A checkpoint without its head."""
-    config, _ = read_config(find(path)[0])
-    return load(path, DistilBert if config.architecture == "distilbert" else Bert)
+    return load(checkpoint, DistilBert if checkpoint.config.architecture == "distilbert" else Bert)
 
 
 def check_inputs(path: str, model: Any, vocabulary: Vocabulary, length: int) -> None:

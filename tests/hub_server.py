@@ -7,12 +7,16 @@ import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import huggingface_hub
+import pytest
 
 Repositories = dict[tuple[str, str], dict[str, bytes]]
 """Files by path, by (owner/name, revision)."""
@@ -117,6 +121,27 @@ def serve(repositories: Repositories) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def hub(
+    repositories: Repositories, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Counter[str]]:
+    """Has the client in this process ask such a hub, and counts how often it looks up each name."""
+    names: Counter[str] = Counter()
+    look_up = huggingface_hub.HfApi.repo_info
+
+    def counted(self: Any, repo_id: str, **options: Any) -> Any:
+        names[repo_id] += 1
+        return look_up(self, repo_id, **options)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", counted)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    with serve(repositories) as address:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        yield names
 
 
 def answers_of(repositories: Repositories, program: str, names: Sequence[str]) -> dict[str, Any]:

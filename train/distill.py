@@ -19,6 +19,7 @@ from data.open import Data, open_data
 from data.tokenizer import load_vocabulary
 from model.config import EncoderConfig
 from model.errors import InputError
+from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.student import student_from_teacher
 from model.tasks import MaskedLM
@@ -64,15 +65,17 @@ def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
         InputError: they do not fit.
     """
     with first_before_others():
-        teacher = load(config.teacher, MaskedLM, dtype=compute_dtype(config))
+        checkpoint = open_checkpoint(config.teacher)
+        teacher = load(checkpoint, MaskedLM, dtype=compute_dtype(config))
     if config.data.sequence_length > teacher.config.max_positions:
         raise InputError(
             f"--data.sequence-length {config.data.sequence_length} is above the "
             f"{teacher.config.max_positions} positions of {config.teacher}"
         )
     with first_before_others():
-        data = open_data(replace(config.data, tokenizer=config.data.tokenizer or config.teacher))
-    data.vocabulary.check_teacher(load_vocabulary(config.teacher))
+        data = open_data(replace(config.data, tokenizer=config.data.tokenizer or checkpoint.place))
+    if config.data.tokenizer:
+        data.vocabulary.check_teacher(load_vocabulary(checkpoint.place))
     return teacher, data
 
 

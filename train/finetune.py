@@ -23,6 +23,7 @@ from data.storage.run_folder import read_metrics
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
+from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.student import initialise, student_config
 from report.naming import in_tables
 from report.run import write_report
@@ -54,6 +55,7 @@ class Prepared:
     """What all seeds of a run share."""
 
     data: TaskData
+    checkpoint: Checkpoint
     vocabulary: Vocabulary
     model: Any
     """Before the training of the first seed. Its labels are the classes in the order of all."""
@@ -76,7 +78,9 @@ def finetune(config: FinetuneConfig) -> list[Metrics]:
             print(f"\nseed {seed}, {number} of {config.seeds}")
         folder = config.output if config.seeds == 1 else config.output / f"seed-{seed}"
         once = replace(config, seed=seed, output=folder, seeds=1)
-        first = prepared.model if seed == config.seed else initial_model(once, prepared.data)
+        first = prepared.model
+        if seed != config.seed:
+            first = initial_model(once, prepared.checkpoint, prepared.data)
         results[seed] = finetune_seed(once, prepared, first)
     if is_first():
         report_seeds(
@@ -106,10 +110,12 @@ def prepare(config: FinetuneConfig) -> Prepared:
             f"them, with python -m eval.run MODEL --task {config.task} --data.test "
             f"{config.data.test}"
         )
-    task, vocabulary = data.task, load_vocabulary(config.model)
-    learner = config.model if config.layers is None else None  # single layers get a new head
-    check_order(config.labels, task, *filter(None, (learner, config.teacher)))
-    model = initial_model(config, data)
+    task, checkpoint = data.task, open_checkpoint(config.model)
+    teacher = open_checkpoint(config.teacher) if config.teacher else None
+    learner = checkpoint if config.layers is None else None  # single layers get a new head
+    check_order(config.labels, task, *filter(None, (learner, teacher)))
+    vocabulary = load_vocabulary(checkpoint.place)
+    model = initial_model(config, checkpoint, data)
     check_inputs(config.model, model, vocabulary, config.reading.length(task))
     train, dev = (
         encode(task, data.splits[split], vocabulary, config.reading, model.config.labels)
@@ -127,21 +133,21 @@ def prepare(config: FinetuneConfig) -> Prepared:
         f"batches of {', '.join(map(str, lengths))} tokens: {share:.0%} of what padding all to the "
         f"longest would be"
     )
-    if config.teacher:
-        train = with_soft_targets(config, task, vocabulary, train, model.config.labels)
-    return Prepared(data, vocabulary, model, train, dev, lengths)
+    if teacher:
+        train = with_soft_targets(config, teacher, task, vocabulary, train, model.config.labels)
+    return Prepared(data, checkpoint, vocabulary, model, train, dev, lengths)
 
 
-def initial_model(config: FinetuneConfig, data: TaskData) -> Any:
+def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData) -> Any:
     """The model before training."""
     rngs = nnx.Rngs(params=stream_key(config.seed, "init"))
     dtype = compute_dtype(config)
     if config.layers is None:
         model = load_for_task(
-            config.model, data.task, order=config.labels, new_head=rngs, dtype=dtype
+            checkpoint, data.task, order=config.labels, new_head=rngs, dtype=dtype
         )
     else:
-        encoder = load_encoder(config.model)
+        encoder = load_encoder(checkpoint)
         shape = student_config(encoder.config, config.layers)
         shape = shape.replace(labels=class_names(data.task), dtype=dtype)
         model = HEADS[data.task.kind](shape, rngs=rngs)

@@ -16,6 +16,7 @@ from data.open import open_data
 from data.tokenizer import load_vocabulary
 from model.errors import InputError
 from model.growing import grow
+from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
 from model.student import sinusoids
 from model.tasks import MaskedLM
@@ -49,16 +50,17 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
             f"the tokenizer has {vocab_size} pieces and the model {config.model.vocab_size}: "
             f"set --model.vocab-size {vocab_size}"
         )
-    if config.start:
-        data.vocabulary.check_teacher(load_vocabulary(config.start))
-    model = initial_model(config)
+    start = open_checkpoint(config.start) if config.start else None
+    if start:
+        data.vocabulary.check_teacher(load_vocabulary(start.place))
+    model = initial_model(config, start)
     mask_id = data.vocabulary.special.mask
     objective = MaskedLMObjective(nnx.graphdef(model), config.masking, mask_id)
     return fit_text(config, kind="pretrain", data=data, model=model, objective=objective)
 
 
-def initial_model(config: PretrainConfig) -> MaskedLM:
-    """The model before training."""
+def initial_model(config: PretrainConfig, start: Checkpoint | None = None) -> MaskedLM:
+    """The model before training, grown from `start` if there is one."""
     shape = config.model.replace(dtype=compute_dtype(config))
     model = MaskedLM(shape, rngs=nnx.Rngs(params=stream_key(config.seed, "init")))
     model.backbone.encoder.remat = config.run.remat
@@ -66,8 +68,8 @@ def initial_model(config: PretrainConfig) -> MaskedLM:
         positions = model.backbone.embeddings.position.embedding
         # As large as the words' vectors, which they are added to: a sinusoid's power is 1/2.
         positions[...] = sinusoids(*positions.shape) * (2**0.5 * shape.initializer_range)
-    if config.start:
-        grow(load(config.start, MaskedLM), model)
+    if start:
+        grow(load(start, MaskedLM), model)
     return model
 
 

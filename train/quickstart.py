@@ -18,7 +18,9 @@ from rich.console import Console
 from data.open import open_data
 from data.storage.mirror import check_on_disk
 from data.tokenizer import load_vocabulary
+from data.vocabulary import Vocabulary
 from model.errors import at_least_one
+from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.tasks import MaskedLM
 from report.quickstart import (
@@ -93,11 +95,12 @@ def quickstart(config: Quickstart) -> None:
     started = time.monotonic()
     recipe = replace(recipes_distill.tiny(), teacher=config.teacher, steps=config.steps)
     recipe = replace(recipe, evaluate_every=max(config.steps // 4, 1))
-    teacher = load(config.teacher, MaskedLM)
+    checkpoint = open_checkpoint(config.teacher)
+    teacher = load(checkpoint, MaskedLM)
     console.print(f"\n[bold]1. The teacher[/] ({config.teacher}) fills in masks")
-    show_fillings(console, teacher, config.teacher)
+    show_fillings(console, teacher, load_vocabulary(checkpoint.place))
 
-    data = open_data(replace(recipe.data, tokenizer=config.teacher))
+    data = open_data(replace(recipe.data, tokenizer=checkpoint.place))
     special = data.vocabulary.special
     heldout = HeldOut(data.heldout, data.train.counts, special, rows=recipe.batch_size)
 
@@ -144,9 +147,8 @@ def quickstart(config: Quickstart) -> None:
     )
 
 
-def show_fillings(console: Console, model: MaskedLM, path: str) -> None:
+def show_fillings(console: Console, model: MaskedLM, vocabulary: Vocabulary) -> None:
     """Prints the three likeliest tokens for the [MASK] of each of SENTENCES."""
-    vocabulary = load_vocabulary(path)
     for sentence in SENTENCES:
         guesses = fill_mask(model, vocabulary, sentence, top=3)[0]
         filled = ", ".join(f"{piece} {share:.0%}" for piece, share in guesses)

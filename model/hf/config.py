@@ -8,7 +8,7 @@ from flax import nnx
 
 from model.config import Architecture, EncoderConfig
 from model.errors import InputError
-from model.hf.weight_map import TASKS, class_name
+from model.hf.weight_map import class_name
 from model.tasks import SequenceClassification, TokenClassification
 
 # Field of EncoderConfig -> key of config.json.
@@ -18,7 +18,7 @@ _SHARED_KEYS = {
     "initializer_range": "initializer_range",
     "pad_token_id": "pad_token_id",
 }
-KEYS: dict[Architecture, dict[str, str]] = {
+CONFIG_KEYS: dict[Architecture, dict[str, str]] = {
     "bert": _SHARED_KEYS
     | {
         "hidden_size": "hidden_size",
@@ -59,22 +59,30 @@ _FIXED: dict[Architecture, dict[str, tuple[Any, ...]]] = {
 }
 
 
-def read_config(path: Path) -> tuple[EncoderConfig, tuple[str, ...]]:
-    """The configuration in a `config.json`, and the classes it names under `architectures`.
+def read_settings(path: Path) -> dict[str, Any]:
+    """The content of a `config.json`.
 
     Raises:
-        InputError: not JSON, another architecture, or a setting that the models here do not have.
+        InputError: it is not a JSON object.
     """
     try:
-        raw = json.loads(path.read_text("utf-8"))
+        settings = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(raw, dict):
+    if not isinstance(settings, dict):
         raise InputError(f"{path} holds no JSON object; a model's config.json is one")
+    return settings
 
+
+def encoder_config(raw: dict[str, Any], path: Path) -> EncoderConfig:
+    """The configuration that a `config.json` holds; `path` is for messages.
+
+    Raises:
+        InputError: another architecture, or a setting that the models here do not have.
+    """
     # Google's small BERTs came before `model_type`.
     model_type = raw.get("model_type", "distilbert" if "n_layers" in raw else "bert")
-    if model_type not in KEYS:
+    if model_type not in CONFIG_KEYS:
         raise InputError(
             f"{path} is of a {model_type} model, and only bert and distilbert can be read"
         )
@@ -83,9 +91,9 @@ def read_config(path: Path) -> tuple[EncoderConfig, tuple[str, ...]]:
             raise InputError(
                 f"{path}: {key} is {raw[key]!r}, and the models here know {allowed[0]!r} only"
             )
-    fields = {name: _number(raw, key, name, path) for name, key in KEYS[model_type].items()}
+    fields = {name: _number(raw, key, name, path) for name, key in CONFIG_KEYS[model_type].items()}
     fields = {name: value for name, value in fields.items() if value is not None}
-    missing = [KEYS[model_type][name] for name in _REQUIRED if name not in fields]
+    missing = [CONFIG_KEYS[model_type][name] for name in _REQUIRED if name not in fields]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}: is it a model's config.json?")
     if model_type == "distilbert":
@@ -94,10 +102,9 @@ def read_config(path: Path) -> tuple[EncoderConfig, tuple[str, ...]]:
         # BERT's classifier_dropout is null where it is to follow the encoder's.
         fields = {"classifier_dropout": fields["hidden_dropout"]} | fields
     try:
-        config = EncoderConfig(architecture=model_type, labels=_labels(raw, path), **fields)
+        return EncoderConfig(architecture=model_type, labels=_labels(raw, path), **fields)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
-    return config, tuple(raw.get("architectures") or ())
 
 
 def _number(raw: dict[str, Any], key: str, field: str, path: Path) -> Any:
@@ -152,20 +159,9 @@ def write_config(config: EncoderConfig, task: type[nnx.Module], dtype: str) -> d
     return {
         "architectures": [name],
         "model_type": architecture,
-        **{key: getattr(config, field) for field, key in KEYS[architecture].items()},
+        **{key: getattr(config, field) for field, key in CONFIG_KEYS[architecture].items()},
         **fixed,
         **extra,
         "tie_word_embeddings": True,
         "dtype": dtype,
     }
-
-
-def task_named(names: tuple[str, ...], architecture: Architecture, path: Path) -> type[Any]:
-    """The class for what a checkpoint calls itself under `architectures`."""
-    known = [TASKS[architecture][name][0] for name in names if name in TASKS[architecture]]
-    if not known:
-        raise InputError(
-            f"{path} names {' and '.join(names) or 'no class'} under architectures, "
-            f"which is none of {', '.join(TASKS[architecture])}: say which model to load it as"
-        )
-    return known[0]

@@ -1,4 +1,4 @@
-"""The files of a checkpoint: where they are, what tensors they hold, writing them whole or not."""
+"""Files of a checkpoint: fetched from the hub, read, and written whole or not at all."""
 
 import json
 import os
@@ -22,48 +22,14 @@ from model.errors import InputError, first_line
 
 Tensors = dict[str, np.ndarray]
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-# In the order in which they are looked for; an index lists the shards of a large model.
-WEIGHT_FILES = (
-    WEIGHTS,
-    f"{WEIGHTS}.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
 
-def find(path: str | Path) -> tuple[Path, Path]:
-    """The configuration and the file of weights (or its index) of a folder or hub name.
-
-    Raises:
-        InputError: neither a folder with a model nor a name that the hub knows, or no network.
-    """
-    folder = Path(path).expanduser()
-    if folder.is_file():
-        raise InputError(f"{folder} is a file: name the folder with {CONFIG} and {WEIGHTS}")
-    if not folder.exists():
-        folder = _download(str(path))
-    weights = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
-    if not weights or not (folder / CONFIG).is_file():
-        raise InputError(f"{path} holds no model: that takes {CONFIG} and {WEIGHTS}")
-    return folder / CONFIG, weights[0]
-
-
-def _download(name: str) -> Path:
-    for weights in ("model{}.safetensors", "pytorch_model{}.bin"):
-        plain, shards = weights.format(""), weights.format("-*-of-*")
-        patterns = [CONFIG, plain, f"{plain}.index.json", shards]
-        folder = download(name, patterns, absent=f"{name}: there is no such folder here")
-        if any((folder / file).is_file() for file in WEIGHT_FILES):
-            break
-    return folder
-
-
-def download(name: str, patterns: list[str], *, absent: str) -> Path:
-    """The folder, in the hub's cache, with some files of a model on the hub.
+def hub_folder(name: str, patterns: list[str], *, absent: str) -> Path:
+    """The folder, in the hub's cache and called as its commit, with some files of a model.
 
     Args:
-        name: `owner/name` or `owner/name@revision`.
+        name: `owner/name` or `owner/name@revision`; a commit as revision needs no look-up.
         patterns: the names of the files that are wanted; not all need be there.
         absent: how the message begins if the hub does not help: what is not on this machine.
 
@@ -123,7 +89,7 @@ def _read_pickle(file: Path) -> Tensors:
     except ImportError:
         raise InputError(
             f"{file} needs torch to be read: pip install -e '.[oracle]', or convert it "
-            f"to {WEIGHTS} where torch and transformers are installed"
+            f"to {WEIGHTS_FILE} where torch and transformers are installed"
         ) from None
     state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
@@ -138,11 +104,11 @@ def write_model(folder: Path, config: dict[str, Any], tensors: Tensors) -> None:
         InputError: no space, no permission, or `folder` is a file.
     """
     created = not folder.exists()
-    unfinished = {name: folder / f".{name}.{os.getpid()}" for name in (CONFIG, WEIGHTS)}
+    unfinished = {name: folder / f".{name}.{os.getpid()}" for name in (CONFIG_FILE, WEIGHTS_FILE)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished[CONFIG].write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-        save_file(tensors, unfinished[WEIGHTS], metadata={"format": "pt"})
+        unfinished[CONFIG_FILE].write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+        save_file(tensors, unfinished[WEIGHTS_FILE], metadata={"format": "pt"})
         for file in unfinished.values():
             with file.open("rb") as content:
                 os.fsync(content.fileno())

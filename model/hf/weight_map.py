@@ -67,7 +67,7 @@ _CLASSIFIER: Modules = {"classifier.dense": "classifier"}
 _SPANS: Modules = {"spans.dense": "qa_outputs"}
 
 # Class names of transformers, with the class here and the modules of its head.
-BERT_TASKS: dict[str, tuple[type[nnx.Module], Modules]] = {
+BERT_CLASSES: dict[str, tuple[type[nnx.Module], Modules]] = {
     "BertModel": (Bert, {}),
     "BertForMaskedLM": (MaskedLM, _BERT_MASKED_LM),
     "BertForPreTraining": (PreTraining, _BERT_MASKED_LM | _BERT_NEXT_SENTENCE),
@@ -78,7 +78,7 @@ BERT_TASKS: dict[str, tuple[type[nnx.Module], Modules]] = {
     "BertForQuestionAnswering": (QuestionAnswering, _SPANS),
 }
 _PRE_CLASSIFIER: Modules = {"pre_classifier.dense": "pre_classifier"}
-DISTILBERT_TASKS: dict[str, tuple[type[nnx.Module], Modules]] = {
+DISTILBERT_CLASSES: dict[str, tuple[type[nnx.Module], Modules]] = {
     "DistilBertModel": (DistilBert, {}),
     "DistilBertForMaskedLM": (
         MaskedLM,
@@ -93,9 +93,9 @@ DISTILBERT_TASKS: dict[str, tuple[type[nnx.Module], Modules]] = {
     "DistilBertForTokenClassification": (TokenClassification, _CLASSIFIER),
     "DistilBertForQuestionAnswering": (QuestionAnswering, _SPANS),
 }
-TASKS: dict[Architecture, dict[str, tuple[type[nnx.Module], Modules]]] = {
-    "bert": BERT_TASKS,
-    "distilbert": DISTILBERT_TASKS,
+MODEL_CLASSES: dict[Architecture, dict[str, tuple[type[nnx.Module], Modules]]] = {
+    "bert": BERT_CLASSES,
+    "distilbert": DISTILBERT_CLASSES,
 }
 
 # A copy that a checkpoint may hold of a tensor that it shares.
@@ -114,7 +114,7 @@ _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias":
 
 def class_name(task: type[nnx.Module], architecture: Architecture) -> str | None:
     """The name of a model in transformers, None where the architecture has no such model."""
-    names = (name for name, (kind, _) in TASKS[architecture].items() if kind is task)
+    names = (name for name, (kind, _) in MODEL_CLASSES[architecture].items() if kind is task)
     return next(names, None)
 
 
@@ -133,7 +133,7 @@ def tensor_name(place: Iterable[Any], task: type[nnx.Module], architecture: Arch
     if encoder:
         modules, prefix = BACKBONES[architecture], f"{architecture}."
     else:
-        modules, prefix = dict(TASKS[architecture].values())[task], ""
+        modules, prefix = dict(MODEL_CLASSES[architecture].values())[task], ""
     layer = next((part for part in parts if part.isdigit()), "")
     module = modules.get(".".join("*" if part.isdigit() else part for part in parts))
     if module is None:
@@ -167,5 +167,5 @@ def is_head(name: str, architecture: Architecture) -> bool:
 
 def _head_modules(architecture: Architecture) -> Iterator[str]:
     yield f"{architecture}.pooler.dense"
-    for _, modules in TASKS[architecture].values():
+    for _, modules in MODEL_CLASSES[architecture].values():
         yield from modules.values()

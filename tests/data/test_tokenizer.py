@@ -2,7 +2,6 @@ import json
 from itertools import product
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -12,7 +11,7 @@ from data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from data.wordpiece import Casing, bert_vocabulary
 from model.errors import InputError
 from tests.disk import full_disk
-from tests.hub_server import serve
+from tests.hub_server import hub
 
 # The vocabulary and sentence of the tests of Google's BERT.
 PIECES = [*SPECIAL_TOKENS, "want", "##want", "##ed", "wa", "un", "runn", "##ing", ","]
@@ -141,12 +140,8 @@ def test_no_network_for_a_hub_name():
 
 def test_a_hub_name_is_downloaded(tmp_path, monkeypatch):
     files = {"vocab.txt": "\n".join(PIECES).encode(), "model.safetensors": b"not read"}
-    constants = huggingface_hub.constants
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with serve({("owner/name", "main"): files, ("owner/name", "v1"): {}}) as address:
-        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "ENDPOINT", address)
+    repositories = {("owner/name", "main"): files, ("owner/name", "v1"): {}}
+    with hub(repositories, tmp_path, monkeypatch):
         assert list(load_vocabulary("owner/name").pieces) == PIECES
         assert [path.name for path in tmp_path.glob("**/snapshots/*/*")] == ["vocab.txt"]
         with pytest.raises(InputError, match=r"neither a tokenizer\.json nor a vocab\.txt"):

@@ -28,12 +28,12 @@ from model import (
 )
 from model.blocks.encoder import Layer
 from model.config import Architecture
-from model.hf.weight_map import TASKS
+from model.hf.weight_map import MODEL_CLASSES
 from model.pretrained import load
 from tests import parity
 from tests.small import ARCHITECTURES, BERT, DISTILBERT, build, call, parameters, tokens
 
-GOLDEN_CLASSES = [(architecture, name) for architecture in TASKS for name in TASKS[architecture]]
+GOLDEN_CLASSES = [(family, name) for family, classes in MODEL_CLASSES.items() for name in classes]
 
 
 @pytest.fixture(params=ARCHITECTURES, scope="module")
@@ -80,7 +80,7 @@ def write_checkpoint(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
 @pytest.mark.parametrize(("architecture", "name"), GOLDEN_CLASSES)
 def test_answers_of_transformers(architecture: Architecture, name: str, tmp_path: Path) -> None:
     arrays = golden(name)
-    task = TASKS[architecture][name][0]
+    task = MODEL_CLASSES[architecture][name][0]
     model = load(write_checkpoint(tmp_path, arrays), task)
     output = parity.answer(model, part(arrays, "batch/"))
     parity.assert_same(model, output, part(arrays, "output/"))

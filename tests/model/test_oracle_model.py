@@ -17,7 +17,7 @@ import model.blocks.encoder
 import model.heads
 from model import Bert, EncoderConfig, InputError, MaskedLM, PreTraining
 from model.blocks.layers import dropout
-from model.hf.weight_map import TASKS
+from model.hf.weight_map import MODEL_CLASSES
 from model.pretrained import load, save
 from model.student import sinusoids
 from tests import parity
@@ -41,7 +41,7 @@ from tests.model.goldens.generate import (  # noqa: E402
 pytestmark = pytest.mark.oracle
 
 NAMES = [name for names in CLASSES.values() for name in names]
-KINDS = {name: task for tasks in TASKS.values() for name, (task, _) in tasks.items()}
+KINDS = {name: task for tasks in MODEL_CLASSES.values() for name, (task, _) in tasks.items()}
 
 
 def test_every_model_is_compared() -> None:

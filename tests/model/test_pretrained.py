@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.constants
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,14 +34,15 @@ from model import (
     bert_base,
     distilbert_base,
 )
-from model.hf.config import read_config, write_config
-from model.hf.weight_map import TASKS
+from model.hf.checkpoint import open_checkpoint
+from model.hf.config import write_config
+from model.hf.weight_map import MODEL_CLASSES
 from model.pretrained import load, save
 from tests.disk import full_disk
-from tests.hub_server import serve
+from tests.hub_server import hub
 from tests.small import ARCHITECTURES, BERT, DISTILBERT, build, call, parameters, tokens
 
-KINDS = [(name, task) for name, tasks in TASKS.items() for task, _ in tasks.values()]
+KINDS = [(name, task) for name, tasks in MODEL_CLASSES.items() for task, _ in tasks.values()]
 
 
 @pytest.fixture(scope="module")
@@ -419,6 +419,11 @@ def test_a_checkpoint_of_the_other_architecture(folder: Path, student: Path) -> 
 
 def test_configurations_on_the_hub(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
+
+    def opened() -> tuple[EncoderConfig, tuple[str, ...]]:
+        checkpoint = open_checkpoint(tmp_path)
+        return checkpoint.config, checkpoint.classes
+
     path.write_text("""{
         "architectures": ["BertForMaskedLM"], "attention_probs_dropout_prob": 0.1,
         "gradient_checkpointing": false, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
@@ -427,14 +432,14 @@ def test_configurations_on_the_hub(tmp_path: Path) -> None:
         "num_attention_heads": 12, "num_hidden_layers": 12, "pad_token_id": 0,
         "position_embedding_type": "absolute", "transformers_version": "4.6.0.dev0",
         "type_vocab_size": 2, "use_cache": true, "vocab_size": 30522}""")
-    assert read_config(path) == (bert_base(), ("BertForMaskedLM",))
+    assert opened() == (bert_base(), ("BertForMaskedLM",))
     path.write_text("""{
         "activation": "gelu", "architectures": ["DistilBertForMaskedLM"], "attention_dropout": 0.1,
         "dim": 768, "dropout": 0.1, "hidden_dim": 3072, "initializer_range": 0.02,
         "max_position_embeddings": 512, "model_type": "distilbert", "n_heads": 12, "n_layers": 6,
         "pad_token_id": 0, "qa_dropout": 0.1, "seq_classif_dropout": 0.2,
         "sinusoidal_pos_embds": true, "tie_weights_": true, "vocab_size": 30522}""")
-    assert read_config(path) == (distilbert_base(), ("DistilBertForMaskedLM",))
+    assert opened() == (distilbert_base(), ("DistilBertForMaskedLM",))
     # Google's small BERTs say neither what they are nor what they have a head for.
     path.write_text("""{
         "hidden_size": 128, "hidden_act": "gelu", "initializer_range": 0.02, "vocab_size": 30522,
@@ -442,19 +447,19 @@ def test_configurations_on_the_hub(tmp_path: Path) -> None:
         "max_position_embeddings": 512, "num_hidden_layers": 2, "intermediate_size": 512,
         "attention_probs_dropout_prob": 0.1}""")
     small = bert_base().replace(hidden_size=128, num_heads=2, num_layers=2, intermediate_size=512)
-    assert read_config(path) == (small, ())
+    assert opened() == (small, ())
 
 
 def test_an_absent_classifier_dropout_is_that_of_the_encoder(folder: Path) -> None:
     for absent in (None, ...):
         edit_config(folder, hidden_dropout_prob=0.3, classifier_dropout=absent)
-        assert read_config(folder / "config.json")[0].classifier_dropout == 0.3
+        assert open_checkpoint(folder).config.classifier_dropout == 0.3
 
 
 def test_labels(folder: Path) -> None:
     def labels(**changes: Any) -> tuple[str, ...]:
         edit_config(folder, **changes)
-        return read_config(folder / "config.json")[0].labels
+        return open_checkpoint(folder).config.labels
 
     assert labels() == ("LABEL_0", "LABEL_1")
     assert labels(num_labels=1) == ("LABEL_0",)
@@ -575,14 +580,7 @@ def test_a_name_on_the_hub(
         ("owner/name", "v1"): files | {"config.json": b"{"},
         ("owner/other", "main"): no_weights,
     }
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    with serve(repositories) as address:
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
-        monkeypatch.setattr(
-            huggingface_hub.constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            address + "/{repo_id}/resolve/{revision}/{filename}",
-        )
+    with hub(repositories, tmp_path / "cache", monkeypatch):
         assert_equal(load("owner/name"), pretraining)
         fetched = {file.name for file in (tmp_path / "cache").glob("**/snapshots/*/*")}
         assert fetched == {"config.json", "model.safetensors"}

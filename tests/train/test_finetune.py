@@ -20,6 +20,7 @@ from report.naming import NAMES
 from tasks.catalogue import TASKS
 from tasks.open import TaskDataConfig
 from tests import runs
+from tests.hub_server import hub
 from train.command.cli import choose
 from train.command.signals import Stopped
 from train.config import FinetuneConfig, RunConfig
@@ -118,6 +119,25 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     losses = [row for row in runs.metrics(student.output) if row["kind"] == "train"]
     assert losses[-1]["soft"] < losses[0]["soft"]
     assert load(student.output / "model").config.architecture == "distilbert"
+
+
+def test_a_name_on_the_hub_is_looked_up_once_and_its_configuration_read_once(
+    home, tmp_path, monkeypatch
+):
+    files = {file.name: file.read_bytes() for file in (home / "teacher").iterdir()}
+    read, read_text = [], Path.read_text
+
+    def counted(self, *args, **options):
+        read.append(self)
+        return read_text(self, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    with hub({("me/mine", "main"): files}, tmp_path, monkeypatch) as looked_up:
+        output = home / "from-the-hub"
+        finetune(config(home, model="me/mine", output=output, steps=1, seeds=2))
+    assert looked_up == {"me/mine": 1}
+    cached = [path.name for path in read if path.is_relative_to(tmp_path)]
+    assert sorted(cached) == ["config.json", "tokenizer.json"]
 
 
 def test_labels_have_names_in_the_exported_model(home):

@@ -7,6 +7,7 @@ import numpy as np
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
+from model.hf.checkpoint import Checkpoint
 from tasks.catalogue import Task
 from tasks.model import load_for_task
 from tasks.predict import EVALUATION_ROWS, predictor
@@ -19,6 +20,7 @@ from train.update.step import split
 
 def with_soft_targets(
     config: FinetuneConfig,
+    checkpoint: Checkpoint,
     task: Task,
     vocabulary: Vocabulary,
     windows: Windows,
@@ -29,16 +31,15 @@ def with_soft_targets(
     Raises:
         InputError: the teacher has no head for the task, another vocabulary, or fewer positions.
     """
-    assert config.teacher is not None
-    vocabulary.check_teacher(load_vocabulary(config.teacher))
-    teacher = load_for_task(config.teacher, task, order=config.labels, dtype=compute_dtype(config))
+    vocabulary.check_teacher(load_vocabulary(checkpoint.place))
+    teacher = load_for_task(checkpoint, task, order=config.labels, dtype=compute_dtype(config))
     longest = max(windows.lengths)
     if longest > teacher.config.max_positions:
         raise InputError(
             f"there are texts of {longest} tokens, above the {teacher.config.max_positions} "
-            f"positions of the teacher {config.teacher}: lower --reading.max-length"
+            f"positions of the teacher {checkpoint.name}: lower --reading.max-length"
         )
-    print(f"{config.teacher} reads the {len(windows):,} training windows, once")
+    print(f"{checkpoint.name} reads the {len(windows):,} training windows, once")
     graphdef, params = split(teacher)
     parallel = Parallel(config.run)
     rows = parallel.divisible(EVALUATION_ROWS)

@@ -15,7 +15,7 @@ from jax.sharding import Sharding
 
 from model.config import HUB_CONFIGS, EncoderConfig
 from model.errors import InputError
-from model.hf.config import read_config
+from model.hf.checkpoint import open_checkpoint
 from model.student import student_config
 from model.tasks import MaskedLM
 from tasks.catalogue import TASKS, Task
@@ -96,7 +96,7 @@ def _parts(
     """What is trained, what is minimised, what is read beside the batch, and what is frozen."""
     if isinstance(config, PretrainConfig):
         # From a checkpoint or from random weights: the shapes are the same.
-        model = nnx.eval_shape(lambda: initial_model(replace(config, start=None)))
+        model = nnx.eval_shape(lambda: initial_model(config))
         objective = MaskedLMObjective(nnx.graphdef(model), config.masking, ANY_ID)
         return model, objective, _text_constants(model.config, {}), ()
     if isinstance(config, DistillConfig):
@@ -131,9 +131,8 @@ def shape_of(model: str) -> EncoderConfig:
     Raises:
         InputError: there is neither.
     """
-    file = Path(model).expanduser() / "config.json"
-    if file.is_file():
-        return read_config(file)[0]
+    if Path(model).expanduser().exists():
+        return open_checkpoint(model).config
     if model in HUB_CONFIGS:
         return HUB_CONFIGS[model]()
     raise InputError(

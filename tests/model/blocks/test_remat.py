@@ -11,6 +11,7 @@ import pytest
 from flax import nnx
 
 from model.blocks import encoder
+from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.tasks import MaskedLM
 from tasks.open import TaskDataConfig, open_task
@@ -73,11 +74,12 @@ LOOPS = {
 def test_the_flag_reaches_the_model_of_every_loop(home, remat):
     run = RunConfig(devices=1, remat=remat)
     task = task_config(home, run=run)
-    teacher = load(home / "teacher", MaskedLM)
+    start = open_checkpoint(home / "teacher")
+    teacher = load(start, MaskedLM)
     models = [
         pretrain_model(runs.pretrain_config(home, run=run)),
         initial_student(teacher, runs.distill_config(home, run=run)),
-        *(finetune_model(replace(task, layers=n), task_data(task)) for n in (None, "0")),
+        *(finetune_model(replace(task, layers=n), start, task_data(task)) for n in (None, "0")),
     ]
     assert [model.backbone.encoder.remat for model in models] == [remat] * 4
 

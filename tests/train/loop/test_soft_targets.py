@@ -7,6 +7,7 @@ import pytest
 
 from data.tokenizer import save_vocabulary
 from data.wordpiece import train_wordpiece
+from model.hf.checkpoint import open_checkpoint
 from model.pretrained import save
 from tasks.catalogue import TASKS
 from tasks.examples import TaggedExample, TextExample
@@ -37,7 +38,9 @@ def test_what_the_teacher_says_is_in_the_order_of_the_student(kind, tmp_path):
     ]
     windows = encode(task, examples, vocabulary, Reading(max_length=16), STUDENT)
     config = replace(FINETUNE[kind](), teacher=str(tmp_path), run=RunConfig(devices=1))
-    taught = with_soft_targets(config, task, vocabulary, windows, STUDENT)
+    taught = with_soft_targets(
+        config, open_checkpoint(tmp_path), task, vocabulary, windows, STUDENT
+    )
     said = taught.tokens["teacher"][0] if kind == "tags" else taught.values["teacher"]
     for ids, values in zip(windows.input_ids, said, strict=True):
         alone = call(teacher, ids[None], np.ones((1, len(ids)), bool), np.zeros_like(ids)[None])

@@ -1,0 +1,94 @@
+"""A checkpoint, opened once: looked up, its config.json read, its tensors read when asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.config import EncoderConfig
+from model.errors import InputError
+from model.hf.config import encoder_config, read_settings
+from model.hf.files import CONFIG_FILE, WEIGHTS_FILE, Tensors, hub_folder, read_tensors
+from model.hf.weight_map import MODEL_CLASSES
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with a model, or one commit of a model on the Hugging Face hub."""
+
+    name: str
+    """The name that it was opened by, for messages."""
+    folder: Path
+    """Of the files; for a name on the hub a folder of its cache."""
+    commit: str | None
+    """`owner/name@commit` for a name on the hub."""
+    settings: dict[str, Any]
+    """The content of its config.json."""
+    config: EncoderConfig
+
+    @property
+    def place(self) -> str:
+        """A name for these very files: opening it again needs no look-up on the hub."""
+        return self.commit or str(self.folder)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of transformers that config.json names under `architectures`."""
+        return tuple(self.settings.get("architectures") or ())
+
+    def model_class(self) -> type[Any]:
+        """The class here for what the checkpoint calls itself.
+
+        Raises:
+            InputError: it names none that is known.
+        """
+        known = MODEL_CLASSES[self.config.architecture]
+        for name in self.classes:
+            if name in known:
+                return known[name][0]
+        raise InputError(
+            f"{self.folder / CONFIG_FILE} names {' and '.join(self.classes) or 'no class'} under "
+            f"architectures, which is none of {', '.join(known)}: say which model to load it as"
+        )
+
+    def read_tensors(self) -> Tensors:
+        """All tensors, from safetensors where there are both kinds of files.
+
+        Raises:
+            InputError: there are none, or a file cannot be fetched or is damaged.
+        """
+        for weights in ("model{}.safetensors", "pytorch_model{}.bin"):
+            file, shards = weights.format(""), weights.format("-*-of-*")
+            files = [file, f"{file}.index.json"]
+            if self.commit:
+                hub_folder(self.commit, [*files, shards], absent=f"{self.name} is not here")
+            for path in (self.folder / name for name in files):
+                if path.is_file():
+                    return read_tensors(path)
+        raise _no_model(self.name)
+
+
+def open_checkpoint(name: str | Path) -> Checkpoint:
+    """The checkpoint in a folder or of a name on the hub, `owner/name` or `owner/name@revision`.
+
+    Raises:
+        InputError: neither a folder with a model nor a name that the hub knows, no network, or its
+            config.json is of another model.
+    """
+    folder, commit = Path(name).expanduser(), None
+    if folder.is_file():
+        raise InputError(
+            f"{folder} is a file: name the folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
+        )
+    if not folder.exists():
+        absent = f"{name}: there is no such folder here"
+        folder = hub_folder(str(name), [CONFIG_FILE], absent=absent)
+        commit = f"{str(name).partition('@')[0]}@{folder.name}"
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise _no_model(str(name))
+    settings = read_settings(path)
+    return Checkpoint(str(name), folder, commit, settings, encoder_config(settings, path))
+
+
+def _no_model(name: str) -> InputError:
+    return InputError(f"{name} holds no model: that takes {CONFIG_FILE} and {WEIGHTS_FILE}")
