@@ -67,11 +67,13 @@ def as_type(kind: Any, value: Any, place: str, name: str = "") -> Any:
             elif field.default is MISSING and field.default_factory is MISSING:
                 wanted = described(kinds[field.name])
                 raise InputError(f"{place}: {inner}{field.name} is missing, and must be {wanted}")
-        return kind(**known)
+        return kind(**known)  # type: ignore[operator]
     elif type(value) is kind:
         return value
-    elif (kind is float and type(value) is int) or (kind is Path and isinstance(value, str | Path)):
-        return kind(value)
+    elif kind is float and type(value) is int:
+        return float(value)
+    elif kind is Path and isinstance(value, str | Path):
+        return Path(value)
     is_now = f"{name} is {value!r:.60}" if name else f"it is {value!r:.60}"
     raise InputError(f"{place}: {is_now}, and must be {described(kind)}")
 

@@ -186,9 +186,10 @@ def draw_tradeoff(path: Path, study: Study, agreement: Comparison) -> None:
     looks = zip(study.variants.items(), cycle(COLOURS), cycle(MARKERS), strict=False)
     for (name, variant), colour, marker in looks:
         row = agreement.rows.get(name)
-        if row is not None and row.mean is not None:
+        speed = variant.sentences_per_second
+        if row is not None and row.mean is not None and speed is not None:
             axes.scatter(
-                variant.sentences_per_second,
+                speed,
                 row.mean,
                 s=max(LARGEST_MARK * variant.parameters / largest, SMALLEST_MARK),
                 color=colour,
@@ -200,7 +201,7 @@ def draw_tradeoff(path: Path, study: Study, agreement: Comparison) -> None:
     style_axes(axes, Panel({}, "", share=is_share(agreement.metric)), "sentences/s")
     axes.margins(0.12)
     axes.set_ylabel(label(agreement.metric), color=INK, fontsize=9)
-    names = figure.legend(loc="outside right", fontsize=8, labelcolor=INK, frameon=False)
+    names = figure.legend(loc="outside right upper", fontsize=8, labelcolor=INK, frameon=False)
     for mark in names.legend_handles:
         mark.set_sizes([50.0])  # type: ignore[union-attr]
     _title(figure, "Size, speed and agreement", "Area: parameters (M: millions).")
