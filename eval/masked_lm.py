@@ -1,11 +1,11 @@
-"""Held-out masked-LM quality of a checkpoint, and how far a student is from its teacher.
+"""Held-out masked-LM quality of a checkpoint, and the distance of a student from its teacher.
 
     python -m eval.masked_lm assets/bert-tiny-pydocs --data.sequence-length 64
     python -m eval.masked_lm runs/distill-tiny/model --teacher assets/bert-tiny-pydocs
     python -m eval.masked_lm google-bert/bert-base-uncased --data.corpus my-texts/
 
-Masks are uniform and always the same. Beside the model stands the unigram floor, which knows only
-how often each token occurs.
+Masks are uniform and always the same. The table also has the unigram floor: the metrics of a model
+that knows only the frequency of each token.
 """
 
 from dataclasses import dataclass, replace
@@ -38,18 +38,18 @@ class Evaluation:
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A folder or hub name of a BERT or DistilBERT with its masked-LM head."""
     teacher: str | None = None
-    """The model it is compared with."""
+    """The model to compare it with."""
     data: DataConfig = DataConfig()
     batch_size: int = 32
-    """Sequences that are read at a time; changes the speed and nothing else."""
+    """Sequences that are read at a time; changes only the speed."""
     heldout_sequences: int | None = None
-    """At most so many held-out sequences, evenly spread (1024 in the recipes); by default all."""
+    """The largest number of held-out sequences, evenly spread (recipes: 1024); by default all."""
     json: Path | None = None
-    """A file for the metrics, with where they come from."""
+    """A file for the metrics and their provenance."""
 
 
 def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
-    """The metrics of `HeldOut`, printed, and written to a file if one is named.
+    """The metrics of `HeldOut`, which are printed, and written to a file if one is given.
 
     Raises:
         InputError: model, teacher, tokenizer and data do not fit.
@@ -83,7 +83,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     metrics = heldout.evaluator(student, teacher)(params, teacher_params)
     sequences = min(len(data.heldout), config.heldout_sequences or len(data.heldout))
     title = f"{config.model} on {sequences:,} held-out sequences of {data.corpus.name}"
-    Console(highlight=False).print(table(metrics, title))
+    Console(highlight=False).print(metrics_table(metrics, title))
     if config.json is not None:
         record = {"settings": config, "sequences": sequences, "corpus": data.corpus.fingerprint}
         write_json_atomic(config.json, {**record, "metrics": metrics, "provenance": provenance()})
@@ -91,7 +91,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
 
 
 def check_vocabularies(config: Evaluation, data: Data, checkpoints: dict[str, Checkpoint]) -> None:
-    """Raises InputError unless every model knows the tokens that the text is made of."""
+    """Raises InputError unless every model has the vocabulary of the text."""
     pieces = data.vocabulary.size
     size = checkpoints["model"].config.vocab_size
     if size != pieces:
@@ -104,8 +104,8 @@ def check_vocabularies(config: Evaluation, data: Data, checkpoints: dict[str, Ch
         data.vocabulary.check_teacher(load_vocabulary(checkpoints["teacher"].place))
 
 
-def table(metrics: dict[str, float], title: str) -> Table:
-    """The metrics, and beside them the floor of those that have one."""
+def metrics_table(metrics: dict[str, float], title: str) -> Table:
+    """A table of the metrics, with the unigram floor of those that have one."""
     result = Table(title=title)
     result.add_column("")
     result.add_column("held out", justify="right")

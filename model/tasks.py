@@ -71,7 +71,7 @@ class PreTraining(MaskedLM):
 
 
 class NextSentence(nnx.Module):
-    """Prediction whether the second segment follows the first. DistilBERT has no such objective."""
+    """Prediction whether the second segment follows the first. DistilBERT dropped the objective."""
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         self.config = config

@@ -410,9 +410,9 @@ source(Pooler.__call__, PreClassifier.__call__)
 # %%
 from data.batches import heldout_batches
 from data.open import open_data
-from train.recipes.distill import tiny
+from train.recipes import DISTILL
 
-recipe = replace(tiny(), steps=60, evaluate_every=60, heldout_sequences=256)
+recipe = replace(DISTILL["tiny"](), steps=60, evaluate_every=60, heldout_sequences=256)
 data = open_data(replace(recipe.data, tokenizer=TEACHER))
 pad = data.vocabulary.special.pad
 texts = next(heldout_batches(data.heldout, rows=64, pad_id=pad, limit=64))
@@ -446,7 +446,7 @@ from model.tasks import NextSentence, backbone
 from tasks.fill_mask import fill_mask
 from train.objectives.losses import cosine_distance, cross_entropy, distillation_kl
 from train.objectives.terms import DistillationLoss
-from train.recipes.distill import distilbert_base_uncased
+from train.recipes.distill import distill_base_uncased
 
 WORDS = [
     ("the same general architecture as BERT", DistilBert, "class DistilBert(Backbone)"),
@@ -465,8 +465,8 @@ WORDS = [
     ("masked language modeling loss $L_{mlm}$", cross_entropy, "return -jnp.take_along_axis"),
     ("cosine embedding loss $L_{cos}$", cosine_distance, "return 1 - jnp.sum"),
     ("a linear combination", DistillationLoss, "ce: ForwardKL"),
-    ("up to 4K examples per batch", distilbert_base_uncased, "batch_size=4096"),
-    ("leveraging gradient accumulation", distilbert_base_uncased, "micro_batches=16"),
+    ("up to 4K examples per batch", distill_base_uncased, "batch_size=4096"),
+    ("leveraging gradient accumulation", distill_base_uncased, "micro_batches=16"),
     ("using dynamic masking", mask_tokens, "jax.random.fold_in(key, group)"),
     ("without the next sentence prediction objective", NextSentence, "dropped the objective"),
 ]

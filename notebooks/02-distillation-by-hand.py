@@ -31,12 +31,12 @@ from data.open import open_data
 from model.pretrained import load
 from model.student import student_from_teacher
 from model.tasks import MaskedLM
-from train.recipes.distill import tiny
+from train.recipes import DISTILL
 
 plt.style.use("notebooks/print.mplstyle")
 
 TEACHER = "assets/bert-tiny-pydocs"
-recipe = tiny()
+recipe = DISTILL["tiny"]()
 data = open_data(replace(recipe.data, tokenizer=TEACHER))
 tokenizer, special = data.vocabulary.tokenizer, data.vocabulary.special
 teacher = load(TEACHER, MaskedLM)

@@ -8,7 +8,7 @@ import jupytext
 import pytest
 
 from data.open import open_data
-from train.recipes.distill import TINY_TEACHER, tiny
+from train.recipes.distill import TINY_TEACHER, distill_tiny
 
 ROOT = Path(__file__).parent.parent
 TEXTS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -23,7 +23,7 @@ by_name = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
 @pytest.fixture(scope="module")
 def corpus():
     """The embedded text, harvested before: its time is not that of the notebooks."""
-    open_data(replace(tiny().data, tokenizer=TINY_TEACHER))
+    open_data(replace(distill_tiny().data, tokenizer=TINY_TEACHER))
 
 
 @by_name

@@ -1,4 +1,4 @@
-"""What a run is: every field shapes the result, except those of `run`, which only carry it out."""
+"""The configuration of a run. Every field affects the result, except those of `run`."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,12 @@ from train.update.parallel import ParallelConfig
 
 @dataclass(frozen=True)
 class RunConfig(ParallelConfig):
-    """How the run is carried out; may change when a run goes on."""
+    """The execution of a run; these settings may change when it is resumed."""
 
     checkpoint_every: int = 500
-    """Updates between checkpoints; one more is saved when the run is stopped and at the end."""
+    """Updates between checkpoints; another is saved when the run is stopped and at the end."""
     keep_checkpoints: int = 2
-    """How many checkpoints stay on disk."""
+    """The number of checkpoints that are kept on disk."""
     print_every: int = 100
     """Updates between lines when the output is not a terminal."""
     profile: str | None = None
@@ -38,30 +38,30 @@ class RunConfig(ParallelConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What every loop has."""
+    """The settings of every loop."""
 
     output: Path
     """The run folder: configuration, metrics, checkpoints, report and the trained model."""
     optimizer: OptimizerConfig = OptimizerConfig()
     batch_size: int
-    """Sequences an update, over all micro-batches and devices."""
+    """Sequences in an update, over all micro-batches and devices."""
     micro_batches: int = 1
-    """An update's batch is run in so many parts, one after the other, to save memory."""
+    """The parts of an update's batch, which run one after the other to save memory."""
     steps: int | None = None
     """Updates; by default as many as `epochs` need."""
     epochs: float = 3.0
-    """Passes over the data, where `steps` is not given."""
+    """Passes over the data, if `steps` is not given."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What the models compute in; auto: bfloat16 on TPU and GPU, float32 on CPU."""
+    """The dtype of the models' activations; auto: bfloat16 on TPU and GPU, float32 on CPU."""
     evaluate_every: int | None = None
-    """Updates between evaluations, by default those of an epoch; also before the first and after
-    the last."""
+    """Updates between evaluations, by default those of an epoch. There is also an evaluation before
+    the first update and after the last."""
     seed: int = 56
-    """Of weights drawn at random, the order of the data, masks and dropout."""
+    """The seed of random weights, the order of the data, masks and dropout."""
     run: RunConfig = RunConfig()
 
     def check(self) -> None:
-        """Raises InputError for settings with which nothing could be learned or told."""
+        """Raises InputError for settings under which nothing would be trained or reported."""
         at_least_one(self, "batch_size", "micro_batches", "steps", "evaluate_every")
         above_zero(self, "epochs")
         above_zero(self.optimizer, "clip_norm", prefix="--optimizer.")
@@ -71,12 +71,12 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(TrainConfig):
-    """What the two loops have that learn from running text."""
+    """The settings of pretraining and distillation, which learn from running text."""
 
     data: DataConfig
     masking: MaskingConfig = MaskingConfig()
     heldout_sequences: int = 1024
-    """At most so many held-out sequences, evenly spread, are evaluated on."""
+    """The largest number of held-out sequences to evaluate on, evenly spread."""
 
     def check(self) -> None:
         super().check()
@@ -89,33 +89,34 @@ class PretrainConfig(TextConfig):
 
     model: EncoderConfig
     start: str | None = None
-    """A model to go on from instead of random weights; it may have fewer layers, and the further
-    ones then begin as the identity."""
+    """A model to start from instead of random weights. It may have fewer layers; the others then
+    start as the identity."""
     sinusoidal_start: bool = False
-    """Random weights begin with sinusoids for positions, which are then trained: neighbours look
-    alike from the first update."""
+    """Start with sinusoids as positions instead of random ones, and train them: neighbours are
+    similar from the first update."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudentConfig:
-    """Where the student's weights come from."""
+    """The student's shape and the source of its weights."""
 
     layers: str = "original"
     """Teacher layers to copy: `original` ([0,2,4,7,9,11] of 12), `first`, `last`, `even`, `odd`,
     explicit indices such as `0,2,4,7,9,11`, or `random` for no copy at all."""
     num_layers: int | None = None
-    """Layers of the student; by default half the teacher's, or as many as are named."""
+    """Layers of the student; by default half the teacher's, or the number of indices given."""
     copy_head: bool = False
     """Copy the masked-LM head's dense layer and LayerNorm too: the original's --vocab_transform."""
     token_types: Literal["drop", "fold"] = "drop"
     """BERT's type-0 vector: drop it, as the original does, or add it to every position."""
     hidden_size: int | None = None
-    """The student's width, by default the teacher's. Where it differs nothing can be copied: give
-    --student.layers random."""
+    """The student's width, by default the teacher's. With another width nothing can be copied:
+    give --student.layers random."""
     num_heads: int | None = None
-    """The student's attention heads, by default as many as the teacher has."""
+    """The student's attention heads, by default the teacher's number."""
     intermediate_size: int | None = None
-    """The width between the two layers of its feed-forward, by default four times its own."""
+    """The width inside the student's feed-forward: by default the teacher's, or four times the
+    student's width if that differs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,7 @@ class DistillConfig(TextConfig):
     student: StudentConfig = field(default_factory=StudentConfig)
     loss: DistillationLoss = DistillationLoss()
     freeze_positions: bool = True
-    """Keep the position table as it starts, as the original in effect does."""
+    """Do not train the position table; the original's code has this effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,32 +137,33 @@ class FinetuneConfig(TrainConfig):
 
     task: tyro.conf.Suppress[str]
     model: str
-    """A folder or hub name: what is fine-tuned. A head that it lacks is drawn at random."""
+    """A folder or hub name of the model to fine-tune. A missing head is drawn at random."""
     layers: str | None = None
     """Start as a DistilBERT of these layers of the model, as `even` or `0,2,4` (see
     --student.layers of train.distill); by default as the model itself."""
     data: TaskDataConfig = TaskDataConfig()
     reading: Reading = Reading()
     teacher: str | None = None
-    """A folder or hub name of a model that was fine-tuned for the task, to learn from too."""
+    """A folder or hub name of a model fine-tuned for the task, to learn from as well."""
     loss: TaskLoss = TaskLoss()
     labels: tuple[str, ...] = ()
-    """The names of the classes in the order of the model and the teacher, where these only number
-    them (LABEL_0, LABEL_1) or call them otherwise than the task."""
+    """The names of the classes in the order of the model and the teacher, if these only number
+    them (LABEL_0, LABEL_1) or use other names than the task."""
     seeds: int = 1
-    """Fine-tune with so many seeds, from `seed` on; median, mean and spread are reported."""
+    """The number of seeds, from `seed` on; median, mean and spread of the scores are reported."""
     report: Literal["final", "best"] = "final"
-    """Report the last step, as published numbers do, or the best one, which flatters: it is chosen
-    by the score that is reported."""
+    """Report the last step, as published numbers do, or the best one. The best is too optimistic,
+    because it is chosen by the score that is reported."""
     buckets: int = 6
-    """Texts of like lengths share batches of so many lengths at most; 1: all padded alike."""
+    """The largest number of lengths of batches: texts of similar length share a batch. With 1 all
+    texts are padded to the same length."""
 
     def check(self) -> None:
         super().check()
         at_least_one(self, "seeds", "buckets")
         above_zero(self.loss, "temperature", prefix="--loss.")
         if not self.teacher and self.loss != TaskLoss():
-            raise InputError("--loss.* weighs a teacher: name one with --teacher")
+            raise InputError("--loss.* needs a teacher: name one with --teacher")
         if not (self.loss.task or self.loss.soft):
             raise InputError(
                 "--loss.task and --loss.soft are 0: give at least one of them a weight"

@@ -5,8 +5,8 @@
     python -m train.distill distilbert-base-uncased --optimizer.learning-rate 1e-4
 
 A recipe is a named configuration, and flags change what it sets. The run's folder (--output) holds
-the student in Hugging Face's format, the metrics and a report. A run that was stopped goes on when
-the same command is given again.
+the student in Hugging Face's format, the metrics and a report. The same command resumes a run that
+was stopped.
 """
 
 import sys
@@ -39,7 +39,7 @@ def distill(config: DistillConfig) -> dict[str, float]:
     """Trains as the configuration says; returns the held-out metrics.
 
     Raises:
-        InputError: teacher, student and data do not fit, or nothing is asked of the student.
+        InputError: teacher, student and data do not fit, or all weights of the loss are 0.
     """
     config.check()
     terms = terms_of(config.loss)
@@ -59,7 +59,7 @@ def distill(config: DistillConfig) -> dict[str, float]:
 
 
 def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
-    """The teacher, and text that it can read.
+    """The teacher, and data in its vocabulary.
 
     Raises:
         InputError: they do not fit.
@@ -80,7 +80,7 @@ def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
 
 
 def initial_student(teacher: MaskedLM, config: DistillConfig) -> nnx.Module:
-    """The student before training, lifted where it is narrower and some term needs it."""
+    """The student before training; with a projection if it is narrower and some term needs it."""
     rngs = nnx.Rngs(params=stream_key(config.seed, "init"))
     student = student_from_teacher(teacher, **asdict(config.student), rngs=rngs)
     student.backbone.encoder.remat = config.run.remat
@@ -98,7 +98,7 @@ def objective_of(
     teacher: MaskedLM,
     mask_id: int,
 ) -> DistillationObjective:
-    """What is minimised.
+    """The objective of a distillation.
 
     Raises:
         InputError: a term does not fit the models.
@@ -133,12 +133,12 @@ def check_terms(terms: dict[str, Term], student: EncoderConfig, teacher: Encoder
 
 
 def exported(objective: DistillationObjective) -> Callable[[nnx.Module], nnx.Module]:
-    """The part of what was trained that is a model: without its head, where that did not learn."""
+    """A function that returns the model to export: without its head, if that was not trained."""
     return student_of if objective.vocabulary else lambda trained: student_of(trained).backbone
 
 
 def frozen(config: DistillConfig) -> tuple[str, ...]:
-    """Names in the paths of parameters that do not learn."""
+    """Names in the paths of parameters that are not trained."""
     return ("position",) if config.freeze_positions else ()
 
 

@@ -4,8 +4,8 @@
     python -m train.pretrain bert-base-uncased --batch-size 256 --run.parallel pmap
 
 A recipe is a named configuration, and flags change what it sets. The run's folder (--output) holds
-the model in Hugging Face's format, the metrics and a report. A run that was stopped goes on when
-the same command is given again.
+the model in Hugging Face's format, the metrics and a report. The same command resumes a run that
+was stopped.
 """
 
 import sys
@@ -34,7 +34,7 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
     """Trains as the configuration says; returns the held-out metrics.
 
     Raises:
-        InputError: a setting makes no sense, or the model does not fit the data.
+        InputError: a setting is out of range, or the model does not fit the data.
     """
     config.check()
     if config.data.sequence_length > config.model.max_positions:
@@ -53,20 +53,20 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
     start = open_checkpoint(config.start) if config.start else None
     if start:
         data.vocabulary.check_teacher(load_vocabulary(start.place))
-    model = initial_model(config, start)
+    model = initial_masked_lm(config, start)
     mask_id = data.vocabulary.special.mask
     objective = MaskedLMObjective(nnx.graphdef(model), config.masking, mask_id)
     return fit_text(config, kind="pretrain", data=data, model=model, objective=objective)
 
 
-def initial_model(config: PretrainConfig, start: Checkpoint | None = None) -> MaskedLM:
+def initial_masked_lm(config: PretrainConfig, start: Checkpoint | None = None) -> MaskedLM:
     """The model before training, grown from `start` if there is one."""
     shape = config.model.replace(dtype=compute_dtype(config))
     model = MaskedLM(shape, rngs=nnx.Rngs(params=stream_key(config.seed, "init")))
     model.backbone.encoder.remat = config.run.remat
     if config.sinusoidal_start:
         positions = model.backbone.embeddings.position.embedding
-        # As large as the words' vectors, which they are added to: a sinusoid's power is 1/2.
+        # Scaled to the size of the word vectors: the mean square of a sinusoid is 1/2.
         positions[...] = sinusoids(*positions.shape) * (2**0.5 * shape.initializer_range)
     if start:
         grow(load(start, MaskedLM), model)

@@ -93,7 +93,7 @@ def quickstart(config: Quickstart) -> None:
     if not console.is_terminal:
         console.width = 120
     started = time.monotonic()
-    recipe = replace(recipes_distill.tiny(), teacher=config.teacher, steps=config.steps)
+    recipe = replace(recipes_distill.distill_tiny(), teacher=config.teacher, steps=config.steps)
     recipe = replace(recipe, evaluate_every=max(config.steps // 4, 1))
     checkpoint = open_checkpoint(config.teacher)
     teacher = load(checkpoint, MaskedLM)

@@ -63,7 +63,7 @@ def test_a_recipe_is_found_by_its_name_and_where_several_are_called_so_by_loop_a
     assert names[recipe_name("distill:tiny")] is DISTILL["tiny"]
     assert names[recipe_name("bert-base-uncased")] is PRETRAIN["bert-base-uncased"]
     assert recipe_name("finetune:sst2") == "sst2"
-    with pytest.raises(InputError, match="several recipes called tiny: say pretrain:tiny or dist"):
+    with pytest.raises(InputError, match="several recipes called tiny: give pretrain:tiny or dist"):
         recipe_name("tiny")
     with pytest.raises(InputError, match=r"no recipe 'wikitext-104' .* did you mean wikitext-103"):
         plan_command(["wikitext-104", "--topology", "v5e:2x2"])

@@ -20,7 +20,7 @@ from train.quickstart import Quickstart, quickstart
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     home = runs.make_home(tmp_path)
-    monkeypatch.setattr(module.recipes_distill, "tiny", lambda: runs.distill_config(home))
+    monkeypatch.setattr(module.recipes_distill, "distill_tiny", lambda: runs.distill_config(home))
     monkeypatch.setattr(module, "SENTENCES", ("the red [MASK] sees the dog",))
     return home
 

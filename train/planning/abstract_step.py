@@ -26,7 +26,7 @@ from train.loop.learner import compute_dtype
 from train.objectives.distillation import MaskedLMObjective
 from train.objectives.finetuning import TaskObjective
 from train.objectives.objective import Objective, Params
-from train.pretrain import initial_model
+from train.pretrain import initial_masked_lm
 from train.update.keys import keys_of
 from train.update.optimizer import make_optimizer
 from train.update.parallel import Parallel
@@ -96,7 +96,7 @@ def _parts(
     """What is trained, what is minimised, what is read beside the batch, and what is frozen."""
     if isinstance(config, PretrainConfig):
         # From a checkpoint or from random weights: the shapes are the same.
-        model = nnx.eval_shape(lambda: initial_model(config))
+        model = nnx.eval_shape(lambda: initial_masked_lm(config))
         objective = MaskedLMObjective(nnx.graphdef(model), config.masking, ANY_ID)
         return model, objective, _text_constants(model.config, {}), ()
     if isinstance(config, DistillConfig):

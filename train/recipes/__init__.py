@@ -1,6 +1,6 @@
-"""The recipes: each one named configuration, with what it reproduces and what to expect.
+"""Recipes: named configurations, each with its purpose, its command and its expected result.
 
-A recipe is a function so that its docstring can say so; `--help` shows it. Flags change its fields.
+A recipe is a function, so that it has a docstring, which `--help` shows. Flags change its fields.
 """
 
 from collections import Counter
@@ -13,19 +13,19 @@ from train.recipes import distill, pretrain, small
 from train.recipes.finetune import finetune_recipe
 
 PRETRAIN: dict[str, Callable[[], PretrainConfig]] = {
-    "tiny-shallow": pretrain.tiny_shallow,
-    "tiny": pretrain.tiny,
-    "tiny-further": pretrain.tiny_further,
+    "tiny-shallow": pretrain.pretrain_tiny_shallow,
+    "tiny": pretrain.pretrain_tiny,
+    "tiny-further": pretrain.pretrain_tiny_further,
     "small": small.pretrain_small,
-    "bert-base-uncased": pretrain.bert_base_uncased,
+    "bert-base-uncased": pretrain.pretrain_bert_base_uncased,
 }
 
 DISTILL: dict[str, Callable[[], DistillConfig]] = {
-    "tiny": distill.tiny,
+    "tiny": distill.distill_tiny,
     "small": small.distill_small,
-    "distilbert-base-uncased": distill.distilbert_base_uncased,
-    "distilbert-base-cased": distill.distilbert_base_cased,
-    "distilbert-base-multilingual-cased": distill.distilbert_base_multilingual_cased,
+    "distilbert-base-uncased": distill.distill_base_uncased,
+    "distilbert-base-cased": distill.distill_base_cased,
+    "distilbert-base-multilingual-cased": distill.distill_base_multilingual_cased,
     "wikitext-103": distill.wikitext_103,
     "tinybert-general": distill.tinybert_general,
     "minilmv2": distill.minilmv2,
@@ -46,7 +46,7 @@ LOOPS: dict[str, Mapping[str, Callable[[], TrainConfig]]] = {
 
 
 def recipes_by_name() -> dict[str, Callable[[], TrainConfig]]:
-    """All recipes: by their name or, where several loops have one so called, `loop:name`."""
+    """All recipes, by name or, where several loops have a recipe of that name, by `loop:name`."""
     times = Counter(name for recipes in LOOPS.values() for name in recipes)
     return {
         name if times[name] == 1 else f"{loop}:{name}": recipe
@@ -56,15 +56,15 @@ def recipes_by_name() -> dict[str, Callable[[], TrainConfig]]:
 
 
 def recipe_name(given: str) -> str:
-    """The name under which `recipes_by_name` has a recipe; `loop:name` is taken for any.
+    """The key of a recipe in `recipes_by_name`; `loop:name` may be given for every recipe.
 
     Raises:
-        InputError: several loops have a recipe so called.
+        InputError: several loops have a recipe of this name.
     """
     loop, _, name = given.rpartition(":")
     if loop in LOOPS and given not in recipes_by_name() and name in LOOPS[loop]:
         return name
     having = [f"{loop}:{given}" for loop, recipes in LOOPS.items() if given in recipes]
     if len(having) > 1:
-        raise InputError(f"there are several recipes called {given}: say {' or '.join(having)}")
+        raise InputError(f"there are several recipes called {given}: give {' or '.join(having)}")
     return given

@@ -1,4 +1,4 @@
-"""The recipes of train.distill."""
+"""Recipes of train.distill."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,12 @@ from train.update.optimizer import OptimizerConfig
 TINY_TEACHER = str(Path(__file__).resolve().parents[2] / "assets" / "bert-tiny-pydocs")
 
 
-def tiny() -> DistillConfig:
-    """Twelve layers of the shipped teacher into six; some minutes on a laptop's CPU.
+def distill_tiny() -> DistillConfig:
+    """The shipped teacher's twelve layers distilled into six; some minutes on a laptop's CPU.
 
     The triple loss 5/2/1 at temperature 2 as in the large recipes. 2,048 tokens an update (32
-    sequences of 64), 500 updates. Unlike the original the student starts with the teacher's
-    masked-LM head too: there is no time to learn one.
+    sequences of 64), 500 updates. Unlike the original the student also starts with the teacher's
+    masked-LM head, because the run is too short to learn one.
 
         python -m train.distill tiny
     """
@@ -36,16 +36,16 @@ def tiny() -> DistillConfig:
     )
 
 
-def distilbert_base_uncased() -> DistillConfig:
+def distill_base_uncased() -> DistillConfig:
     """DistilBERT from bert-base-uncased, by the recipe of the original code's README.
 
     Loss weights 5/2/1, temperature 2, AdamW 0.9/0.98/1e-6, learning rate 5e-4 without decay, 5 %
-    warm-up, clip 5, 3 epochs; positions frozen at the teacher's. Which weights, batch and number of
-    epochs made the released model is unpublished.
+    warm-up, clip 5, 3 epochs; positions frozen at the teacher's. The loss weights, batch and number
+    of epochs of the released model are unpublished.
 
-    English Wikipedia and BookCorpus, one text one sequence (`lines`), 4,096 sequences of up to 512
-    tokens an update: at most 2.1 M tokens, far fewer where texts are short. About 22,000 updates
-    for the paper's corpus at 128 tokens a line, 5,600 when packed to full length
+    English Wikipedia and BookCorpus, one sequence for each text (`lines`), 4,096 sequences of up to
+    512 tokens an update: at most 2.1 M tokens, far fewer where texts are short. About 22,000
+    updates for the paper's corpus at 128 tokens a line, 5,600 when packed to full length
     (--data.mode packed). The original: 8 V100 GPUs, 90 hours, GLUE 77.0 (published). Not run here.
 
         python -m train.distill distilbert-base-uncased
@@ -64,7 +64,7 @@ def distilbert_base_uncased() -> DistillConfig:
     )
 
 
-def distilbert_base_cased() -> DistillConfig:
+def distill_base_cased() -> DistillConfig:
     """DistilBERT from bert-base-cased: the uncased recipe with the cased teacher.
 
     GLUE 75.9 (published). Not run here.
@@ -72,22 +72,22 @@ def distilbert_base_cased() -> DistillConfig:
         python -m train.distill distilbert-base-cased
     """
     return replace(
-        distilbert_base_uncased(),
+        distill_base_uncased(),
         output=Path("runs/distilbert-base-cased"),
         teacher="google-bert/bert-base-cased",
     )
 
 
-def distilbert_base_multilingual_cased() -> DistillConfig:
+def distill_base_multilingual_cased() -> DistillConfig:
     """DistilBERT from multilingual BERT on Wikipedias.
 
-    The original read 104 of them; here the ten largest of the teacher's languages, and more are
-    named with --data.corpus. Published: XNLI 78.2 (en), 69.1 (es), 64.0 (zh). Not run here.
+    The original read 104 of them. Here they are the ten largest of the teacher's languages;
+    --data.corpus names more. Published: XNLI 78.2 (en), 69.1 (es), 64.0 (zh). Not run here.
 
         python -m train.distill distilbert-base-multilingual-cased
     """
     languages = ("en", "de", "fr", "es", "it", "ru", "pl", "ja", "zh", "nl")
-    uncased = distilbert_base_uncased()
+    uncased = distill_base_uncased()
     return replace(
         uncased,
         output=Path("runs/distilbert-base-multilingual-cased"),
@@ -103,12 +103,12 @@ def wikitext_103() -> DistillConfig:
     """The cheapest published check: 0.1 B tokens, 3 epochs, 240 sequences an update.
 
     Wu et al.'s re-implementation (frankaging/Causal-Distill) reports a GLUE average over 8 tasks of
-    75.80 for this setting (published). It weighs its losses equally; the weights of its baseline
+    75.80 for this setting (published). It weights its losses equally; the weights of its baseline
     are not stated, so 1/3 each is an assumption. Not run here: well under one TPU v5e chip-hour.
 
         python -m train.distill wikitext-103
     """
-    uncased = distilbert_base_uncased()
+    uncased = distill_base_uncased()
     return replace(
         uncased,
         output=Path("runs/wikitext-103"),
@@ -125,15 +125,15 @@ def tinybert_general() -> DistillConfig:
 
     Attention scores, hidden states and embeddings of uniformly spread layers, all of weight 1: a
     4-layer student 312 wide, from random weights, on 128 tokens, 256 sequences an update, 3 epochs
-    of Wikipedia (published). Learned positions as there.
+    of Wikipedia (published). Positions are trained, as there.
 
-    It differs: means run over attended tokens and not over padding, masks are drawn anew at every
-    step, and optimizer and learning rate are DistilBERT's. The vocabulary's head does not learn, so
-    the exported model has none: compare students by what fine-tuning makes of them. Not run here.
+    Differences: means are over attended tokens and not over padding, masks are drawn again at every
+    step, and optimizer and learning rate are DistilBERT's. The masked-LM head is not trained, so
+    the exported model has none: compare students after fine-tuning. Not run here.
 
         python -m train.distill tinybert-general
     """
-    uncased = distilbert_base_uncased()
+    uncased = distill_base_uncased()
     return replace(
         uncased,
         output=Path("runs/tinybert-general"),
@@ -161,15 +161,14 @@ def minilmv2() -> DistillConfig:
     Queries, keys and values of the teacher's last layer, in 48 relation heads, for a student of 6
     layers, 768 wide, from random weights (published for a BERT-base teacher).
 
-    It differs: student and teacher read masked text, which that paper does not say of its own, and
-    corpus, batch and optimizer are those of `distilbert-base-uncased`. The vocabulary's head does
-    not learn, so the exported model has none: compare students by what fine-tuning makes of them.
-    Not run here.
+    Differences: student and teacher read masked text (the paper does not say whether its own do),
+    and corpus, batch and optimizer are those of `distilbert-base-uncased`. The masked-LM head is
+    not trained, so the exported model has none: compare students after fine-tuning. Not run here.
 
         python -m train.distill minilmv2
     """
     return replace(
-        distilbert_base_uncased(),
+        distill_base_uncased(),
         output=Path("runs/minilmv2"),
         student=StudentConfig(layers="random", num_layers=6),
         loss=DistillationLoss(relations=Relations(heads=48)).with_weights(relations=1.0),
@@ -182,15 +181,15 @@ def patient_kd() -> DistillConfig:
 
     Hidden states of every second teacher layer but the last, divided by their length.
 
-    It differs: that paper distils a fine-tuned teacher on a task, at [CLS] alone and beside the
-    task's own losses; here all tokens of plain text count and no other loss. The vocabulary's head
-    does not learn, so the exported model has none: compare students by what fine-tuning makes of
-    them. Not run here.
+    Differences: the paper distils a fine-tuned teacher on a task, at [CLS] only and together with
+    the task's losses. Here the text is plain, all tokens count, and there is no other loss. The
+    masked-LM head is not trained, so the exported model has none: compare students after
+    fine-tuning. Not run here.
 
         python -m train.distill patient-kd
     """
     return replace(
-        distilbert_base_uncased(),
+        distill_base_uncased(),
         output=Path("runs/patient-kd"),
         loss=DistillationLoss(
             hidden=HiddenError(layers="0:1,1:3,2:5,3:7,4:9", normalised=True)

@@ -1,4 +1,4 @@
-"""Recipes of fine-tuning: one a task."""
+"""Recipes of train.finetune, one for each task."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +32,9 @@ def finetune_recipe(task: Task) -> Callable[[], FinetuneConfig]:
     recipe.__doc__ = f"""{task.title}: fine-tuning with settings of Devlin et al. 2019.
 
     {task.batch_size} examples an update, {task.epochs:g} epochs; the learning rate rises to
-    {task.learning_rate:g} over 10 % of them and falls to 0; decay 0.01: from their section 4 and
-    appendix A.3, also where they have no such task. What the DistilBERT paper used is unpublished.
+    {task.learning_rate:g} over 10 % of them and falls to 0; weight decay 0.01. This is as in their
+    section 4 and appendix A.3, also for tasks that they do not have. The settings of the DistilBERT
+    paper are unpublished.
 
         python -m train.finetune {task.name} --model MODEL
     """

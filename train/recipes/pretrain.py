@@ -1,4 +1,4 @@
-"""The recipes of train.pretrain."""
+"""Recipes of train.pretrain."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +10,19 @@ from train.config import PretrainConfig, RunConfig
 from train.update.optimizer import OptimizerConfig
 
 WIKIPEDIA = "wikimedia/wikipedia:20231101.en"
-# The hub runs no loading scripts any more; the converted copy of a script-only set still loads.
+# The hub no longer runs loading scripts; the converted copy of such a data set still loads.
 BOOKCORPUS = "bookcorpus/bookcorpus@refs/convert/parquet"
 
 
-def tiny_shallow() -> PretrainConfig:
-    """Two layers, 128 wide, on the Python documentation: what `tiny` starts from.
+def pretrain_tiny_shallow() -> PretrainConfig:
+    """Two layers, 128 wide, on the Python documentation: the model that `tiny` starts from.
 
         python -m train.pretrain tiny-shallow
 
     Two CPU cores, about ten minutes. 2,048 tokens an update (32 sequences of 64), 4,000 updates.
-    For 1,700 of them the loss stands little below the unigram level; then attention has learned
-    what neighbours are, and it falls. Twelve layers from random weights had not come so far after
-    2,500 updates, each of which takes several times as long.
+    For the first 1,700 the loss stays just below the unigram level; then attention has learned to
+    find neighbours, and the loss falls. Twelve layers from random weights had not reached this
+    point after 2,500 updates, each of which takes several times as long.
     """
     return PretrainConfig(
         output=Path("runs/pretrain-tiny-shallow"),
@@ -39,11 +39,11 @@ def tiny_shallow() -> PretrainConfig:
     )
 
 
-def tiny() -> PretrainConfig:
+def pretrain_tiny() -> PretrainConfig:
     """Twelve layers, 128 wide, on the Python documentation; half an hour.
 
     The second of three steps to the shipped teacher. It starts from the first, `tiny-shallow`, with
-    ten further layers, which change nothing at first.
+    ten more layers, which change nothing at first.
 
         python -m train.pretrain tiny
 
@@ -63,8 +63,8 @@ def tiny() -> PretrainConfig:
     )
 
 
-def tiny_further() -> PretrainConfig:
-    """The shipped teacher: what `tiny` came to, trained further; half an hour.
+def pretrain_tiny_further() -> PretrainConfig:
+    """The shipped teacher: the model of `tiny`, trained further; half an hour.
 
     The last of three steps; reproduces assets/bert-tiny-pydocs.
 
@@ -74,18 +74,18 @@ def tiny_further() -> PretrainConfig:
     2,048 tokens an update (32 sequences of 64), 3,000 updates.
     """
     return replace(
-        tiny(),
+        pretrain_tiny(),
         output=Path("runs/pretrain-tiny-further"),
         start="runs/pretrain-tiny/model",
         steps=3000,
     )
 
 
-def bert_base_uncased() -> PretrainConfig:
-    """BERT-base as in Devlin et al. 2019, but for next sentence and with dynamic masks.
+def pretrain_bert_base_uncased() -> PretrainConfig:
+    """BERT-base as in Devlin et al. 2019, but without next sentence and with dynamic masks.
 
     256 sequences of 512 tokens (131,072 tokens an update), 1,000,000 updates, learning rate 1e-4
-    after 10,000, decay 0.01. The paper: 4 days on 16 TPU chips. It has not been run here.
+    after 10,000, weight decay 0.01. The paper: 4 days on 16 TPU chips. Not run here.
 
         python -m train.pretrain bert-base-uncased
     """

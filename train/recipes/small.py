@@ -1,4 +1,4 @@
-"""The small reproduction: a BERT and a DistilBERT of it from nothing, on one GPU, in half an hour.
+"""The small reproduction: a new BERT and its DistilBERT, on one GPU, in half an hour.
 
     python -m train.pretrain small --data.corpus books wikitext-2/wiki.train.tokens.gz
     python -m train.distill small --data.corpus books wikitext-2/wiki.train.tokens.gz
@@ -6,11 +6,11 @@
     python -m train.finetune sst2 --model runs/distill-small/model --data.root glue
     python -m train.finetune rte --model runs/distill-small/model --data.root glue
 
-Each finds what the one before has left in `runs`, and leaves its numbers in `results.json`. `books`
-is a folder of texts, unpacked; 266 of them and WikiText-2 make about 32 M tokens.
+Each reads from `runs` what the one before wrote, and writes its numbers to `results.json`. `books`
+is a folder of texts, unpacked; 266 of them and WikiText-2 have about 32 M tokens.
 
-How many updates nine minutes are is arithmetic, not a measurement: of 540 seconds 420 are left for
-updates (the rest: preparing the text, compiling, evaluation), at 40 % of an H100's 989 TFLOP/s in
+The number of updates in nine minutes is computed, not measured. Of 540 seconds 420 are for updates
+(the rest is for preparing the text, compiling and evaluation), at 40 % of an H100's 989 TFLOP/s in
 bfloat16, with the FLOPs of an update as `eval.timing.flops` counts them. Not run here.
 """
 
@@ -32,9 +32,9 @@ def pretrain_small() -> PretrainConfig:
         python -m train.pretrain small --data.corpus books wikitext-2/wiki.train.tokens.gz
 
     256 sequences of 128 tokens an update, of 8.2 TFLOP: 20,000 updates at 396 TFLOP/s are 415
-    seconds, 0.66 B tokens, some 20 passes. Dropout 0.1, but none of attention: then a GPU can use
-    cuDNN's. Learning rate 5e-4 as ELECTRA-small, the nearest in size (Clark et al. 2020, table 6).
-    Without network give --data.tokenizer vocab.txt, that of bert-base-uncased. Not run here.
+    seconds, 0.66 B tokens, some 20 passes. Dropout 0.1, but none in attention, so that a GPU can
+    use cuDNN's. Learning rate 5e-4 as ELECTRA-small, the nearest in size (Clark et al. 2020, table
+    6). Without network give --data.tokenizer vocab.txt, that of bert-base-uncased. Not run here.
     """
     return PretrainConfig(
         output=Path("runs/pretrain-small"),
@@ -57,11 +57,11 @@ def pretrain_small() -> PretrainConfig:
 
 
 def distill_small() -> DistillConfig:
-    """What `train.pretrain small` came to, into six layers: nine minutes on one H100.
+    """The model of `train.pretrain small` distilled into six layers: nine minutes on one H100.
 
         python -m train.distill small --data.corpus books wikitext-2/wiki.train.tokens.gz
 
-    The triple loss of `distilbert-base-uncased`; the student starts with the teacher's head too.
+    The triple loss of `distilbert-base-uncased`; the student also starts with the teacher's head.
     256 sequences of 128 tokens an update, of 10.6 TFLOP: 15,000 updates at 396 TFLOP/s are 402
     seconds. Not run here.
     """

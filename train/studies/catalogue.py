@@ -19,7 +19,7 @@ NO_TRIPLE_LOSS = {"loss.ce.weight": 0, "loss.mlm.weight": 0, "loss.cos.weight": 
 
 def tiny_base(name: str) -> DistillConfig:
     """The recipe `tiny` with half its batch: a study trains many students."""
-    tiny = recipes_distill.tiny()
+    tiny = recipes_distill.distill_tiny()
     return replace(
         tiny,
         output=Path("runs") / name,

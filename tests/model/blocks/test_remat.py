@@ -19,11 +19,9 @@ from tests import runs, tiny
 from train.ablate import ablate
 from train.config import RunConfig
 from train.distill import distill, initial_student
-from train.finetune import finetune
-from train.finetune import initial_model as finetune_model
+from train.finetune import finetune, initial_model
 from train.objectives.distillation import MaskedLMObjective
-from train.pretrain import initial_model as pretrain_model
-from train.pretrain import pretrain
+from train.pretrain import initial_masked_lm, pretrain
 from train.recipes import FINETUNE
 from train.update.keys import keys_of
 from train.update.optimizer import OptimizerConfig, make_optimizer
@@ -77,9 +75,9 @@ def test_the_flag_reaches_the_model_of_every_loop(home, remat):
     start = open_checkpoint(home / "teacher")
     teacher = load(start, MaskedLM)
     models = [
-        pretrain_model(runs.pretrain_config(home, run=run)),
+        initial_masked_lm(runs.pretrain_config(home, run=run)),
         initial_student(teacher, runs.distill_config(home, run=run)),
-        *(finetune_model(replace(task, layers=n), start, task_data(task)) for n in (None, "0")),
+        *(initial_model(replace(task, layers=n), start, task_data(task)) for n in (None, "0")),
     ]
     assert [model.backbone.encoder.remat for model in models] == [remat] * 4
 

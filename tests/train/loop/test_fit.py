@@ -23,7 +23,7 @@ from train.distill import distill
 from train.loop.checkpoint import Checkpoints
 from train.loop.metric_log import MetricLog
 from train.objectives.terms import DistillationLoss, ForwardKL
-from train.pretrain import initial_model, pretrain
+from train.pretrain import initial_masked_lm, pretrain
 from train.update.optimizer import OptimizerConfig
 
 
@@ -272,7 +272,7 @@ def test_teachers_that_do_not_fit_are_told(home, tmp_path):
 
 def test_pretraining_goes_on_from_a_shallower_model(home):
     config = runs.pretrain_config(home, start=str(home / "teacher"))
-    deep = initial_model(replace(config, model=runs.MODEL.replace(num_layers=3)))
+    deep = initial_masked_lm(replace(config, model=runs.MODEL.replace(num_layers=3)))
     shallow = load(home / "teacher", MaskedLM)
     for source, target in ((0, 0), (1, 2)):
         ours, theirs = (m.backbone.encoder.layers for m in (deep, shallow))
@@ -282,7 +282,7 @@ def test_pretraining_goes_on_from_a_shallower_model(home):
 
 
 def test_positions_may_start_as_sinusoids_as_large_as_words(home):
-    embeddings = initial_model(
+    embeddings = initial_masked_lm(
         runs.pretrain_config(home, sinusoidal_start=True)
     ).backbone.embeddings
     table = np.asarray(embeddings.position.embedding)

@@ -113,7 +113,7 @@ def test_the_lift_learns_from_what_it_lifts_and_from_nothing_else(told):
 
 def config(loss, **student):
     student = StudentConfig(layers="random", **student)
-    return replace(recipes_distill.tiny(), student=student, loss=loss)
+    return replace(recipes_distill.distill_tiny(), student=student, loss=loss)
 
 
 @pytest.mark.parametrize(
