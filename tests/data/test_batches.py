@@ -10,7 +10,7 @@ PAD = 99
 
 
 def sequences_of(number: int, shortest: int = LENGTH) -> Sequences:
-    """Sequence i is made of i's alone; lengths go from `shortest` to `LENGTH` and round again."""
+    """Sequences in which each token is the index; lengths cycle from `shortest` to `LENGTH`."""
     lengths = shortest + np.arange(number) % (LENGTH - shortest + 1)
     return Sequences(
         tokens=np.repeat(np.arange(number, dtype=np.uint16), lengths),
@@ -28,7 +28,7 @@ def batches_of(number: int, batch_size: int, shortest: int = LENGTH, **settings)
 
 
 def order(batches: Batches, steps: int) -> list[int]:
-    """Which sequences the first steps hold, one after the other."""
+    """The sequences in the batches of the first steps, in order."""
     return [int(i) for s in range(steps) for i in batches.batch(s)["input_ids"][..., 0].flat]
 
 
@@ -38,7 +38,7 @@ def assert_equal(one: dict, other: dict) -> None:
         np.testing.assert_array_equal(one[name], other[name], strict=True)
 
 
-def test_a_batch_has_the_parts_and_types_that_were_agreed():
+def test_a_batch_has_the_documented_arrays_and_types():
     batch = batches_of(20, 8, micro_batches=2).batch(3)
     assert {name: (array.dtype, array.shape) for name, array in batch.items()} == {
         "input_ids": (np.int32, (2, 4, LENGTH)),
@@ -134,7 +134,7 @@ def test_heldout_batches_hold_every_sequence_once(number, rows, limit):
     expected = list(range(number))
     if limit is not None and limit < number:
         expected = {12: [0, 3, 6, 8, 11], 10: [0, 2, 4, 7, 9]}[number]
-    seen = []
+    rows_read = []
     batches = heldout_batches(sequences_of(number, 3), rows=rows, pad_id=PAD, limit=limit)
     for batch in batches:
         assert batch["input_ids"].shape == batch["attention_mask"].shape == (rows, LENGTH)
@@ -143,5 +143,5 @@ def test_heldout_batches_hold_every_sequence_once(number, rows, limit):
         assert (batch["input_ids"][~batch["attention_mask"]] == PAD).all()
         real = batch["attention_mask"].any(-1)
         assert batch["input_ids"][real, 0].tolist() == batch["row"][real].tolist()
-        seen += batch["row"][real].tolist()
-    assert seen == expected
+        rows_read += batch["row"][real].tolist()
+    assert rows_read == expected

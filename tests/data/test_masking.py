@@ -25,7 +25,7 @@ def batch(rows=64, length=40, seed=0):
     ids[:, 0] = CLS
     ids[np.arange(rows), lengths - 1] = SEP
     attended = np.arange(length) < lengths[:, None]
-    # The padding stays ordinary tokens: only the attention mask tells it apart.
+    # The padding consists of ordinary tokens: only the attention mask marks it.
     return ids.astype(np.int32), attended, np.arange(rows, dtype=np.int32)
 
 
@@ -52,7 +52,7 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(a, np.asarray(b).reshape(a.shape))
 
 
-# What is chosen
+# The choice of tokens
 
 
 def set_probabilities(weights, draws):
@@ -86,7 +86,7 @@ def test_the_chosen_sets_are_distributed_like_sequential_weighted_draws(smoothin
     assert masked.valid.sum(1).tolist() == [draws] * groups
     drawn = np.asarray(masked.positions)[np.asarray(masked.valid)].reshape(groups, draws)
 
-    # How often each token, each pair and each whole set was drawn, in standard errors.
+    # The frequency of each token, each pair and each whole set, in standard errors.
     for size in (1, 2, 3):
         for tokens in itertools.combinations(np.flatnonzero(weights).tolist(), size):
             p = sum(q for chosen, q in expected.items() if chosen.issuperset(tokens))
@@ -111,7 +111,7 @@ def test_a_group_predicts_its_share_of_attended_tokens_and_only_ordinary_ones(se
         np.testing.assert_array_equal(masked.labels[group], tokens[positions])
 
 
-def test_what_is_not_predicted_stays_as_it_was():
+def test_tokens_that_are_not_predicted_do_not_change():
     ids, attended, row = batch()
     masked = mask(jax.random.key(0), ids, attended, row)
     shown, original = np.array(masked.input_ids).reshape(8, -1), ids.reshape(8, -1)
@@ -152,7 +152,7 @@ def test_token_weights_are_smoothed_counts_and_nothing_for_special_tokens():
     assert np.exp(uniform).tolist() == [0, 0, 1, 1, 1, 1]
 
 
-# What stands in its place
+# Their replacements
 
 
 def what_stands_there(masked):
@@ -172,7 +172,7 @@ def test_predicted_tokens_are_masked_kept_or_replaced_in_the_given_shares(shares
     ids, row = np.full((512, 256), token, np.int32), np.arange(512, dtype=np.int32)
     masked = jax.jit(apply)(jax.random.key(3), ids, np.ones_like(ids, bool), row)
 
-    # The random replacement may be any token at all: special, [MASK], or the one that stood there.
+    # The random replacement may be any token at all: special, [MASK], or the original one.
     expected = np.full(vocab, random / vocab)
     expected[MASK] += mask
     expected[token] += keep
@@ -182,7 +182,7 @@ def test_predicted_tokens_are_masked_kept_or_replaced_in_the_given_shares(shares
     assert (np.abs(shares_seen - expected) <= 4 * error).all()
 
 
-def test_what_is_done_to_a_token_does_not_depend_on_when_it_was_drawn():
+def test_the_replacement_of_a_token_does_not_depend_on_the_order_of_draws():
     ids = np.full((4000, 16), 100, np.int32)
     row = np.arange(4000, dtype=np.int32)
     masked = jax.jit(masker(group_rows=1, share=0.25))(
@@ -206,7 +206,7 @@ def test_the_same_key_masks_alike_and_another_key_or_group_differently():
     assert (masked.positions[0] != masked.positions[1]).mean() > 0.8
 
 
-def test_a_group_is_masked_alike_wherever_it_stands():
+def test_a_group_is_masked_alike_at_every_place_in_the_batch():
     ids, attended, row = batch()
     masked = mask(jax.random.key(0), ids, attended, row)
     rolled = mask(jax.random.key(0), *(np.roll(x, 24, axis=0) for x in (ids, attended, row)))
@@ -270,6 +270,6 @@ def test_rows_that_do_not_fill_groups_are_an_error_naming_both():
         ({"group_rows": 0}, "group_rows is 0"),
     ],
 )
-def test_shares_that_make_no_sense_are_errors(settings, message):
+def test_impossible_shares_are_errors(settings, message):
     with pytest.raises(InputError, match=re.escape(message)):
         MaskingConfig(**settings)

@@ -211,7 +211,7 @@ def test_prepared_once_for_the_same_settings(tmp_path, capsys):
     assert isinstance(second.tokens.base, np.memmap)
 
 
-def test_every_setting_makes_its_own(tmp_path):
+def test_every_setting_has_its_own_cache(tmp_path):
     documents = ("d", ["aaa " * 30])
     made_so = [
         made(Texts(documents), tmp_path),
@@ -224,7 +224,7 @@ def test_every_setting_makes_its_own(tmp_path):
     assert len({sequences.fingerprint for sequences in made_so}) == len(made_so)
 
 
-def test_two_at_once_share_the_work(tmp_path):
+def test_two_callers_at_once_share_the_work(tmp_path):
     corpus = Texts(*((f"{i}", ["aaa " * 30]) for i in range(100)))
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda _: made(corpus, tmp_path), range(4)))
@@ -244,7 +244,7 @@ def folders(cache: Path) -> list[str]:
     return [path.suffix for path in (cache / "sequences").iterdir() if path.is_dir()]
 
 
-def test_what_a_killed_run_left_is_replaced(tmp_path):
+def test_the_remains_of_a_killed_run_are_replaced(tmp_path):
     program = f"""if True:
         from pathlib import Path
         from data import tokenise

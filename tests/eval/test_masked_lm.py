@@ -63,12 +63,12 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
     weights = np.zeros(data.vocabulary.size, np.float32)
     weights[list(special)] = -np.inf
     # Add-one smoothed counts of the words in the training text, straight from the tokenizer.
-    seen = Counter()
+    counts = Counter()
     for text in data.corpus.texts("train"):
-        seen.update(data.vocabulary.tokenizer.encode(text.text, add_special_tokens=False).ids)
+        counts.update(data.vocabulary.tokenizer.encode(text.text, add_special_tokens=False).ids)
     ordinary = [token for token in range(len(weights)) if token not in special]
-    total = sum(seen[token] + 1 for token in ordinary)
-    commonest = max(ordinary, key=lambda token: seen[token])
+    total = sum(counts[token] + 1 for token in ordinary)
+    commonest = max(ordinary, key=lambda token: counts[token])
 
     models = [load(home / name, MaskedLM) for name in ("student", "teacher")]
     sums: dict[str, float] = defaultdict(float)
@@ -96,7 +96,7 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
             q, p = softmax(logits[position]), softmax(teacher_logits[position])
             sums["masked_lm_loss"] -= math.log(q[token])
             sums["masked_lm_accuracy"] += bool(q.argmax() == token)
-            sums["unigram_loss"] -= math.log((seen[token] + 1) / total)
+            sums["unigram_loss"] -= math.log((counts[token] + 1) / total)
             sums["unigram_accuracy"] += token == commonest
             sums["kl_to_teacher"] += sum(p * np.log(p / q))
             sums["top1_agreement"] += bool(q.argmax() == p.argmax())
@@ -133,7 +133,7 @@ def test_what_it_measures_without_a_teacher_is_the_same(home, metrics):
 
 
 def test_the_floor_by_hand():
-    """Four ordinary tokens, seen 5, 2, 0 and 0 times; a special one more often than all."""
+    """Four ordinary tokens that occur 5, 2, 0 and 0 times; a special one more often than all."""
     counts = np.zeros(9, np.int64)
     counts[[0, 5, 6]] = 100, 5, 2
     sequences = Sequences(np.zeros(0, np.uint16), np.zeros(1, np.int64), counts, 16, "", {})
@@ -154,7 +154,7 @@ def test_the_command_prints_and_writes(home, metrics, tmp_path, capsys):
     assert record["settings"]["heldout_sequences"] == 5
 
 
-def test_settings_that_do_not_fit_are_told(home):
+def test_settings_that_do_not_fit_are_refused(home):
     data = evaluation(home).data
     for changes, sentence in (
         ({"batch_size": 0}, "--batch-size is 0, and must be at least 1"),
@@ -166,8 +166,8 @@ def test_settings_that_do_not_fit_are_told(home):
             evaluate_checkpoint(evaluation(home, **changes))
 
 
-def test_another_vocabulary_is_told(home, tmp_path):
-    # The same pieces, but for two that changed places.
+def test_another_vocabulary_is_refused(home, tmp_path):
+    # The same pieces, except for two that have changed places.
     swapped = shutil.copytree(home / "teacher", tmp_path / "swapped")
     (swapped / "tokenizer.json").unlink()
     pieces = (swapped / "vocab.txt").read_text().splitlines()
@@ -184,7 +184,7 @@ def test_another_vocabulary_is_told(home, tmp_path):
         evaluate_checkpoint(evaluation(home, data=data))
 
 
-def test_a_teacher_of_another_width_is_compared_by_what_it_says(home, tmp_path):
+def test_a_teacher_of_another_width_is_compared_by_its_predictions(home, tmp_path):
     narrow = shutil.copytree(home / "teacher", tmp_path / "narrow")
     config = load(home / "teacher", MaskedLM).config.replace(hidden_size=8)
     save(MaskedLM(config, rngs=nnx.Rngs(0)), narrow)

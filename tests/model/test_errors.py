@@ -1,4 +1,4 @@
-"""Sentences that many places say."""
+"""Checks and phrases that many modules share."""
 
 import re
 from dataclasses import dataclass
@@ -27,16 +27,16 @@ class Settings:
         (above_zero, {"share": float("nan")}, "--run.share is nan, and must be above 0"),
     ],
 )
-def test_a_number_that_is_too_small_is_told_as_its_flag(check, changes, sentence):
+def test_a_message_names_the_flag_whose_number_is_too_small(check, changes, sentence):
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
         check(Settings(**changes), *changes, prefix="--run.")
 
 
-def test_the_first_line_of_an_error_is_its_kind_where_it_says_nothing():
+def test_the_first_line_of_an_error_without_a_message_is_its_type():
     assert first_line(ValueError(" no such file:\nmore")) == "no such file"
     assert first_line(TimeoutError()) == "TimeoutError"
 
 
-def test_numbers_that_fit_or_are_not_given():
+def test_numbers_in_range_or_not_given_are_accepted():
     at_least_one(Settings(), "every_step", "rows")
     above_zero(Settings(), "every_step", "rows", "share")

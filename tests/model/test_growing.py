@@ -15,7 +15,7 @@ def leaves(module):
 
 
 def shuffled(seed):
-    """A model whose LayerNorms are not those of the start."""
+    """A model whose LayerNorms differ from those it started with."""
     model = tiny.model(tiny.TEACHER)
     rng = np.random.default_rng(seed)
     for path, leaf in nnx.to_flat_state(nnx.state(model, nnx.Param)):
@@ -24,13 +24,13 @@ def shuffled(seed):
     return model
 
 
-def test_a_grown_model_predicts_what_the_shallow_one_does():
+def test_a_grown_model_predicts_nearly_the_same_as_the_shallow_one():
     shallow, deep = shuffled(0), tiny.model(tiny.TEACHER.replace(num_layers=7), seed=1)
     ids = jax.numpy.asarray(tiny.batch()["input_ids"][0])
     before = jax.nn.softmax(tiny.logits(shallow, ids))
     grow(shallow, deep)
     after = jax.nn.softmax(tiny.logits(deep, ids))
-    # A LayerNorm cannot undo another's scale where that scale and the token go together.
+    # A LayerNorm cannot undo another's scale if that scale and the token are correlated.
     assert np.abs(after - before).sum(axis=-1).mean() < 0.05
     other = jax.nn.softmax(tiny.logits(tiny.model(tiny.TEACHER, seed=1), ids))
     assert np.abs(other - before).sum(axis=-1).mean() > 0.5
@@ -58,7 +58,7 @@ def test_silent_layers_learn():
         assert np.abs(layer["feed_forward"]["down"]["kernel"][...]).max() > 0
 
 
-def test_as_deep_as_it_was_it_is_a_copy_in_memory_of_its_own():
+def test_with_the_same_depth_it_is_a_copy_that_shares_no_memory():
     shallow, deep = shuffled(0), tiny.model(tiny.TEACHER, seed=1)
     grow(shallow, deep)
     copied = leaves(deep)
@@ -68,7 +68,7 @@ def test_as_deep_as_it_was_it_is_a_copy_in_memory_of_its_own():
 
 
 @pytest.mark.parametrize("change", [{"hidden_size": 32}, {"num_layers": 1}], ids=str)
-def test_a_model_that_cannot_grow_from_it_is_refused(change):
+def test_a_model_of_another_shape_is_refused(change):
     deep = tiny.model(tiny.TEACHER.replace(**change))
     with pytest.raises(InputError, match="only the number of layers may differ"):
         grow(tiny.model(tiny.TEACHER), deep)

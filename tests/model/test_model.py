@@ -1,4 +1,4 @@
-"""The models against stored answers of transformers, and what must hold of any encoder."""
+"""The models against stored outputs of transformers, and properties of every encoder."""
 
 import math
 from pathlib import Path
@@ -50,7 +50,7 @@ def model(config: EncoderConfig) -> Any:
 
 
 def golden(name: str) -> dict[str, np.ndarray]:
-    """What is stored of one class, with all its tensors under `tensor/`."""
+    """The stored arrays of one class, with all its tensors under `tensor/`."""
     architecture = "distilbert" if name.startswith("Distil") else "bert"
     with np.load(Path(__file__).parent / "goldens" / f"{architecture}.npz") as arrays:
         own = {
@@ -177,7 +177,7 @@ MASK = np.arange(12)[None] < np.array([[12], [7], [1]])
 def test_more_padding_changes_nothing_on_real_tokens(model: Any) -> None:
     padding = ((0, 0), (0, 6))
     mask = np.pad(MASK, padding)
-    # What stands in the padding does not matter either.
+    # The ids in the padding do not matter either.
     ids = np.where(mask, np.pad(tokens(), padding), tokens(length=18, seed=1))
     short, long = call(model, tokens(), MASK).logits, call(model, ids, mask).logits
     np.testing.assert_allclose(short[MASK], long[mask], rtol=0, atol=1e-5)
@@ -225,7 +225,7 @@ def test_a_sequence_longer_than_the_position_table_is_one_clear_error(model: Any
         call(model, tokens(length=21))
 
 
-def test_a_configuration_that_cannot_be_is_an_error() -> None:
+def test_an_impossible_configuration_is_an_error() -> None:
     with pytest.raises(ValueError, match="Bert got a distilbert configuration"):
         Bert(DISTILBERT, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="num_heads 3 does not divide hidden_size 16"):
@@ -235,7 +235,7 @@ def test_a_configuration_that_cannot_be_is_an_error() -> None:
 # Outputs
 
 
-def test_what_is_not_named_is_not_made(model: Any) -> None:
+def test_outputs_that_are_not_named_are_not_computed(model: Any) -> None:
     layers = model.config.num_layers
     lengths = {"hidden_states": layers + 1, "attentions": layers, "scores": layers, "qkv": layers}
     graphdef, state = nnx.split(model)
@@ -319,14 +319,14 @@ def test_embeddings_drop_at_the_configured_rate(config: EncoderConfig) -> None:
 @pytest.mark.parametrize(
     ("hidden", "attention", "silent", "bert", "distilbert"),
     [
-        # The two rates, the sublayer multiplied by 0, and whether dropout then still shows.
+        # The two rates, the sublayer multiplied by 0, and whether dropout still has an effect.
         (0.5, 0.0, "feed_forward", True, False),
         (0.5, 0.0, "attention", True, True),
         (0.0, 0.5, "feed_forward", True, True),
         (0.0, 0.5, "attention", False, False),
     ],
 )
-def test_where_a_layer_drops(
+def test_the_places_of_dropout_in_a_layer(
     config: EncoderConfig,
     hidden: float,
     attention: float,
@@ -353,10 +353,10 @@ def test_where_a_layer_drops(
         (QuestionAnswering, False, True),
     ],
 )
-def test_which_heads_drop_by_themselves(
+def test_the_heads_that_have_dropout(
     config: EncoderConfig, task: type, bert: bool, distilbert: bool
 ) -> None:
-    # A rate of its own, while the encoder drops nothing.
+    # Dropout before the classifier, and none in the encoder.
     model = build(
         task, config.replace(hidden_dropout=0.0, attention_dropout=0.0, classifier_dropout=0.5)
     )

@@ -26,14 +26,14 @@ def teacher() -> Any:
 
 
 def shallow(teacher: MaskedLM, layers: tuple[int, ...], *, zero_types: bool) -> Any:
-    """The BERT that has only these layers of the teacher, put together parameter by parameter."""
+    """The BERT that has only these layers of the teacher, built parameter by parameter."""
     model = build(MaskedLM, teacher.config.replace(num_layers=len(layers)), seed=1)
     source = dict(nnx.to_flat_state(nnx.state(teacher)))
     values = {}
     for place, param in nnx.to_flat_state(nnx.state(model)):
-        whence = tuple(layers[part] if isinstance(part, int) else part for part in place)
+        original = tuple(layers[part] if isinstance(part, int) else part for part in place)
         zero = zero_types and "token_type" in place
-        values[place] = param.replace(0 * param[...] if zero else source[whence][...])
+        values[place] = param.replace(0 * param[...] if zero else source[original][...])
     return nnx.merge(nnx.graphdef(model), nnx.from_flat_state(values))
 
 
@@ -62,7 +62,7 @@ def test_with_folded_token_types_the_student_is_a_shallow_bert(teacher: Any) -> 
 
 
 def test_tensors_of_the_original_extraction(teacher: Any) -> None:
-    # What extract_distilbert.py copies, by the names of the checkpoints.
+    # The tensors that extract_distilbert.py copies, by their names in checkpoints.
     def tensors(model: nnx.Module, architecture: Any) -> dict[str, np.ndarray]:
         return {
             tensor_name(place, type(model), architecture): np.asarray(param[...])
@@ -95,7 +95,7 @@ def test_tensors_of_the_original_extraction(teacher: Any) -> None:
     }
     assert ours.keys() == expected.keys() | head
     assert all(np.array_equal(ours[new], theirs[old]) for new, old in expected.items())
-    # The head's dense layer and LayerNorm start anew.
+    # The head's dense layer and LayerNorm are drawn at random.
     assert not np.any(ours["vocab_transform.bias"])
     assert abs(ours["vocab_transform.weight"].std() / 0.14 - 1) < 5 / math.sqrt(2 * 16 * 16)
     assert np.all(ours["vocab_layer_norm.weight"] == 1)
@@ -116,7 +116,7 @@ def test_the_student_shares_no_memory_with_its_teacher(teacher: Any) -> None:
     for copy_head in (True, False):
         student = student_from_teacher(teacher, copy_head=copy_head, rngs=nnx.Rngs(0))
         before = {name: np.array(value) for name, value in parameters(teacher).items()}
-        # What a donating train step does to the student.
+        # A train step that donates the student deletes its arrays.
         for leaf in jax.tree.leaves(nnx.state(student)):
             leaf.delete()
         after = parameters(teacher)
@@ -216,7 +216,7 @@ def test_only_the_vocabulary_must_be_the_teachers() -> None:
     ("asked", "shape"),
     [
         ({}, (16, 2, 24)),
-        # Four times a width of its own.
+        # Four times the student's width.
         ({"hidden_size": 8}, (8, 2, 32)),
         ({"hidden_size": 8, "num_heads": 4, "intermediate_size": 12}, (8, 4, 12)),
         ({"num_heads": 8}, (16, 8, 24)),

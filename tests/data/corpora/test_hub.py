@@ -74,7 +74,7 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, Any]:
-    """What each name gives."""
+    """The answer for each name."""
     return answers_of(REPOSITORIES, READ, NAMES)
 
 

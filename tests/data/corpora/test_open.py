@@ -1,4 +1,4 @@
-"""Local files as corpora: what is read, what is held out, and every way a file can be bad."""
+"""Local files as corpora: their texts, the held-out part, and every kind of bad file."""
 
 import csv
 import gzip
@@ -174,7 +174,7 @@ def test_the_fingerprint_follows_content_and_settings_but_not_the_place(
 
 
 def bad_files() -> dict[str, tuple[bytes, str]]:
-    """Name: (content, what the message must say)."""
+    """The content of each bad file, and words that the message must contain."""
     return {
         "empty.txt": (b"", "empty.txt is empty"),
         "blank.md": (b"\n \n", "blank.md is empty"),
@@ -211,7 +211,7 @@ def test_missing_text_is_one_sentence_that_names_it(tmp_path: Path):
         corpus_of(tmp_path)
 
 
-def test_settings_that_make_no_sense_are_refused(folder: Path):
+def test_impossible_settings_are_refused(folder: Path):
     with pytest.raises(InputError, match="heldout-share is 0"):
         corpus_of(folder, heldout_share=0.0)
     with pytest.raises(InputError, match=r"both --data.corpus and --data.heldout"):

@@ -18,7 +18,7 @@ def test_ngrams_are_all_runs_of_words_without_case_and_marks():
     assert list(ngrams("Too short", 3)) == [("too", "short")]
 
 
-def test_a_paragraph_is_a_copy_when_more_than_half_of_it_was_seen():
+def test_a_paragraph_is_a_copy_when_more_than_half_of_it_occurred_before():
     copies, first = CopyFilter(), sentence(40, 1)
     assert copies.is_new(first)
     assert not copies.is_new(first.upper() + "!")

@@ -1,4 +1,4 @@
-"""Prose out of every markup that documentation is written in."""
+"""Prose from every markup in which documentation is written."""
 
 import argparse
 import ast

@@ -1,4 +1,4 @@
-"""The embedded corpus, harvested from small packages that are made up here."""
+"""The embedded corpus, harvested from small invented packages."""
 
 import json
 import random
@@ -22,7 +22,7 @@ SHARED = (
 
 
 def sentences(name: str, count: int) -> list[str]:
-    """Sentences that no two packages share, and of which none is like another."""
+    """Sentences that differ from each other and between packages."""
     draw = random.Random(name)
 
     def word() -> str:
@@ -33,7 +33,7 @@ def sentences(name: str, count: int) -> list[str]:
 
 
 def install(folder: Path, name: str, files: dict[str, str], version: str = "1.0") -> None:
-    """A package as pip leaves it."""
+    """A package as pip installs it."""
     info = f"{name}-{version}.dist-info"
     files = {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n\n"
@@ -48,7 +48,7 @@ def install(folder: Path, name: str, files: dict[str, str], version: str = "1.0"
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four packages and an empty standard library; the folder they are in."""
+    """The folder of four packages and an empty standard library."""
     site = tmp_path / "site"
     for name, count in {"harbour": 8, "orchard": 30, "library": 40, "station": 50}.items():
         body = "\n".join(
@@ -191,10 +191,10 @@ def test_it_is_a_corpus_by_name(packages: Path, tmp_path: Path):
     alone = open_corpus(DataConfig(cache=tmp_path))
     assert json.dumps(alone.manifest["pydocs"]["versions"])
     assert {t.document.split("/")[0] for t in alone.texts("heldout")} == {"harbour"}
-    # Beside other text to evaluate on, all of it is for training ...
+    # With other text to evaluate on, all of it is for training ...
     whole = open_corpus(DataConfig(heldout=(str(other),), cache=tmp_path))
     assert {t.document.split("/")[0] for t in whole.texts("train")} == set(NAMES)
-    # ... and as text to evaluate on, only what no model was trained on.
+    # ... and as text to evaluate on, only its held-out part is read.
     evaluate = open_corpus(DataConfig(corpus=(str(other),), heldout=("pydocs",), cache=tmp_path))
     assert list(evaluate.texts("heldout")) == list(alone.texts("heldout"))
 

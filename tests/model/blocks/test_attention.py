@@ -1,4 +1,4 @@
-"""Attention without its maps is that with them."""
+"""Attention without maps is equal to attention with them."""
 
 import jax
 import jax.numpy as jnp

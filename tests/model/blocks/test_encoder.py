@@ -1,4 +1,4 @@
-"""Activation checkpointing changes nothing but the memory."""
+"""Activation checkpointing changes only the memory."""
 
 import jax
 import jax.numpy as jnp

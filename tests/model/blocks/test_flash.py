@@ -1,4 +1,4 @@
-"""When cuDNN computes attention. Without a GPU: what is compiled for one is only looked at."""
+"""The choice of cuDNN for attention. No GPU is needed: the compiled program is only inspected."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ QUERY = (2, 64, 4, 64)
 
 @pytest.fixture
 def on_hopper(monkeypatch):
-    """JAX believes that there is a GPU of compute capability 9.0 with cuDNN 9.10."""
+    """Makes JAX assume a GPU of compute capability 9.0 with cuDNN 9.10."""
     cudnn = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo")
     monkeypatch.setattr(flash, "_has_cudnn_attention", lambda: True)
     monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91000)

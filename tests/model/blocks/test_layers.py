@@ -44,7 +44,7 @@ def test_gelu_is_by_the_error_function() -> None:
     np.testing.assert_allclose(gelu(jnp.asarray(x)), expected, rtol=0, atol=1e-6)
 
 
-def test_a_dense_layer_computes_in_the_configured_type_unless_told() -> None:
+def test_a_dense_layer_computes_in_the_configured_type_or_the_given_one() -> None:
     config, x = BERT.replace(dtype="bfloat16"), jnp.ones((2, 16))
     assert linear(config, 16, 4, rngs=nnx.Rngs(0))(x).dtype == jnp.bfloat16
     assert linear(config, 16, 4, rngs=nnx.Rngs(0), dtype="float32")(x).dtype == jnp.float32
@@ -80,7 +80,7 @@ def test_a_dense_layer_and_its_gradients():
 
 
 def test_gradients_of_parameters_are_not_rounded_to_the_type_of_computation():
-    """Of a layer in bfloat16, whose every number has eight bits, to the last of float32."""
+    """The gradients of a bfloat16 layer, which has eight bits, agree to the last bit of float32."""
     random = np.random.default_rng(0)
     layer = linear(BERT.replace(dtype="bfloat16"), 16, 5, rngs=nnx.Rngs(0))
     x, delta = (

@@ -1,4 +1,4 @@
-"""`--run.remat`: every loop does with it what it does without."""
+"""The flag `--run.remat`: every loop trains the same with it and without."""
 
 import csv
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The small reproduction: its arithmetic, and that each command finds what the one before left."""
+"""The small reproduction: its arithmetic, and the files that each command leaves for the next."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_nine_minutes_are_so_many_updates():
     assert seconds_of(updates, together) == pytest.approx(414, abs=1)
 
 
-def test_each_command_finds_what_the_one_before_left():
+def test_each_command_finds_the_files_of_the_one_before():
     left = str(pretrain_small().output / "model")
     assert distill_small().teacher == left
     assert paper_table_4_small().base.teacher == left
