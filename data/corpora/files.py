@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.corpora import rows, wikitext
-from data.corpora.heldout import Division, Split, divide
+from data.corpora.heldout import Division, Split, choose_division
 from data.corpora.text import Text
 from data.storage.lines import opened
 from model.errors import InputError
@@ -56,7 +56,7 @@ class Files:
 
     @cached_property
     def _division(self) -> Division:
-        return divide(self._read, self.heldout_share, self.name)
+        return choose_division(self._read, self.heldout_share, self.name)
 
     def _read(self) -> Iterator[Text]:
         for file in self.files:

@@ -46,7 +46,7 @@ class Division:
         return unit == self.always or position(unit) < self.share
 
 
-def divide(read: Callable[[], Iterator[Text]], share: float, name: str) -> Division:
+def choose_division(read: Callable[[], Iterator[Text]], share: float, name: str) -> Division:
     """A division of the texts that `read` yields in which neither side is empty.
 
     Reads until it has found 20 documents, or to the end when there are fewer. Of these documents

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from data.corpora import rows, wikitext
-from data.corpora.heldout import Division, Split, divide
+from data.corpora.heldout import Division, Split, choose_division
 from data.corpora.text import Text
 from model.errors import InputError, first_line
 
@@ -57,7 +57,7 @@ class HubSet:
 
     @cached_property
     def _division(self) -> Division:
-        return divide(lambda: self._read("train"), self.heldout_share, self.name)
+        return choose_division(lambda: self._read("train"), self.heldout_share, self.name)
 
     def _read(self, split: str) -> Iterator[Text]:
         lines = self._rows(split)
