@@ -25,6 +25,7 @@ from data.storage.run_folder import read_metrics, without_compilation
 from eval.timing.device import check_torch
 from model.errors import InputError
 from model.pretrained import save
+from model.tasks import SequenceClassification
 from report.study.comparison import interval
 from report.tables import terminal_table
 from tasks.buckets import BucketBatches
@@ -54,7 +55,7 @@ def compare(config: FinetuneConfig) -> dict[str, Any]:
         raise InputError("--teacher: here both sides learn from the labels alone")
     prepared = prepare(config)
     task = prepared.data.task
-    if task.kind not in ("classification", "regression"):
+    if task.kind.model is not SequenceClassification:
         raise InputError(f"only classification and regression are compared, and not {task.name}")
     console = Console(highlight=False)
     ours, theirs = losses_without_dropout(config, prepared)

@@ -22,7 +22,7 @@ from data.storage.mirror import check_on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from model.errors import InputError, above_zero, at_least_one, did_you_mean
 from report.tables import markdown_table, terminal_table
-from tasks.metrics import GLUE, glue_average
+from tasks.glue import AVERAGED, glue_average
 from tasks.open import TaskDataConfig, open_task
 from train.command.processes import check_alone
 from train.finetune import finetune
@@ -53,7 +53,7 @@ class Glue:
     """A folder or hub name."""
     student: str
     """A folder or hub name."""
-    tasks: tuple[str, ...] = GLUE
+    tasks: tuple[str, ...] = AVERAGED
     """Of GLUE; by default all nine."""
     seeds: int = 1
     """Fine-tunings of each model on each task; the paper made 5."""
@@ -78,8 +78,8 @@ def run_glue(config: Glue) -> dict[str, Scores]:
     at_least_one(config, "seeds")
     above_zero(config, "epochs")
     for task in config.tasks:
-        if task not in GLUE:
-            raise InputError(f"--tasks {task} is not of GLUE: {did_you_mean(task, GLUE)}")
+        if task not in AVERAGED:
+            raise InputError(f"--tasks {task} is not of GLUE: {did_you_mean(task, AVERAGED)}")
     console = Console(highlight=False)
     missing: dict[str, str] = {}
     for task in config.tasks:
@@ -120,7 +120,7 @@ def rows(scores: Mapping[str, Scores]) -> list[list[str]]:
     here = {f"{role}, here": scores[role] for role in ("teacher", "student")}
     lines = []
     for name, values in [*((TITLES[role], PUBLISHED[role]) for role in TITLES), *here.items()]:
-        lines.append([name, *(_cell(values.get(task)) for task in GLUE), *_averages(values)])
+        lines.append([name, *(_cell(values.get(task)) for task in AVERAGED), *_averages(values)])
     for name, of in (("kept, published", PUBLISHED), ("kept, here", scores)):
         shares = {task: 100 * of["student"][task] / value for task, value in of["teacher"].items()}
         averages = [_averages(of[role], as_text=False) for role in ("teacher", "student")]
@@ -128,7 +128,7 @@ def rows(scores: Mapping[str, Scores]) -> list[list[str]]:
             None if a is None or b is None else 100 * b / a for a, b in zip(*averages, strict=True)
         ]
         lines.append(
-            [name, *(_cell(shares.get(t), " %") for t in GLUE), *(_cell(k, " %") for k in kept)]
+            [name, *(_cell(shares.get(t), " %") for t in AVERAGED), *(_cell(k, " %") for k in kept)]
         )
     return lines
 
@@ -142,7 +142,7 @@ def _cell(value: float | None, unit: str = "") -> str:
     return "" if value is None else f"{value:.1f}{unit}"
 
 
-HEADER = ["", *GLUE, "mean of 9", "without WNLI"]
+HEADER = ["", *AVERAGED, "mean of 9", "without WNLI"]
 
 
 def table(scores: Mapping[str, Scores]) -> Table:

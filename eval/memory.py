@@ -34,6 +34,7 @@ from model.pretrained import save
 from model.tasks import SequenceClassification, backbone
 from report.reading_speed import check_lengths, encoder
 from report.tables import terminal_table
+from tasks.texts.kind import Classification
 from train.command.malloc import keep_freed_memory
 from train.objectives.finetuning import TaskObjective
 from train.objectives.objective import LossInputs
@@ -129,7 +130,7 @@ def learning(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
     jax.config.update("jax_platforms", "cpu")
     classifier = nnx.eval_shape(lambda: SequenceClassification(config, rngs=nnx.Rngs(0)))
     graphdef, params = split(classifier)
-    objective = TaskObjective(graphdef, "classification")
+    objective = TaskObjective(graphdef, Classification())
 
     def loss(params, batch, key):
         numbers, shares = objective.numbers(jnp.zeros(())), {"task": 1 / rows}

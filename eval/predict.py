@@ -1,4 +1,4 @@
-"""What a model says about a text: any checkpoint, with whichever head it has.
+"""Predictions of a model for a text: any checkpoint, with whichever head it has.
 
     python -m eval.predict runs/finetune-sst2/model "a charming film" "dull from start to end"
     python -m eval.predict runs/finetune-mrpc/model "He left." --pair "He went away."
@@ -25,18 +25,19 @@ import tyro
 from data.storage.lines import read_lines
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
-from eval.inference import PLAINLY, Asked, Said, check_asked, head_of, say
+from eval.inference import Description, check_asked, describe, kind_of, lines_of
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
+from tasks.reading import Asked
 from tasks.words.encode import check_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction(Asked):
+class PredictConfig(Asked):
     """Ask a model about texts: arguments, the lines of a file, or those of standard input.
 
-    Its config.json tells what it can say: labels with probabilities, a value, entities with their
+    Its config.json says what it predicts: labels with probabilities, a value, entities with their
     places, answers to a question, or what may stand for [MASK].
     """
 
@@ -53,15 +54,15 @@ class Prediction(Asked):
 
 
 def predict(
-    model: Any, vocabulary: Vocabulary, texts: Sequence[str], asked: Asked = PLAINLY
-) -> list[Said]:
-    """What a model says about each text. How many were too long is logged as a warning.
+    model: Any, vocabulary: Vocabulary, texts: Sequence[str], asked: Asked | None = None
+) -> list[Description]:
+    """The predictions of a model for each text; a warning in the log counts those too long.
 
     Args:
         model: of `model.tasks`, with any head but multiple choice and next sentence.
         vocabulary: its own, from `data.tokenizer.load_vocabulary`.
         texts: not empty.
-        asked: a second text, a question, and how much is to be said.
+        asked: a second text, a question, how many results; by default none of these.
 
     Returns:
         For each text its `text`, the `pair` or `question` if there is one, and, likeliest first,
@@ -70,7 +71,7 @@ def predict(
         - of one with a single output: `value`;
         - of a tagger: `entities` as they come, each with `type`, `text`, `start` and `end`;
         - of a question answerer: `answers`, each with `text`, `start`, `end` and `probability`
-          (among 20 candidates); an empty `text` says that there is no answer;
+          (among 20 candidates); an empty `text` means that there is no answer;
         - of a masked LM: `masks`, for each [MASK] a list of `token` and `probability`.
 
         Places are numbers of characters: `text[start:end]`.
@@ -78,15 +79,16 @@ def predict(
     Raises:
         InputError: a text is empty, or what is asked does not go with the model.
     """
-    check_asked(head_of(model), asked)
+    asked = asked or Asked()
+    check_asked(kind_of(model), asked)
     for number, text in enumerate(texts, 1):
         check_text(text, f"text {number}")
     if not texts:
         return []
     both = {name: getattr(asked, name) for name in ("pair", "question")}
     context = {name: value for name, value in both.items() if value is not None}
-    said = say(model, vocabulary, texts, asked)
-    return [{"text": text, **context, **more} for text, more in zip(texts, said, strict=True)]
+    found = describe(model, vocabulary, texts, asked)
+    return [{"text": text, **context, **more} for text, more in zip(texts, found, strict=True)]
 
 
 def open_model(path: str) -> tuple[Any, Vocabulary]:
@@ -101,23 +103,25 @@ def open_model(path: str) -> tuple[Any, Vocabulary]:
     return load(checkpoint), load_vocabulary(checkpoint.place)
 
 
-def run(config: Prediction) -> None:
-    """Prints what the model says about the texts.
+def run(config: PredictConfig) -> None:
+    """Prints the model's predictions for the texts.
 
     Raises:
         InputError: as `predict`; the message names the argument, or the file and line.
     """
     model, vocabulary = open_model(config.model)
-    check_asked(head_of(model), config)
-    said = predict(model, vocabulary, list(_texts(config)), config)
-    for number, result in enumerate(said):
+    kind = kind_of(model)
+    check_asked(kind, config)
+    for number, result in enumerate(predict(model, vocabulary, list(_texts(config)), config)):
         if config.jsonl:
             print(json.dumps(result, ensure_ascii=False))
-        else:
-            print("\n" * (number > 0) + "\n".join(_lines(result)))
+            continue
+        asked = [result[name] for name in ("text", "pair", "question") if name in result]
+        quoted = [shorten(text, 100, placeholder=" ...") for text in asked]
+        print("\n" * (number > 0) + "\n".join([*quoted, *lines_of(kind, result)]))
 
 
-def _texts(config: Prediction) -> Iterator[str]:
+def _texts(config: PredictConfig) -> Iterator[str]:
     if config.texts and config.file:
         raise InputError("--file goes without texts as arguments: give one or the other")
     if config.texts:
@@ -150,38 +154,7 @@ def _standard_input() -> Iterator[str]:
             raise InputError(f"standard input, line {number}, is not UTF-8 text") from None
 
 
-def _lines(result: Said) -> Iterator[str]:
-    """A result for people."""
-    for name in ("text", "pair", "question"):
-        if name in result:
-            yield shorten(result[name], 100, placeholder=" ...")
-    if "value" in result:
-        yield f"  {result['value']:.3f}"
-    for label, probability in result.get("probabilities", {}).items():
-        yield f"  {_percent(probability)}  {label}"
-    for entity in result.get("entities", ()):
-        yield f"  {entity['type']}: {entity['text']}  {_place(entity)}"
-    if result.get("entities") == []:
-        yield "  no entities"
-    for answer in result.get("answers", ()):
-        said = f"{answer['text']}  {_place(answer)}" if answer["text"] else "no answer"
-        yield f"  {_percent(answer['probability'])}  {said}"
-    for number, mask in enumerate(result.get("masks", ()), 1):
-        if len(result["masks"]) > 1:
-            yield f"  [MASK] {number}"
-        for filling in mask:
-            yield f"  {_percent(filling['probability'])}  {filling['token']}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:5.1f} %"
-
-
-def _place(found: Said) -> str:
-    return f"[{found['start']}:{found['end']}]"
-
-
 if __name__ == "__main__":
     from train.command.cli import main
 
-    main(lambda: run(tyro.cli(Prediction, prog="python -m eval.predict", description=__doc__)))
+    main(lambda: run(tyro.cli(PredictConfig, prog="python -m eval.predict", description=__doc__)))

@@ -1,4 +1,4 @@
-"""How good a fine-tuned model is at a task: any checkpoint, ours or Hugging Face's.
+"""Scores of a fine-tuned model on a task: any checkpoint, ours or Hugging Face's.
 
     python -m eval.run runs/finetune-sst2/model --task sst2
     python -m eval.run runs/finetune-mnli/model --task mnli --data.root glue --split dev
@@ -35,20 +35,20 @@ from report.naming import NAMES, in_tables, written
 from report.predictions.confusion import plot_confusion
 from report.predictions.mistakes import write_errors
 from report.predictions.submission import FILES, write_submission
-from tasks.catalogue import Task, find_task
+from tasks.catalogue import find_task
 from tasks.model import check_inputs, check_order, load_for_task, only_numbered, spelled
 from tasks.open import TaskData, TaskDataConfig, open_task
 from tasks.predict import predictor
-from tasks.questions.squad import squad_breakdown
-from tasks.reading import Reading, encode, how_read, remarks
+from tasks.reading import Reading
 from tasks.score import Scored, score
+from tasks.task import Task
 
 SIDES = ("gold", "prediction")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskEvaluation:
-    """Score a fine-tuned model on a task, and keep what it said."""
+    """Score a fine-tuned model on a task, and keep its predictions."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A folder or hub name of a BERT or DistilBERT with a head for the task."""
@@ -64,8 +64,8 @@ class TaskEvaluation:
     """The names of the model's classes in its own order, where it only numbers them (LABEL_0,
     LABEL_1) or calls them otherwise than the task."""
     null_threshold: float | None = None
-    """For questions: no answer is given where that scores above the best answer by more than this.
-    By default 0 for squad2 and answers; for squad there is always an answer."""
+    """For questions: predict "no answer" when its score exceeds the best answer's by more than
+    this. By default 0 for squad2 and answers; for squad there is always an answer."""
     output: Path | None = None
     """The folder for predictions, pictures and metrics; by default runs/eval-TASK."""
 
@@ -83,24 +83,26 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     data = open_for_model(config, checkpoint, splits)
     data = replace(data, notes=(*data.notes, *left_out))
     if config.null_threshold is not None:
-        if data.task.kind != "answers":
+        if "null_threshold" not in data.task.kind.asks:
             raise InputError(f"--null-threshold is for questions, and {data.task.name} has none")
-        data = replace(data, task=replace(data.task, null_threshold=config.null_threshold))
+        kind: Any = data.task.kind
+        kind = replace(kind, null_threshold=config.null_threshold)
+        data = replace(data, task=replace(data.task, kind=kind))
     task = data.task
     check_order(config.labels, task, checkpoint)
     model = load_for_task(checkpoint, task, order=config.labels)
     vocabulary = load_vocabulary(checkpoint.place)
     if note := note_on_reading(config.model, task, config.reading):
         print(note)
-    check_inputs(config.model, model, vocabulary, config.reading.length(task))
+    check_inputs(config.model, model, vocabulary, task.length(config.reading))
     for note in data.notes:
         print(note)
     output = make_folder(config.output or Path(f"runs/eval-{task.name}"))
     results = {}
     for split in data.splits:
-        scored, said = score_split(config, data, split, model, vocabulary)
+        scored, remarks = score_split(config, data, split, model, vocabulary)
         write_split(output, config.model, data, split, scored)
-        results[split] = {"examples": len(data.splits[split]), "remarks": said}
+        results[split] = {"examples": len(data.splits[split]), "remarks": remarks}
         results[split]["metrics"] = scored.metrics
     record = {
         "settings": config,
@@ -148,7 +150,7 @@ def open_for_model(
         InputError: as `open_task` has it; of a class that the model does not know it says where.
     """
     data = open_task(config.task, config.data, splits=splits)
-    if not data.task.own_files or data.task.kind not in ("classification", "tags"):
+    if not (data.task.own_files and data.task.kind.has_classes):
         return data
     known = spelled(config.labels or checkpoint.config.labels, data.task.labels)
     if set(data.task.labels) <= set(known):
@@ -166,34 +168,40 @@ def note_on_reading(model: str, task: Task, reading: Reading) -> str | None:
     run = read_run(folder.parent)
     if run.get("kind") != "finetune" or run["task"] != task.name:
         return None
-    now = how_read(reading, task)
+    now = _settings(reading, task)
     flags = [
         f"--reading.{name.replace('_', '-')} {value}"
-        for name, value in how_read(Reading(**run["reading"]), task).items()
+        for name, value in _settings(Reading(**run["reading"]), task).items()
         if now.get(name) != value
     ]
     if not flags:
         return None
-    told = f"{model} was fine-tuned with {' '.join(flags)}"
-    return f"{told}: give the same here to read texts as it did then"
+    trained = f"{model} was fine-tuned with {' '.join(flags)}"
+    return f"{trained}: give the same here to read texts as it did then"
+
+
+def _settings(reading: Reading, task: Task) -> dict[str, Any]:
+    """The fields of a `Reading` that matter for a task, by name; the length is never None."""
+    names = task.kind.reads(reading)
+    return {"max_length": task.length(reading)} | {n: getattr(reading, n) for n in names}
 
 
 def score_split(
     config: TaskEvaluation, data: TaskData, split: str, model: Any, vocabulary: Vocabulary
 ) -> tuple[Scored, list[str]]:
-    """The predictions and metrics of a split, and what was told of texts that did not fit."""
+    """The predictions and metrics of a split, and remarks on texts that did not fit."""
     task, examples, labels = data.task, data.splits[split], model.config.labels
-    windows = encode(task, examples, vocabulary, config.reading, labels)
-    said = list(remarks(split, task, len(examples), windows, config.reading))
-    for remark in said:
+    windows = task.to_windows(examples, vocabulary, labels, config.reading)
+    remarks = [f"{split}: {remark}" for remark in windows.remarks]
+    for remark in remarks:
         print(remark)
     graphdef, params = nnx.split(model)
-    logits = predictor(graphdef, windows)(params)
-    scored = score(task, examples, windows, logits, labels)
-    if task.kind == "answers" and scored.metrics:
-        gold, answers = ([row[side] for row in scored.predictions] for side in SIDES)
-        scored.metrics.update(squad_breakdown(gold, answers))
-    return scored, said
+    fetched = predictor(graphdef, task.kind, windows)(params)
+    scored = score(task, examples, windows, fetched, labels)
+    if scored.metrics:
+        gold, predicted = ([row[side] for row in scored.predictions] for side in SIDES)
+        scored.metrics.update(task.kind.breakdown(gold, predicted))
+    return scored, remarks
 
 
 def write_split(output: Path, model: str, data: TaskData, split: str, scored: Scored) -> None:
@@ -206,10 +214,10 @@ def write_split(output: Path, model: str, data: TaskData, split: str, scored: Sc
         about = f"{model} on {task.title}, {split}"
         errors = output / f"errors-{split}.md"
         write_errors(errors, task.kind, about, data.splits[split], predictions)
-        if task.kind == "classification":
-            gold, said = ([row[side] for row in predictions] for side in SIDES)
+        if task.kind.single_class:
+            gold, predicted = ([row[side] for row in predictions] for side in SIDES)
             picture = output / f"confusion-{split}.png"
-            plot_confusion(picture, gold, said, task.labels, title=f"{task.title}, {split}")
+            plot_confusion(picture, gold, predicted, task.labels, title=f"{task.title}, {split}")
     elif (task.name, split) in FILES:
         write_submission(output / FILES[task.name, split], task, predictions)
 

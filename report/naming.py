@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from tasks.catalogue import TASKS
+from tasks.kinds import KINDS
 
 # Others appear under their own names.
 NAMES = {
@@ -29,27 +30,16 @@ NAMES = {
     "task": "loss on the labels",
     "soft": "loss against the teacher",
     "score": "score (mean of the task's metrics)",
-    "f1": "F1",
-    "macro_f1": "macro F1",
-    "matthews": "Matthews correlation",
-    "pearson": "Pearson correlation",
-    "spearman": "Spearman correlation",
-    "entity_f1": "entity F1 (seqeval, default mode)",
-    "exact_match": "exact match",
-    "squad_f1": "F1 of words",
-    "has_answer_exact_match": "exact match where there is an answer",
-    "has_answer_squad_f1": "F1 of words where there is an answer",
-    "no_answer_exact_match": "right where there is none",
 }
+NAMES |= {name: title for kind in KINDS.values() for name, title in kind.titles.items()}
 # What a student without a vocabulary head is judged by.
 NAMES |= {
     f"heldout_{term}": f"held out: {NAMES[term]}"
     for term in ("cos", "hidden", "embeddings", "attention", "relations")
 }
 SHARES = {
-    *("masked_lm_accuracy", "top1_agreement", "clipped", "score", "accuracy", "f1", "macro_f1"),
-    *("matthews", "pearson", "spearman", "entity_f1", "exact_match", "squad_f1"),
-    *("has_answer_exact_match", "has_answer_squad_f1", "no_answer_exact_match"),
+    *("masked_lm_accuracy", "top1_agreement", "clipped", "score"),
+    *(name for kind in KINDS.values() for name in kind.titles),
 }
 FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
 

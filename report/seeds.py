@@ -11,7 +11,7 @@ from rich.console import Console
 from data.storage.atomic import replacing
 from report.naming import NAMES, in_tables, written
 from report.tables import markdown_table, terminal_table
-from tasks.catalogue import Task
+from tasks.task import Task
 
 SPREAD = {
     "median": statistics.median,

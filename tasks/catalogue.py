@@ -5,16 +5,20 @@ with which the DistilBERT paper fine-tuned are unpublished.
 """
 
 from model.errors import InputError, did_you_mean
-from tasks.formats.conll import TagColumns, conll_rows
+from tasks.formats.conll import conll_rows
 from tasks.formats.documents import Documents, body
-from tasks.formats.published import Published
-from tasks.formats.squad import QuestionColumns, squad_rows
+from tasks.formats.published import PublishedFiles
+from tasks.formats.squad import squad_rows
 from tasks.formats.table import Table
-from tasks.formats.text_columns import TextColumns
 from tasks.glue import GLUE
-from tasks.task import Kind, Task
-
-__all__ = ["TASKS", "Kind", "Task", "find_task"]
+from tasks.kinds import KINDS
+from tasks.questions.examples import QuestionColumns
+from tasks.questions.kind import Answers
+from tasks.task import Task
+from tasks.texts.examples import TextColumns
+from tasks.texts.kind import Classification
+from tasks.words.examples import TagColumns, iob2_tags
+from tasks.words.kind import Tags
 
 _TRAIN_AND_TEST = {"train": "train", "test": "test"}
 _TRAIN_AND_DEV = {"train": "train", "dev": "validation"}
@@ -28,19 +32,15 @@ _NEWSGROUPS = (
 )
 
 
-def _iob(*types: str) -> tuple[str, ...]:
-    return ("O", *(f"{mark}-{name}" for name in types for mark in "BI"))
-
-
 _DOCUMENTS = (
     Task(
         "imdb",
         "IMDb",
-        "classification",
+        Classification(),
         ("accuracy",),
         labels=("neg", "pos"),
         columns=TextColumns(("text",), id=("id",)),
-        published=Published(
+        published=PublishedFiles(
             ("aclImdb", "imdb"),
             {split: (split, "aclImdb*.tar.gz") for split in ("train", "test")},
             Documents("{split}", ignored=("unsup",)),
@@ -52,12 +52,12 @@ _DOCUMENTS = (
     Task(
         "20newsgroups",
         "20 Newsgroups",
-        "classification",
+        Classification(),
         ("accuracy", "macro_f1"),
         labels=tuple(_NEWSGROUPS.split()),
         # The hub's copy comes without headers, footers and quotes.
         columns=TextColumns(("text",), label=("label_text", "label"), id=("id",)),
-        published=Published(
+        published=PublishedFiles(
             ("20news-bydate", "20newsgroups"),
             {s: (f"20news-bydate-{s}", "20news-bydate*.tar.gz") for s in ("train", "test")},
             Documents("20news-bydate-{split}", encoding="latin-1", clean=body),
@@ -70,11 +70,11 @@ _DOCUMENTS = (
     Task(
         "ag_news",
         "AG News",
-        "classification",
+        Classification(),
         ("accuracy",),
         labels=("World", "Sports", "Business", "Sci/Tech"),
         columns=TextColumns(("text",), codes=("1", "2", "3", "4")),
-        published=Published(
+        published=PublishedFiles(
             ("ag_news_csv", "ag_news"),
             {"train": ("train.csv",), "test": ("test.csv",)},
             Table({"train": _AG_HEADER, "test": _AG_HEADER}, joined=("title", "description")),
@@ -88,11 +88,11 @@ _TAGS = (
     Task(
         "conll2003",
         "CoNLL-2003",
-        "tags",
+        Tags(),
         ("entity_f1",),
-        labels=_iob("PER", "ORG", "LOC", "MISC"),
+        labels=iob2_tags(("PER", "ORG", "LOC", "MISC")),
         columns=TagColumns(),
-        published=Published(
+        published=PublishedFiles(
             ("conll2003",),
             {
                 "train": ("eng.train", "train.txt"),
@@ -107,11 +107,13 @@ _TAGS = (
     Task(
         "wnut17",
         "WNUT-17",
-        "tags",
+        Tags(),
         ("entity_f1",),
-        labels=_iob("corporation", "creative-work", "group", "location", "person", "product"),
+        labels=iob2_tags(
+            ("corporation", "creative-work", "group", "location", "person", "product")
+        ),
         columns=TagColumns(),
-        published=Published(
+        published=PublishedFiles(
             ("wnut17", "emerging_entities_17"),
             {
                 "train": ("wnut17train.conll",),
@@ -129,10 +131,10 @@ _ANSWERS = (
     Task(
         "squad",
         "SQuAD 1.1",
-        "answers",
+        Answers(),
         ("exact_match", "squad_f1"),
         columns=QuestionColumns(),
-        published=Published(
+        published=PublishedFiles(
             ("squad", "squad1.1"),
             {s: (f"{s}-v1.1.json", f"{s}-v1.1*.json") for s in ("train", "dev")},
             squad_rows,
@@ -145,17 +147,16 @@ _ANSWERS = (
     Task(
         "squad2",
         "SQuAD 2.0",
-        "answers",
+        Answers(null_threshold=0.0),
         ("exact_match", "squad_f1"),
         columns=QuestionColumns(),
-        published=Published(
+        published=PublishedFiles(
             ("squad2", "squad2.0"),
             {s: (f"{s}-v2.0.json", f"{s}-v2.0*.json") for s in ("train", "dev")},
             squad_rows,
         ),
         hub="rajpurkar/squad_v2",
         hub_splits=_TRAIN_AND_DEV,
-        null_threshold=0.0,
         learning_rate=5e-5,
         batch_size=48,
         epochs=2.0,
@@ -163,20 +164,7 @@ _ANSWERS = (
     ),
 )
 
-_OWN = (
-    Task("classification", "your classification", "classification", ("accuracy", "macro_f1")),
-    Task("regression", "your regression", "regression", ("pearson", "spearman")),
-    Task("tags", "your tagging", "tags", ("entity_f1",), learning_rate=5e-5),
-    Task(
-        "answers",
-        "your question answering",
-        "answers",
-        ("exact_match", "squad_f1"),
-        null_threshold=0.0,
-        learning_rate=5e-5,
-        max_length=384,
-    ),
-)
+_OWN = tuple(Task(name, kind=kind, **kind.own) for name, kind in KINDS.items())
 
 TASKS: dict[str, Task] = {
     task.name: task for task in (*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_OWN)

@@ -4,12 +4,14 @@ Of the learning rates that Devlin et al. tried, 2e-5 to 5e-5, all have 3e-5. Lab
 that the hub gives them; files have numbers for some.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from tasks.formats.published import Published
+from tasks.formats.published import PublishedFiles
 from tasks.formats.table import Table
-from tasks.formats.text_columns import TextColumns
 from tasks.task import Task
+from tasks.texts.examples import TextColumns
+from tasks.texts.kind import Classification, Regression
 
 _FILES = {split: (f"{split}.tsv", f"{split}.jsonl") for split in ("train", "dev", "test")}
 _ID = ("index", "id", "idx")
@@ -21,9 +23,9 @@ _COLA_HEADER = ("source", "label", "mark", "sentence")
 def _task(name: str, title: str, labels: tuple[str, ...], **settings: Any) -> Task:
     """A task that is like most."""
     like_most: dict[str, Any] = {
-        "kind": "classification",
+        "kind": Classification(),
         "metrics": ("accuracy",),
-        "published": Published((title,), _FILES, Table()),
+        "published": PublishedFiles((title,), _FILES, Table()),
         "hub": f"nyu-mll/glue:{name}",
     }
     return Task(name, title, labels=labels, **{**like_most, **settings})
@@ -35,7 +37,7 @@ COLA = _task(
     ("unacceptable", "acceptable"),
     metrics=("matthews",),
     columns=TextColumns(("sentence",), codes=_BINARY, id=_ID),
-    published=Published(
+    published=PublishedFiles(
         ("CoLA",), _FILES, Table(header={"train": _COLA_HEADER, "dev": _COLA_HEADER})
     ),
 )
@@ -62,7 +64,7 @@ STSB = _task(
     "stsb",
     "STS-B",
     (),
-    kind="regression",
+    kind=Regression(),
     metrics=("pearson", "spearman"),
     columns=TextColumns(**_SENTENCES, label=("score", "label"), number=True),
 )
@@ -87,7 +89,7 @@ MNLI = _task(
         ("gold_label", "label", "Label"),
         id=_ID,
     ),
-    published=Published(
+    published=PublishedFiles(
         ("MNLI",),
         {
             "train": ("train.tsv", "train.jsonl"),
@@ -126,10 +128,23 @@ AX = _task(
     MNLI.labels,
     metrics=("matthews",),
     columns=MNLI.columns,
-    published=Published(
+    published=PublishedFiles(
         ("diagnostic", "AX"), {"test": ("diagnostic-full.tsv", "diagnostic.tsv", "AX.tsv")}, Table()
     ),
     hub_splits={"test": "test"},
 )
 
 GLUE = (COLA, SST2, MRPC, STSB, QQP, MNLI, QNLI, RTE, WNLI, AX)
+AVERAGED: tuple[str, ...] = ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli")
+"""The tasks of Table 1 of Sanh et al. 2019, in its order."""
+
+
+def glue_average(scores: Mapping[str, float], *, wnli: bool = True) -> float | None:
+    """The macro average over the nine tasks, or the eight without WNLI; None if one is missing.
+
+    WNLI is often left out: nothing but guessing the majority has been learned from its 635 pairs.
+    """
+    tasks = [task for task in AVERAGED if wnli or task != "wnli"]
+    if not scores.keys() >= set(tasks):
+        return None
+    return sum(scores[task] for task in tasks) / len(tasks)

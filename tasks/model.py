@@ -1,4 +1,4 @@
-"""A model for a task: its head and its classes, matched by name and never by position."""
+"""Model of a task: its head and its classes, matched by name and never by position."""
 
 import logging
 from typing import Any
@@ -14,15 +14,7 @@ from model.hf.checkpoint import Checkpoint
 from model.hf.weight_map import class_name
 from model.pretrained import load
 from model.student import copy_parameters
-from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
-from tasks.catalogue import Kind, Task
-
-HEADS: dict[Kind, type[Any]] = {
-    "classification": SequenceClassification,
-    "regression": SequenceClassification,
-    "tags": TokenClassification,
-    "answers": QuestionAnswering,
-}
+from tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +43,7 @@ def load_for_task(
     Raises:
         InputError: there is no fitting head and none is to be drawn; or the classes have no names.
     """
-    head = HEADS[task.kind]
+    head, names = task.kind.model, task.outputs
     path, config, classes = checkpoint.name, checkpoint.config, checkpoint.classes
     if class_name(head, config.architecture) not in classes:
         if new_head is None:
@@ -59,12 +51,11 @@ def load_for_task(
                 f"{path} is a {' or '.join(classes) or 'bare encoder'}, which has no head for "
                 f"{task.name}: fine-tune it first, with train.finetune {task.name}"
             )
-        labels = {} if task.kind == "answers" else {"labels": class_names(task)}
+        labels = {"labels": names} if names else {}
         return load(checkpoint, head, init_missing=new_head, dtype=dtype, **labels)
-    if task.kind == "answers" or (task.kind == "regression" and config.num_labels == 1):
+    if not task.kind.has_classes and len(names) in (0, config.num_labels):
         return load(checkpoint, head, dtype=dtype)
 
-    names = class_names(task)
     for known in filter(None, (config.labels, order)):
         ours = spelled(known, names)
         if sorted(ours) == sorted(names) and len(ours) == config.num_labels:
@@ -99,7 +90,7 @@ def check_order(order: tuple[str, ...], task: Task, *checkpoints: Checkpoint) ->
     if not order:
         return
     given = f"--labels {' '.join(order)}"
-    if task.kind not in ("classification", "tags"):
+    if not task.kind.has_classes:
         raise InputError(f"{given}: {task.name} has no classes, leave it out")
     names = task.labels
     if sorted(spelled(order, names)) != sorted(names):
@@ -108,14 +99,14 @@ def check_order(order: tuple[str, ...], task: Task, *checkpoints: Checkpoint) ->
     for checkpoint in checkpoints:
         path, config = checkpoint.name, checkpoint.config
         ours = spelled(config.labels, names)
-        if class_name(HEADS[task.kind], config.architecture) not in checkpoint.classes:
+        if class_name(task.kind.model, config.architecture) not in checkpoint.classes:
             why.append(f"{path} has no head whose classes it could name")
         elif sorted(ours) == sorted(names) and ours != spelled(order, names):
             why.append(f"{path} itself calls its classes {', '.join(ours)}, in this order")
         else:
             return
-    told = " and ".join(why) or "the head is new, and takes the order of the task"
-    raise InputError(f"{given}: {told}: leave it out")
+    reason = " and ".join(why) or "the head is new, and takes the order of the task"
+    raise InputError(f"{given}: {reason}: leave it out")
 
 
 def only_numbered(labels: tuple[str, ...]) -> bool:
@@ -127,11 +118,6 @@ def spelled(labels: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
     """Classes as a task spells them: some write POSITIVE where others write positive."""
     spelling = {name.casefold(): name for name in names}
     return tuple(spelling.get(label.casefold(), label) for label in labels)
-
-
-def class_names(task: Task) -> tuple[str, ...]:
-    """The names of what a head's outputs are; transformers numbers that of a value."""
-    return ("LABEL_0",) if task.kind == "regression" else task.labels
 
 
 def load_encoder(checkpoint: Checkpoint) -> Any:

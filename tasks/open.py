@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.errors import InputError
-from tasks.catalogue import Task, find_task
+from tasks.catalogue import find_task
 from tasks.formats.rows import read_examples
 from tasks.sources import Folder, Hub, OwnFiles, Source
-from tasks.splits import Examples, classes_of, divide, draw, learnable_classes
+from tasks.splits import Examples, divide, draw
+from tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,19 @@ def open_task(
         if split not in there:
             raise InputError(_missing(task, source, split))
 
-    learns_classes = task.kind in ("classification", "tags") and not task.labels
+    learns_classes = task.kind.has_classes and not task.labels
     divides &= not {"train", "dev"}.isdisjoint(wanted)
     examples: dict[str, Examples] = {}
     notes: list[str] = []
     if "train" in there and ("train" in wanted or divides or learns_classes):
         everything = examples["train"] = _read(task, source, "train", notes)
         if learns_classes:
-            task = replace(task, labels=learnable_classes(everything))
+            classes = task.kind.classes(everything)
+            if len(classes) == 1:
+                raise InputError(
+                    f"all examples have the label {classes[0]!r}: there is nothing to learn"
+                )
+            task = replace(task, labels=classes)
         if divides:
             examples["train"], examples["dev"] = divide(everything, config.dev_share)
             notes.append(
@@ -108,7 +114,7 @@ def open_task(
         if split not in examples:
             examples[split] = _read(task, source, split, notes)
     if learns_classes and not task.labels:
-        task = replace(task, labels=classes_of(sum(examples.values(), ())))
+        task = replace(task, labels=task.kind.classes(sum(examples.values(), ())))
     if "train" in wanted:
         examples["train"] = _limited(examples["train"], config.train_limit, notes)
     examples = {split: examples[split] for split in wanted}
@@ -138,7 +144,7 @@ def _limited(examples: Examples, limit: int | None, notes: list[str]) -> Example
 
 def _fingerprint(task: Task, examples: dict[str, Examples]) -> str:
     """Hexadecimal: of what was read, from wherever and however that was."""
-    digest = hashlib.sha256(repr((task.kind, task.labels)).encode())
+    digest = hashlib.sha256(repr((task.kind.name, task.labels)).encode())
     for split, those in examples.items():
         digest.update(f"\n{split}\n".encode())
         for example in those:
@@ -150,8 +156,8 @@ def _open(task: Task, config: TaskDataConfig) -> Source:
     files = {"train": config.train, "dev": config.dev, "test": config.test}
     if task.own_files:
         given = {split: file.expanduser() for split, file in files.items() if file}
-        names = (config.text_field, config.pair_field, config.label_field)
-        return OwnFiles(task.kind, given, names)
+        fields = {name: getattr(config, name) for name in task.kind.fields}
+        return OwnFiles(task.kind, given, fields)
     if config.root is None:
         return Hub(task)
     root = config.root.expanduser()
@@ -183,11 +189,7 @@ def _check_flags(task: Task, config: TaskDataConfig) -> None:
         raise InputError(f"--data.train-limit is {config.train_limit}; it should be at least 1")
     own = ["train", "dev", "test"]
     fields = ["text_field", "pair_field", "label_field"]
-    if task.own_files:
-        unused = {"tags": ["pair_field"], "answers": fields}.get(task.kind, [])
-        meant = [name for name in own + fields if name not in unused]
-    else:
-        meant = ["root"]
+    meant = [*own, *task.kind.fields] if task.own_files else ["root"]
     for name in ["root", *own, *fields]:
         if name not in meant and getattr(config, name) != getattr(TaskDataConfig(), name):
             flags = ", ".join(map(_flag, meant))

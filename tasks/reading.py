@@ -1,16 +1,9 @@
-"""How the examples of any task become windows, and what is said about what did not fit."""
+"""Settings of how texts become windows of tokens, and of what is asked about a text."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from data.vocabulary import Vocabulary
-from tasks.catalogue import Task
-from tasks.examples import Example
-from tasks.questions.encode import encode_questions
-from tasks.texts.encode import Long, encode_texts
-from tasks.windows import Windows
-from tasks.words.encode import encode_words
+Long = Literal["truncate", "head+tail", "windows"]
 
 
 @dataclass(frozen=True)
@@ -29,70 +22,20 @@ class Reading:
     max_question: int = 64
     """Tokens of a question; longer ones are cut."""
 
-    def length(self, task: Task) -> int:
-        """Tokens of a window of this task."""
-        return task.max_length if self.max_length is None else self.max_length
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked about every text."""
 
-def how_read(reading: Reading, task: Task) -> dict[str, Any]:
-    """Those fields of a `Reading` that matter for a task, by name; the length is never None."""
-    own = {"answers": ("doc_stride", "max_question"), "tags": ("overlap",)}
-    rest = own.get(task.kind, ("long",) if reading.long != "windows" else ("long", "overlap"))
-    return {"max_length": reading.length(task)} | {name: getattr(reading, name) for name in rest}
-
-
-def encode(
-    task: Task,
-    examples: Sequence[Example],
-    vocabulary: Vocabulary,
-    reading: Reading,
-    labels: tuple[str, ...],
-) -> Windows:
-    """The examples of a task as windows; `labels` are its classes in the model's order.
-
-    Raises:
-        InputError: an example or a setting does not fit.
-    """
-    length = reading.length(task)
-    given: Any = examples  # of the type that belongs to the kind
-    if task.kind == "answers":
-        return encode_questions(
-            given,
-            vocabulary,
-            max_length=length,
-            doc_stride=reading.doc_stride,
-            max_question=reading.max_question,
-        )
-    if task.kind == "tags":
-        return encode_words(given, vocabulary, max_length=length, labels=labels)
-    return encode_texts(
-        given,
-        vocabulary,
-        max_length=length,
-        long=reading.long,
-        stride=reading.overlap,
-        labels=() if task.kind == "regression" else labels,
-    )
-
-
-def remarks(
-    name: str, task: Task, examples: int, windows: Windows, reading: Reading
-) -> Iterator[str]:
-    """Sentences about what did not fit: nothing is cut without being told."""
-    length = reading.length(task)
-    if windows.longer:
-        whole = task.kind in ("answers", "tags") or reading.long == "windows"
-        done = {
-            "truncate": "their beginning is read",
-            "head+tail": "their beginning and end are read",
-            "windows": "read in several windows",
-        }["windows" if whole else reading.long]
-        yield (
-            f"{name}: {windows.longer:,} of {examples:,} are longer than {length} tokens: {done}"
-        )
-    if windows.cut_questions:
-        yield (
-            f"{name}: {windows.cut_questions:,} questions are cut to {reading.max_question} tokens"
-        )
-    if windows.lost:
-        yield f"{name}: {windows.lost:,} answers lie wholly in no window, and cannot be learned"
+    pair: str | None = None
+    """The second text of every pair, for a classifier of pairs."""
+    question: str | None = None
+    """What a question answerer is to find in each text."""
+    top: int | None = None
+    """At most so many labels, answers or fillings; by default all labels, 3 answers, 5 fillings."""
+    null_threshold: float | None = None
+    """For a question answerer that has learned it (SQuAD 2.0): predict "no answer" when its score
+    exceeds the best answer's by more than this, usually 0. By default it always answers."""
+    reading: Reading = Reading()
+    """How texts are read. By default a window has as many tokens as the model can read, and no more
+    than 384 where answers are looked for."""

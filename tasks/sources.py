@@ -1,4 +1,4 @@
-"""Where the rows of a task come from: a folder, the hub, or files of a user's own."""
+"""Sources of the rows of a task: a folder, the hub, or files of a user's own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,15 +6,13 @@ from typing import Any
 
 from data.corpora import hub
 from model.errors import InputError
-from tasks.formats.conll import TagColumns, conll_rows
-from tasks.formats.published import Published
+from tasks.formats.published import PublishedFiles
 from tasks.formats.rows import Columns, Format, Row
-from tasks.formats.squad import QuestionColumns, squad_rows
 from tasks.formats.table import SUFFIXES, Table, table_suffix
-from tasks.formats.text_columns import TextColumns
-from tasks.task import Kind, Task
+from tasks.kind import Kind
+from tasks.task import Task
 
-# What each source has: a `name`, of the folder, the files, or the set on the hub with its commit;
+# Each source has: a `name`, of the folder, the files, or the set on the hub with its commit;
 # `published`, the splits that such data have, and `found`, those that are there;
 # `looked_for(split)`, what a published split would be read from; `read(split)`, the rows of a split
 # that is there, and what their cells mean.
@@ -23,7 +21,7 @@ from tasks.task import Kind, Task
 class Folder:
     """A set in its published format, below `root`."""
 
-    def __init__(self, files: Published, columns: Columns, root: Path):
+    def __init__(self, files: PublishedFiles, columns: Columns, root: Path):
         self.name = str(root)
         self.published = tuple(files.files)
         self._files, self._columns = files, columns
@@ -75,10 +73,10 @@ def _named(value: Any, feature: Any) -> Any:
 class OwnFiles:
     """Files of a user's own, by split."""
 
-    def __init__(self, kind: Kind, files: dict[str, Path], names: tuple[str, str | None, str]):
+    def __init__(self, kind: Kind, files: dict[str, Path], fields: dict[str, Any]):
         self.name = ", ".join(str(file) for file in files.values())
         self.published = self.found = tuple(files)
-        self._readers = {split: _reader(kind, file, *names) for split, file in files.items()}
+        self._readers = {split: _reader(kind, file, fields) for split, file in files.items()}
         self._files = files
 
     def looked_for(self, split: str) -> str:
@@ -92,23 +90,14 @@ class OwnFiles:
 Source = Folder | Hub | OwnFiles
 
 
-def _reader(
-    kind: Kind, file: Path, text: str, pair: str | None, label: str
-) -> tuple[Format, Columns]:
-    """How a file is read, by its kind of task and by its name."""
+def _reader(kind: Kind, file: Path, fields: dict[str, Any]) -> tuple[Format, Columns]:
+    """The format of a file and what its cells mean, by its kind of task and by its name."""
     if not file.is_file():
         raise InputError(f"{file} does not exist, or is a folder: name a file")
-    suffix = table_suffix(file)
-    if kind == "answers" and suffix == ".json":
-        return squad_rows, QuestionColumns()
-    if kind == "tags" and suffix not in (".csv", ".jsonl"):
-        return conll_rows, TagColumns()  # also .tsv: a word and its tag with a tab between
-    if suffix not in SUFFIXES:
-        kinds = ", ".join((*SUFFIXES, ".json") if kind == "answers" else SUFFIXES)
-        raise InputError(f"{file}: the name should end in {kinds}, or one of these and .gz")
-    if kind == "answers":
-        return Table(), QuestionColumns()
-    if kind == "tags":
-        return Table(), TagColumns((text,), (label,), own=True)
-    pairs = (pair,) if pair else ()
-    return Table(), TextColumns((text,), pairs, (label,), number=kind == "regression", own=True)
+    formats = {**dict.fromkeys(SUFFIXES, (Table(), kind.columns(fields))), **kind.formats}
+    found = formats.get(table_suffix(file), formats.get("*"))
+    if found is None:
+        raise InputError(
+            f"{file}: the name should end in {', '.join(formats)}, or one of these and .gz"
+        )
+    return found

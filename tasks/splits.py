@@ -1,11 +1,9 @@
-"""Which examples are for training, which are kept for development, and which classes there are."""
-
-from collections.abc import Sequence
+"""Division of examples into those for training and those kept for development."""
 
 import numpy as np
 
 from model.errors import InputError
-from tasks.examples import Example, TaggedExample, TextExample
+from tasks.formats.rows import Example
 
 Examples = tuple[Example, ...]
 
@@ -26,25 +24,3 @@ def divide(examples: Examples, share: float) -> tuple[Examples, Examples]:
 def draw(number: int, total: int) -> list[int]:
     """So many of the first `total` numbers, in order: drawn at random with seed 0."""
     return sorted(np.random.default_rng(0).permutation(total)[:number].tolist())
-
-
-def learnable_classes(examples: Sequence[Example]) -> tuple[str, ...]:
-    """`classes_of` training examples.
-
-    Raises:
-        InputError: all examples have the same class.
-    """
-    classes = classes_of(examples)
-    if len(classes) == 1:
-        raise InputError(f"all examples have the label {classes[0]!r}: there is nothing to learn")
-    return classes
-
-
-def classes_of(examples: Sequence[Example]) -> tuple[str, ...]:
-    """The classes of texts, sorted; of tagged words, all tags that their types may have in IOB2."""
-    if examples and isinstance(examples[0], TaggedExample):
-        tags = (tag for e in examples if isinstance(e, TaggedExample) for tag in e.tags or ())
-        types = sorted({tag[2:] for tag in tags if tag != "O"})
-        return ("O", *(f"{mark}-{name}" for name in types for mark in "BI"))
-    texts = [e for e in examples if isinstance(e, TextExample) and e.label is not None]
-    return tuple(sorted({str(text.label) for text in texts}))

@@ -1,13 +1,14 @@
-"""The entry of a task, which says how it is read, which head it has, and how it is scored."""
+"""Entry of a task: where its examples are, of which kind they are, and how it is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-from tasks.formats.published import Published
-from tasks.formats.rows import Columns
-
-Kind = Literal["classification", "regression", "tags", "answers"]
+from data.vocabulary import Vocabulary
+from tasks.formats.published import PublishedFiles
+from tasks.formats.rows import Columns, Example
+from tasks.kind import Kind
+from tasks.reading import Reading
+from tasks.windows import Windows
 
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
@@ -20,14 +21,14 @@ class Task:
     title: str
     kind: Kind
     metrics: tuple[str, ...]
-    """As `eval` calls them. The task's score is their mean, as the paper reports it."""
+    """Of `Kind.metrics`. The task's score is their mean, as the paper reports it."""
     labels: tuple[str, ...] = ()
     """The classes by name; empty where the training data say which there are, and for values and
     answers."""
     columns: Columns | None = None
     """What the cells of a row mean, in the published files and on the hub. None where the data are
     a user's own."""
-    published: Published | None = None
+    published: PublishedFiles | None = None
     """The files as the authors gave them out."""
     hub: str | None = None
     """The set on the hub, `owner/name[:config][@revision]`."""
@@ -35,9 +36,6 @@ class Task:
     """What the hub calls each split. Without a `dev` split one is taken from `train`."""
     incomplete: str | None = None
     """Why rows that are cut or empty are left out and counted; None: they are errors."""
-    null_threshold: float | None = None
-    """How far above the best answer the score of there being none must be for that to be said;
-    None where every question has an answer."""
     learning_rate: float = 3e-5
     batch_size: int = 32
     epochs: float = 3.0
@@ -47,3 +45,27 @@ class Task:
     def own_files(self) -> bool:
         """Whether its data are a user's own."""
         return self.columns is None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of a model's outputs; none where the model sets them itself."""
+        return self.kind.outputs(self.labels)
+
+    def length(self, reading: Reading) -> int:
+        """Tokens of a window."""
+        return self.max_length if reading.max_length is None else reading.max_length
+
+    def to_windows(
+        self,
+        examples: Sequence[Example],
+        vocabulary: Vocabulary,
+        labels: tuple[str, ...],
+        reading: Reading,
+    ) -> Windows:
+        """The examples as windows; `labels` are the classes in the model's order.
+
+        Raises:
+            InputError: an example or a setting does not fit.
+        """
+        length = self.length(reading)
+        return self.kind.to_windows(examples, vocabulary, labels, length=length, reading=reading)

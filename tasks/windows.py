@@ -26,12 +26,8 @@ class Windows:
     """Arrays that have an entry, or a row, for each window, such as `label`, `start` and `end`."""
     notes: dict[str, Column] = field(default_factory=dict)
     """What no model reads: for each token its `word`, or its `offsets` in the text."""
-    longer: int = 0
-    """How many examples did not fit into one window."""
-    cut_questions: int = 0
-    """How many questions were cut to their maximum length."""
-    lost: int = 0
-    """How many answers that annotators gave lie wholly in no window."""
+    remarks: tuple[str, ...] = ()
+    """Sentences on what did not fit: nothing is cut without a word."""
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -46,6 +42,11 @@ class Windows:
         batch = {name: _padded(c, fill, rows, length) for name, (c, fill) in columns.items()}
         batch["attention_mask"] = np.arange(length) < self.lengths[rows][:, None]
         return batch | {name: values[rows] for name, values in self.values.items()}
+
+
+def too_long(count: int, examples: int, length: int, done: str) -> tuple[str, ...]:
+    """The remark on so many examples that are longer than a window; none where they are none."""
+    return (f"{count:,} of {examples:,} are longer than {length} tokens: {done}",) if count else ()
 
 
 def _padded(column: Column, fill: float | int, rows: np.ndarray, length: int) -> np.ndarray:

@@ -30,10 +30,9 @@ from report.run import write_report
 from report.seeds import report_seeds
 from tasks.buckets import BucketBatches, bucket_lengths
 from tasks.catalogue import TASKS
-from tasks.model import HEADS, check_inputs, check_order, class_names, load_encoder, load_for_task
+from tasks.model import check_inputs, check_order, load_encoder, load_for_task
 from tasks.open import TaskData, open_task
 from tasks.predict import EVALUATION_ROWS, predictor
-from tasks.reading import encode, remarks
 from tasks.score import score
 from tasks.windows import Windows
 from train.command.cli import choose, main
@@ -116,9 +115,9 @@ def prepare(config: FinetuneConfig) -> Prepared:
     check_order(config.labels, task, *filter(None, (learner, teacher)))
     vocabulary = load_vocabulary(checkpoint.place)
     model = initial_model(config, checkpoint, data)
-    check_inputs(config.model, model, vocabulary, config.reading.length(task))
+    check_inputs(config.model, model, vocabulary, task.length(config.reading))
     train, dev = (
-        encode(task, data.splits[split], vocabulary, config.reading, model.config.labels)
+        task.to_windows(data.splits[split], vocabulary, model.config.labels, config.reading)
         for split in ("train", "dev")
     )
     lengths = bucket_lengths(train.lengths, most=config.buckets)
@@ -127,8 +126,8 @@ def prepare(config: FinetuneConfig) -> Prepared:
     for note in data.notes:
         print(note)
     for split, windows in (("train", train), ("dev", dev)):
-        for remark in remarks(split, task, len(data.splits[split]), windows, config.reading):
-            print(remark)
+        for remark in windows.remarks:
+            print(f"{split}: {remark}")
     print(
         f"batches of {', '.join(map(str, lengths))} tokens: {share:.0%} of what padding all to the "
         f"longest would be"
@@ -149,8 +148,8 @@ def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData
     else:
         encoder = load_encoder(checkpoint)
         shape = student_config(encoder.config, config.layers)
-        shape = shape.replace(labels=class_names(data.task), dtype=dtype)
-        model = HEADS[data.task.kind](shape, rngs=rngs)
+        shape = shape.replace(labels=data.task.outputs, dtype=dtype)
+        model = data.task.kind.model(shape, rngs=rngs)
         initialise(model.backbone, encoder, config.layers)
     model.backbone.encoder.remat = config.run.remat
     return model
@@ -177,7 +176,7 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
     objective = TaskObjective(graphdef, task.kind, config.loss if config.teacher else None)
     steps = total_steps(config, batches)
     rows = parallel.divisible(EVALUATION_ROWS)
-    predict = predictor(graphdef, prepared.dev, rows=rows, place=parallel.place_rows)
+    predict = predictor(graphdef, task.kind, prepared.dev, rows=rows, place=parallel.place_rows)
 
     def evaluate(params: Any, constants: Any) -> Metrics:
         labels = model.config.labels

@@ -21,6 +21,7 @@ from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import SequenceClassification
 from tasks.buckets import BucketBatches, bucket_lengths
+from tasks.texts.kind import Classification
 from tasks.windows import Windows
 from train.command.malloc import keep_freed_memory
 from train.objectives.finetuning import TaskObjective
@@ -126,7 +127,7 @@ class Epochs:
         adamw = make_optimizer(OPTIMIZER, TOTAL_STEPS)
         self._keys = keys_of(0)
         self._state = init_state(params, adamw)
-        objective = TaskObjective(graphdef, "classification")
+        objective = TaskObjective(graphdef, Classification())
         step = jax.jit(make_step(objective, adamw, TOTAL_STEPS), donate_argnums=0)
         self._epoch, self._steps, start = 0, {}, time.perf_counter()
         self._positions = 0

@@ -1,16 +1,16 @@
-"""The files in which predictions for GLUE's unlabelled test sets are handed in.
+"""Files in which predictions for GLUE's unlabelled test sets are handed in.
 
 Names and format are those of gluebenchmark.com: a line for each row of the test file, with its
 number and what is predicted, in the way in which the training file writes labels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from data.storage.atomic import replacing
-from tasks.catalogue import Task
-from tasks.formats.text_columns import TextColumns
+from tasks.kind import Prediction
+from tasks.task import Task
+from tasks.texts.examples import TextColumns
 
 FILES = {
     ("cola", "test"): "CoLA.tsv",
@@ -28,7 +28,7 @@ FILES = {
 """By task and split."""
 
 
-def write_submission(path: Path, task: Task, predictions: Sequence[Mapping[str, Any]]) -> None:
+def write_submission(path: Path, task: Task, predictions: Sequence[Prediction]) -> None:
     """Writes predictions as GLUE takes them.
 
     Args:

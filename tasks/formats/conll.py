@@ -3,19 +3,14 @@
 A word a line, its tag in the last column, a blank line after each sentence.
 """
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from data.storage.lines import read_lines
 from model.errors import InputError
-from tasks.examples import TaggedExample
-from tasks.formats.rows import IncompleteError, Row, find_cell, require_cell
-
-_IOB = re.compile(r"O|[BI]-.+")
+from tasks.formats.rows import Row
 
 
 def conll_rows(path: Path, split: str) -> Iterator[Row]:
@@ -49,74 +44,3 @@ def conll_rows(path: Path, split: str) -> Iterator[Row]:
 
 def _cells(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
-
-
-@dataclass(frozen=True)
-class TagColumns:
-    """Rows with the words of a sentence and their tags, as lists or with spaces between them."""
-
-    words: Sequence[str] = ("words", "tokens")
-    tags: Sequence[str] = ("tags", "ner_tags")
-    own: bool = False
-    """The names were given by flags, which messages then mention."""
-
-    def example(
-        self, row: Row, number: int, labels: tuple[str, ...], labelled: bool
-    ) -> TaggedExample:
-        """As `tasks.formats.rows.Columns` has it. The tags are IOB2, whatever they were."""
-        words = self._list(row, self.words, "--data.text-field")
-        if not words or "" in words:
-            raise IncompleteError(
-                f"{row.place}: {'a word is' if words else 'the words are'} missing"
-            )
-        if not labelled and not find_cell(row, self.tags):
-            return TaggedExample(str(number), tuple(words))
-        tags = self._list(row, self.tags, "--data.label-field")
-        if len(tags) != len(words):
-            raise InputError(f"{row.place}: {len(words)} words have {len(tags)} tags")
-        tags = to_iob2(_checked(row, words, tags))
-        for place, (word, tag) in enumerate(zip(words, tags, strict=True)):
-            if labels and tag not in labels:
-                allowed = ", ".join(labels)
-                raise InputError(
-                    f"{_place(row, place)}: the tag {tag!r} of {word!r} is none of {allowed}"
-                )
-        return TaggedExample(str(number), tuple(words), tags)
-
-    def _list(self, row: Row, names: Sequence[str], flag: str) -> list[str]:
-        name = require_cell(row, names, flag if self.own else "")
-        value = row.cells[name]
-        if isinstance(value, str):
-            return value.split()
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return value
-        raise InputError(
-            f"{row.place}: {name!r} should be a list of words, or words with spaces between"
-        )
-
-
-def to_iob2(tags: Sequence[str]) -> tuple[str, ...]:
-    """Tags in which each entity begins with B-.
-
-    In IOB1 (CoNLL-2003) one begins with I-, save right after another of its type. Such an I- comes
-    after O or after another type; IOB2 has none there. So one rule serves both, and there is
-    nothing to find out: IOB2 stays as it is.
-    """
-    return tuple(
-        f"B{tag[1:]}" if tag.startswith("I-") and last[2:] != tag[2:] else tag
-        for last, tag in zip(("O", *tags), tags, strict=False)
-    )
-
-
-def _checked(row: Row, words: list[str], tags: list[str]) -> list[str]:
-    for place, (word, tag) in enumerate(zip(words, tags, strict=True)):
-        if not _IOB.fullmatch(tag):
-            raise InputError(
-                f"{_place(row, place)}: the tag {tag!r} of {word!r} is neither O nor one that "
-                "begins with B- or I-"
-            )
-    return tags
-
-
-def _place(row: Row, word: int) -> str:
-    return row.word_places[word] if row.word_places else f"{row.place}, word {word + 1}"

@@ -1,4 +1,4 @@
-"""Where a data set's published files are in a folder that a user has."""
+"""Published files of a data set, and where they are in a folder that a user has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tasks.formats.rows import Format
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFiles:
     """The files of a set as its authors gave them out."""
 
     folders: tuple[str, ...]

@@ -1,8 +1,8 @@
-"""Rows, what all formats of task data are read into, and how rows become examples.
+"""Rows of task data: what all formats are read into, and what examples are made of.
 
 A format is a function of a file and the name of its split that yields rows: `table`, `conll`,
-`squad` and `documents` beside this module. What the cells of a row mean is told by columns:
-`TextColumns`, `TagColumns`, `QuestionColumns`. So the same columns read files and the hub's rows.
+`squad` and `documents` beside this module. Columns (`TextColumns` and others, in the rooms of the
+kinds) say what the cells of a row mean, so that the same columns read files and the hub's rows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from model.errors import InputError
-from tasks.examples import Example
 
 
 class Row(NamedTuple):
@@ -31,6 +30,16 @@ class IncompleteError(InputError):
 
 Format = Callable[[Path, str], Iterator[Row]]
 """Reads a file, or a folder, and is told the name of the split that it holds."""
+
+
+@runtime_checkable
+class Example(Protocol):
+    """Something to learn from; each kind of task has a class of its own."""
+
+    @property
+    def id(self) -> str:
+        """Of no other example of its split."""
+        ...
 
 
 @runtime_checkable

@@ -6,10 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tasks.examples import QuestionExample
+from tasks.questions.examples import QuestionExample
 from tasks.windows import Windows
-
-Logits = Iterable[np.ndarray]
 
 
 class Candidate(NamedTuple):
@@ -24,7 +22,7 @@ class Candidate(NamedTuple):
     """Among the candidates."""
 
 
-class Prediction(NamedTuple):
+class BestAnswer(NamedTuple):
     """The answer to a question, and what else it could have been."""
 
     answer: Candidate
@@ -36,15 +34,15 @@ class Prediction(NamedTuple):
 
 
 def predict_answers(
-    start_logits: Logits,
-    end_logits: Logits,
+    start_logits: Iterable[np.ndarray],
+    end_logits: Iterable[np.ndarray],
     windows: Windows,
     examples: Sequence[QuestionExample],
     *,
     n_best: int = 20,
     max_answer: int = 30,
     null_threshold: float | None = None,
-) -> list[Prediction]:
+) -> list[BestAnswer]:
     """The best answers by the sum of their logits, as in BERT's `run_squad.py`.
 
     An answer is up to `max_answer` tokens of the context in one window, and starts at a token of
@@ -63,7 +61,7 @@ def predict_answers(
             answer, if the context has any token.
 
     Returns:
-        A prediction for each example.
+        The best answer to each example's question.
     """
     null = [np.inf] * len(examples)
     found: list[list[Candidate]] = [[] for _ in examples]
@@ -113,7 +111,7 @@ def _best_spans(
 
 def _choose(
     found: list[Candidate], null: float, n_best: int, null_threshold: float | None
-) -> Prediction:
+) -> BestAnswer:
     different: dict[str, Candidate] = {}
     for candidate in sorted(found, key=lambda candidate: -candidate.score):
         different.setdefault(candidate.text, candidate)
@@ -129,4 +127,4 @@ def _choose(
     shares /= shares.sum()
     place = candidates.index(answer)
     candidates = [c._replace(probability=float(p)) for c, p in zip(candidates, shares, strict=True)]
-    return Prediction(candidates[place], candidates, no_answer)
+    return BestAnswer(candidates[place], candidates, no_answer)

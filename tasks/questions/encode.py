@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 from data.tokenise import BATCH_CHARACTERS
 from data.vocabulary import Vocabulary
 from model.errors import InputError
-from tasks.examples import Answer, QuestionExample
+from tasks.questions.examples import Answer, QuestionExample
 from tasks.texts.encode import all_or_none, token_ids
-from tasks.windows import Span, Windows, most_context, spans
+from tasks.windows import Span, Windows, most_context, spans, too_long
 
 Offsets = Int32[np.ndarray, "tokens 2"]
 
@@ -44,7 +44,7 @@ def encode_questions(
         vocabulary: from `data.tokenizer.load_vocabulary`.
         max_length: tokens of a window, at least `max_question` and 4 more.
         doc_stride: a window starts every so many tokens of the context.
-        max_question: tokens; longer questions are cut, and counted as `cut_questions`.
+        max_question: tokens; longer questions are cut.
 
     Returns:
         Windows with `token_type_ids`; `context` (bool [tokens]: the context's tokens); the notes
@@ -94,6 +94,11 @@ def encode_questions(
             }
             for name, value in window.items():
                 columns[name].append(value)
+    remarks = [*too_long(longer, len(examples), max_length, "read in several windows")]
+    if cut_questions:
+        remarks.append(f"{cut_questions:,} questions are cut to {max_question} tokens")
+    if lost:
+        remarks.append(f"{lost:,} answers lie wholly in no window, and cannot be learned")
     return Windows(
         input_ids=columns["input_ids"],
         example=np.array(columns["example"], np.int64),
@@ -104,9 +109,7 @@ def encode_questions(
         },
         values={name: np.array(columns[name], np.int32) for name in ("start", "end") if answered},
         notes={name: columns[name] for name in ("offsets", "most_context")},
-        longer=longer,
-        cut_questions=cut_questions,
-        lost=lost,
+        remarks=tuple(remarks),
     )
 
 

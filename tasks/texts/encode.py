@@ -1,7 +1,6 @@
 """Texts and pairs of texts as windows of tokens, with a class or a value."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Int32
@@ -11,11 +10,16 @@ from data.corpora.text import Text
 from data.tokenise import tokenise
 from data.vocabulary import Vocabulary
 from model.errors import InputError
-from tasks.examples import TextExample
-from tasks.windows import Windows, spans
+from tasks.reading import Long
+from tasks.texts.examples import TextExample
+from tasks.windows import Windows, spans, too_long
 
-Long = Literal["truncate", "head+tail", "windows"]
 Ids = Int32[np.ndarray, " _tokens"]  # each of a length of its own
+_DONE = {
+    "truncate": "their beginning is read",
+    "head+tail": "their beginning and end are read",
+    "windows": "read in several windows",
+}
 
 
 def encode_texts(
@@ -84,7 +88,7 @@ def encode_texts(
         pad_id=special.pad,
         tokens={"token_type_ids": (types, 0)},
         values={} if label is None else {"label": label[example]},
-        longer=longer,
+        remarks=too_long(longer, len(examples), max_length, _DONE[long]),
     )
 
 

@@ -9,9 +9,9 @@ from tokenizers import PreTokenizedString, Tokenizer
 from data.vocabulary import Vocabulary
 from data.wordpiece import encodable
 from model.errors import InputError
-from tasks.examples import TaggedExample
 from tasks.texts.encode import all_or_none
-from tasks.windows import Column, Span, Windows, most_context, spans
+from tasks.windows import Column, Span, Windows, most_context, spans, too_long
+from tasks.words.examples import TaggedExample
 
 Tokens = Int32[np.ndarray, " tokens"]
 AT_ONCE = 1000  # sentences that are tokenised together
@@ -76,7 +76,7 @@ def encode_words(
         pad_id=special.pad,
         tokens=tokens | ({"tags": (tags, -1)} if tagged else {}),
         notes={"word": words},
-        longer=longer,
+        remarks=too_long(longer, len(examples), max_length, "read in several windows"),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from eval import glue
 from eval.glue import PUBLISHED, Glue, rows, run_glue, write_table
 from model.errors import InputError
-from tasks.metrics import GLUE, glue_average
+from tasks.glue import AVERAGED, glue_average
 from tasks.open import TaskDataConfig
 from tests import runs
 
@@ -38,8 +38,8 @@ def test_what_the_paper_reports_gives_its_averages():
 
 def test_the_share_kept_is_the_students_of_the_teachers_score():
     scores = {
-        "teacher": dict.fromkeys(GLUE, 80.0),
-        "student": dict.fromkeys(GLUE, 60.0),
+        "teacher": dict.fromkeys(AVERAGED, 80.0),
+        "student": dict.fromkeys(AVERAGED, 60.0),
     }
     table = {line[0]: line[1:] for line in rows(scores)}
     assert table["kept, here"] == ["75.0 %"] * 11

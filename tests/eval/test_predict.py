@@ -13,8 +13,7 @@ from scipy.special import softmax
 
 from data.tokenizer import save_vocabulary
 from data.wordpiece import train_wordpiece
-from eval.inference import Asked
-from eval.predict import Prediction, open_model, predict, run
+from eval.predict import PredictConfig, open_model, predict, run
 from model.errors import InputError
 from model.pretrained import save
 from model.tasks import (
@@ -25,7 +24,7 @@ from model.tasks import (
     SequenceClassification,
     TokenClassification,
 )
-from tasks.reading import Reading
+from tasks.reading import Asked, Reading
 from tests import runs
 from tests.small import build
 
@@ -207,7 +206,7 @@ def test_no_texts_no_results(home):
 
 
 def command(home, name, *texts, **settings):
-    return run(Prediction(model=str(home / name), texts=texts, **settings))
+    return run(PredictConfig(model=str(home / name), texts=texts, **settings))
 
 
 def test_texts_come_from_arguments_a_file_or_standard_input(home, tmp_path, capsys, monkeypatch):

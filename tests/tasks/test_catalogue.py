@@ -35,10 +35,11 @@ def test_every_task_is_scored_as_its_paper_does_it():
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
 def test_an_entry_is_whole(task):
     assert TASKS[task.name] is task
+    assert set(task.metrics) <= task.kind.metrics.keys()
     assert task.own_files == (task.published is None) == (task.hub is None)
     if task.published:
         assert task.published.files.keys() == task.hub_splits.keys()
-    if task.kind in ("regression", "answers") or task.own_files:
+    if not task.kind.has_classes or task.own_files:
         assert task.labels == ()
     else:
         assert len(set(task.labels)) == len(task.labels) >= 2

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from model.errors import InputError
-from tasks.examples import TextExample
+from tasks.glue import AVERAGED, glue_average
 from tasks.open import TaskDataConfig, open_task
+from tasks.texts.examples import TextExample
 
 BOM = "\ufeff"
 
@@ -193,3 +194,17 @@ def test_another_sets_folder_is_noticed(tmp_path):
     write(tmp_path / "MRPC" / "train.tsv", TRAIN["mrpc"][1])
     with pytest.raises(InputError, match=r"has no 'sentence' but 'Quality'"):
         split_of(tmp_path / "MRPC", "sst2", "train")
+
+
+# Table 1 of Sanh et al. 2019 (v4), DistilBERT's row, in its order.
+DISTILBERT = dict(
+    zip(AVERAGED, (51.3, 82.2, 87.5, 89.2, 88.5, 59.9, 91.3, 86.9, 56.3), strict=True)
+)
+
+
+def test_glue_averages_are_the_papers():
+    assert glue_average(DISTILBERT) == pytest.approx(77.0, abs=0.05)
+    assert glue_average(DISTILBERT, wnli=False) == pytest.approx(79.6, abs=0.05)
+    others = {name: value for name, value in DISTILBERT.items() if name != "wnli"}
+    assert glue_average(others) is None
+    assert glue_average(others, wnli=False) == glue_average(DISTILBERT, wnli=False)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from model.errors import InputError
-from tasks.examples import TaggedExample, TextExample
 from tasks.open import TaskData, TaskDataConfig, open_task
+from tasks.texts.examples import TextExample
+from tasks.words.examples import TaggedExample
 
 
 def rows(number: int, label=("bad", "good")) -> list[dict[str, Any]]:

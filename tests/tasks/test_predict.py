@@ -1,13 +1,16 @@
-"""What is said about windows that are read together is what is said about each alone."""
+"""Windows that are read together against each alone."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
-from tasks.predict import _said, predictor
+from tasks.kind import Kind
+from tasks.predict import _fetch, predictor
+from tasks.questions.kind import Answers
+from tasks.texts.kind import Classification
 from tasks.windows import Windows
+from tasks.words.kind import Tags
 from tests.small import BERT, DISTILBERT, build, call
 
 LENGTHS = (5, 17, 3, 9, 17, 12, 4)
@@ -27,25 +30,25 @@ def windows() -> Windows:
     )
 
 
-@pytest.mark.parametrize("head", [SequenceClassification, TokenClassification, QuestionAnswering])
+@pytest.mark.parametrize("kind", [Classification(), Tags(), Answers()], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("shape", [BERT, DISTILBERT], ids=["bert", "distilbert"])
-def test_batches_of_like_lengths_say_what_windows_alone_do(windows, head, shape):
-    model = build(head, shape)
+def test_batches_of_like_lengths_say_what_windows_alone_do(windows, kind: Kind, shape):
+    model = build(kind.model, shape)
     graphdef, params = nnx.split(model)
-    said = predictor(graphdef, windows, rows=2)(params)
-    compiled = _said._cache_size()  # type: ignore[attr-defined]
-    predictor(graphdef, windows, rows=2)(params)
-    assert _said._cache_size() == compiled  # type: ignore[attr-defined]
+    fetched = predictor(graphdef, kind, windows, rows=2)(params)
+    compiled = _fetch._cache_size()  # type: ignore[attr-defined]
+    predictor(graphdef, kind, windows, rows=2)(params)
+    assert _fetch._cache_size() == compiled  # type: ignore[attr-defined]
     for number, ids in enumerate(windows.input_ids):
         arrays = [jnp.asarray(ids)[None], jnp.ones((1, len(ids)), bool)]
         if shape.type_vocab_size:
             arrays.append(jnp.asarray(windows.tokens["token_type_ids"][0][number])[None])
         alone = call(model, *arrays)
-        if head is QuestionAnswering:
+        if alone.start_logits is not None:
             expected = {"start": alone.start_logits, "end": alone.end_logits}
         else:
             expected = {"logits": alone.logits}
-        assert said.keys() == expected.keys()
+        assert fetched.keys() == expected.keys()
         for name, values in expected.items():
-            assert said[name][number].shape == values[0].shape
-            np.testing.assert_allclose(said[name][number], values[0], atol=1e-5)
+            assert fetched[name][number].shape == values[0].shape
+            np.testing.assert_allclose(fetched[name][number], values[0], atol=1e-5)

@@ -1,4 +1,4 @@
-"""What a fine-tuned teacher says about the training examples: asked once, used in every epoch."""
+"""Outputs of a fine-tuned teacher on the training examples: computed once, used every epoch."""
 
 from dataclasses import replace
 
@@ -8,9 +8,9 @@ from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint
-from tasks.catalogue import Task
 from tasks.model import load_for_task
 from tasks.predict import EVALUATION_ROWS, predictor
+from tasks.task import Task
 from tasks.windows import Windows
 from train.config import FinetuneConfig
 from train.loop.learner import compute_dtype
@@ -26,7 +26,7 @@ def with_soft_targets(
     windows: Windows,
     labels: tuple[str, ...],
 ) -> Windows:
-    """The windows with the teacher's logits, its classes put into the student's order by name.
+    """The windows with the teacher's outputs, its classes put into the student's order by name.
 
     Raises:
         InputError: the teacher has no head for the task, another vocabulary, or fewer positions.
@@ -43,13 +43,16 @@ def with_soft_targets(
     graphdef, params = split(teacher)
     parallel = Parallel(config.run)
     rows = parallel.divisible(EVALUATION_ROWS)
-    predict = predictor(graphdef, windows, rows=rows, place=parallel.place_rows)
-    said = predict(parallel.replicate(params))
-    if task.kind == "answers":
-        columns = {f"teacher_{side}": (said[side], 0.0) for side in ("start", "end")}
-        return replace(windows, tokens={**windows.tokens, **columns})
-    order = [0] if task.kind == "regression" else [teacher.config.labels.index(n) for n in labels]
-    logits = [values[..., order] for values in said["logits"]]
-    if task.kind == "tags":
-        return replace(windows, tokens={**windows.tokens, "teacher": (logits, 0.0)})
-    return replace(windows, values={**windows.values, "teacher": np.stack(logits)})
+    predict = predictor(graphdef, task.kind, windows, rows=rows, place=parallel.place_rows)
+    fetched = predict(parallel.replicate(params))
+    own = teacher.config.labels
+    order = [own.index(name) for name in labels] if task.kind.has_classes else slice(None)
+    columns = {
+        f"teacher_{name}": [values[..., order] for values in column]
+        for name, column in fetched.items()
+    }
+    if task.kind.per_token:
+        filled = {name: (column, 0.0) for name, column in columns.items()}
+        return replace(windows, tokens={**windows.tokens, **filled})
+    stacked = {name: np.stack(column) for name, column in columns.items()}
+    return replace(windows, values={**windows.values, **stacked})

@@ -18,8 +18,8 @@ from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.student import student_config
 from model.tasks import MaskedLM
-from tasks.catalogue import TASKS, Task
-from tasks.model import HEADS, class_names
+from tasks.catalogue import TASKS
+from tasks.task import Task
 from train.config import DistillConfig, FinetuneConfig, PretrainConfig, TextConfig, TrainConfig
 from train.distill import frozen, initial_student, objective_of, terms_of
 from train.loop.learner import compute_dtype
@@ -117,7 +117,7 @@ def _parts(
     if config.layers is not None:
         shape = student_config(shape, config.layers)
     shape = shape.replace(labels=classes_of(config, task), dtype=compute_dtype(config))
-    model = nnx.eval_shape(lambda: HEADS[task.kind](shape, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: task.kind.model(shape, rngs=nnx.Rngs(0)))
     model.backbone.encoder.remat = config.run.remat
     objective = TaskObjective(
         nnx.graphdef(model), task.kind, config.loss if config.teacher else None
@@ -143,7 +143,7 @@ def shape_of(model: str) -> EncoderConfig:
 
 def classes_of(config: FinetuneConfig, task: Task) -> tuple[str, ...]:
     """The classes; whoever brings their own data has those that `labels` or the model names."""
-    return config.labels or class_names(task) or shape_of(config.model).labels
+    return config.labels or task.outputs or shape_of(config.model).labels
 
 
 def group_rows(config: TrainConfig) -> int:
@@ -156,7 +156,7 @@ def sequence_length(config: TrainConfig) -> int:
     if isinstance(config, TextConfig):
         return config.data.sequence_length
     assert isinstance(config, FinetuneConfig)
-    return config.reading.length(TASKS[config.task])
+    return TASKS[config.task].length(config.reading)
 
 
 def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
@@ -174,27 +174,13 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
     if isinstance(config, FinetuneConfig):
         batch["token_type_ids"] = array(jnp.int32, length)
         batch["valid"] = array(jnp.bool_)
-        batch |= _task_columns(config, TASKS[config.task], length, array)
+        task = TASKS[config.task]
+        columns = task.kind.targets(length)
+        if config.teacher:
+            fetched = task.kind.fetched(length, len(classes_of(config, task)))
+            columns |= {f"teacher_{name}": column for name, column in fetched.items()}
+        batch |= {name: array(column.dtype, *column.shape) for name, column in columns.items()}
     return batch
-
-
-def _task_columns(
-    config: FinetuneConfig, task: Task, length: int, array: Callable[..., jax.ShapeDtypeStruct]
-) -> Shapes:
-    """What is learned: the labels and, where there is a teacher, what it said."""
-    if task.kind == "answers":
-        columns = {name: array(jnp.int32) for name in ("start", "end")}
-        columns["context"] = array(jnp.bool_, length)
-        sides = {f"teacher_{side}": array(jnp.float32, length) for side in ("start", "end")}
-        return columns | (sides if config.teacher else {})
-    inner = (length,) if task.kind == "tags" else ()
-    name = "tags" if task.kind == "tags" else "label"
-    columns = {name: array(jnp.float32 if task.kind == "regression" else jnp.int32, *inner)}
-    return columns | (
-        {"teacher": array(jnp.float32, *inner, len(classes_of(config, task)))}
-        if config.teacher
-        else {}
-    )
 
 
 def _text_constants(shape: EncoderConfig, teacher: Params) -> dict[str, Any]:

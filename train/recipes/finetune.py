@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.catalogue import Task
+from tasks.task import Task
 from train.config import FinetuneConfig
 from train.update.optimizer import OptimizerConfig
 

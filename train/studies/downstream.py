@@ -30,7 +30,7 @@ def downstream_scores(
     for task in study.downstream:
         kind = find_task(task)
         recipe = FINETUNE[kind.name]()
-        length = min(recipe.reading.length(kind), positions)
+        length = min(kind.length(recipe.reading), positions)
         rate = study.task_learning_rate or recipe.optimizer.learning_rate
         config = replace(
             recipe,

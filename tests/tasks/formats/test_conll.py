@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from model.errors import InputError
-from tasks.examples import TaggedExample
-from tasks.formats.conll import conll_rows, to_iob2
+from tasks.formats.conll import conll_rows
 from tasks.open import TaskData, TaskDataConfig, open_task
+from tasks.words.examples import TaggedExample, to_iob2
 
 CONLL2003 = """-DOCSTART- -X- O O
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from model.errors import InputError
-from tasks.examples import Answer, QuestionExample
 from tasks.open import TaskDataConfig, open_task
+from tasks.questions.examples import Answer, QuestionExample
 
 CONTEXT = "Zoë moved to Köln in 1990."
 

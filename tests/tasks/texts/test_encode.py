@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
-from tasks.examples import TextExample
 from tasks.texts.encode import encode_texts
+from tasks.texts.examples import TextExample
 from tests.spelling import spelled, speller
 
 VOCABULARY = speller()
@@ -35,7 +35,7 @@ def test_a_text_and_a_pair():
     pair = encode(TextExample("0", "ab c", "de"))
     assert words(pair) == ["abc[SEP]de"]
     assert pair.tokens["token_type_ids"][0][0].tolist() == [0] * 5 + [1] * 3
-    assert (pair.pad_id, pair.values, pair.longer) == (PAD, {}, 0)
+    assert (pair.pad_id, pair.values, pair.remarks) == (PAD, {}, ())
 
 
 def test_texts_without_tokens_and_with_halves_of_surrogate_pairs():
@@ -55,7 +55,7 @@ def test_pairs_are_cut_where_they_are_longest(room):
             kept = words(windows)[0].split("[SEP]")
             a, b = len(kept[0]), len(kept[1])
             assert a + b == min(room, first + second)
-            assert windows.longer == (first + second > room)
+            assert bool(windows.remarks) == (first + second > room)
             # Only the longer one is cut, or both to halves.
             if first + second > room:
                 assert (a == first and b > a) or (b == second and a > b) or abs(a - b) <= 1
@@ -70,7 +70,8 @@ def test_head_and_tail():
     many = letters * 60
     long = encode(text(" ".join(many)), max_length=512, long="head+tail")
     assert words(long) == [many[:128] + many[-382:]]
-    assert long.longer == 1
+    cut = "1 of 1 are longer than 512 tokens: their beginning and end are read"
+    assert long.remarks == (cut,)
 
 
 @pytest.mark.parametrize(("max_length", "stride"), [(3, 0), (6, 3), (10, 2), (10, 0)])
@@ -81,7 +82,7 @@ def test_windows_hold_every_token_and_share_the_stride(max_length, stride):
         windows = encode(text("x"), text(whole, None), **options)
         parts = words(windows)[1:]
         assert windows.example.tolist() == [0] + [1] * len(parts)
-        assert windows.longer == (len(parts) > 1)
+        assert bool(windows.remarks) == (len(parts) > 1)
         assert all(len(part) == max_length - 2 for part in parts[:-1])
         joined = parts[0]
         for part in parts[1:]:
@@ -93,7 +94,7 @@ def test_windows_hold_every_token_and_share_the_stride(max_length, stride):
 def test_truncate_counts_what_it_cuts():
     windows = encode(text("abcdefgh"), text("abcdefghi"), text("a" * 50))
     assert words(windows) == ["abcdefgh", "abcdefgh", "a" * 8]
-    assert windows.longer == 2
+    assert windows.remarks == ("2 of 3 are longer than 10 tokens: their beginning is read",)
 
 
 def test_classes_go_by_name_and_follow_their_windows():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
-from tasks.examples import TaggedExample
 from tasks.words.encode import encode_words
+from tasks.words.examples import TaggedExample
 from tests.spelling import spelled, speller
 
 VOCABULARY = speller("York", lowercase=False)
@@ -31,7 +31,7 @@ def test_tags_stand_at_first_pieces():
     assert (types[0].tolist(), fill) == ([0] * 12, 0)
     dtypes = {array.dtype for array in (ids, tags[0], types[0], windows.notes["word"][0])}
     assert dtypes == {np.dtype(np.int32)}
-    assert (windows.pad_id, windows.longer) == (PAD, 0)
+    assert (windows.pad_id, windows.remarks) == (PAD, ())
 
 
 def test_words_without_pieces_stand_nowhere():
@@ -67,7 +67,7 @@ def test_every_word_is_predicted_once_and_where_it_has_context(room):
                 assert LABELS[tag[place]] == tags[word[place]]
                 seen[word[place]] = min(place - 1, len(ids) - 2 - place)
         assert sorted(seen) == list(range(count))
-        assert windows.longer == (len(tokens) > room)
+        assert bool(windows.remarks) == (len(tokens) > room)
         # Away from the ends of the sentence, what lies to both sides is a quarter of a window.
         starts = np.cumsum([0, *map(len, words)])
         for word, context in seen.items():

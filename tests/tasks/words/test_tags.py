@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
-from tasks.examples import TaggedExample
 from tasks.words.encode import encode_words
+from tasks.words.examples import TaggedExample
 from tasks.words.tags import (
     Entity,
     EntityScores,

@@ -10,9 +10,9 @@ from data.wordpiece import train_wordpiece
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import save
 from tasks.catalogue import TASKS
-from tasks.examples import TaggedExample, TextExample
-from tasks.model import HEADS
-from tasks.reading import Reading, encode
+from tasks.reading import Reading
+from tasks.texts.examples import TextExample
+from tasks.words.examples import TaggedExample
 from tests import runs
 from tests.small import build, call
 from train.config import RunConfig
@@ -28,7 +28,7 @@ TEXTS = ("the cat", "a red bird sees the dog", "on")
 def test_what_the_teacher_says_is_in_the_order_of_the_student(kind, tmp_path):
     vocabulary = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
     shape = runs.MODEL.replace(vocab_size=vocabulary.size, labels=TEACHER)
-    teacher = build(HEADS[kind], shape)
+    teacher = build(TASKS[kind].kind.model, shape)
     save(teacher, tmp_path)
     save_vocabulary(vocabulary, tmp_path)
     task = replace(TASKS[kind], labels=("O", "B-a", "I-a"))
@@ -36,12 +36,13 @@ def test_what_the_teacher_says_is_in_the_order_of_the_student(kind, tmp_path):
         TaggedExample(text, tuple(text.split())) if kind == "tags" else TextExample(text, text)
         for text in TEXTS
     ]
-    windows = encode(task, examples, vocabulary, Reading(max_length=16), STUDENT)
+    windows = task.to_windows(examples, vocabulary, STUDENT, Reading(max_length=16))
     config = replace(FINETUNE[kind](), teacher=str(tmp_path), run=RunConfig(devices=1))
     taught = with_soft_targets(
         config, open_checkpoint(tmp_path), task, vocabulary, windows, STUDENT
     )
-    said = taught.tokens["teacher"][0] if kind == "tags" else taught.values["teacher"]
-    for ids, values in zip(windows.input_ids, said, strict=True):
+    name = "teacher_logits"
+    logits = taught.tokens[name][0] if kind == "tags" else taught.values[name]
+    for ids, values in zip(windows.input_ids, logits, strict=True):
         alone = call(teacher, ids[None], np.ones((1, len(ids)), bool), np.zeros_like(ids)[None])
         np.testing.assert_allclose(values, alone.logits[0][..., PLACES], atol=1e-5)

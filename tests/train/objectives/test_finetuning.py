@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tasks.catalogue import Kind
-from tasks.model import HEADS
+from tasks.kinds import KINDS
 from tests.small import BERT, DISTILBERT, build, tokens
 from train.objectives.finetuning import TaskLoss, TaskObjective
 from train.objectives.objective import LossInputs
@@ -25,7 +24,7 @@ CONFIG = {
 LOSS = TaskLoss(task=0.3, soft=0.7, temperature=3.0)
 
 
-def make_batch(kind: Kind) -> dict[str, np.ndarray]:
+def make_batch(kind: str) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
     attended = np.arange(LENGTH) < LENGTHS[:, None]
     batch = {
@@ -44,7 +43,7 @@ def make_batch(kind: Kind) -> dict[str, np.ndarray]:
             batch[f"teacher_{side}"] = random.normal(size=(ROWS, LENGTH)).astype(np.float32)
         return batch
     shape = (ROWS, LENGTH, 3) if kind == "tags" else (ROWS, 1 if kind == "regression" else 3)
-    batch["teacher"] = random.normal(size=shape).astype(np.float32)
+    batch["teacher_logits"] = random.normal(size=shape).astype(np.float32)
     if kind == "tags":
         tags = random.integers(-1, 3, (ROWS, LENGTH)).astype(np.int32)
         batch["tags"] = np.where(attended, tags, -1).astype(np.int32)
@@ -65,7 +64,7 @@ def kl(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
     return temperature**2 * float((np.exp(p) * (p - q)).sum())
 
 
-def expected(kind: Kind, batch, output) -> tuple[float, float, int]:
+def expected(kind: str, batch, output) -> tuple[float, float, int]:
     """Sums of both terms over the rows (or tags) that count, and their number."""
     hard, soft, count = 0.0, 0.0, 0
     for row in np.flatnonzero(VALID):
@@ -83,24 +82,24 @@ def expected(kind: Kind, batch, output) -> tuple[float, float, int]:
             for place in np.flatnonzero(batch["tags"][row] >= 0):
                 count += 1
                 hard -= log_softmax(logits[place])[batch["tags"][row, place]]
-                soft += kl(logits[place], batch["teacher"][row, place], LOSS.temperature)
+                soft += kl(logits[place], batch["teacher_logits"][row, place], LOSS.temperature)
             continue
         count += 1
         if kind == "regression":
             hard += (logits[0] - batch["label"][row]) ** 2
-            soft += (logits[0] - batch["teacher"][row, 0]) ** 2
+            soft += (logits[0] - batch["teacher_logits"][row, 0]) ** 2
         else:
             hard -= log_softmax(logits)[batch["label"][row]]
-            soft += kl(logits, batch["teacher"][row], LOSS.temperature)
+            soft += kl(logits, batch["teacher_logits"][row], LOSS.temperature)
     return float(hard), float(soft), count
 
 
-@pytest.mark.parametrize("kind", list(HEADS))
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_both_terms_are_the_sums_over_what_counts(kind):
-    model = build(HEADS[kind], CONFIG[kind])
+    model = build(KINDS[kind].model, CONFIG[kind])
     graphdef, params = nnx.split(model)
     batch = make_batch(kind)
-    objective = TaskObjective(graphdef, kind, LOSS)
+    objective = TaskObjective(graphdef, KINDS[kind], LOSS)
     arrays = {name: jnp.asarray(array) for name, array in batch.items()}
     shares = {"task": jnp.float32(2), "soft": jnp.float32(3)}
     loss = jax.jit(lambda p, b: objective.loss(LossInputs(p, {}, b, nnx.Rngs(), {}, shares)))
@@ -116,22 +115,22 @@ def test_both_terms_are_the_sums_over_what_counts(kind):
     assert objective.numbers(jnp.float32(0)) == {"task": {"weight": 0.3}, "soft": {"weight": 0.7}}
 
 
-@pytest.mark.parametrize("kind", list(HEADS))
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_without_a_teacher_only_the_labels_count(kind):
-    graphdef = nnx.graphdef(build(HEADS[kind], CONFIG[kind]))
-    numbers = TaskObjective(graphdef, kind).numbers(jnp.float32(0))
+    graphdef = nnx.graphdef(build(KINDS[kind].model, CONFIG[kind]))
+    numbers = TaskObjective(graphdef, KINDS[kind]).numbers(jnp.float32(0))
     assert numbers == {"task": {"weight": 1.0}}
 
 
-@pytest.mark.parametrize("kind", list(HEADS))
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_the_gradient_is_finite_where_nothing_is_allowed(kind):
     """A row without context, an untagged row, and a batch in which no row counts."""
-    graphdef, params = nnx.split(build(HEADS[kind], CONFIG[kind]))
+    graphdef, params = nnx.split(build(KINDS[kind].model, CONFIG[kind]))
     batch = make_batch(kind) | {"valid": np.zeros(ROWS, bool)}
     for name in ("context", "tags"):
         if name in batch:
             batch[name] = np.full_like(batch[name], False if name == "context" else -1)
-    objective = TaskObjective(graphdef, kind, LOSS)
+    objective = TaskObjective(graphdef, KINDS[kind], LOSS)
 
     def loss(params):
         arrays = jax.tree.map(jnp.asarray, batch)

@@ -1,4 +1,4 @@
-"""Rows with a text, or a pair of texts, and a class or a value."""
+"""Texts and pairs of texts with a class or a value, and the columns of a row that hold them."""
 
 import json
 import math
@@ -7,15 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.errors import InputError
-from tasks.examples import TextExample
 from tasks.formats.rows import Row, find_cell, require_cell, text_cell
 
 
 @dataclass(frozen=True)
-class TextColumns:
-    """Which cells hold what.
+class TextExample:
+    """A text, or a pair of texts, and its class (a name) or value (a number)."""
 
-    Of several names that which a row has counts: published files and the hub call them differently.
+    id: str
+    text: str
+    pair: str | None = None
+    label: str | float | None = None
+    """None in a test set whose answers are kept back."""
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """The names of the cells of a row.
+
+    The first of several names that a row has is taken: published files and the hub differ.
     """
 
     text: Sequence[str]

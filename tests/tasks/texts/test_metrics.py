@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from model.tasks import SequenceClassification
-from tasks.texts.score import (
+from tasks.texts.metrics import (
     accuracy,
     collapsed,
     combine_windows,

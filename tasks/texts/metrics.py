@@ -1,4 +1,4 @@
-"""How good predicted classes and values are, each metric a function of (gold, predicted).
+"""Metrics of predicted classes and values: functions of (gold, predicted).
 
 The numbers are scikit-learn's and scipy's, between 0 and 1 (correlations: -1 and 1).
 """
@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 Classes = Int[np.ndarray, " examples"]
-Values = Float[np.ndarray, " examples"]
+Numbers = Float[np.ndarray, " examples"]
 _MEAN_OF_F1: dict[str, Any] = {"average": "macro", "zero_division": 0}
 
 
@@ -38,17 +38,17 @@ def matthews(gold: Classes, predicted: Classes) -> float:
     return float(matthews_corrcoef(gold, predicted))
 
 
-def pearson(gold: Values, predicted: Values) -> float:
+def pearson(gold: Numbers, predicted: Numbers) -> float:
     """Pearson correlation: 0, and a warning, if one is constant."""
     return _correlation(stats.pearsonr, "Pearson", gold, predicted)
 
 
-def spearman(gold: Values, predicted: Values) -> float:
+def spearman(gold: Numbers, predicted: Numbers) -> float:
     """Spearman's rank correlation: 0, and a warning, if one is constant."""
     return _correlation(stats.spearmanr, "Spearman", gold, predicted)
 
 
-def _correlation(function, name: str, gold: Values, predicted: Values) -> float:
+def _correlation(function, name: str, gold: Numbers, predicted: Numbers) -> float:
     for what, values in (("gold", gold), ("predicted", predicted)):
         if np.all(values == values[0]):
             warnings.warn(

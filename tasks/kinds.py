@@ -1,0 +1,16 @@
+"""The kinds of task, by name: a new kind is a folder and a line here."""
+
+from tasks.kind import Kind
+from tasks.questions.kind import Answers
+from tasks.texts.kind import Classification, Regression
+from tasks.words.kind import Tags
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Classification(),
+        Regression(),
+        Tags(),
+        Answers(null_threshold=0.0),
+    )
+}

@@ -1,0 +1,206 @@
+"""Kind of task: the answer to a question, as a part of a context, or that there is none."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from data.vocabulary import Vocabulary
+from model.errors import InputError
+from model.losses import cross_entropy, distillation_kl
+from model.output import ModelOutput
+from model.tasks import QuestionAnswering
+from tasks.formats.squad import squad_rows
+from tasks.kind import Arrays, Fetched, Kind, Mistake, Prediction, Ranking, percent
+from tasks.questions.answers import predict_answers
+from tasks.questions.encode import encode_questions
+from tasks.questions.examples import QuestionColumns, QuestionExample
+from tasks.questions.squad import exact_match, squad_breakdown, squad_f1
+from tasks.reading import Asked, Reading
+from tasks.windows import Windows
+
+SHOWN = 3  # answers to each question, if nobody says how many
+NEVER = -1e9  # a logit whose probability is 0 in float32, and no NaN at any temperature
+
+
+@dataclass(frozen=True)
+class Answers(Kind):
+    """The part of the context whose start and end have the highest sum of logits."""
+
+    null_threshold: float | None = None
+    """Predict "no answer" when its score exceeds the best answer's by more than this; None where
+    every question has an answer."""
+
+    name = "answers"
+    own = {
+        "title": "your question answering",
+        "metrics": ("exact_match", "squad_f1"),
+        "learning_rate": 5e-5,
+        "max_length": 384,
+    }
+    formats = {".json": (squad_rows, QuestionColumns())}
+    model = QuestionAnswering
+    per_token = True
+    metrics = {"exact_match": exact_match, "squad_f1": squad_f1}
+    titles = {
+        "exact_match": "exact match",
+        "squad_f1": "F1 of words",
+        "has_answer_exact_match": "exact match where there is an answer",
+        "has_answer_squad_f1": "F1 of words where there is an answer",
+        "no_answer_exact_match": "right where there is none",
+    }
+    ranking = Ranking("The wrong answers it was surest of", "probability", "{:.3f}")
+    noun = "a question answerer"
+    asks = ("question", "top", "null_threshold")
+    longest_window = 384  # as in training
+
+    def columns(self, fields: Mapping[str, Any]) -> QuestionColumns:
+        return QuestionColumns()
+
+    def reads(self, reading: Reading) -> tuple[str, ...]:
+        return ("doc_stride", "max_question")
+
+    def to_windows(
+        self,
+        examples: Sequence[QuestionExample],
+        vocabulary: Vocabulary,
+        labels: tuple[str, ...],
+        *,
+        length: int,
+        reading: Reading,
+    ) -> Windows:
+        return encode_questions(
+            examples,
+            vocabulary,
+            max_length=length,
+            doc_stride=reading.doc_stride,
+            max_question=reading.max_question,
+        )
+
+    def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
+        places = {side: jax.ShapeDtypeStruct((), jnp.int32) for side in ("start", "end")}
+        return {**places, "context": jax.ShapeDtypeStruct((length,), jnp.bool_)}
+
+    def loss(self, output: ModelOutput, batch: Arrays) -> Float[Array, " rows"]:
+        """The mean of the cross-entropies of start and end."""
+        start, end = span_logits(output, batch["attention_mask"])
+        return (cross_entropy(start, batch["start"]) + cross_entropy(end, batch["end"])) / 2
+
+    def soft_loss(
+        self, output: ModelOutput, batch: Arrays, temperature: float
+    ) -> Float[Array, " rows"]:
+        """The mean of both KL, over where an answer may start (or end), and [CLS] for none.
+
+        The original (`run_squad_w_distillation.py`) compares the logits of padding too.
+        """
+        allowed = batch["context"].at[:, 0].set(True)
+        student = span_logits(output, allowed)
+        teacher = (jnp.where(allowed, batch[f"teacher_{side}"], NEVER) for side in ("start", "end"))
+        start, end = (
+            distillation_kl(ours, theirs, temperature)
+            for ours, theirs in zip(student, teacher, strict=True)
+        )
+        return (start + end) / 2
+
+    def fetch(self, model: nnx.Module, batch: Arrays) -> dict[str, Array]:
+        output = self.forward(model, batch)
+        return {"start": output.start_logits, "end": output.end_logits}
+
+    def fetched(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
+        logits = jax.ShapeDtypeStruct((length,), jnp.float32)
+        return {"start": logits, "end": logits}
+
+    def predict(
+        self,
+        examples: Sequence[QuestionExample],
+        windows: Windows,
+        fetched: Fetched,
+        labels: tuple[str, ...],
+    ) -> list[Prediction]:
+        """Each with `start`, the score of `no_answer` above the best answer's, and `candidates`."""
+        best = predict_answers(
+            fetched["start"],
+            fetched["end"],
+            windows,
+            examples,
+            null_threshold=self.null_threshold,
+        )
+        return [
+            {
+                "id": example.id,
+                "prediction": found.answer.text,
+                "start": found.answer.start,
+                "no_answer": found.no_answer,
+                "candidates": [
+                    {"text": c.text, "start": c.start, "probability": c.probability}
+                    for c in found.candidates
+                ],
+            }
+            for example, found in zip(examples, best, strict=True)
+        ]
+
+    def gold(self, example: QuestionExample) -> list[str] | None:
+        answers = example.answers
+        return None if answers is None else [answer.text for answer in answers]
+
+    def breakdown(self, gold: list[list[str]], predicted: list[str]) -> dict[str, float]:
+        return squad_breakdown(gold, predicted)
+
+    def mistake(self, prediction: Prediction) -> Mistake:
+        gold, text = prediction["gold"], prediction["prediction"]
+        wrong = exact_match([gold], [text]) == 0
+        best = (text, prediction["start"])
+        sure = sum(
+            c["probability"] for c in prediction["candidates"] if (c["text"], c["start"]) == best
+        )
+        right = " / ".join(dict.fromkeys(gold)) or "(no answer)"
+        return Mistake(sure if wrong else 0.0, right, text or "(no answer)")
+
+    def quote(self, example: QuestionExample) -> str:
+        return f"{example.question} <- {example.context}"
+
+    def as_asked(self, asked: Asked) -> "Answers":
+        if asked.question is None:
+            raise InputError("this model answers questions about texts: ask one with --question")
+        return replace(self, null_threshold=asked.null_threshold)
+
+    def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> QuestionExample:
+        return QuestionExample(id, asked.question or "", text)
+
+    def describe(
+        self, prediction: Prediction, text: str, asked: Asked, vocabulary: Vocabulary
+    ) -> dict[str, Any]:
+        """The best answer, which a threshold may make another than the likeliest, and the next."""
+        best = (prediction["prediction"], prediction["start"])
+        ranked = sorted(prediction["candidates"], key=lambda c: (c["text"], c["start"]) != best)
+        return {
+            "answers": [
+                {
+                    "text": c["text"],
+                    "start": c["start"],
+                    "end": c["start"] + len(c["text"]),
+                    "probability": c["probability"],
+                }
+                for c in ranked[: asked.top or SHOWN]
+            ]
+        }
+
+    def lines(self, description: Mapping[str, Any]) -> Iterator[str]:
+        for answer in description["answers"]:
+            place = f"{answer['text']}  [{answer['start']}:{answer['end']}]"
+            yield f"  {percent(answer['probability'])}  {place if answer['text'] else 'no answer'}"
+
+
+def span_logits(
+    output: ModelOutput, allowed: Bool[Array, "rows length"]
+) -> tuple[Float[Array, "rows length"], Float[Array, "rows length"]]:
+    """Logits of where an answer starts and ends, such that it does so at allowed tokens only."""
+    assert output.start_logits is not None and output.end_logits is not None
+    start, end = (
+        jnp.where(allowed, logits, NEVER) for logits in (output.start_logits, output.end_logits)
+    )
+    return start, end

@@ -1,0 +1,227 @@
+"""Kinds of task: a class for a text or a pair of texts, and a value for one."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.special import softmax
+
+from data.vocabulary import Vocabulary
+from model.config import EncoderConfig
+from model.losses import cross_entropy, distillation_kl
+from model.output import ModelOutput
+from model.tasks import SequenceClassification
+from tasks.kind import Arrays, Fetched, Kind, Mistake, Prediction, Ranking, percent
+from tasks.reading import Asked, Reading
+from tasks.texts.encode import encode_texts
+from tasks.texts.examples import TextColumns, TextExample
+from tasks.texts.metrics import (
+    accuracy,
+    collapsed,
+    combine_windows,
+    f1,
+    macro_f1,
+    matthews,
+    pearson,
+    spearman,
+)
+from tasks.windows import Windows
+
+
+class _Texts(Kind):
+    """What both kinds share: texts, windows and the model."""
+
+    fields = ("text_field", "pair_field", "label_field")
+    model = SequenceClassification
+
+    def columns(self, fields: Mapping[str, Any]) -> TextColumns:
+        text, pair, label = (fields[name] for name in self.fields)
+        number = not self.has_classes
+        return TextColumns((text,), (pair,) if pair else (), (label,), number=number, own=True)
+
+    def reads(self, reading: Reading) -> tuple[str, ...]:
+        return ("long", "overlap") if reading.long == "windows" else ("long",)
+
+    def to_windows(
+        self,
+        examples: Sequence[TextExample],
+        vocabulary: Vocabulary,
+        labels: tuple[str, ...],
+        *,
+        length: int,
+        reading: Reading,
+    ) -> Windows:
+        return encode_texts(
+            examples,
+            vocabulary,
+            max_length=length,
+            long=reading.long,
+            stride=reading.overlap,
+            labels=labels if self.has_classes else (),
+        )
+
+    def gold(self, example: TextExample) -> str | float | None:
+        return example.label
+
+    def quote(self, example: TextExample) -> str:
+        return example.text if example.pair is None else f"{example.text} / {example.pair}"
+
+    def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> TextExample:
+        return TextExample(id, text, asked.pair)
+
+
+class Classification(_Texts):
+    """A class for each text, by its likelihood."""
+
+    name = "classification"
+    own = {"title": "your classification", "metrics": ("accuracy", "macro_f1")}
+    has_classes = single_class = True
+    metrics = {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews": matthews}
+    titles = {
+        "accuracy": "accuracy",
+        "f1": "F1",
+        "macro_f1": "macro F1",
+        "matthews": "Matthews correlation",
+    }
+    ranking = Ranking("The errors it was surest of", "probability", "{:.3f}")
+    noun = "a classifier"
+    asks = ("pair", "top")
+
+    def classes(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
+        """Sorted."""
+        return tuple(sorted({str(e.label) for e in examples if e.label is not None}))
+
+    def serves(self, config: EncoderConfig) -> bool:
+        return config.num_labels > 1
+
+    def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
+        return {"label": jax.ShapeDtypeStruct((), jnp.int32)}
+
+    def loss(self, output: ModelOutput, batch: Arrays) -> Float[Array, " rows"]:
+        assert output.logits is not None
+        return cross_entropy(output.logits, batch["label"])
+
+    def soft_loss(
+        self, output: ModelOutput, batch: Arrays, temperature: float
+    ) -> Float[Array, " rows"]:
+        assert output.logits is not None
+        return distillation_kl(output.logits, batch["teacher_logits"], temperature)
+
+    def predict(
+        self,
+        examples: Sequence[TextExample],
+        windows: Windows,
+        fetched: Fetched,
+        labels: tuple[str, ...],
+    ) -> list[Prediction]:
+        """Each with the `probabilities` of all classes."""
+        logits = combine_windows(np.stack(fetched["logits"]), windows.example)
+        return [
+            {
+                "id": example.id,
+                "prediction": labels[best],
+                "probabilities": dict(zip(labels, map(float, shares), strict=True)),
+            }
+            for example, best, shares in zip(
+                examples, logits.argmax(-1), softmax(logits, axis=-1), strict=True
+            )
+        ]
+
+    def measure(
+        self, names: Sequence[str], labels: tuple[str, ...], gold: list[str], predicted: list[str]
+    ) -> dict[str, float]:
+        """Also `collapsed`, 1 where all examples got the same class."""
+        right, guessed = (np.array([labels.index(n) for n in side]) for side in (gold, predicted))
+        values = super().measure(names, labels, right, guessed)
+        return {**values, "collapsed": float(collapsed(guessed) is not None)}
+
+    def mistake(self, prediction: Prediction) -> Mistake:
+        gold, predicted = prediction["gold"], prediction["prediction"]
+        wrong = predicted != gold
+        return Mistake(prediction["probabilities"][predicted] if wrong else 0.0, gold, predicted)
+
+    def describe(
+        self, prediction: Prediction, text: str, asked: Asked, vocabulary: Vocabulary
+    ) -> dict[str, Any]:
+        ranked = sorted(prediction["probabilities"].items(), key=lambda pair: -pair[1])
+        label, probability = ranked[0]
+        return {
+            "label": label,
+            "probability": probability,
+            "probabilities": dict(ranked[: asked.top]),
+        }
+
+    def lines(self, description: Mapping[str, Any]) -> Iterator[str]:
+        for label, probability in description["probabilities"].items():
+            yield f"  {percent(probability)}  {label}"
+
+
+class Regression(_Texts):
+    """A value for each text, learned by squared error."""
+
+    name = "regression"
+    own = {"title": "your regression", "metrics": ("pearson", "spearman")}
+    metrics = {"pearson": pearson, "spearman": spearman}
+    titles = {"pearson": "Pearson correlation", "spearman": "Spearman correlation"}
+    ranking = Ranking("The values that are farthest off", "difference", "{:.3f}")
+    noun = "a model of values"
+    asks = ("pair",)
+
+    def outputs(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The one output, numbered as transformers does it."""
+        return ("LABEL_0",)
+
+    def serves(self, config: EncoderConfig) -> bool:
+        return config.num_labels == 1
+
+    def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
+        return {"label": jax.ShapeDtypeStruct((), jnp.float32)}
+
+    def loss(self, output: ModelOutput, batch: Arrays) -> Float[Array, " rows"]:
+        assert output.logits is not None
+        return jnp.square(output.logits[..., 0] - batch["label"])
+
+    def soft_loss(
+        self, output: ModelOutput, batch: Arrays, temperature: float
+    ) -> Float[Array, " rows"]:
+        """Squared difference of the two values, whatever the temperature."""
+        assert output.logits is not None
+        return jnp.square(output.logits[..., 0] - batch["teacher_logits"][..., 0])
+
+    def predict(
+        self,
+        examples: Sequence[TextExample],
+        windows: Windows,
+        fetched: Fetched,
+        labels: tuple[str, ...],
+    ) -> list[Prediction]:
+        values = combine_windows(np.stack(fetched["logits"]), windows.example)[:, 0]
+        return [
+            {"id": example.id, "prediction": float(value)}
+            for example, value in zip(examples, values, strict=True)
+        ]
+
+    def measure(
+        self,
+        names: Sequence[str],
+        labels: tuple[str, ...],
+        gold: list[float],
+        predicted: list[float],
+    ) -> dict[str, float]:
+        right, values = np.asarray(gold, np.float32), np.asarray(predicted, np.float32)
+        return super().measure(names, labels, right, values)
+
+    def mistake(self, prediction: Prediction) -> Mistake:
+        gold, value = prediction["gold"], prediction["prediction"]
+        return Mistake(abs(value - gold), f"{gold:.3f}", f"{value:.3f}")
+
+    def describe(
+        self, prediction: Prediction, text: str, asked: Asked, vocabulary: Vocabulary
+    ) -> dict[str, Any]:
+        return {"value": prediction["prediction"]}
+
+    def lines(self, description: Mapping[str, Any]) -> Iterator[str]:
+        yield f"  {description['value']:.3f}"
