@@ -176,7 +176,7 @@ class Kind(ABC):
         """What `prediction` should be; None where that is not known."""
 
     def measure(
-        self, names: Sequence[str], labels: tuple[str, ...], gold: list[Any], predicted: list[Any]
+        self, names: Sequence[str], labels: tuple[str, ...], gold: Any, predicted: Any
     ) -> dict[str, float]:
         """The metrics of these names; `labels` are the classes in the data set's order."""
         return {name: self.metrics[name](gold, predicted) for name in names}

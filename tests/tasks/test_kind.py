@@ -1,0 +1,196 @@
+"""Every kind of task, asked for everything that the protocol names, from a user's file to a text.
+
+A new kind needs an entry in each table here and a loss by hand.
+"""
+
+import json
+import re
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from scipy.special import log_softmax
+
+from data.tokenizer import train_wordpiece
+from tasks.buckets import BucketBatches, bucket_lengths
+from tasks.catalogue import TASKS
+from tasks.kind import Kind
+from tasks.kinds import KINDS
+from tasks.open import TaskDataConfig, open_task
+from tasks.predict import predictor
+from tasks.reading import Asked, Reading
+from tasks.score import score
+from tests import runs
+from tests.small import build
+
+FILES = {
+    "classification": ("own.csv", "text,label\nthe old cat,bad\na red bird,good\na dog,good\n"),
+    "regression": ("own.tsv", "text\tlabel\nthe old cat\t0.5\na red bird\t2\na dog\t-1\n"),
+    "tags": ("own.conll", "the O\nold O\ncat B-animal\n\na O\nred B-colour\nbird B-animal\n"),
+    "answers": (
+        "own.jsonl",
+        '{"question": "a dog", "context": "old small cat", "answer": "cat", "answer_start": 10}\n'
+        '{"question": "the tree", "context": "old red bird", "answer": "", "answer_start": 0}\n',
+    ),
+}
+ASKED = {"answers": Asked(question="a dog", null_threshold=0.0, top=2)}
+LINES = {
+    "classification": r"  +\d+\.\d %  (good|bad)",
+    "regression": r"  -?\d+\.\d{3}",
+    "tags": r"  (no entities|(animal|colour): .+  \[\d+:\d+\])",
+    "answers": r"  +\d+\.\d %  (no answer|.+  \[\d+:\d+\])",
+}
+READING = Reading(max_length=16, max_question=4)
+
+
+class Case(NamedTuple):
+    """A kind with a task of it, its data as windows, a model, and a batch with a filler row."""
+
+    kind: Kind
+    task: object
+    examples: tuple
+    windows: object
+    model: nnx.Module
+    batch: dict
+    tokenizer: object
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def case(request, tmp_path_factory) -> Case:
+    name, content = FILES[request.param]
+    file = tmp_path_factory.mktemp(request.param) / name
+    file.write_text(content)
+    data = open_task(request.param, TaskDataConfig(train=file, dev=file))
+    task, examples = data.task, data.splits["train"]
+    tokenizer = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
+    shape = runs.MODEL.replace(vocab_size=tokenizer.get_vocab_size())
+    model = build(task.kind.model, shape.replace(labels=task.outputs) if task.outputs else shape)
+    windows = task.to_windows(examples, tokenizer, task.labels, READING)
+    lengths = bucket_lengths(windows.lengths, most=1)
+    batch = BucketBatches(windows, lengths, batch_size=len(windows) + 1, seed=0).batch(0)
+    rows = {name: jnp.asarray(array[0]) for name, array in batch.items()}
+    return Case(task.kind, task, examples, windows, model, rows, tokenizer)
+
+
+def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
+    """The sum of the loss over all examples, from the texts and the tokenizer."""
+    total = 0.0
+    for row in np.flatnonzero(case.batch["valid"]):
+        example = case.examples[int(case.batch["row"][row])]
+        scores = {name: np.asarray(array[row], np.float64) for name, array in logits.items()}
+        if case.kind.name == "classification":
+            total -= log_softmax(scores["logits"])[case.task.labels.index(example.label)]
+        elif case.kind.name == "regression":
+            total += (scores["logits"][0] - example.label) ** 2
+        elif case.kind.name == "tags":
+            encoding = case.tokenizer.encode(list(example.words), is_pretokenized=True)
+            for place, tag in enumerate(example.tags):
+                of_word = log_softmax(scores["logits"][encoding.word_ids.index(place)])
+                total -= of_word[case.task.labels.index(tag)]
+        elif case.kind.name == "answers":
+            encoding = case.tokenizer.encode(example.question, example.context)
+            ends = (0, 0)
+            if example.answers:
+                [(text, start)] = example.answers
+                places = (start, start + len(text) - 1)
+                ends = tuple(encoding.char_to_token(place, 1) for place in places)
+            for side, place in zip(("start", "end"), ends, strict=True):
+                total -= log_softmax(scores[side][: len(encoding.ids)])[place] / 2
+        else:
+            raise AssertionError(f"write the loss of {case.kind.name} by hand")
+    return total
+
+
+def test_the_task_of_own_files_is_of_the_kind(case):
+    name = case.kind.name
+    assert TASKS[name].kind is KINDS[name] and TASKS[name].own_files
+    assert set(TASKS[name].metrics) <= case.kind.metrics.keys() <= case.kind.titles.keys()
+    assert case.kind.serves(case.model.config)
+    assert [
+        k for k in KINDS.values() if k.model is case.kind.model and k.serves(case.model.config)
+    ] == [KINDS[name]]
+    for field in case.kind.asks:
+        assert hasattr(Asked(), field)
+    assert all(hasattr(READING, field) for field in case.kind.reads(READING))
+    if case.kind.has_classes:
+        assert case.kind.classes(case.examples) == case.task.labels == case.task.outputs
+
+
+def test_the_losses(case):
+    kind, batch, length = case.kind, case.batch, case.batch["input_ids"].shape[-1]
+    for name, target in kind.targets(length).items():
+        assert (batch[name].shape[1:], batch[name].dtype) == (target.shape, target.dtype), name
+
+    @jax.jit
+    def losses(params):
+        model = nnx.merge(graphdef, params)
+        output, fetched = kind.forward(model, batch), kind.fetch(model, batch)
+        losses = [kind.loss(output, batch)]
+        for factor in (1, 2):  # a teacher with the same logits, and one that is surer
+            teacher = {f"teacher_{name}": factor * array for name, array in fetched.items()}
+            losses.append(kind.soft_loss(output, {**batch, **teacher}, 2.0))
+        return [jnp.sum(jnp.where(kind.where(batch), loss, 0)) for loss in losses], fetched
+
+    graphdef, params = nnx.split(case.model)
+    (loss, same, far), fetched = losses(params)
+    shapes = kind.fetched(length, len(case.task.outputs))
+    assert {name: (a.shape[1:], a.dtype) for name, a in fetched.items()} == {
+        name: (shape.shape, shape.dtype) for name, shape in shapes.items()
+    }
+    assert jnp.isfinite(loss)
+    np.testing.assert_allclose(loss, by_hand(case, fetched), rtol=1e-5)
+    np.testing.assert_allclose(same, 0, atol=1e-6)
+    assert far > 1e-4
+
+
+def test_predictions_metrics_and_mistakes(case):
+    kind = case.kind
+    graphdef, params = nnx.split(case.model)
+    fetched = predictor(graphdef, kind, case.windows, rows=2)(params)
+    predictions, metrics = score(case.task, case.examples, case.windows, fetched, case.task.labels)
+    assert [p["id"] for p in predictions] == [example.id for example in case.examples]
+    assert ["score", *case.task.metrics] == list(metrics)[: 1 + len(case.task.metrics)]
+    mean = np.mean([metrics[name] for name in case.task.metrics])
+    np.testing.assert_allclose(metrics["score"], mean, rtol=1e-6)
+    json.dumps(predictions)
+    gold, predicted = ([p[side] for p in predictions] for side in ("gold", "prediction"))
+    assert gold == [kind.gold(example) for example in case.examples]
+    perfect = (
+        [answers[0] if answers else "" for answers in gold] if kind.name == "answers" else gold
+    )
+    best = kind.measure(list(kind.metrics), case.task.labels, gold, perfect)
+    assert {name: best[name] for name in kind.metrics} == pytest.approx(
+        dict.fromkeys(kind.metrics, 1.0)
+    )
+    assert kind.breakdown(gold, predicted).keys() <= kind.titles.keys()
+    for example, prediction, right in zip(case.examples, predictions, perfect, strict=True):
+        mistake = kind.mistake(prediction)
+        assert mistake.badness >= 0 and mistake.right and mistake.predicted
+        assert kind.mistake(prediction | {"prediction": right}).badness == 0
+        assert kind.quote(example).strip() and "\n" not in kind.quote(example)
+    if predicted != perfect:
+        assert any(kind.mistake(prediction).badness > 0 for prediction in predictions)
+    title, measure, number = kind.ranking
+    assert title and measure and number.format(0.5)
+
+
+def test_a_text_for_a_person(case):
+    asked, text = ASKED.get(case.kind.name, Asked()), "the red cat"
+    kind = case.kind.as_asked(asked)
+    example = kind.example("0", text, asked, case.tokenizer)
+    length = kind.longest_window or 16
+    windows = kind.to_windows(
+        [example], case.tokenizer, case.task.labels, length=length, reading=READING
+    )
+    graphdef, params = nnx.split(case.model)
+    fetched = predictor(graphdef, kind, windows, rows=1)(params)
+    [prediction] = kind.predict([example], windows, fetched, case.task.labels)
+    description = kind.describe(prediction, text, asked, case.tokenizer)
+    json.dumps(description)
+    lines = list(kind.lines(description))
+    assert lines and kind.noun.startswith("a ")
+    for line in lines:
+        assert re.fullmatch(LINES[kind.name], line), line
