@@ -5,7 +5,7 @@ A new kind needs an entry in each table here and a loss by hand.
 
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,8 @@ import pytest
 from flax import nnx
 from scipy.special import log_softmax
 
-from data.tokenizer import train_wordpiece
+from data.vocabulary import Vocabulary
+from data.wordpiece import train_wordpiece
 from tasks.buckets import BucketBatches, bucket_lengths
 from tasks.catalogue import TASKS
 from tasks.kind import Kind
@@ -23,6 +24,8 @@ from tasks.open import TaskDataConfig, open_task
 from tasks.predict import predictor
 from tasks.reading import Asked, Reading
 from tasks.score import score
+from tasks.task import Task
+from tasks.windows import Windows
 from tests import runs
 from tests.small import build
 
@@ -50,12 +53,12 @@ class Case(NamedTuple):
     """A kind with a task of it, its data as windows, a model, and a batch with a filler row."""
 
     kind: Kind
-    task: object
-    examples: tuple
-    windows: object
+    task: Task
+    examples: tuple[Any, ...]
+    windows: Windows
     model: nnx.Module
-    batch: dict
-    tokenizer: object
+    batch: dict[str, jax.Array]
+    vocabulary: Vocabulary
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
@@ -65,14 +68,14 @@ def case(request, tmp_path_factory) -> Case:
     file.write_text(content)
     data = open_task(request.param, TaskDataConfig(train=file, dev=file))
     task, examples = data.task, data.splits["train"]
-    tokenizer = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
-    shape = runs.MODEL.replace(vocab_size=tokenizer.get_vocab_size())
+    vocabulary = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
+    shape = runs.MODEL.replace(vocab_size=vocabulary.size)
     model = build(task.kind.model, shape.replace(labels=task.outputs) if task.outputs else shape)
-    windows = task.to_windows(examples, tokenizer, task.labels, READING)
+    windows = task.to_windows(examples, vocabulary, task.labels, READING)
     lengths = bucket_lengths(windows.lengths, most=1)
     batch = BucketBatches(windows, lengths, batch_size=len(windows) + 1, seed=0).batch(0)
     rows = {name: jnp.asarray(array[0]) for name, array in batch.items()}
-    return Case(task.kind, task, examples, windows, model, rows, tokenizer)
+    return Case(task.kind, task, examples, windows, model, rows, vocabulary)
 
 
 def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
@@ -86,12 +89,12 @@ def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
         elif case.kind.name == "regression":
             total += (scores["logits"][0] - example.label) ** 2
         elif case.kind.name == "tags":
-            encoding = case.tokenizer.encode(list(example.words), is_pretokenized=True)
+            encoding = case.vocabulary.tokenizer.encode(list(example.words), is_pretokenized=True)
             for place, tag in enumerate(example.tags):
                 of_word = log_softmax(scores["logits"][encoding.word_ids.index(place)])
                 total -= of_word[case.task.labels.index(tag)]
         elif case.kind.name == "answers":
-            encoding = case.tokenizer.encode(example.question, example.context)
+            encoding = case.vocabulary.tokenizer.encode(example.question, example.context)
             ends = (0, 0)
             if example.answers:
                 [(text, start)] = example.answers
@@ -180,15 +183,15 @@ def test_predictions_metrics_and_mistakes(case):
 def test_a_text_for_a_person(case):
     asked, text = ASKED.get(case.kind.name, Asked()), "the red cat"
     kind = case.kind.as_asked(asked)
-    example = kind.example("0", text, asked, case.tokenizer)
+    example = kind.example("0", text, asked, case.vocabulary)
     length = kind.longest_window or 16
     windows = kind.to_windows(
-        [example], case.tokenizer, case.task.labels, length=length, reading=READING
+        [example], case.vocabulary, case.task.labels, length=length, reading=READING
     )
     graphdef, params = nnx.split(case.model)
     fetched = predictor(graphdef, kind, windows, rows=1)(params)
     [prediction] = kind.predict([example], windows, fetched, case.task.labels)
-    description = kind.describe(prediction, text, asked, case.tokenizer)
+    description = kind.describe(prediction, text, asked, case.vocabulary)
     json.dumps(description)
     lines = list(kind.lines(description))
     assert lines and kind.noun.startswith("a ")
