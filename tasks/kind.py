@@ -136,7 +136,7 @@ class Kind(ABC):
         """Shapes of a row of the columns that the loss needs, in windows of `length` tokens."""
 
     def where(self, batch: Arrays) -> Bool[Array, "..."]:
-        """The places over which both losses are averaged."""
+        """The places over which both losses are averaged, also for arrays [micro, rows, ...]."""
         return batch["valid"]
 
     @abstractmethod

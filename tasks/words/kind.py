@@ -62,7 +62,7 @@ class Tags(Kind):
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"tags": jax.ShapeDtypeStruct((length,), jnp.int32)}
 
-    def where(self, batch: Arrays) -> Bool[Array, "rows length"]:
+    def where(self, batch: Arrays) -> Bool[Array, "*micro rows length"]:
         """The first pieces of words."""
         return (batch["tags"] >= 0) & batch["valid"][..., None]
 
