@@ -1,4 +1,4 @@
-"""What all commands share: a recipe by name, flags over it, and mistakes told in one sentence."""
+"""The command line of all commands: a recipe by name, flags over it, mistakes in one sentence."""
 
 import inspect
 import logging
@@ -35,8 +35,8 @@ def choose(
         recipes: by name.
         command: the module that is run.
         argv: of the command line.
-        about: what the command does, with examples: its module's docstring.
-        what: a recipe is called here: a task, a study.
+        about: the command's help with examples: its module's docstring.
+        what: the name for a recipe in messages, such as "task" or "study".
 
     Raises:
         InputError: there is no such recipe.
@@ -87,15 +87,18 @@ def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
         run: the command.
         hosts: whether it may be run by several processes together.
     """
-    logging.basicConfig(format="%(message)s", force=True)  # others have set it to something longer
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        # The same step in another process, such as a run that goes on, starts at once.
+        # The same step in another process, such as a resumed run, starts at once.
         jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
         # Small programs, too: a start compiles dozens of them, JAX keeps what took over a second.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    if hosts:
-        sys.exit(_status(lambda: sys.exit(on_all_hosts(lambda: _status(run)))))
-    sys.exit(_status(run))
+
+    def work() -> int:
+        # Libraries have set a longer format; set here, as work on several hosts has its own stderr.
+        logging.basicConfig(format="%(message)s", force=True)
+        return _status(run)
+
+    sys.exit(_status(lambda: sys.exit(on_all_hosts(work))) if hosts else work())
 
 
 def _status(run: Callable[[], object]) -> int:

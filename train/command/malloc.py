@@ -1,4 +1,4 @@
-"""Main memory that is freed and at once asked for again stays with the process."""
+"""Settings of glibc's malloc that keep freed memory, which XLA on CPUs asks for again at once."""
 
 import ctypes
 import importlib.util
@@ -7,25 +7,25 @@ from pathlib import Path
 
 import jax
 
-# Of glibc's <malloc.h>, with what they are set to: nothing is mapped for one array alone or given
-# back, and all threads share the one heap for which that can be said.
+# Numbers of glibc's <malloc.h> and their values: never mmap single arrays, never trim, one arena
+# for all threads (the other settings hold for the first arena only).
 OPTIONS = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, -1), "M_ARENA_MAX": (-8, 1)}
-# What drives accelerators, and the files of /dev by which they are seen: a compiler for TPUs may be
-# installed where there are none.
+# Packages that drive accelerators, and the device files that show that there are any: a compiler
+# for TPUs may be installed where there are none.
 DEVICES = {"libtpu": ("accel*", "vfio/[0-9]*"), "jax_plugins": ("nvidia[0-9]*", "kfd")}
 
 
 def keep_freed_memory() -> None:
     """Makes malloc keep what is freed, where JAX computes on the CPU.
 
-    To be called first of all: threads that another library starts at its import, such as pyarrow,
-    have heaps of their own, which XLA's threads would then use too.
+    Has to be called first: threads that another library starts at its import, such as pyarrow, have
+    arenas of their own, which XLA's threads would then use too.
 
-    XLA for CPUs asks malloc at every call for all that a program holds between its operations.
-    glibc maps large arrays from the system and gives them back, and so the kernel clears every page
-    of them anew: half a million page faults in an update of a full-size model, up to 45 % of its
-    time. What a process held at most it then holds to its end. Nothing is changed where malloc is
-    not glibc's, or where the environment sets it (MALLOC_ARENA_MAX and others, GLIBC_TUNABLES).
+    XLA for CPUs allocates all temporaries of a program at every call. glibc maps large arrays from
+    the system and returns them, so the kernel clears every page again: half a million page faults
+    in an update of a full-size model, up to 45 % of its time. The price is that a process keeps its
+    largest size to its end. Nothing is changed where malloc is not glibc's, or where the
+    environment sets it (MALLOC_ARENA_MAX and others, GLIBC_TUNABLES).
     """
     if "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()):
         return
@@ -37,7 +37,7 @@ def keep_freed_memory() -> None:
 
 
 def has_accelerator() -> bool:
-    """Whether JAX is to compute on anything but the CPU; tells without starting a backend."""
+    """Whether JAX will compute on anything but the CPU, found without starting a backend."""
     if platforms := jax.config.jax_platforms:  # type: ignore[attr-defined]
         return platforms != "cpu"
     return any(

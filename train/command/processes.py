@@ -1,11 +1,12 @@
-"""The processes of a run: which there are, which of them this is, and how they wait for each other.
+"""The processes of a run: finding them, joining them, and waiting for each other.
 
-A run over several hosts is the same command on each of them; `supervisor.py` joins them.
+A run over several hosts is the same command on each of them; `supervisor.py` watches each.
 """
 
 import itertools
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,15 +17,16 @@ from model.errors import InputError
 
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 JOIN_SECONDS = "DISTILBERT_FLAX_JOIN_SECONDS"
-A_WEEK = 7 * 24 * 3600  # of preparing and writing, while the others wait
+HEARTBEAT_SECONDS = 30  # a process that is silent for so long counts as dead
+A_WEEK = 7 * 24 * 3600  # limit for process 0 to prepare or write while the others wait
 
 
 @dataclass(frozen=True)
-class Hosts:
+class Cluster:
     """The processes of a run, as one of them sees it."""
 
     coordinator: str
-    """Host and port of process 0."""
+    """Host and port of process 0, where all processes join."""
     count: int
     index: int
 
@@ -32,44 +34,44 @@ class Hosts:
         return f"process {self.index} of {self.count}"
 
 
-def find_hosts() -> Hosts | None:
-    """What the environment says: our variables, or what JAX knows of TPU slices, Slurm, Open MPI.
-
-    None where the run has one process.
+def find_cluster() -> Cluster | None:
+    """The cluster of our variables, or of a TPU slice, Slurm or Open MPI; None for one process.
 
     Raises:
-        InputError: the variables are not complete, or no numbers.
+        InputError: the variables are incomplete, or no numbers.
     """
     given = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if len(given) == len(VARIABLES):
-        return _given(*(given[name] for name in VARIABLES))
-    from jax._src import clusters  # not public: only where several processes may be meant
+        return _given_cluster(*given.values())
+    # Not public; but jax.distributed.initialize, which is, joins what it finds, and the supervisor
+    # and the commands for one process have to know before.
+    from jax._src import clusters
 
     known = (e for e in clusters.ClusterEnv._cluster_types if not e.opt_in_only_method)
-    cluster = next((environment for environment in known if environment.is_env_present()), None)
-    # The address alone goes with a cluster's numbers.
-    if given and (cluster is None or tuple(given) != VARIABLES[:1]):
+    found = next((environment for environment in known if environment.is_env_present()), None)
+    # A cluster of JAX's knows the numbers; the address may be another.
+    if given and (found is None or tuple(given) != VARIABLES[:1]):
         missing = [name for name in VARIABLES if name not in given]
         raise InputError(
             f"{' and '.join(given)} without {' and '.join(missing)}: set all three, on every host, "
             "or none"
         )
-    if cluster is None or cluster.get_process_count() == 1:
+    if found is None or found.get_process_count() == 1:
         return None
     port = os.environ.get("JAX_COORDINATOR_PORT")
-    address = given.get(VARIABLES[0]) or cluster.get_coordinator_address(join_seconds(), port)
+    address = given.get(VARIABLES[0]) or found.get_coordinator_address(join_seconds(), port)
     _check_address(address)
-    return Hosts(address, cluster.get_process_count(), cluster.get_process_id())
+    return Cluster(address, found.get_process_count(), found.get_process_id())
 
 
-def _given(address: str, count: str, index: str) -> Hosts | None:
+def _given_cluster(address: str, count: str, index: str) -> Cluster | None:
     _check_address(address)
     if not count.isdigit() or not index.isdigit() or int(index) >= int(count):
         raise InputError(
             f"{VARIABLES[1]} is {count!r} and {VARIABLES[2]} {index!r}: the second should be a "
             "number from 0 on, below the first"
         )
-    return Hosts(address, int(count), int(index)) if int(count) > 1 else None
+    return Cluster(address, int(count), int(index)) if int(count) > 1 else None
 
 
 def _check_address(address: str) -> None:
@@ -80,18 +82,51 @@ def _check_address(address: str) -> None:
 
 def check_alone(command: str) -> None:
     """Raises InputError where `command`, which is for one process, is started as one of several."""
-    if (hosts := find_hosts()) is not None:
+    if (cluster := find_cluster()) is not None:
         raise InputError(
-            f"{command} runs in one process, and this is {hosts}: start it once, on one machine"
+            f"{command} runs in one process, and this is {cluster}: start it once, on one machine"
         )
 
 
 def join_seconds() -> int:
-    """How long the processes of a run wait for each other at its start."""
+    """The seconds that the processes of a run wait for each other at its start."""
     given = os.environ.get(JOIN_SECONDS, "300")
     if not given.isdigit() or int(given) < 1:
         raise InputError(f"{JOIN_SECONDS} is {given!r}, and should be a number of seconds")
     return int(given)
+
+
+def join(cluster: Cluster) -> None:
+    """Joins the processes; from then on `jax.devices()` are those of all.
+
+    JAX aborts the process if the others do not come in time.
+
+    Raises:
+        InputError: something else uses the port of process 0.
+    """
+    if cluster.index == 0:
+        _check_port(int(cluster.coordinator.rsplit(":", 1)[1]))
+    jax.distributed.initialize(
+        cluster.coordinator,
+        cluster.count,
+        cluster.index,
+        initialization_timeout=join_seconds(),
+        heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        shutdown_timeout_seconds=A_WEEK,
+    )
+
+
+def _check_port(port: int) -> None:
+    """JAX would end process 0 by a segmentation fault if something else listened there."""
+    try:
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(("", port))
+    except OSError as error:
+        raise InputError(
+            f"port {port} cannot be used on this host ({error.strerror}): give a free one in "
+            f"{VARIABLES[0]}, the same on all hosts"
+        ) from error
 
 
 def is_first() -> bool:
@@ -114,10 +149,11 @@ _meetings = itertools.count()
 
 def _meet() -> None:
     """Waits until every process is here."""
-    if jax.process_count() > 1:
-        name = f"distilbert-flax-{next(_meetings)}"
-        from jax._src import distributed  # not public either
+    from orbax.checkpoint import multihost  # slow to import, and not every command needs it
 
-        client = distributed.global_state.client
-        assert client is not None
-        client.wait_at_barrier(name, A_WEEK * 1000)
+    # With `processes` this is a barrier of JAX's service; without, the devices would spin at one.
+    multihost.sync_global_processes(
+        f"distilbert-flax-{next(_meetings)}",
+        timeout=A_WEEK,
+        processes=set(range(jax.process_count())),
+    )

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: SIGTERM and Ctrl-C, over several hosts too."""
+"""Signals that stop a run: SIGTERM and Ctrl-C, over several hosts too."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from jax.experimental import multihost_utils
 
 
 class Stopped(Exception):  # noqa: N818 (not an error)
-    """The run was asked to stop, and has saved what it needs to go on."""
+    """The end of a run that was asked to stop, and has saved what it needs to resume."""
 
     def __init__(self, signum: int, message: str):
         super().__init__(message)
@@ -17,10 +17,10 @@ class Stopped(Exception):  # noqa: N818 (not an error)
 
 
 class Signals:
-    """Remembers SIGTERM and Ctrl-C until the step is done; a second Ctrl-C stops at once.
+    """A memory of SIGTERM and Ctrl-C until the step is done; a second Ctrl-C stops at once.
 
-    Where a run has several processes any of them may be asked, and all stop after the same step:
-    JAX listens for SIGTERM, and tells the others.
+    In a run of several processes a signal to any of them stops all after the same step: JAX listens
+    for SIGTERM, and agrees on the step with the others.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Signals:
         self._shared = jax.process_count() > 1
 
     def stop_after(self, step: int) -> int | None:
-        """The signal for which to stop when so many steps are done; to be asked at every step."""
+        """The signal to stop for after this step, or None; has to be called at every step."""
         if self._shared and multihost_utils.reached_preemption_sync_point(step):
             return signal.SIGTERM
         return None if self._shared else self.received

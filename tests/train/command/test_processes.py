@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from eval.glue import Glue, run_glue
 from model.errors import InputError
 from tests import processes, runs
 from train import ablate
-from train.command.processes import Hosts, find_hosts
+from train.command.processes import Cluster, find_cluster
 from train.command.supervisor import on_all_hosts
 from train.loop.checkpoint import Checkpoints
 from train.quickstart import Quickstart, quickstart
@@ -195,26 +196,61 @@ def test_checkpoints_of_four_devices_restore_on_fewer(tmp_path, devices):
     assert restored.params["kernel"].sharding.is_equivalent_to(fewer.replicated, 2)
 
 
-@pytest.mark.parametrize(
-    ("index", "sentence"),
-    [(0, "has not found the others at"), (1, "no coordinator answers at")],
-)
-def test_processes_that_do_not_come_are_told(tmp_path, monkeypatch, index, sentence):
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_process_without_its_peers_says_so(tmp_path, monkeypatch, index):
     monkeypatch.setenv("DISTILBERT_FLAX_JOIN_SECONDS", "3")
-    alone = processes.start(tmp_path, index, 2, 1, processes.free_port(), output="run")
-    end = processes.ended(alone)
-    assert end.status in (2, 3)
+    port = processes.free_port()
+    end = processes.ended(processes.start(tmp_path, index, 2, 1, port, output="run"))
+    assert end.status == 3
     (line,) = end.errors.splitlines()
-    assert sentence in line and "within 3 seconds" in line
+    found = f"process {index} of 2 has not found the others at 127.0.0.1:{port} within 3 seconds"
+    assert line.startswith(f"error: {found}: start the same command on every host")
 
 
-def test_a_port_that_is_taken_is_told(tmp_path):
+JAX_ABORT = "F1129 client.h:80] Terminating, as the JAX distributed service detected fatal errors"
+
+
+@pytest.mark.parametrize(
+    ("native", "end", "status", "sentence"),
+    [
+        (JAX_ABORT, "os.abort()", 3, "process 1 of 2 has stopped because another one ended"),
+        ("Check failed: x", "os.abort()", 134, "process 1 of 2 was ended by SIGABRT"),
+        (JAX_ABORT, "os.kill(os.getpid(), 11)", 139, "process 1 of 2 was ended by SIGSEGV"),
+        ("a warning of XLA", "sys.exit(1)", 1, None),
+        ("a warning of XLA", "sys.exit(0)", 0, None),
+    ],
+)
+def test_output_of_native_code_is_lost_only_where_the_end_is_explained(
+    native, end, status, sentence
+):
+    """Python's own messages are shown whatever the end."""
+    work = (
+        "import os, sys; stderr = os.fdopen(int(os.environ['DISTILBERT_FLAX_MESSAGES']), 'w')\n"
+        "print('from Python', file=stderr, flush=True)\n"
+        f"print('process 1 of 2 has joined the others', {native!r}, file=sys.stderr, flush=True)\n"
+        f"{end}"
+    )
+    supervise = (
+        "import sys; from train.command import supervisor; from train.command.processes import *\n"
+        f"sys.orig_argv = ['python', '-c', {work!r}]\n"
+        "sys.exit(supervisor._supervise(Cluster('127.0.0.1:9', 2, 1)))"
+    )
+    done = subprocess.run([sys.executable, "-c", supervise], capture_output=True, text=True)
+    assert done.returncode == status
+    assert done.stderr.startswith("from Python\n")
+    assert (native in done.stderr) == (status not in (0, 3))
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == (sentence is not None)
+    assert not errors or sentence in errors[0]
+
+
+def test_a_port_that_is_taken_is_refused(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         end = processes.ended(processes.start(tmp_path, 0, 2, 1, port, output="run"))
     assert end.status == 2
     (line,) = end.errors.splitlines()
-    assert line.startswith(f"error: port {port} cannot be had on this host (Address already in")
+    assert line.startswith(f"error: port {port} cannot be used on this host (Address already in")
 
 
 def test_help_waits_for_nobody(nobody):
@@ -245,7 +281,7 @@ def nobody(monkeypatch) -> Iterator[pytest.MonkeyPatch]:
     [
         ((), None),
         (("10.0.0.1:99", "1", "0"), None),
-        (("10.0.0.1:99", "4", "3"), Hosts("10.0.0.1:99", 4, 3)),
+        (("10.0.0.1:99", "4", "3"), Cluster("10.0.0.1:99", 4, 3)),
         (("10.0.0.1:99",), "without JAX_NUM_PROCESSES and JAX_PROCESS_ID: set all three"),
         (("10.0.0.1:99", "4"), "without JAX_PROCESS_ID: set all three"),
         (("10.0.0.1", "4", "3"), "should be HOST:PORT"),
@@ -260,9 +296,9 @@ def test_hosts_are_found_by_variables(nobody, values, found):
         nobody.setenv(name, value)
     if isinstance(found, str):
         with pytest.raises(InputError, match=found):
-            find_hosts()
+            find_cluster()
     else:
-        assert find_hosts() == found
+        assert find_cluster() == found
 
 
 @pytest.mark.parametrize(
@@ -288,12 +324,12 @@ def test_hosts_are_found_by_slurm(nobody):
     }  # fmt: skip
     for name, value in slurm.items():
         nobody.setenv(f"SLURM_{name}", value)
-    assert find_hosts() == Hosts("gpu07:61440", 8, 5)
+    assert find_cluster() == Cluster("gpu07:61440", 8, 5)
     nobody.setenv("JAX_COORDINATOR_ADDRESS", "gpu07")
     with pytest.raises(InputError, match="should be HOST:PORT"):
-        find_hosts()
+        find_cluster()
     nobody.setenv("JAX_COORDINATOR_ADDRESS", "10.0.0.1:99")
-    assert find_hosts() == Hosts("10.0.0.1:99", 8, 5)
+    assert find_cluster() == Cluster("10.0.0.1:99", 8, 5)
     nobody.delenv("JAX_COORDINATOR_ADDRESS")
     nobody.setenv("SLURM_NTASKS", "1")
-    assert find_hosts() is None
+    assert find_cluster() is None
