@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from data.corpora import hub
+from data.rows import SUFFIXES, Row, table_suffix
 from model.errors import InputError
 from tasks.formats.published import PublishedFiles
-from tasks.formats.rows import Columns, Format, Row
-from tasks.formats.table import SUFFIXES, Table, table_suffix
+from tasks.formats.rows import Columns, Format
+from tasks.formats.table import Table
 from tasks.kind import Kind
 from tasks.task import Task
 

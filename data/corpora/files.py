@@ -7,15 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data.corpora import rows, wikitext
+from data.corpora import wikitext
 from data.corpora.heldout import Division, Split, choose_division
 from data.corpora.text import Text
-from data.storage.lines import opened
+from data.rows import cell_text, read_rows, table_suffix
+from data.storage.lines import opened, read_lines
 from model.errors import InputError
 
 _PLAIN = (".txt", ".md")
 _WIKITEXT = (".tokens", ".raw")
-_ROWS = {".jsonl": rows.read_jsonl, ".csv": rows.read_csv, ".parquet": rows.read_parquet}
+_ROWS = (".jsonl", ".csv", ".parquet")
 SUFFIXES = (*_PLAIN, *_WIKITEXT, *_ROWS)
 
 
@@ -60,17 +61,23 @@ class Files:
 
     def _read(self) -> Iterator[Text]:
         for file in self.files:
-            suffix, document = _suffix(file), _name(file, self.root)
-            with opened(file) as stream:
-                if suffix in _ROWS:
-                    for number, text in _ROWS[suffix](stream, self.text_field, str(file)):
-                        yield Text(text, f"{document}:{number}")
-                else:
-                    lines = (line.decode("utf-8-sig").strip() for line in stream)
-                    if suffix in _WIKITEXT:
-                        yield from wikitext.articles(lines, document)
-                    else:
-                        yield from (Text(line, document) for line in lines if line)
+            document = _name(file, self.root)
+            if table_suffix(file) in _ROWS:
+                yield from self._rows(file, document)
+                continue
+            lines = (line.strip() for line in read_lines(file))
+            if table_suffix(file) in _WIKITEXT:
+                yield from wikitext.articles(lines, document)
+            else:
+                yield from (Text(line, document) for line in lines if line)
+
+    def _rows(self, file: Path, document: str) -> Iterator[Text]:
+        for row in read_rows(file, only=self.text_field):
+            if row.problem:
+                raise InputError(f"{row.place}, {row.problem}")
+            text = cell_text(row, (self.text_field,), "--data.text-field").strip()
+            if text:
+                yield Text(text, f"{document}:{row.number}")
 
 
 def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
@@ -79,7 +86,7 @@ def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
     Raises:
         InputError: no file of text, or one that is empty, binary, not UTF-8 or damaged.
     """
-    if root.is_file() and _suffix(root) not in SUFFIXES:
+    if root.is_file() and table_suffix(root) not in SUFFIXES:
         raise InputError(
             f"{root} is no kind of text that is read here: its name should end in "
             f"{', '.join(SUFFIXES)}, or one of these and .gz"
@@ -100,7 +107,7 @@ def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
 def _below(folder: Path) -> Iterator[Path]:
     for file in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.is_file() and _suffix(file) in SUFFIXES and not hidden:
+        if file.is_file() and table_suffix(file) in SUFFIXES and not hidden:
             yield file
 
 
@@ -110,7 +117,7 @@ def _check(file: Path, digest: "hashlib._Hash") -> None:
     with opened(file) as stream:
         for number, line in enumerate(stream, 1):
             digest.update(line)
-            if _suffix(file) == ".parquet":
+            if table_suffix(file) == ".parquet":
                 empty = False
                 continue
             try:
@@ -125,10 +132,6 @@ def _check(file: Path, digest: "hashlib._Hash") -> None:
                 raise InputError(f"{file} is binary (a zero byte in line {number}): give text")
     if empty:
         raise InputError(f"{file} is empty: give a file with text, or remove it from the folder")
-
-
-def _suffix(file: Path) -> str:
-    return Path(file.name.removesuffix(".gz")).suffix
 
 
 def _name(file: Path, root: Path) -> str:

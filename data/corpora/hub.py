@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from data.corpora import rows, wikitext
+from data.corpora import wikitext
 from data.corpora.heldout import Division, Split, choose_division
 from data.corpora.text import Text
+from data.rows import Row, cell_text
 from model.errors import InputError, first_line
 
 HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?(?:@([\w./-]+))?")
@@ -71,8 +72,7 @@ class HubSet:
         try:
             for number, row in enumerate(self.splits[split], 1):
                 where = f"{self.name}, {split} row {number}"
-                rows.require_field(row, self.text_field, where)
-                yield rows.text_of(row[self.text_field], f"{where}: {self.text_field!r}")
+                yield cell_text(Row(where, row), (self.text_field,), "--data.text-field").strip()
         except OSError as error:  # network errors included
             raise InputError(
                 f"reading {self.name} stopped after row {number} of {split} ({first_line(error)}): "

@@ -34,7 +34,7 @@ def read_lines(file: Path) -> Iterator[str]:
     with opened(file) as stream:
         for number, line in enumerate(stream, 1):
             try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield line.decode("utf-8-sig")  # files put together may have a mark in the middle
             except UnicodeDecodeError as error:
                 raise InputError(
                     f"{file}, line {number}, is not UTF-8 text (byte {error.start + 1}): convert "

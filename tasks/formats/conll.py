@@ -8,9 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from data.rows import Row
 from data.storage.lines import read_lines
 from model.errors import InputError
-from tasks.formats.rows import Row
 
 
 def conll_rows(path: Path, split: str) -> Iterator[Row]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.rows import Row
 from model.errors import InputError
-from tasks.formats.rows import Row
 
 
 @dataclass(frozen=True)

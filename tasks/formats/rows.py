@@ -5,23 +5,12 @@ A format is a function of a file and the name of its split that yields rows: `ta
 kinds) say what the cells of a row mean, so that the same columns read files and the hub's rows.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from data.rows import Row, cell_text, require_cell
 from model.errors import InputError
-
-
-class Row(NamedTuple):
-    """What a file or the hub says about one example."""
-
-    place: str
-    """The file and line, or whatever else finds it, for messages."""
-    cells: Mapping[str, Any]
-    problem: str = ""
-    """What is wrong with the row as a row, such as a cell too few."""
-    word_places: Sequence[str] = ()
-    """Where each word is, if words have lines of their own."""
 
 
 class IncompleteError(InputError):
@@ -112,20 +101,8 @@ def text_cell(row: Row, names: Sequence[str], flag: str = "") -> str:
         IncompleteError: the text is empty.
         InputError: the row has no such cell, or no text in it.
     """
-    name = require_cell(row, names, flag)
-    value = row.cells[name]
-    if value is not None and not isinstance(value, str):
-        raise InputError(f"{row.place}: {name!r} is {type(value).__name__}, not text")
-    if not value or not value.strip():
+    text = cell_text(row, names, flag)
+    if not text.strip():
+        name = require_cell(row, names)
         raise IncompleteError(f"{row.place}: the text of {name!r} is empty")
-    return value
-
-
-def require_cell(row: Row, names: Sequence[str], flag: str = "") -> str:
-    """The first of the names that the row has a cell under; InputError if it has none."""
-    for name in names:
-        if name in row.cells:
-            return name
-    there = ", ".join(map(repr, row.cells)) or "nothing at all"
-    remedy = f": name the right one with {flag}" if flag else ""
-    raise InputError(f"{row.place}, has no {' or '.join(map(repr, names))} but {there}{remedy}")
+    return text

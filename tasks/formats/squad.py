@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.rows import Row
 from data.storage.lines import opened
 from model.errors import InputError
-from tasks.formats.rows import Row
 
 
 def squad_rows(path: Path, split: str) -> Iterator[Row]:

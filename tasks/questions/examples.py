@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from data.rows import Row, require_cell
 from model.errors import InputError
-from tasks.formats.rows import Row, require_cell, text_cell
+from tasks.formats.rows import text_cell
 
 
 class Answer(NamedTuple):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data.rows import Row, require_cell
 from model.errors import InputError
-from tasks.formats.rows import Row, find_cell, require_cell, text_cell
+from tasks.formats.rows import find_cell, text_cell
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class TextColumns:
     def _class(self, row: Row, value: Any, labels: tuple[str, ...]) -> str:
         if value is None or value == "":
             raise InputError(f"{row.place}: the label is empty")
-        if isinstance(value, list | dict):
+        if not isinstance(value, str | int | float):
             raise InputError(f"{row.place}: the label is {type(value).__name__}, not a name")
         name = value if isinstance(value, str) else json.dumps(value)
         name = dict(zip(self.codes, labels, strict=False)).get(name, name)

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from data.rows import Row, require_cell
 from model.errors import InputError
-from tasks.formats.rows import IncompleteError, Row, find_cell, require_cell
+from tasks.formats.rows import IncompleteError, find_cell
 
 _IOB = re.compile(r"O|[BI]-.+")
 

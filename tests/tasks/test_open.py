@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from model.errors import InputError
@@ -142,14 +144,17 @@ def test_to_evaluate_a_test_file_is_enough(tmp_path):
     assert data.splits == {"test": (TextExample("0", "x"),)} and data.task.labels == ()
 
 
-def test_csv_tsv_and_jsonl_packed_or_not_are_the_same(tmp_path):
+def test_all_kinds_of_table_packed_or_not_are_the_same(tmp_path):
     table = [{"n": "1", "a": "x, y", "b": "z", "c": "1"}, {"n": "2", "a": "u", "b": "v", "c": "0"}]
     jsonl(tmp_path / "a.jsonl", [{**row, "c": int(row["c"])} for row in table])
     text(tmp_path / "a.csv", '\ufeffn,a,b,c\r\n1,"x, y",z,1\r\n2,u,v,0\r\n')
     text(tmp_path / "a.tsv", "n\ta\tb\tc\n1\tx, y\tz\t1\n\n2\tu\tv\t0\n")
+    rows = [{**row, "c": int(row["c"])} for row in table]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    (tmp_path / "b.parquet.gz").write_bytes(gzip.compress((tmp_path / "a.parquet").read_bytes()))
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
     fields = {"text_field": "a", "pair_field": "b", "label_field": "c"}
-    for name in ("a.jsonl", "a.csv", "a.tsv", "b.csv.gz"):
+    for name in ("a.jsonl", "a.csv", "a.tsv", "b.csv.gz", "a.parquet", "b.parquet.gz"):
         data = own("classification", "dev", dev=tmp_path / name, **fields)
         assert data.splits["dev"] == (
             TextExample("0", "x, y", "z", "1"),
@@ -200,7 +205,11 @@ def test_tags_in_tables_are_lists_or_have_spaces_between(tmp_path):
         ("a.jsonl", '{"text": null, "label": "y"}\n', "line 1: the text of 'text' is empty"),
         ("a.jsonl", '{"text": "x", "label": null}\n', "line 1: the label is empty"),
         ("a.jsonl", '{"text": "x", "label": ["y"]}\n', "line 1: the label is list, not a name"),
-        ("a.txt", "x\n", "the name should end in .tsv, .csv, .jsonl, or one of these and .gz"),
+        (
+            "a.txt",
+            "x\n",
+            "the name should end in .tsv, .csv, .jsonl, .parquet, or one of these and .gz",
+        ),
         ("a.csv.gz", "no gzip", "cannot be read"),
     ],
 )

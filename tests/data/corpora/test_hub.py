@@ -113,7 +113,7 @@ def test_a_set_made_by_a_script_is_read_from_its_parquet_copy_only(answers):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("owner/body", "owner/body, train row 1 has no field 'text' but 'body'"),
+        ("owner/body", "owner/body, train row 1, has no 'text' but 'body'"),
         ("owner/evaluate", "has no split `train`, only test"),
         ("owner/absent", "owner/absent is neither a file or folder here nor a public data set"),
         ("owner/plain@v9", "owner/plain has no revision 'v9'"),

@@ -1,0 +1,44 @@
+import datetime
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from data.corpora.files import open_files
+from data.rows import read_rows
+from model.errors import InputError
+from tasks.open import TaskDataConfig, open_task
+
+
+def test_rows_know_their_places_and_numbers(tmp_path):
+    """Numbers name the documents of a corpus, and so decide what is held out."""
+    (tmp_path / "a.csv").write_text('text,n\n"x\ny",1\n\nz,2\n')
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n\n\ufeff{"text": "z"}\n')
+    found = [(row.place.split(", ")[1], row.number) for row in read_rows(tmp_path / "a.csv")]
+    assert found == [("line 2", 1), ("line 5", 2)]
+    found = [(row.cells["text"], row.number) for row in read_rows(tmp_path / "a.jsonl")]
+    assert found == [("x", 1), ("z", 3)]
+    texts = list(open_files(tmp_path / "a.csv", "text", 0.1).texts(None))
+    assert [(text.text, text.document) for text in texts] == [("x\ny", "a.csv:1"), ("z", "a.csv:2")]
+
+
+def test_of_parquet_one_column_is_read(tmp_path):
+    table = pyarrow.table({"text": ["x", None, "y"], "n": [1, 2, 3]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    rows = [(row.place, row.cells) for row in read_rows(tmp_path / "a.parquet", only="text")]
+    assert rows[2] == (f"{tmp_path / 'a.parquet'}, row 3", {"text": "y"})
+    whole = next(read_rows(tmp_path / "a.parquet", only="body"))  # for a message with all names
+    assert whole.cells == {"text": "x", "n": 1}
+
+
+def test_a_row_of_another_length_is_refused_in_a_corpus_too(tmp_path):
+    (tmp_path / "a.csv").write_text("text,n\nHello, world,1\n")
+    with pytest.raises(InputError, match=r"a\.csv, line 2, has 3 columns instead of 2: text, n"):
+        list(open_files(tmp_path / "a.csv", "text", 0.1).texts(None))
+
+
+def test_a_label_that_is_neither_text_nor_number(tmp_path):
+    table = pyarrow.table({"text": ["x"], "label": [datetime.date(2020, 1, 1)]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="row 1: the label is date, not a name"):
+        open_task("classification", TaskDataConfig(dev=tmp_path / "a.parquet"))
