@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt16, UInt32
 
 from data.cutting import Cut
-from data.storage.cache import writing
+from data.storage.atomic import writing
 from model.errors import InputError
 
 TokenIds = UInt16[np.ndarray, " tokens"] | UInt32[np.ndarray, " tokens"]
@@ -61,14 +61,14 @@ def write_tokens(folder: Path, cuts: Iterable[Cut], vocab_size: int) -> int:
         InputError: the disk is full.
     """
     dtype = _dtype(vocab_size)
-    with writing(folder):
+    with writing(folder, "--data.cache"):
         tokens = (folder / "tokens.bin").open("wb", buffering=0)
         offsets = (folder / "offsets.bin").open("wb", buffering=0)
         _append(offsets, np.zeros(1, np.int64))
     sequences, end = 0, 0
     with tokens, offsets:
         for cut in cuts:
-            with writing(folder):
+            with writing(folder, "--data.cache"):
                 _append(tokens, cut.tokens.astype(dtype))
                 _append(offsets, end + np.cumsum(cut.lengths))
             sequences += len(cut.lengths)
@@ -81,7 +81,7 @@ def write_description(
 ) -> None:
     """Writes the other files that `open_sequences` reads: counts, settings and statistics."""
     about = {"sequence_length": sequence_length, "fingerprint": fingerprint, "stats": stats}
-    with writing(folder):
+    with writing(folder, "--data.cache"):
         np.save(folder / "counts.npy", counts)
         (folder / "sequences.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
 

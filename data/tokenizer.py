@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from data.storage.atomic import make_folder, replacing
+from data.storage.atomic import make_folder, write_text
 from data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from data.wordpiece import Casing, bert_vocabulary, normalizer
 from model.errors import InputError
@@ -73,8 +73,7 @@ def save_vocabulary(vocabulary: Vocabulary, folder: Path, max_length: int = 512)
     }
     make_folder(folder)
     for name, content in contents.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="\n")
+        write_text(folder / name, content)
 
 
 def _read_json(path: Path) -> Vocabulary:

@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from data.storage.atomic import replacing
+from data.storage.atomic import write_text
 from data.storage.mirror import check_on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from model.errors import InputError, above_zero, at_least_one, did_you_mean
@@ -162,8 +162,7 @@ def write_table(config: Glue, scores: dict[str, Scores], missing: dict[str, str]
         f"# GLUE\n\n{markdown}\n\nTeacher: `{config.teacher}`; student: `{config.student}`; "
         f"{seeds}, development sets, the final step.\n{left_out}"
     )
-    with replacing(config.output / "glue.md") as file:
-        file.write_text(text, encoding="utf-8")
+    write_text(config.output / "glue.md", text)
     record = {
         "settings": config,
         "scores": scores,

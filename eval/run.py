@@ -22,11 +22,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from data.storage.atomic import make_folder, replacing
+from data.storage.atomic import make_folder, write_text
 from data.storage.mirror import check_on_disk
 from data.storage.provenance import provenance, write_json_atomic
-from data.storage.run_folder import CONFIG
-from data.storage.run_folder import read_config as read_run
+from data.storage.run_folder import CONFIG, read_run_config
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
@@ -165,7 +164,7 @@ def note_on_reading(model: str, task: Task, reading: Reading) -> str | None:
     folder = Path(model).expanduser()
     if not (folder.is_dir() and (folder.parent / CONFIG).is_file()):
         return None
-    run = read_run(folder.parent)
+    run = read_run_config(folder.parent)
     if run.get("kind") != "finetune" or run["task"] != task.name:
         return None
     now = _settings(reading, task)
@@ -207,9 +206,8 @@ def score_split(
 def write_split(output: Path, model: str, data: TaskData, split: str, scored: Scored) -> None:
     """Writes every prediction and, where the right ones are known, what went wrong."""
     task, predictions = data.task, scored.predictions
-    with replacing(output / f"predictions-{split}.jsonl") as temporary:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
-        temporary.write_text("".join(lines), encoding="utf-8")
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
+    write_text(output / f"predictions-{split}.jsonl", "".join(lines))
     if scored.metrics:
         about = f"{model} on {task.title}, {split}"
         errors = output / f"errors-{split}.md"

@@ -2,11 +2,10 @@
 
     python -m eval.study_report runs/paper-table-4
 
-It is made from `study.json` and `results.jsonl` alone (see report/study/folder.py), also when some
-runs are still missing. The study's command writes it at the end; this one rewrites it.
+It is made from `study.json` and `results.jsonl` alone (see report/study/folder.py), even if some
+runs are missing. The study's command writes it at the end; this one writes it again.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,22 +13,12 @@ import tyro
 
 from report.study.report import write_study_report
 
-
-@dataclass(frozen=True)
-class StudyReport:
-    """Write the report of a study, also of one that is not complete."""
-
-    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STUDY")]
-    """The folder of the study, such as runs/paper-table-4."""
-
-
-def run(config: StudyReport) -> None:
-    print(write_study_report(config.folder))
-
+Folder = Annotated[
+    Path, tyro.conf.arg(metavar="STUDY", help="The folder of a study: runs/paper-table-4.")
+]
 
 if __name__ == "__main__":
     from train.command.cli import main
 
-    main(
-        lambda: run(tyro.cli(StudyReport, prog="python -m eval.study_report", description=__doc__))
-    )
+    PROG = "python -m eval.study_report"
+    main(lambda: print(write_study_report(tyro.cli(Folder, prog=PROG, description=__doc__))))

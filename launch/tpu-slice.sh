@@ -3,9 +3,9 @@
 #
 #   launch/tpu-slice.sh NAME ZONE train.distill distilbert-base-uncased --output gs://BUCKET/run
 #
-# The repository lies in ~/distilbert-flax on the workers; what is not there yet is installed. The
-# command goes on there when this one is done, and writes to run.log. Started again, it goes on from
-# the last checkpoint. It is as well for one TPU VM.
+# Copies the repository to ~/distilbert-flax on the workers and installs what is missing. The command
+# continues there when this script has ended, and writes to run.log. Started again, it resumes from
+# the last checkpoint. It also serves for one TPU VM.
 set -euo pipefail
 if [ $# -lt 3 ]; then sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; fi
 name=$1 zone=$2

@@ -1,4 +1,4 @@
-"""What the metrics of training and evaluation are called in print, and how they are written."""
+"""Names of the metrics of training and evaluation in print, and how their values are written."""
 
 from collections.abc import Iterable
 
@@ -32,7 +32,7 @@ NAMES = {
     "score": "score (mean of the task's metrics)",
 }
 NAMES |= {name: title for kind in KINDS.values() for name, title in kind.titles.items()}
-# What a student without a vocabulary head is judged by.
+# The held-out metrics of a student without a vocabulary head.
 NAMES |= {
     f"heldout_{term}": f"held out: {NAMES[term]}"
     for term in ("cos", "hidden", "embeddings", "attention", "relations")
@@ -45,19 +45,12 @@ FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accur
 
 
 def in_tables(names: Iterable[str]) -> list[str]:
-    """What of a task's metrics has a place in tables and pictures.
+    """Those of a task's metrics that tables and pictures show.
 
-    Not the score where it is the mean of a single metric, nor what is told in a sentence.
+    Not `collapsed`, which gets a sentence, nor the score if it is the mean of a single metric.
     """
     rest = [name for name in names if name != "collapsed"]
     return [name for name in rest if name != "score"] if len(rest) == 2 else rest
-
-
-def written(name: str, value: float) -> str:
-    """The value of a metric: a share as per cent, anything else with three decimals."""
-    if name in SHARES:
-        return f"{100 * value:.1f} %"
-    return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 LOSS, DOWNSTREAM = "loss_", "downstream_"
@@ -78,7 +71,7 @@ def label(metric: str) -> str:
 
 
 def noun(metric: str) -> str:
-    """What a metric is called inside a sentence: its name without the unit."""
+    """The name of a metric inside a sentence, without its unit."""
     return label(metric).split(" (")[0]
 
 
@@ -88,18 +81,18 @@ def is_share(metric: str) -> bool:
 
 
 def scale(metric: str) -> tuple[float, str]:
-    """What differences are multiplied with in print, and their unit: "points", "nats" or none."""
+    """The factor of differences in print and their unit: "points", "nats" or ""."""
     if is_share(metric):
         return 100.0, "points"
     return 1.0, "nats" if "(nats" in label(metric) else ""
 
 
-def value(metric: str, number: float | None) -> str:
-    """A value in full: "24.18 %", "5.210"; "" where there is none."""
+def written(metric: str, number: float | None, *, decimals: int = 1) -> str:
+    """The value of a metric: "24.2 %", of a share, with `decimals`; "5.210"; "" for None."""
     if number is None:
         return ""
     if is_share(metric):
-        text = f"{100 * number:.2f} %"
+        text = f"{100 * number:.{decimals}f} %"
     else:
         text = f"{number:,.3f}" if abs(number) < 100 else f"{number:,.0f}"
     return text.replace("-", MINUS)
@@ -123,5 +116,5 @@ def probability(p: float | None) -> str:
 
 
 def capital(text: str) -> str:
-    """With its first letter, and no other, made a capital one."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]

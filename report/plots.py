@@ -1,4 +1,4 @@
-"""Pictures of curves that print well and that colour-blind readers can tell apart.
+"""Pictures of curves, for print and for colour-blind readers.
 
 Figures are made without pyplot and without rcParams, so that drawing one changes nothing elsewhere.
 """
@@ -17,10 +17,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from data.storage.atomic import replacing
 
-Curve = Sequence[tuple[int, float]]
-"""Points (update, value), in order; values that are not finite are left out."""
+Points = Sequence[tuple[int, float]]
+"""(update, value), in order; values that are not finite are left out."""
 
-Kind = Literal["noisy", "exact", "events"]
+Smoothing = Literal["over original", "alone", "off"]
 
 # Okabe and Ito 2008, without the yellow that vanishes on white paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -30,57 +30,28 @@ POINTS_DRAWN, POINTS_MARKED = 2000, 60
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: curves by name, and what is known about their values."""
+    """One pair of axes: curves by name, and how to draw them."""
 
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, Points]
     ylabel: str
-    """What is drawn, with its unit."""
+    """The quantity, with its unit."""
     floor: float | None = None
     """A value to compare with, drawn as a dashed line."""
     floor_name: str = "unigram floor"
-    kind: Kind = "noisy"
-    """Long curves are smoothed before the pale original, left alone, or, where they say at each
-    update whether something happened (1) or not (0), shown as its share nearby."""
+    smoothing: Smoothing = "over original"
+    """Of long curves: before the pale original, alone (for events, 1 or 0 an update), or none."""
     share: bool = False
     """Values between 0 and 1, shown as per cent."""
     log: bool = False
     from_zero: bool = False
 
 
-def plot_curves(
-    path: Path,
-    curves: Mapping[str, Curve],
-    *,
-    xlabel: str,
-    ylabel: str,
-    title: str,
-    floor: float | None = None,
-    share: bool = False,
-) -> None:
-    """Write a PNG of several runs in one pair of axes, each named at its right end.
-
-    Args:
-        path: where to write the picture.
-        curves: the points of each run, by the name to show.
-        xlabel: what runs along, with its unit.
-        ylabel: what is drawn, with its unit.
-        title: said above the axes.
-        floor: a value to compare with, drawn as a dashed line.
-        share: whether the values are shares, to be shown as per cent.
-    """
-    figure = Figure(figsize=(7.0, 4.0), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=12)
-    axes.set_ylabel(ylabel, color=INK, fontsize=9)
-    _draw(axes, Panel(curves, ylabel, floor=floor, share=share), xlabel)
-    save_figure(figure, path)
-
-
 def plot_panels(path: Path, panels: Sequence[Panel], *, xlabel: str, title: str) -> None:
-    """Write a PNG of small axes, two a row, that share what runs along."""
+    """Writes a PNG of one pair of axes, or of smaller ones, two a row, with a common `xlabel`."""
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(4.4 * columns, 2.5 * rows + 0.5), layout="constrained")
+    size = (7.0, 4.0) if len(panels) == 1 else (8.8, 2.5 * rows + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # type: ignore[union-attr]
     figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold", color=INK)
     for place, panel in enumerate(panels, start=1):
@@ -97,10 +68,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean over `window` values around each; near the ends over those that there are.
-
-    Centred, so that a bend stays where it is.
-    """
+    """The centred mean over `window` values, fewer near the ends; a bend stays where it is."""
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     places = np.arange(len(values))
     first = np.maximum(places - window // 2, 0)
@@ -109,29 +77,35 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
-    names = []
     for (name, curve), colour in zip(panel.curves.items(), cycle(COLOURS)):
         points = np.array([point for point in curve if math.isfinite(point[1])], np.float64)
         if len(points) == 0:
             continue
         steps, values = points.T
         window = len(values) // 40
-        smoothed = smooth(values, window) if window >= 3 and panel.kind != "exact" else values
+        smoothed = smooth(values, window) if window >= 3 and panel.smoothing != "off" else values
         thin = slice(None, None, math.ceil(len(values) / POINTS_DRAWN))
-        if smoothed is not values and panel.kind == "noisy":
+        if smoothed is not values and panel.smoothing == "over original":
             axes.plot(steps[thin], values[thin], color=colour, linewidth=0.6, alpha=0.25)
         marker = "o" if len(values) <= POINTS_MARKED else ""
-        axes.plot(
-            steps[thin], smoothed[thin], color=colour, linewidth=1.8, marker=marker, markersize=3
-        )
-        names.append((smoothed[-1], name, colour))
-    if len(names) == 1:  # the axis says it already
-        names = []
+        style = {"color": colour, "linewidth": 1.8, "marker": marker, "markersize": 3}
+        # A single curve is named by the axis; a leading "_" keeps it out of the legend.
+        label = name if len(panel.curves) > 1 else "_"
+        axes.plot(steps[thin], smoothed[thin], label=label, **style)
     if panel.floor is not None:
-        axes.axhline(panel.floor, color=GREY, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
-        names.append((panel.floor, panel.floor_name, GREY))
+        style = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (5, 3)), "zorder": 1}
+        axes.axhline(panel.floor, label=panel.floor_name, **style)
     style_axes(axes, panel, xlabel)
-    _name_at_right(axes, names)
+    _name_at_right(axes)
+
+
+def _name_at_right(axes: Axes) -> None:
+    """Names the lines in the margin, where names cover no data, in the order of their ends."""
+    lines, _ = axes.get_legend_handles_labels()
+    lines.sort(key=lambda line: line.get_ydata()[-1], reverse=True)
+    if lines:
+        place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        axes.legend(handles=lines, **place, frameon=False, fontsize=8.5, labelcolor="linecolor")
 
 
 def style_axes(axes: Axes, panel: Panel, xlabel: str) -> None:
@@ -155,34 +129,3 @@ def style_axes(axes: Axes, panel: Panel, xlabel: str) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
     if panel.from_zero and axes.dataLim.y1 > 0:
         axes.set_ylim(0, 1.06 * axes.dataLim.y1)
-
-
-def _name_at_right(axes: Axes, names: list[tuple[float, str, str]], size: float = 8.5) -> None:
-    """Write each (value, name, colour) beside the axes at its value, or as near as there is room.
-
-    In the margin a name covers no data, which a legend inside the axes sooner or later does.
-    """
-    if not names:
-        return
-    axes.set_ylim(axes.get_ylim())  # the heights below hold for these limits
-    height = axes.get_window_extent().height * 72 / axes.figure.dpi  # in points
-    gap = 1.3 * size / height
-    to_fraction = axes.transData + axes.transAxes.inverted()
-    wanted = sorted((to_fraction.transform((0.0, value))[1], n, c) for value, n, c in names)
-    places = [fraction for fraction, _, _ in wanted]
-    for _ in range(100):  # names that overlap push each other apart
-        for i in range(1, len(places)):
-            push = max(gap - (places[i] - places[i - 1]), 0.0) / 2
-            places[i - 1] -= push
-            places[i] += push
-    for place, (_, name, colour) in zip(places, wanted, strict=True):
-        axes.annotate(
-            name,
-            (1.0, place),
-            xycoords="axes fraction",
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=size,
-            color=colour,
-        )

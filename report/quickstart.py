@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from data.storage.atomic import replacing
+from data.storage.atomic import write_text
 from data.storage.provenance import write_json_atomic
 from data.storage.run_folder import read_metrics
-from report.plots import plot_curves
+from report.plots import Panel, plot_panels
 from report.study.comparison import interval
 from report.tables import markdown_table
 
@@ -102,8 +102,7 @@ The students have one architecture, so size and speed were measured once.
 ![Accuracy on held-out text](curves.png)
 """
     record: dict[str, Any] = {"sizes": sizes, "results": results, "seconds": seconds}
-    with replacing(folder / "quickstart.md") as file:
-        file.write_text(text, encoding="utf-8")
+    write_text(folder / "quickstart.md", text)
     write_json_atomic(folder / "quickstart.json", record)
 
 
@@ -116,12 +115,5 @@ def draw_accuracy(folder: Path, picture: Path) -> None:
         ]
         curves[name] = [(row["step"], row["masked_lm_accuracy"]) for row in heldout]
         floor = heldout[0]["unigram_accuracy"]
-    plot_curves(
-        picture,
-        curves,
-        xlabel="updates",
-        ylabel="masked-LM accuracy on held-out text",
-        title="Six layers learn from twelve",
-        floor=floor,
-        share=True,
-    )
+    panel = Panel(curves, "masked-LM accuracy on held-out text", floor=floor, share=True)
+    plot_panels(picture, [panel], xlabel="updates", title="Six layers learn from twelve")

@@ -1,11 +1,11 @@
-"""results.json: what a run on text came to, in a few numbers."""
+"""results.json: the results of a run on text, in a few numbers."""
 
 import statistics
 from pathlib import Path
 from typing import Any
 
 from data.storage.provenance import write_json_atomic
-from data.storage.run_folder import read_config, read_metrics, without_compilation
+from data.storage.run_folder import read_metrics, read_run_config, without_compilation
 
 
 def write_results(folder: Path) -> Path:
@@ -17,7 +17,7 @@ def write_results(folder: Path) -> Path:
     Raises:
         InputError: the folder holds no run, or the disk refuses.
     """
-    config, rows = read_config(folder), read_metrics(folder)
+    config, rows = read_run_config(folder), read_metrics(folder)
     train = [row for row in rows if row["kind"] == "train"]
     heldout = [row for row in rows if row["kind"] == "heldout"]
     speeds = [row["tokens_per_second"] for row in without_compilation(train)]

@@ -1,4 +1,4 @@
-"""report.run."""
+"""report.md: the settings and results of a training run, for people, with pictures."""
 
 import json
 import statistics
@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.storage.atomic import replacing
-from data.storage.run_folder import read_config, read_metrics, without_compilation
+from data.storage.atomic import write_text
+from data.storage.run_folder import read_metrics, read_run_config, without_compilation
 from report.naming import FLOORS, NAMES, SHARES, in_tables, noun, written
-from report.plots import Curve, Kind, Panel, plot_panels
+from report.plots import Panel, Points, Smoothing, plot_panels
 from report.tables import duration, listed, markdown_table
 
-Row = Mapping[str, Any]
+Record = Mapping[str, Any]  # a line of metrics.jsonl, or config.json
 
+LOOPS = {
+    "pretrain": "Masked-LM pretraining",
+    "distill": "Distillation",
+    "finetune": "Fine-tuning",
+}
 RUNNING = ("learning_rate", "grad_norm", "clipped", "tokens_per_second")
-KINDS: dict[str, Kind] = {"learning_rate": "exact", "clipped": "events"}
+SMOOTHING: dict[str, Smoothing] = {"learning_rate": "off", "clipped": "alone"}
 BOOKKEEPING = {"step", "kind", "seconds", "data_seconds", "compiles"}
 
 
@@ -28,7 +33,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         InputError: the folder holds no run, or the disk refuses.
     """
-    config, rows = read_config(folder), read_metrics(folder)
+    config, rows = read_run_config(folder), read_metrics(folder)
     train = [row for row in rows if row["kind"] == "train"]
     heldout = [row for row in rows if row["kind"] == "heldout"]
     path = folder / "report.md"
@@ -41,18 +46,12 @@ def write_report(folder: Path) -> Path:
         *_how_to_load(folder / "model"),
         *_settings(config),
     ]
-    with replacing(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(path, "\n\n".join(parts) + "\n")
     return path
 
 
-def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> list[str]:
-    kinds = {
-        "pretrain": "Masked-LM pretraining",
-        "distill": "Distillation",
-        "finetune": "Fine-tuning",
-    }
-    what = kinds.get(config.get("kind", ""), "Training")
+def _what_was_run(config: Record, rows: Sequence[Record], train: Sequence[Record]) -> list[str]:
+    what = LOOPS.get(config.get("kind", ""), "Training")
     if config.get("kind") == "finetune":
         what += f" of `{config['model']}` for {config['task']}"
     if config.get("teacher"):
@@ -73,7 +72,7 @@ def _what_was_run(config: Row, rows: Sequence[Row], train: Sequence[Row]) -> lis
     ]
 
 
-def _waiting(train: Sequence[Row]) -> str:
+def _waiting(train: Sequence[Record]) -> str:
     """The share of the time that the updates waited for their data."""
     if not all("data_seconds" in row for row in train) or not train:
         return ""
@@ -81,39 +80,39 @@ def _waiting(train: Sequence[Row]) -> str:
     return f" Waiting for data took {100 * waited / seconds:.1f} % of the time of the updates."
 
 
-def _what_came_out(where: str, heldout: Sequence[Row]) -> list[str]:
+def _what_came_out(where: str, heldout: Sequence[Record]) -> list[str]:
     if not heldout:
         return [f"It was not evaluated on {where}."]
     first, best, last = heldout[0], _best(heldout), heldout[-1]
-    told = [name for name in FLOORS if name in last] or _metrics(last)
+    names = [name for name in FLOORS if name in last] or _metrics(last)
 
     def change(name: str) -> str:
         start = f"went from {written(name, first[name])} to" if name in first is not last else "is"
         return f"the {noun(name)} {start} {written(name, last[name])}"
 
-    sentences = [f"On {where} {listed([change(name) for name in told])}."]
-    floors = [written(name, last[FLOORS[name]]) for name in told if FLOORS.get(name) in last]
+    sentences = [f"On {where} {listed([change(name) for name in names])}."]
+    floors = [written(name, last[FLOORS[name]]) for name in names if FLOORS.get(name) in last]
     if floors:
         sentences.append(
-            "Beside that stands the unigram floor, a model that knows only how often each token "
-            f"occurs: {listed(floors)}."
+            "For comparison, the unigram floor, a model that knows only how often each token "
+            f"occurs, has {listed(floors)}."
         )
     if last.get("collapsed"):
         sentences.append("It has collapsed: all examples are given the same class.")
     if best["step"] != last["step"]:
-        name = _yardstick(last) if _yardstick(last) in told else told[0]
+        name = _yardstick(last) if _yardstick(last) in names else names[0]
         value, step = written(name, best[name]), best["step"]
         sentences.append(f"The best {noun(name)} was {value}, after {step:,} updates.")
-    if "top1_agreement" in last and "top1_agreement" not in told:
+    if "top1_agreement" in last and "top1_agreement" not in names:
         share = written("top1_agreement", last["top1_agreement"])
         sentences.append(f"Its first guess is its teacher's for {share} of the masked tokens.")
     return sentences
 
 
-def _results(where: str, heldout: Sequence[Row]) -> list[str]:
+def _results(where: str, heldout: Sequence[Record]) -> list[str]:
     if not heldout:
         return []
-    columns: dict[int, tuple[list[str], Row]] = {}
+    columns: dict[int, tuple[list[str], Record]] = {}
     for title, row in [("start", heldout[0]), ("best", _best(heldout)), ("final", heldout[-1])]:
         columns.setdefault(row["step"], ([], row))[0].append(title)
     last = heldout[-1]
@@ -128,7 +127,9 @@ def _results(where: str, heldout: Sequence[Row]) -> list[str]:
     return ["## Results", markdown_table(header, lines)]
 
 
-def _pictures(folder: Path, where: str, train: Sequence[Row], heldout: Sequence[Row]) -> list[str]:
+def _pictures(
+    folder: Path, where: str, train: Sequence[Record], heldout: Sequence[Record]
+) -> list[str]:
     quality = [name for name in _metrics(heldout[-1] if heldout else {}) if name[:4] != "exp_"]
     terms = [name for name in _metrics(train[-1] if train else {}) if name not in RUNNING]
     if any(_curve(train, name) == _curve(train, "loss") for name in terms if name != "loss"):
@@ -144,25 +145,23 @@ def _pictures(folder: Path, where: str, train: Sequence[Row], heldout: Sequence[
             panels = [_panel(rows, name) for name in names]
             plot_panels(folder / file, panels, xlabel="updates", title=title)
             parts.append(f"![{title}]({file})")
-    note = (
-        "Noisy curves are means over a fortieth of the run; what was measured is pale behind them."
-    )
+    note = "Noisy curves are means over a fortieth of the run, before the pale original."
     return ["## Curves", *parts, note] if parts else []
 
 
-def _panel(rows: Sequence[Row], name: str) -> Panel:
+def _panel(rows: Sequence[Record], name: str) -> Panel:
     return Panel(
         {name: _curve(rows, name)},
         ylabel=NAMES.get(name, name),
         floor=rows[-1].get(FLOORS.get(name, "")),
-        kind=KINDS.get(name, "noisy"),
+        smoothing=SMOOTHING.get(name, "over original"),
         share=name in SHARES,
         log=name == "grad_norm",
         from_zero=name in ("tokens_per_second", "learning_rate", "clipped"),
     )
 
 
-def _curve(rows: Sequence[Row], name: str) -> Curve:
+def _curve(rows: Sequence[Record], name: str) -> Points:
     return [(row["step"], row[name]) for row in rows if name in row]
 
 
@@ -181,7 +180,7 @@ def _how_to_load(model: Path) -> list[str]:
     ]
 
 
-def _settings(config: Row) -> list[str]:
+def _settings(config: Record) -> list[str]:
     origin = {name: config[name] for name in ("facts", "provenance") if name in config}
     settings = {name: value for name, value in config.items() if name not in origin}
     parts = []
@@ -192,7 +191,7 @@ def _settings(config: Row) -> list[str]:
     return parts
 
 
-def _leaves(tree: Row, prefix: str = "") -> list[tuple[str, Any]]:
+def _leaves(tree: Record, prefix: str = "") -> list[tuple[str, Any]]:
     """Dotted name and value of everything in nested dicts."""
     leaves = []
     for name, value in tree.items():
@@ -203,8 +202,8 @@ def _leaves(tree: Row, prefix: str = "") -> list[tuple[str, Any]]:
     return leaves
 
 
-def _metrics(row: Row) -> list[str]:
-    """What was measured, in the order of NAMES, without the floors, which stand beside it."""
+def _metrics(row: Record) -> list[str]:
+    """The measured metrics, in the order of NAMES, without the floors."""
     measured = [name for name in row if name not in BOOKKEEPING and name not in FLOORS.values()]
     order = list(NAMES)
     return sorted(
@@ -212,13 +211,13 @@ def _metrics(row: Row) -> list[str]:
     )
 
 
-def _yardstick(row: Row) -> str:
-    """The metric that tells which evaluation was the best; "" if none does."""
+def _yardstick(row: Record) -> str:
+    """The metric that decides which evaluation was the best; "" for none."""
     names = ("score", "masked_lm_loss", "kl_to_teacher", "loss")
     return next((name for name in names if name in row), "")
 
 
-def _best(heldout: Sequence[Row]) -> Row:
+def _best(heldout: Sequence[Record]) -> Record:
     name = _yardstick(heldout[-1])
     if not name:
         return heldout[-1]

@@ -1,6 +1,5 @@
-"""What several seeds of a fine-tuning came to: every value, median, mean and spread."""
+"""The results of a fine-tuning over its seeds: every value, median, mean and spread."""
 
-import json
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Literal
 
 from rich.console import Console
 
-from data.storage.atomic import replacing
+from data.storage.atomic import write_text
+from data.storage.provenance import write_json_atomic
 from report.naming import NAMES, in_tables, written
 from report.tables import markdown_table, terminal_table
 from tasks.task import Task
@@ -33,10 +33,10 @@ def report_seeds(
 
     Args:
         folder: of the run.
-        task: what was learned.
+        task: the task.
         results: by seed, the metrics on the development set.
-        model: what was fine-tuned, by folder or name.
-        teacher: what it learned from besides, if anything.
+        model: folder or name of the model that was fine-tuned.
+        teacher: folder or name of its teacher, if any.
         reported: the step of which `results` are.
     """
     seeds, values = list(results), {f"seed {seed}": dict(each) for seed, each in results.items()}
@@ -70,9 +70,7 @@ def report_seeds(
         "model": model,
         "teacher": teacher,
         "report": reported,
-        "seeds": {str(seed): dict(each) for seed, each in results.items()},
+        "seeds": results,
     }
-    with replacing(folder / "results.md") as file:
-        file.write_text(text, encoding="utf-8")
-    with replacing(folder / "results.json") as file:
-        file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "results.md", text)
+    write_json_atomic(folder / "results.json", record)

@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from data.storage.atomic import replacing
+from data.storage.atomic import write_text
 from data.storage.mirror import check_on_disk
 from model.errors import InputError, above_zero, at_least_one
 from report.study.folder import RESULTS, read_study
@@ -62,8 +62,7 @@ def ablate(study: StudyConfig) -> Path:
         run_block(study, cohort, seed)
         add_seconds(folder, time.monotonic() - started)
     lines = [(folder / f"seed-{seed}" / DONE).read_text(encoding="utf-8") for seed in seeds]
-    with replacing(folder / RESULTS) as file:
-        file.write_text("".join(lines), encoding="utf-8")
+    write_text(folder / RESULTS, "".join(lines))
     report = write_study_report(folder)
     print(f"\n{conclusion_of(report)}\n\nThe report is {report}")
     return report
@@ -101,9 +100,7 @@ def run_block(study: StudyConfig, cohort: Cohort, seed: int) -> None:
         else:
             record["metrics"] |= {f"downstream_{task}": math.nan for task in study.downstream}
             print(f"{record['variant']} has diverged: it is not fine-tuned")
-    with replacing(folder / DONE) as file:
-        lines = [json.dumps(record) + "\n" for record in records]
-        file.write_text("".join(lines), encoding="utf-8")
+    write_text(folder / DONE, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def tuned(study: StudyConfig) -> StudyConfig:

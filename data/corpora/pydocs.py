@@ -26,7 +26,8 @@ from rich.progress import track
 from data.corpora import overlap, prose
 from data.corpora.heldout import Split
 from data.corpora.text import Text
-from data.storage.cache import make_once, writing
+from data.storage.atomic import writing
+from data.storage.cache import make_once
 from model.errors import InputError
 
 PYTHON = "python"
@@ -93,7 +94,7 @@ def open_pydocs(cache: Path, heldout_share: float) -> Pydocs:
 
     def make(folder: Path) -> None:
         training, heldout, manifest = _split(_harvest(), heldout_share)
-        with writing(cache):
+        with writing(cache, "--data.cache"):
             _write(folder, training, heldout, {"versions": versions, **manifest})
 
     return Pydocs(make_once(cache / f"pydocs-{key.hexdigest()[:16]}", make))

@@ -1,4 +1,4 @@
-"""Where a run came from: the code, the libraries and the machine, as plain JSON."""
+"""The origin of a run: the code, the libraries and the machine, as plain JSON."""
 
 import dataclasses
 import json
@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,9 +17,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from data.storage.atomic import replacing
+from data.storage.atomic import write_text
 
-PACKAGES = (
+LIBRARIES = (
     "jax",
     "jaxlib",
     "flax",
@@ -33,16 +33,16 @@ PACKAGES = (
 
 
 def provenance() -> dict[str, Any]:
-    """What one must know to run this again: commit, versions, platform, devices, command.
+    """All that is needed to run this again: commit, versions, platform, devices, command.
 
-    The name of the machine is left out: a run folder is there to be passed on.
+    The name of the machine is left out, as run folders are passed on.
     """
     device = jax.devices()[0]
     return {
-        "command": command(),
+        "command": command_line(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": git_state(Path(__file__).parent),
-        "versions": {"python": platform.python_version()} | versions(PACKAGES),
+        "versions": {"python": platform.python_version()} | versions(LIBRARIES),
         "platform": platform.platform(),
         "cpu_cores": os.cpu_count(),
         "devices": {
@@ -55,7 +55,7 @@ def provenance() -> dict[str, Any]:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Of those packages that are installed: measuring speed does not need all."""
+    """The versions of those packages that are installed: measuring speed does not need all."""
     found = {}
     for name in packages:
         with suppress(metadata.PackageNotFoundError):
@@ -63,7 +63,7 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def command() -> str | None:
+def command_line() -> str | None:
     """The command line; None in a notebook, whose kernel nobody starts by hand."""
     arguments = sys.orig_argv[1:]
     return None if "ipykernel_launcher" in arguments else shlex.join(["python", *arguments])
@@ -90,12 +90,12 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 
 def to_jsonable(value: Any) -> Any:
-    """Nested dataclasses as what `json` reads back: dicts, lists, strings, numbers, None.
+    """Nested dataclasses in the form that `json` reads back: dicts, lists, strings, numbers, None.
 
     Paths become strings, tuples lists, and dtypes their names.
 
     Raises:
-        TypeError: something else is in it.
+        TypeError: the value holds something else.
     """
     match value:
         case None | bool() | int() | float() | str():
@@ -114,34 +114,32 @@ def to_jsonable(value: Any) -> Any:
 
 
 def changed_fields(
-    old: Mapping[str, Any], new: Mapping[str, Any], ignore: set[str] | frozenset[str] = frozenset()
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    ignore: Container[str] = frozenset(),
+    prefix: str = "",
 ) -> list[str]:
     """The dotted names, sorted, of the fields that differ between two configurations.
 
     A name in `ignore` also covers everything below it: "provenance" hides "provenance.git.commit".
+    `prefix` stands before all names: "data.".
     """
     changed = []
     for name in sorted(old.keys() | new.keys()):
-        if name in ignore:
+        dotted, before, now = prefix + name, old.get(name), new.get(name)
+        if dotted in ignore:
             continue
-        if isinstance(old.get(name), Mapping) and isinstance(new.get(name), Mapping):
-            below = {
-                inner.removeprefix(f"{name}.") for inner in ignore if inner.startswith(f"{name}.")
-            }
-            changed += [f"{name}.{inner}" for inner in changed_fields(old[name], new[name], below)]
-        elif name not in old or name not in new or old[name] != new[name]:
-            changed.append(name)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            changed += changed_fields(before, now, ignore, f"{dotted}.")
+        elif name not in old or name not in new or before != now:
+            changed.append(dotted)
     return changed
 
 
 def write_json_atomic(path: Path, value: Any) -> None:
-    """Write indented JSON to `path` so that it holds the old text or the new one, never a part.
+    """Writes indented JSON so that `path` holds the old text or the new one, never a part.
 
     Raises:
         InputError: the disk refuses (it is full or read-only, there is no such folder).
     """
-    text = json.dumps(to_jsonable(value), indent=2, ensure_ascii=False) + "\n"
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    write_text(path, json.dumps(to_jsonable(value), indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""The record of a run, as others read it: its configuration and metrics."""
+"""The files of a run folder that others read: its configuration and metrics."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from model.errors import InputError
 CONFIG = "config.json"
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_run_config(folder: Path) -> dict[str, Any]:
     """The `config.json` of a run folder.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 
-from data.storage.atomic import replacing
+from data.storage.atomic import write_text
 from tasks.formats.rows import Example
 from tasks.kind import Kind, Prediction
 
@@ -43,8 +43,7 @@ def write_errors(
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     count = f"{about}: {len(mistakes):,} of {len(examples):,} are not right."
     parts = [f"# {title}", count, *([table] if mistakes else [])]
-    with replacing(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(path, "\n\n".join(parts) + "\n")
 
 
 def _cell(text: str) -> str:

@@ -7,7 +7,7 @@ number and what is predicted, in the way in which the training file writes label
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.storage.atomic import replacing
+from data.storage.atomic import write_text
 from tasks.kind import Prediction
 from tasks.task import Task
 from tasks.texts.examples import TextColumns
@@ -37,8 +37,7 @@ def write_submission(path: Path, task: Task, predictions: Sequence[Prediction]) 
         predictions: from `tasks.score`.
     """
     rows = (f"{row['id']}\t{_written(task, row['prediction'])}\n" for row in predictions)
-    with replacing(path) as temporary:
-        temporary.write_text("index\tprediction\n" + "".join(rows), encoding="utf-8", newline="\n")
+    write_text(path, "index\tprediction\n" + "".join(rows))
 
 
 def _written(task: Task, prediction: str | float) -> str:

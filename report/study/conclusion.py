@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from report.naming import difference, noun, value
+from report.naming import difference, noun, written
 from report.study.comparison import MIN_SEEDS, Comparison, Difference
 from report.study.folder import Study
 from report.tables import listed
@@ -23,7 +23,7 @@ def conclusion(study: Study, comparison: Comparison) -> str:
     count = len(comparison.seeds)
     if base is None or base.mean is None or count == 0:
         return f"There is no {metric} of {reference} to compare with: nothing can be concluded yet."
-    level = value(study.primary, base.mean)
+    level = written(study.primary, base.mean, decimals=2)
     if not differences:
         return (
             f"The {metric} of {reference} is {level} ({_seeds(count)}), and there is no variant to "

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.storage.atomic import replacing
+from data.storage.atomic import replacing, write_text
 from data.storage.provenance import write_json_atomic
 from report.naming import capital, label
 from report.study.comparison import MIN_SEEDS, Comparison, compare_variants
@@ -62,8 +62,7 @@ def write_study_report(folder: Path) -> Path:
     with replacing(folder / "table.csv") as file:
         write_csv(file, study, comparisons)
     write_json_atomic(folder / "results.json", record)
-    with replacing(path) as file:
-        file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(path, "\n\n".join(parts) + "\n")
     return path
 
 

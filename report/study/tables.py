@@ -14,7 +14,7 @@ from report.naming import (
     label,
     noun,
     probability,
-    value,
+    written,
 )
 from report.study.comparison import Comparison
 from report.study.folder import Study
@@ -56,7 +56,9 @@ def values_table(study: Study, comparison: Comparison) -> str:
     """Every single value of a metric, a row a variant and a column a seed."""
     lines = []
     for name, row in comparison.rows.items():
-        cells = [value(comparison.metric, row.values.get(seed)) for seed in study.seeds]
+        cells = [
+            written(comparison.metric, row.values.get(seed), decimals=2) for seed in study.seeds
+        ]
         lines.append([name, *cells])
     return markdown_table(["seed", *map(str, study.seeds)], lines)
 
@@ -141,7 +143,7 @@ def write_csv(path: Path, study: Study, comparisons: Comparisons) -> None:
 
 def _mean(comparison: Comparison, variant: str) -> str:
     row = comparison.rows.get(variant)
-    return "" if row is None else value(comparison.metric, row.mean)
+    return "" if row is None else written(comparison.metric, row.mean, decimals=2)
 
 
 def _with_difference(comparison: Comparison, variant: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from data.storage.atomic import make_folder
 from data.storage.mirror import address, download, upload
 from data.storage.provenance import changed_fields, provenance, to_jsonable, write_json_atomic
-from data.storage.run_folder import CONFIG, read_config
+from data.storage.run_folder import CONFIG, read_run_config
 from model.errors import InputError
 from train.command.processes import first_before_others, is_first
 from train.config import TrainConfig
@@ -74,7 +74,7 @@ def _wait_for(path: Path) -> None:
 
 
 def _check_same(path: Path, record: dict[str, Any]) -> None:
-    old = read_config(path.parent)
+    old = read_run_config(path.parent)
     if old.get("kind") != record["kind"]:
         raise InputError(
             f"{path.parent} holds another run, of train.{old.get('kind')}: "

@@ -9,7 +9,7 @@ import jax
 from data.storage.atomic import make_folder
 from data.storage.provenance import (
     changed_fields,
-    command,
+    command_line,
     provenance,
     to_jsonable,
     write_json_atomic,
@@ -54,7 +54,7 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
             "epochs": study.task_epochs,
             "learning_rate": study.task_learning_rate,
         },
-        "command": command(),
+        "command": command_line(),
         "seconds": 0.0,
         "provenance": provenance(),
     }

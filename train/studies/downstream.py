@@ -4,7 +4,7 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
-from data.storage.atomic import make_folder, refusals_told
+from data.storage.atomic import make_folder, writing
 from tasks.catalogue import find_task
 from train.finetune import finetune
 from train.recipes import FINETUNE
@@ -45,7 +45,7 @@ def downstream_scores(
         )
         log = make_folder(config.output).parent / f"{task}.log"
         # All other refusals of the disk in here are InputErrors already.
-        with refusals_told(log), log.open("w", encoding="utf-8") as file, redirect_stdout(file):
+        with writing(log), log.open("w", encoding="utf-8") as file, redirect_stdout(file):
             (result,) = finetune(config)
         scores[f"downstream_{task}"] = result["score"]
         print(f"{student.name} on {task}: {100 * result['score']:.2f} %", flush=True)

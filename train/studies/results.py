@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.storage.run_folder import read_config, read_metrics
+from data.storage.run_folder import read_metrics, read_run_config
 
 DONE = "results.jsonl"
 """The file in the folder of a complete block: a line a student."""
@@ -18,7 +18,7 @@ LEFT_OUT = ("unigram_loss", "unigram_accuracy", "exp_masked_lm_loss")
 def block_results(folder: Path, students: Sequence[str]) -> list[dict[str, Any]]:
     """One record a student, as in the results.jsonl of a study (report/study/folder.py)."""
     rows = read_metrics(folder)
-    seed = read_config(folder)["seed"]
+    seed = read_run_config(folder)["seed"]
     return [_result(rows, name, seed) for name in students]
 
 
