@@ -15,7 +15,7 @@ def opened(file: Path) -> Iterator[BufferedIOBase]:
     """The file's bytes, unpacked if its name ends in .gz.
 
     Raises:
-        InputError: it cannot be read, now or later, or is cut short.
+        InputError: it cannot be opened or read, or is cut short.
     """
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
@@ -26,7 +26,7 @@ def opened(file: Path) -> Iterator[BufferedIOBase]:
 
 
 def read_lines(file: Path) -> Iterator[str]:
-    r"""Its lines, each with its end, which is "\n" and nothing else: texts hold other ones.
+    r"""The file's lines with their ends; only "\n" ends a line, as texts hold other line breaks.
 
     Raises:
         InputError: the file cannot be read or is not UTF-8.

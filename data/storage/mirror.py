@@ -1,7 +1,7 @@
 """Folders in object storage, `gs://bucket/folder`, through a mirror of them on this machine.
 
-An object store takes whole objects: nothing is appended to, locked or memory-mapped there. So all
-is written into a local folder, and `upload` brings over what has changed since it was last called.
+An object store takes whole objects: it cannot append to, lock or memory-map them. So everything is
+written into a local folder, and `upload` copies the files that changed since its last call.
 Checkpoints are not in the mirror: Orbax writes them to the store itself.
 """
 
@@ -24,16 +24,16 @@ def default_cache() -> Path:
 
 
 _ADDRESS = re.compile(r"(\w+):/+(.+)")
-_NOT_MIRRORED = ("checkpoints",)
-_COMPLETE = ".complete"  # is uploaded last: what has it can be downloaded whole
+_COMPLETE = ".complete"  # is uploaded last: a folder that has it can be downloaded whole
+_NOT_MIRRORED = ("checkpoints", _COMPLETE)
 
-_uploaded: dict[Path, tuple[int, int]] = {}  # time and size of the files that are there
+_uploaded: dict[Path, tuple[int, int]] = {}  # time and size of the files in the store
 
 
 def mirror(path: Path) -> Path:
-    """Where a folder named on the command line lies for us: there or, of a `gs://` one, its mirror.
+    """The local folder for one named on the command line: itself, or the mirror of a `gs://` one.
 
-    `Path` has made `gs:/bucket` of `gs://bucket`.
+    `Path` has turned `gs://bucket` into `gs:/bucket`.
 
     Raises:
         InputError: another kind of address.
@@ -60,7 +60,7 @@ def address(folder: Path) -> str | None:
 
 
 def readable(folder: Path) -> str:
-    """How a person knows the folder."""
+    """The folder's name in messages: its address, if it is a mirror."""
     return address(folder) or str(folder)
 
 
@@ -69,11 +69,13 @@ def _mirrors() -> Path:
 
 
 def download(folder: Path, *, complete: bool = False, into: Path | None = None) -> bool:
-    """Makes a mirror what the store holds; whether it holds anything. Other folders stay.
+    """Replaces a mirror by the store's files; returns whether there are any.
+
+    Does nothing for other folders.
 
     Args:
         folder: the mirror.
-        complete: only what was uploaded to its end counts.
+        complete: ignore a folder in the store that was not uploaded to its end.
         into: another place for the files.
 
     Raises:
@@ -87,21 +89,22 @@ def download(folder: Path, *, complete: bool = False, into: Path | None = None) 
         shutil.rmtree(target, ignore_errors=True)
         if complete and not store.exists(f"{root}/{_COMPLETE}"):
             return False
-        found = [name for name in store.find(root) if not _left_out(name, root)]
-        for name in found:
-            path = target / name.removeprefix(root).lstrip("/")
+        names = [name.removeprefix(root).lstrip("/") for name in store.find(root)]
+        names = [name for name in names if name.split("/")[0] not in _NOT_MIRRORED]
+        for name in names:
+            path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            store.get_file(name, str(path))
+            store.get_file(f"{root}/{name}", str(path))
             _uploaded[path] = _state(path)
-    return bool(found)
+    return bool(names)
 
 
 def upload(folder: Path, *, complete: bool = False) -> None:
-    """Brings to the store what has changed in a mirror; does nothing for other folders.
+    """Uploads the files of a mirror that have changed; does nothing for other folders.
 
     Args:
         folder: the mirror.
-        complete: nothing will be added to it.
+        complete: mark the folder in the store as complete.
 
     Raises:
         InputError: the store cannot be reached.
@@ -110,8 +113,7 @@ def upload(folder: Path, *, complete: bool = False) -> None:
         return
     with _reaching(there):
         store, root = fsspec.core.url_to_fs(there)
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        for path in files:
+        for path in filter(Path.is_file, folder.rglob("*")):
             if _uploaded.get(path) != (state := _state(path)):
                 store.put_file(str(path), f"{root}/{path.relative_to(folder).as_posix()}")
                 _uploaded[path] = state
@@ -120,11 +122,6 @@ def upload(folder: Path, *, complete: bool = False) -> None:
             del _uploaded[path]
         if complete:
             store.pipe_file(f"{root}/{_COMPLETE}", b"")
-
-
-def _left_out(name: str, root: str) -> bool:
-    first = name.removeprefix(root).lstrip("/").split("/")[0]
-    return first in (*_NOT_MIRRORED, _COMPLETE)
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -140,7 +137,7 @@ def _reaching(there: str) -> Iterator[Any]:
         raise InputError(
             f"{there} needs gcsfs: pip install -c constraints.txt -e '.[gcs]'"
         ) from error
-    except Exception as error:  # every store has its own kinds
+    except Exception as error:  # every store has its own classes
         raise InputError(
             f"cannot reach {there} ({type(error).__name__}: {first_line(error)[:200]})"
         ) from error

@@ -70,7 +70,7 @@ def command_line() -> str | None:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """The commit checked out in `folder` and whether tracked files differ from it.
+    """The commit checked out in `folder`, and whether tracked files differ from it.
 
     Both are None where git does not track the folder: without git, in an unpacked archive, or in
     an installed package that lies in the virtual environment of somebody else's repository.
@@ -97,20 +97,15 @@ def to_jsonable(value: Any) -> Any:
     Raises:
         TypeError: the value holds something else.
     """
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case Path():
-            return str(value)
-        case list() | tuple():
-            return [to_jsonable(item) for item in value]
-        case Mapping():
-            return {str(key): to_jsonable(item) for key, item in value.items()}
-        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = dataclasses.fields(value)
-            return {field.name: to_jsonable(getattr(value, field.name)) for field in fields}
-        case _:
-            return np.dtype(value).name
+
+    def convert(item: Any) -> Any:
+        if dataclasses.is_dataclass(item) and not isinstance(item, type):
+            return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+        if isinstance(item, Mapping):
+            return dict(item)
+        return str(item) if isinstance(item, Path) else np.dtype(item).name
+
+    return json.loads(json.dumps(value, default=convert))
 
 
 def changed_fields(
