@@ -101,8 +101,8 @@ def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
 
 def _name_at_right(axes: Axes) -> None:
     """Names the lines in the margin, where names cover no data, in the order of their ends."""
-    lines, _ = axes.get_legend_handles_labels()
-    lines.sort(key=lambda line: line.get_ydata()[-1], reverse=True)
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    lines.sort(key=lambda line: np.asarray(line.get_ydata())[-1], reverse=True)
     if lines:
         place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
         axes.legend(handles=lines, **place, frameon=False, fontsize=8.5, labelcolor="linecolor")
