@@ -27,7 +27,7 @@ from data.batches import Batches
 from tests import runs
 from train.command.cli import main
 from train.config import RunConfig
-from train.loop.metric_log import MetricLog, NoLog
+from train.loop.metric_log import MetricLog
 from train.pretrain import pretrain
 
 config = runs.pretrain_config(
@@ -67,7 +67,6 @@ def send(log):
     log.step = step
 
 send(MetricLog)
-send(NoLog)
 
 def run():
     try:

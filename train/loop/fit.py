@@ -1,14 +1,14 @@
 """The training loop around the step: batches in, checkpoints, metrics and a trained model out.
 
-Order at every update: step, evaluate, write metrics, then save. What a checkpoint at step n belongs
-to is then on disk before it, and a run that goes on from it repeats nothing and misses nothing.
+Order at every update: step, evaluate, write metrics, then save. Everything recorded about step n is
+on disk before checkpoint n, so a run that resumes there repeats nothing and misses nothing.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -23,7 +23,7 @@ from train.loop.checkpoint import Checkpoints
 from train.loop.folder import claim
 from train.loop.learner import Learner
 from train.loop.memory import out_of_memory, sequences_that_fit
-from train.loop.metric_log import MetricLog, NoLog
+from train.loop.metric_log import MetricLog
 from train.loop.profiling import Tracer, timed
 from train.objectives.objective import Metrics
 from train.update.keys import keys_of
@@ -34,13 +34,13 @@ Evaluate = Callable[[Any, dict[str, Any]], dict[str, float]]
 
 
 @runtime_checkable
-class Batches(Protocol):
-    """What is trained on, endless and by random access: the place in the data is the step."""
+class TrainingBatches(Protocol):
+    """Endless batches by random access: the place in the data is the step."""
 
     batch_size: int
 
     def __len__(self) -> int:
-        """How many sequences there are."""
+        """The number of sequences."""
         ...
 
     @property
@@ -49,7 +49,7 @@ class Batches(Protocol):
     def iterate(self, start: int) -> Iterator[Batch]: ...
 
 
-def total_steps(config: TrainConfig, batches: Batches) -> int:
+def total_steps(config: TrainConfig, batches: TrainingBatches) -> int:
     """The updates of a run."""
     return config.steps or max(math.ceil(config.epochs * batches.steps_per_epoch), 1)
 
@@ -60,7 +60,7 @@ def fit(
     kind: str,
     title: str,
     learner: Learner,
-    batches: Batches,
+    batches: TrainingBatches,
     parallel: Parallel,
     constants: dict[str, Any],
     evaluate: Evaluate,
@@ -68,7 +68,7 @@ def fit(
     best_by: str | None = None,
     shown: Callable[[str], bool] = lambda name: True,
 ) -> dict[str, float]:
-    """Trains as `config` says and leaves a run folder; goes on where an earlier try ended.
+    """Trains as `config` says and leaves a run folder; resumes where an earlier try ended.
 
     Args:
         config: of the run.
@@ -79,7 +79,7 @@ def fit(
         parallel: where it runs.
         constants: what the objective reads beside the batch; the same at every step.
         evaluate: from parameters and constants to metrics.
-        facts: fingerprints of what the configuration names; a run goes on only if they agree.
+        facts: fingerprints of what the configuration names; a run resumes only if they agree.
         best_by: a metric of `evaluate`, higher being better, whose best model is kept in
             `output`/best beside that of the last step.
         shown: whether a held-out metric is printed; all are recorded.
@@ -88,114 +88,185 @@ def fit(
         The metrics at the end.
 
     Raises:
-        InputError: something that the user can mend.
-        Stopped: a signal asked for it; the same command goes on.
+        InputError: something that the user can fix.
+        Stopped: a signal asked for it; the same command resumes.
     """
-    steps, parameters = total_steps(config, batches), learner.parameters
-    constants = parallel.replicate(constants)
-    keys = parallel.replicate(keys_of(config.seed))
-    record = claim(config, kind, {**facts, "total_steps": steps, "parameters": parameters})
-    checkpoints = Checkpoints(config.output, keep=config.run.keep_checkpoints)
-    state = parallel.place_state(learner.state)
-    start = checkpoints.latest() or 0
-    if start:
-        state = checkpoints.restore(state)
-    tracer = Tracer(config.run.profile, config.output, steps)
-
-    log = NoLog()
-    if is_first():
-        log = MetricLog(
-            config.output,
-            total_steps=steps,
-            start_step=start,
-            print_every=config.run.print_every,
-            shown=shown,
-        )
-    evaluate_every = config.evaluate_every or batches.steps_per_epoch
-    best = _best_so_far(config.output, best_by)
-
-    def write_model(name: str) -> None:
-        if is_first():
-            learner.export(jax.device_get(state.params), config.output / name)
-
-    @partial(jax.profiler.annotate_function, name="evaluate")
-    def measure(number: int) -> dict[str, float]:
-        nonlocal best
-        results = evaluate(state.params, constants)
-        log.heldout(number, results)
-        if best_by is not None and results[best_by] > best:
-            best = results[best_by]
-            write_model("best")
-        return results
-
-    batch: Batch | None = None
-
-    def fitting() -> str:
-        if batch is None:
-            return ""
-        axis = 2 if parallel.mode == "pmap" else 1
-        placed = parallel.place(batch)
-        return sequences_that_fit(learner.step, state, constants, placed, keys, axis=axis)
-
-    with log, Signals() as signals, tracer, out_of_memory(fitting):
+    run = TrainingRun(
+        config, kind, learner, batches, parallel, constants, evaluate, facts, best_by, shown
+    )
+    log, steps, size = run.log, run.steps, batches.batch_size
+    with log, Signals() as signals, run.tracer, out_of_memory(run.sequences_that_fit):
         log.say(
-            f"{parameters / 1e6:.1f} M parameters, {steps:,} updates of "
-            f"{batches.batch_size:,} sequences: "
-            f"{steps * batches.batch_size / len(batches):.2g} passes over {title}"
+            f"{learner.parameters / 1e6:.1f} M parameters, {steps:,} updates of {size:,} "
+            f"sequences: {steps * size / len(batches):.2g} passes over {title}"
         )
-        if start:
-            log.say(f"going on from step {start:,} of {steps:,} in {readable(config.output)}")
-        if 0 < tracer.last <= start:
+        if run.start:
+            log.say(f"going on from step {run.start:,} of {steps:,} in {readable(config.output)}")
+        if 0 < run.tracer.last <= run.start:
             log.say(f"nothing is traced: --run.profile {config.run.profile} lies before that")
         try:
-            results = measure(0) if start == 0 else {}
-            pending: Pending | None = None
-            shapes: set[tuple[int, ...]] = set()
-            for number, (batch, waited) in enumerate(timed(batches.iterate(start)), start + 1):
-                if number > steps:
-                    break
-                shape = batch["input_ids"].shape
-                compiles = shape not in shapes
-                if compiles:  # an update's time has no other's compilation in it
-                    shapes.add(shape)
-                    record_metrics(log, pending)
-                    pending = None
-                with tracer.update(number):
-                    state, metrics = learner.step(state, constants, parallel.place(batch), keys)
-                # The metrics of the step before are fetched while this one runs.
-                record_metrics(log, pending)
-                tokens = batch["input_ids"].size * jax.process_count()  # each reads its share
-                pending = Pending(number, metrics, tokens, waited, compiles)
-                tracer.done(number, metrics)
-
-                last = number == steps
-                due = last or number % evaluate_every == 0
-                stop = signals.stop_after(number)
-                save_now = last or stop is not None or number % config.run.checkpoint_every == 0
-                if due or save_now:
-                    record_metrics(log, pending)
-                    pending = None
-                if due:
-                    results = measure(number)
-                if save_now:
-                    log.flush()
-                    if is_first():
-                        upload(config.output)
-                    checkpoints.save(state, record)
-                if stop is not None and not last:
-                    raise Stopped(
-                        stop,
-                        f"stopped at step {number:,} of {steps:,}; everything is saved in "
-                        f"{readable(config.output)}: the same command goes on from there",
-                    )
+            results = run.train(signals)
         finally:
-            checkpoints.close()
-        if start >= steps:
+            run.checkpoints.close()
+        if run.start >= steps:
             log.say(f"{readable(config.output)} is complete: {steps:,} steps were done before")
-            results = evaluate(state.params, constants)
-
-    write_model("model")
+            results = evaluate(run.state.params, run.constants)
+    run.write_model("model")
     return results
+
+
+class TrainingRun:
+    """A run between two updates, begun or resumed; the arguments are those of `fit`."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        kind: str,
+        learner: Learner,
+        batches: TrainingBatches,
+        parallel: Parallel,
+        constants: dict[str, Any],
+        evaluate: Evaluate,
+        facts: dict[str, Any],
+        best_by: str | None,
+        shown: Callable[[str], bool],
+    ):
+        self.config, self.learner, self.batches, self.parallel = config, learner, batches, parallel
+        self.evaluate, self.best_by = evaluate, best_by
+        self.steps = total_steps(config, batches)
+        self.constants = parallel.replicate(constants)
+        self.keys = parallel.replicate(keys_of(config.seed))
+        sizes = {"total_steps": self.steps, "parameters": learner.parameters}
+        self.record = claim(config, kind, facts | sizes)
+        self.checkpoints = Checkpoints(config.output, keep=config.run.keep_checkpoints)
+        self.state = parallel.place_state(learner.state)
+        self.start = self.checkpoints.latest() or 0
+        if self.start:
+            self.state = self.checkpoints.restore(self.state)
+        self.tracer = Tracer(config.run.profile, config.output, self.steps)
+        self.log = MetricLog(
+            config.output,
+            total_steps=self.steps,
+            start_step=self.start,
+            print_every=config.run.print_every,
+            shown=shown,
+            writes=is_first(),
+        )
+        self.best = _best_so_far(config.output, best_by)
+        self.batch: Batch | None = None
+        # The last update, whose metrics the device may not have made yet, until it is logged.
+        self.unlogged: tuple[int, Metrics, int, float, bool] | None = None
+
+    def train(self, signals: Signals) -> dict[str, float]:
+        """The metrics of the last evaluation, after all updates that are left.
+
+        Raises:
+            InputError: the loss is not finite, or something cannot be written.
+            Stopped: a signal came.
+        """
+        evaluate_every = self.config.evaluate_every or self.batches.steps_per_epoch
+        results = self.measure(0) if self.start == 0 else {}
+        shapes: set[tuple[int, ...]] = set()
+        numbers = range(self.start + 1, self.steps + 1)
+        read = timed(self.batches.iterate(self.start))
+        for number, (batch, waited) in zip(numbers, read, strict=False):
+            shape = batch["input_ids"].shape
+            self.update(number, batch, waited, compiles=shape not in shapes)
+            shapes.add(shape)
+
+            last = number == self.steps
+            due = last or number % evaluate_every == 0
+            stop = signals.stop_after(number)
+            save = last or stop is not None or number % self.config.run.checkpoint_every == 0
+            if due or save:
+                self.catch_up()
+            if due:
+                results = self.measure(number)
+            if save:
+                self.save()
+            if stop is not None and not last:
+                raise Stopped(
+                    stop,
+                    f"stopped at step {number:,} of {self.steps:,}; everything is saved in "
+                    f"{readable(self.config.output)}: the same command goes on from there",
+                )
+        return results
+
+    def update(self, number: int, batch: Batch, waited: float, *, compiles: bool) -> None:
+        """Starts update `number` and logs the one before.
+
+        Args:
+            number: counts from 1.
+            batch: of this process.
+            waited: seconds that the loop waited for it.
+            compiles: whether it is the first of its shape.
+        """
+        self.batch = batch
+        if compiles:  # an update's time has no other's compilation in it
+            self.catch_up()
+        with self.tracer.update(number):
+            placed = self.parallel.place(batch)
+            self.state, metrics = self.learner.step(self.state, self.constants, placed, self.keys)
+        # The metrics of the step before are fetched while this one runs.
+        self.catch_up()
+        tokens = batch["input_ids"].size * jax.process_count()  # each reads its share
+        self.unlogged = number, metrics, tokens, waited, compiles
+        self.tracer.done(number, metrics)
+
+    @partial(jax.profiler.annotate_function, name="log")
+    def catch_up(self) -> None:
+        """Fetches and logs the metrics of the last update, if that is still to be done.
+
+        Raises:
+            InputError: the loss or the gradient is not finite, so nothing later can be trusted.
+        """
+        if self.unlogged is None:
+            return
+        (number, metrics, tokens, waited, compiles), self.unlogged = self.unlogged, None
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        values["data_seconds"] = waited
+        self.log.step(number, values, tokens, compiles=compiles)
+        # In a stack of students a name begins with the student's: the others may still learn.
+        watched = [name for name in ("loss", "grad_norm") if name in values]
+        broken = [name for name in watched if not math.isfinite(values[name])]
+        if broken:
+            raise InputError(
+                f"the {broken[0]} is {values[broken[0]]} at step {number:,}: training stopped, and "
+                "the last good checkpoint is kept; try a lower --optimizer.learning-rate"
+            )
+
+    @partial(jax.profiler.annotate_function, name="evaluate")
+    def measure(self, number: int) -> dict[str, float]:
+        """The held-out metrics after update `number`; logs them, and keeps the best model."""
+        results = self.evaluate(self.state.params, self.constants)
+        self.log.heldout(number, results)
+        if self.best_by is not None and results[self.best_by] > self.best:
+            self.best = results[self.best_by]
+            self.write_model("best")
+        return results
+
+    def save(self) -> None:
+        """Saves a checkpoint, once all that was recorded before it is on disk."""
+        self.log.flush()
+        if is_first():
+            upload(self.config.output)
+        self.checkpoints.save(self.state, self.record)
+
+    def write_model(self, name: str) -> None:
+        """Writes the present model into a folder of the run."""
+        if is_first():
+            params = jax.device_get(self.state.params)
+            self.learner.export(params, self.config.output / name)
+
+    def sequences_that_fit(self) -> str:
+        """The end of the sentence on too little memory: how many sequences would fit."""
+        if self.batch is None:
+            return ""
+        axis = 2 if self.parallel.mode == "pmap" else 1
+        placed = self.parallel.place(self.batch)
+        return sequences_that_fit(
+            self.learner.step, self.state, self.constants, placed, self.keys, axis=axis
+        )
 
 
 def _best_so_far(folder: Path, name: str | None) -> float:
@@ -204,38 +275,3 @@ def _best_so_far(folder: Path, name: str | None) -> float:
         return -math.inf
     values = [row[name] for row in read_metrics(folder) if row["kind"] == "heldout"]
     return max(values, default=-math.inf)
-
-
-class Pending(NamedTuple):
-    """A step that was started, and whose metrics the device may not have made yet."""
-
-    step: int
-    metrics: Metrics
-    tokens: int
-    waited: float
-    """Seconds that the loop waited for its batch."""
-    compiles: bool
-    """Whether it is the first on batches of its shape."""
-
-
-@partial(jax.profiler.annotate_function, name="log")
-def record_metrics(log: MetricLog | NoLog, pending: Pending | None) -> None:
-    """Fetches and logs one step's metrics.
-
-    Raises:
-        InputError: the loss or the gradient is not finite, so nothing later can be trusted.
-    """
-    if pending is None:
-        return
-    number = pending.step
-    values = {name: float(value) for name, value in jax.device_get(pending.metrics).items()}
-    values["data_seconds"] = pending.waited
-    log.step(number, values, pending.tokens, compiles=pending.compiles)
-    # In a stack of students a name begins with the student's: the others may still learn.
-    watched = [name for name in ("loss", "grad_norm") if name in values]
-    broken = [name for name in watched if not math.isfinite(values[name])]
-    if broken:
-        raise InputError(
-            f"the {broken[0]} is {values[broken[0]]} at step {number:,}: training stopped, and "
-            "the last good checkpoint is kept; try a lower --optimizer.learning-rate"
-        )

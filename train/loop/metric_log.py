@@ -1,4 +1,4 @@
-"""What a run says while it trains: metrics.jsonl, TensorBoard events, and the terminal.
+"""The metrics of a run in three places: metrics.jsonl, TensorBoard events, and the terminal.
 
 metrics.jsonl is the record: one JSON object a line, in the order things happened.
 
@@ -42,8 +42,9 @@ class MetricLog:
     for the first steps, every `print_every` steps, and whenever 20 seconds went by without one.
     Held-out metrics are printed where `shown` says so of their name.
 
-    Going on from a checkpoint at `start_step` drops what was recorded after it, so everything about
+    Resuming from a checkpoint at `start_step` drops what was recorded after it, so everything about
     step n must be recorded before checkpoint n is saved. `start_step` 0 starts an empty record.
+    Only the process that `writes` touches folder and terminal; in all others this does nothing.
 
     Raises:
         InputError: the disk refuses to take a row; any method may raise it.
@@ -57,6 +58,7 @@ class MetricLog:
         start_step: int = 0,
         print_every: int = 100,
         shown: Callable[[str], bool] = lambda name: True,
+        writes: bool = True,
         console: Console | None = None,
     ) -> None:
         self.path = folder / "metrics.jsonl"
@@ -64,20 +66,22 @@ class MetricLog:
         self.start_step = start_step
         self.print_every = print_every
         self.shown = shown
-        self.console = console or Console()
-        with self._explained():
-            folder.mkdir(parents=True, exist_ok=True)
-            _cut_back(self.path, start_step)
-            # Line buffering: each row reaches the kernel, and outlives the process, at once.
-            self._file = self.path.open("a", encoding="utf-8", buffering=1)
-            self._events = EventLog(folder / "tensorboard", start_step=start_step)
+        self.writes = writes
+        self.console = console or Console(quiet=not writes)
+        if writes:
+            with self._explained():
+                folder.mkdir(parents=True, exist_ok=True)
+                _cut_back(self.path, start_step)
+                # Line buffering: each row reaches the kernel, and outlives the process, at once.
+                self._file = self.path.open("a", encoding="utf-8", buffering=1)
+                self._events = EventLog(folder / "tensorboard", start_step=start_step)
         self._bar = Progress(
             TextColumn("step {task.completed:,}/{task.total:,}"),
             BarColumn(),
             TextColumn("{task.description}"),
             console=self.console,
             refresh_per_second=2,  # drawing takes a few ms of a core that trains
-            disable=not self.console.is_terminal,
+            disable=not (writes and self.console.is_terminal),
         )
         self._task = self._bar.add_task("compiling", total=total_steps, completed=start_step)
         # Means that forget: of the seconds of a step, and of its tokens.
@@ -90,6 +94,8 @@ class MetricLog:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._bar.stop()
+        if not self.writes:
+            return
         try:
             with self._explained():
                 try:
@@ -103,7 +109,7 @@ class MetricLog:
     def step(
         self, step: int, metrics: Mapping[str, float], tokens: int, *, compiles: bool = False
     ) -> None:
-        """Record one training update over so many tokens; steps count from 1."""
+        """Records one training update over so many tokens; steps count from 1."""
         seconds = self._lap()
         timings = {"tokens_per_second": tokens / seconds, "seconds": seconds}
         self._write(step, "train", metrics, timings | ({"compiles": 1.0} if compiles else {}))
@@ -117,19 +123,21 @@ class MetricLog:
             self.say(f"step {step:,}/{self.total_steps:,}  {self._status(step, metrics)}")
 
     def heldout(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record the metrics of the held-out text after `step` updates."""
+        """Records the metrics of the held-out text after `step` updates."""
         self._write(step, "heldout", metrics, {"seconds": self._lap()})
-        told = {name: value for name, value in metrics.items() if self.shown(name)}
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in told.items())
+        shown = {name: value for name, value in metrics.items() if self.shown(name)}
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
         self.say(f"step {step:,}  held out: {numbers}")
 
     def say(self, message: str) -> None:
-        """Print a line; on a terminal it appears above the bar."""
+        """Prints a line; on a terminal it appears above the bar."""
         # Text may hold "[unused1]" and the like, which rich would take for a style.
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def flush(self) -> None:
-        """Bring all rows to the disk; call it before a checkpoint that they belong to."""
+        """Brings all rows to the disk; call it before a checkpoint that they belong to."""
+        if not self.writes:
+            return
         with self._explained():
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -138,6 +146,8 @@ class MetricLog:
     def _write(
         self, step: int, kind: str, metrics: Mapping[str, float], timings: dict[str, float]
     ) -> None:
+        if not self.writes:
+            return
         numbers = {name: float(value) for name, value in metrics.items()} | timings
         with self._explained():
             self._file.write(json.dumps({"step": step, "kind": kind, **numbers}) + "\n")
@@ -175,32 +185,8 @@ class MetricLog:
             ) from error
 
 
-class NoLog:
-    """What takes the place of a `MetricLog` in the processes that do not write."""
-
-    def __enter__(self) -> "NoLog":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def step(
-        self, step: int, metrics: Mapping[str, float], tokens: int, *, compiles: bool = False
-    ) -> None:
-        pass
-
-    def heldout(self, step: int, metrics: Mapping[str, float]) -> None:
-        pass
-
-    def say(self, message: str) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass
-
-
 def _cut_back(path: Path, step: int) -> None:
-    """Keep the rows up to `step`, and nothing of what a crash left behind them."""
+    """Keeps the rows up to `step`, and nothing of what a crash left behind them."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         if step > 0 and path.exists():
             kept = takewhile(lambda entry: entry[0]["step"] <= step, _rows(path))
