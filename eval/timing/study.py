@@ -35,7 +35,7 @@ from model.tasks import MaskedLM
 from report.reading_speed import seconds_by_turns
 from report.tables import terminal_table
 from train.config import DistillConfig
-from train.objectives.objective import Batch
+from train.objectives.objective import DeviceBatch
 from train.studies.catalogue import paper_table_4
 from train.studies.config import Variant, folder_name, variants_of
 from train.studies.stack import make_stacked_step, make_stacks, stacked_state
@@ -114,7 +114,7 @@ def updates(config: SpeedStudy) -> dict[str, Any]:
 
 
 def updater(
-    teacher: MaskedLM, students: dict[str, DistillConfig], batches: Iterable[Batch]
+    teacher: MaskedLM, students: dict[str, DistillConfig], batches: Iterable[DeviceBatch]
 ) -> Callable[[], object]:
     """A function that makes one update of these students at every call."""
     shape = teacher.config.distilled(teacher.config.num_layers // 2)

@@ -23,7 +23,7 @@ from model.pretrained import save
 from model.tasks import MaskedLM
 from train.command.malloc import keep_freed_memory
 from train.objectives.distillation import DistillationObjective, MaskedLMObjective
-from train.objectives.objective import Batch
+from train.objectives.objective import DeviceBatch
 from train.objectives.terms import DistillationLoss
 from train.update.keys import keys_of
 from train.update.optimizer import OptimizerConfig, make_optimizer
@@ -66,7 +66,7 @@ class TextCase:
         return flops.distillation(self.teacher, self.student, self.rows, self.length)
 
     @property
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[DeviceBatch]:
         return [random_batch(self.teacher, self.rows, self.length, n) for n in range(BATCHES)]
 
     def models(self) -> tuple[MaskedLM, MaskedLM | None]:
@@ -134,7 +134,7 @@ class FlaxStep:
         self,
         student: MaskedLM,
         teacher: MaskedLM | None,
-        batch: Batch,
+        batch: DeviceBatch,
         loss: DistillationLoss = LOSS,
         optimizer: OptimizerConfig = OPTIMIZER,
     ):
@@ -156,7 +156,7 @@ class FlaxStep:
         self._step = step.lower(self.state, self.constants, batch, self.keys).compile()
         self.compile_seconds = time.perf_counter() - start
 
-    def __call__(self, batch: Batch) -> float:
+    def __call__(self, batch: DeviceBatch) -> float:
         """Makes one update; returns the loss before it."""
         self.state, metrics = jax.block_until_ready(
             self._step(self.state, self.constants, batch, self.keys)
@@ -164,7 +164,7 @@ class FlaxStep:
         return float(metrics["loss"])
 
 
-def random_batch(config: EncoderConfig, rows: int, length: int, seed: int) -> Batch:
+def random_batch(config: EncoderConfig, rows: int, length: int, seed: int) -> DeviceBatch:
     """One micro-batch of random tokens without padding."""
     ids = np.random.default_rng(seed).integers(SPECIAL, config.vocab_size, (1, rows, length))
     return {
@@ -174,7 +174,7 @@ def random_batch(config: EncoderConfig, rows: int, length: int, seed: int) -> Ba
     }
 
 
-def masked(batch: Batch, vocab_size: int, step: int) -> Batch:
+def masked(batch: DeviceBatch, vocab_size: int, step: int) -> DeviceBatch:
     """The batch as update `step` of `FlaxStep` masks it."""
     key = jax.random.fold_in(keys_of(0).masking, jnp.int32(step))
 

@@ -25,7 +25,7 @@ from train.loop.learner import Learner
 from train.loop.memory import out_of_memory, sequences_that_fit
 from train.loop.metric_log import MetricLog
 from train.loop.profiling import Tracer, timed
-from train.objectives.objective import Metrics
+from train.objectives.objective import Scalars
 from train.update.keys import keys_of
 from train.update.parallel import Parallel
 
@@ -155,7 +155,7 @@ class TrainingRun:
         self.best = _best_so_far(config.output, best_by)
         self.batch: Batch | None = None
         # The last update, whose metrics the device may not have made yet, until it is logged.
-        self.unlogged: tuple[int, Metrics, int, float, bool] | None = None
+        self.unlogged: tuple[int, Scalars, int, float, bool] | None = None
 
     def train(self, signals: Signals) -> dict[str, float]:
         """The metrics of the last evaluation, after all updates that are left.

@@ -1,4 +1,4 @@
-"""What pretraining and distillation share: running text, masked anew at every step."""
+"""The shared part of pretraining and distillation: running text, masked again at every step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -91,7 +91,7 @@ def text_batches(config: TextConfig, data: Data, parallel: Parallel) -> Batches:
 
 
 def log_weights(smoothing: float, data: Data) -> Float32[Array, " vocab"]:
-    """How likely each token is to be masked."""
+    """The log-weight with which each token is chosen to be masked."""
     special = data.vocabulary.special
     return jnp.asarray(token_log_weights(data.train.counts, special, smoothing))
 

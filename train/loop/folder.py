@@ -1,4 +1,4 @@
-"""The run folder: whose it is, and whether a command may go on in it."""
+"""The run folder: which run it holds, and whether a command may resume that."""
 
 import time
 from pathlib import Path
@@ -14,7 +14,7 @@ from train.config import TrainConfig
 
 SECONDS_TO_APPEAR = 20.0
 
-# What may differ when a run goes on: how it is carried out, and where things lie.
+# Fields that may differ when a run resumes: how it is carried out, and where things lie.
 FREE = frozenset({"run", "output", "data.cache", "provenance"})
 
 
@@ -58,10 +58,10 @@ def _claim_first(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wait_for(path: Path) -> None:
-    """Until what another process wrote is seen, for which a shared file system may take a while.
+    """Waits until a file of another process is seen; a shared file system may take a while.
 
     Raises:
-        InputError: it does not come to be seen.
+        InputError: it is not seen in time.
     """
     deadline = time.monotonic() + SECONDS_TO_APPEAR
     while not path.exists():

@@ -1,4 +1,4 @@
-"""What is measured on held-out sequences: masked-LM quality, and how far a student is off."""
+"""Metrics on held-out sequences: masked-LM quality, and a student's distance from its teacher."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from train.loop.fit import Evaluate
 from train.objectives.distillation import MaskedLMObjective
 from train.objectives.forward import gather_positions
 from train.objectives.losses import cosine_distance, cross_entropy, distillation_kl, masked_sum
-from train.objectives.objective import Batch, LossInputs
+from train.objectives.objective import DeviceBatch, LossInputs
 from train.objectives.projection import LiftedStudent, student_of
 
 # Held-out masks are uniform and always the same: with the frequency-weighted masks of training the
@@ -89,7 +89,7 @@ class HeldOut:
         return evaluate
 
     def total(self, sums: Callable[[dict[str, np.ndarray]], Any]) -> Any:
-        """What `sums` makes of each batch, added up."""
+        """The results of `sums` for each batch, added up."""
         parts = map(sums, self.batches())
         total = next(parts)  # `prepare` refuses an empty split
         for part in parts:
@@ -146,14 +146,14 @@ class HeldOut:
 
 
 def means(total: Sums) -> dict[str, float]:
-    """The metrics of what `HeldOut.total` added up."""
+    """The metrics of the sums and counts that `HeldOut.total` added up."""
     each = {name: float(value / count) for name, (value, count) in total.items()}
     if "masked_lm_loss" in each:
         each["exp_masked_lm_loss"] = math.exp(min(each["masked_lm_loss"], 700.0))
     return each
 
 
-SumsOf = Callable[[Any, dict[str, Any], Batch], Sums]
+SumsOf = Callable[[Any, dict[str, Any], DeviceBatch], Sums]
 """From parameters, an objective's constants and a batch to the sums and counts of metrics."""
 
 
@@ -173,7 +173,7 @@ def evaluator(
     model: nnx.Module,
     objective: MaskedLMObjective,
     teacher: nnx.GraphDef | None,
-    place: Callable[[dict[str, Any]], Batch],
+    place: Callable[[dict[str, Any]], DeviceBatch],
 ) -> Evaluate:
     """A function from parameters and constants to the held-out metrics."""
     sums = jax.jit(heldout_sums(heldout, model, objective, teacher))
@@ -204,7 +204,7 @@ def term_sums(objective: MaskedLMObjective) -> SumsOf:
     Their numbers, such as temperatures, are those of the last update.
     """
 
-    def sums(params: Any, constants: dict[str, Any], batch: Batch) -> Sums:
+    def sums(params: Any, constants: dict[str, Any], batch: DeviceBatch) -> Sums:
         key = jax.random.key(MASK_SEED, impl="threefry2x32")
         micro = {name: array[None] for name, array in batch.items()}
         masked = jax.tree.map(lambda array: array[0], objective.prepare(constants, micro, key))

@@ -1,4 +1,4 @@
-"""What a loop trains: a state, its compiled update, and how the result becomes a folder."""
+"""The learner of a loop: a state, its compiled update, and the export of the result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from train.update.step import Step, TrainState, init_state, make_step, split
 
 @dataclass(frozen=True)
 class Learner:
-    """What is trained: one model, or a stack of them."""
+    """One model to train, or a stack of them."""
 
     state: TrainState
     """Before training."""
     step: Step
     """Its update, compiled."""
     export: Callable[[Any, Path], None]
-    """Writes what was trained, from its parameters on this host, into a folder."""
+    """Writes the trained parameters, already on this host, into a folder as a model."""
 
     @property
     def parameters(self) -> int:

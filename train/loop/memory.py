@@ -1,4 +1,4 @@
-"""How much memory a compiled step needs, how much there is, and what to do where that is less."""
+"""The memory that a compiled step needs and a device has, and a message where it is too little."""
 
 import math
 import os
@@ -12,14 +12,14 @@ from model.errors import InputError
 
 
 def memory_limit() -> int:
-    """Bytes that a device has, or this machine where it is the device."""
+    """The bytes of a device's memory; of this machine's where that is the device."""
     stats = jax.local_devices()[0].memory_stats() or {}
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(stats.get("bytes_limit", machine))
 
 
 def memory_needed(step: jax.stages.Compiled) -> int:
-    """Bytes a device that a compiled step takes: what it is given, makes and holds between."""
+    """The bytes that a compiled step takes on a device: arguments, results, and all between."""
     used = step.memory_analysis()
     assert used is not None
     return (
@@ -40,7 +40,7 @@ def gigabytes(number: int) -> str:
 
 @contextmanager
 def out_of_memory(fitting: Callable[[], str]) -> Iterator[None]:
-    """Says what to do where a device has too little memory; `fitting` adds what would fit.
+    """Explains an out-of-memory error; `fitting` ends the sentence with what would fit.
 
     Raises:
         InputError: in place of the runtime's error.
@@ -60,7 +60,7 @@ def out_of_memory(fitting: Callable[[], str]) -> Iterator[None]:
 def sequences_that_fit(
     step: Any, state: Any, constants: Any, batch: Mapping[str, Any], keys: Any, *, axis: int
 ) -> str:
-    """How many fit at a time, told as the end of a sentence; "" where the compiler cannot tell.
+    """The number that fits at a time, as the end of a sentence; "" where the compiler gives none.
 
     Args:
         step: compiled by `Parallel`.
@@ -84,7 +84,7 @@ def sequences_that_fit(
         part = {name: shape(array, fewer=True) for name, array in batch.items()}
         return memory_needed(step.lower(*inputs[:2], part, inputs[2]).compile())
 
-    # Memory grows linearly with the sequences, so two numbers of them tell about all.
+    # Memory grows linearly with the number of sequences: two numbers give the line.
     try:
         whole, half = needed(rows), needed(rows // 2)
     except Exception:  # a study's step is compiled once; half may not divide; the device is full

@@ -1,4 +1,4 @@
-"""Where the time of a run goes: what it waits for data, and traces that xprof opens."""
+"""The time of a run: how long it waited for data, and traces that xprof opens."""
 
 import time
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from train.config import updates_to_trace
 
 
 def timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
-    """Every batch, with the seconds that the loop stood still until it was there.
+    """Every batch, with the seconds that the loop waited for it.
 
-    The device may have been at work on the update before: it waited no longer than that.
+    The device may still have computed the update before: it waited no longer than that.
     """
     while True:
         start = time.perf_counter()
@@ -29,7 +29,7 @@ class Tracer:
     """Traces some updates of a run into its TensorBoard folder. Use as a context manager.
 
     Args:
-        profile: which, as `10:20`; None for none.
+        profile: the first and the last update, as `10:20`; None for no trace.
         folder: of the run.
         updates: of the run.
 

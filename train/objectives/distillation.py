@@ -11,7 +11,7 @@ from data.masking import MaskingConfig, mask_tokens
 from model.heads import Decoder
 from train.objectives.forward import Forward, Hidden, counted, gather_positions, scatter_positions
 from train.objectives.losses import masked_sum, weighted_sum
-from train.objectives.objective import Batch, LossInputs, Mean, Metrics, Numbers
+from train.objectives.objective import DeviceBatch, LossInputs, Mean, Numbers, Scalars
 from train.objectives.projection import LiftedStudent, student_of
 from train.objectives.schedule import value_at
 from train.objectives.terms import ForwardTerm, LogitTerm, MaskedTokens, Term, numbers_of
@@ -33,7 +33,7 @@ class MaskedLMObjective:
     def numbers(self, progress: Float[Array, ""]) -> Numbers:
         return {"mlm": {"weight": 1.0}}
 
-    def prepare(self, constants: Any, batch: Batch, key: PRNGKeyArray) -> Batch:
+    def prepare(self, constants: Any, batch: DeviceBatch, key: PRNGKeyArray) -> DeviceBatch:
         def mask(input_ids, attention_mask, row):
             return mask_tokens(
                 key,
@@ -48,10 +48,10 @@ class MaskedLMObjective:
         masked = jax.vmap(mask)(batch["input_ids"], batch["attention_mask"], batch["row"])
         return {"attention_mask": batch["attention_mask"], **masked._asdict()}
 
-    def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
+    def where(self, batch: DeviceBatch) -> dict[str, Bool[Array, "..."]]:
         return {"mlm": counted(batch, "masked")}
 
-    def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Metrics]:
+    def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Scalars]:
         model, batch = nnx.merge(self.model, inputs.params), inputs.batch
         output = model.backbone(batch["input_ids"], batch["attention_mask"], rngs=inputs.rngs)
         return scored({"mlm": MaskedTokens()}, [model.decoder], [output.last_hidden], inputs)
@@ -100,10 +100,10 @@ class DistillationObjective(MaskedLMObjective):
             for term, numbers in self.ends.items()
         }
 
-    def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
+    def where(self, batch: DeviceBatch) -> dict[str, Bool[Array, "..."]]:
         return {name: counted(batch, term.positions) for name, term in self.terms.items()}
 
-    def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Metrics]:
+    def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Scalars]:
         trained, batch = nnx.merge(self.model, inputs.params), inputs.batch
         forward = Forward(
             batch,
@@ -132,7 +132,7 @@ def scored(
     decoders: Sequence[Callable[[Hidden], Decoder]],
     hidden: Sequence[Array],
     inputs: LossInputs,
-) -> tuple[Float[Array, ""], Metrics]:
+) -> tuple[Float[Array, ""], Scalars]:
     """The weighted sum of terms over the vocabulary, and the sum of each.
 
     Where no term is averaged over all tokens, logits are made for the predicted ones only: 15 % of

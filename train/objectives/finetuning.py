@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from tasks.kind import Kind
 from train.objectives.losses import masked_sum, weighted_sum
-from train.objectives.objective import Batch, LossInputs, Mean, Metrics, Numbers
+from train.objectives.objective import DeviceBatch, LossInputs, Mean, Numbers, Scalars
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class TaskObjective:
     def numbers(self, progress: Float[Array, ""]) -> Numbers:
         return {name: {"weight": weight} for name, weight in self.weights.items()}
 
-    def prepare(self, constants: Any, batch: Batch, key: PRNGKeyArray) -> Batch:
+    def prepare(self, constants: Any, batch: DeviceBatch, key: PRNGKeyArray) -> DeviceBatch:
         return batch  # nothing is drawn: the words are read as they are
 
-    def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
+    def where(self, batch: DeviceBatch) -> dict[str, Bool[Array, "..."]]:
         return dict.fromkeys(self.weights, self.kind.where(batch))
 
-    def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Metrics]:
+    def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Scalars]:
         kind, batch = self.kind, inputs.batch
         output = kind.forward(nnx.merge(self.model, inputs.params), batch, inputs.rngs)
         losses = {

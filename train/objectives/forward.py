@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from model.output import ModelOutput
 from model.tasks import MaskedLM
 from train.objectives.layer_pairs import layer_pairs
-from train.objectives.objective import Batch
+from train.objectives.objective import DeviceBatch
 
 Positions = Literal["attended", "masked"]
 Hidden = Float[Array, "rows length hidden"]
@@ -32,7 +32,7 @@ class Forward:
 
     def __init__(
         self,
-        batch: Batch,
+        batch: DeviceBatch,
         student: MaskedLM,
         teacher: MaskedLM,
         *,
@@ -75,7 +75,7 @@ class Forward:
         return [(ours[a], theirs[b]) for a, b in layer_pairs(layers, len(ours), len(theirs))]
 
 
-def counted(batch: Batch, positions: Positions) -> Bool[Array, "..."]:
+def counted(batch: DeviceBatch, positions: Positions) -> Bool[Array, "..."]:
     """Mask of the places that a mean is taken over: [rows, length], or [groups, k] if `masked`."""
     return batch["attention_mask"] if positions == "attended" else batch["valid"]
 

@@ -1,4 +1,4 @@
-"""Which layers of a student are compared with which of its teacher."""
+"""The pairs of layers, of a student and its teacher, that are compared."""
 
 from model.errors import InputError
 

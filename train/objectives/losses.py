@@ -2,8 +2,8 @@
 
 Those of the triple loss are Sanh et al. 2019 (1910.01108), section 2, with the details of the
 original code (`distiller.py`); the others name their paper. All compute in float32 whatever comes
-in: bfloat16 logits lose more in a softmax over 30,000 tokens than the losses differ by. What a mean
-runs over is the caller's choice of `where`.
+in: bfloat16 logits lose more in a softmax over 30,000 tokens than the losses differ by. The caller
+chooses with `where` which positions a mean is taken over.
 """
 
 from collections.abc import Mapping
@@ -59,13 +59,13 @@ def score_error(
 ) -> Float32[Array, "rows length"]:
     """Squared error of attention scores before softmax (Jiao et al. 2020, TinyBERT, equation 7).
 
-    For every query the mean over heads and attended keys; what is said to padding is zero in both,
-    as there, and so is what padding says.
+    For every query the mean over heads and attended keys; scores to or from padding are set to zero
+    in both models, as in TinyBERT's code.
     """
     difference = student_scores.astype(jnp.float32) - teacher_scores.astype(jnp.float32)
     # Before the square: after it, a NaN at padding would still be in the gradient, as 0 * NaN.
-    told = attended[:, None, :, None] & attended[:, None, None, :]
-    total = jnp.sum(jnp.square(jnp.where(told, difference, 0)), axis=(1, 3))
+    mask = attended[:, None, :, None] & attended[:, None, None, :]
+    total = jnp.sum(jnp.square(jnp.where(mask, difference, 0)), axis=(1, 3))
     count = difference.shape[1] * jnp.sum(attended, axis=-1, keepdims=True)
     return total / jnp.maximum(count, 1).astype(jnp.float32)
 
@@ -76,16 +76,16 @@ def relation_kl(
     attended: Bool[Array, "rows length"],
     heads: int,
 ) -> Float32[Array, "rows length"]:
-    """KL(teacher || student) of how tokens relate, for every token the mean over relation heads.
+    """KL(teacher || student) of relations between tokens; for every token the mean over the heads.
 
     The relation of vectors x is softmax(x x^T / sqrt(d)) over all tokens, in `heads` heads of d
-    numbers each (Wang et al. 2021, MiniLMv2, section 3.1). It has the same shape whatever the
-    width and the number of attention heads are.
+    numbers each (Wang et al. 2021, MiniLMv2, section 3.1). Its shape does not depend on the width
+    and the number of attention heads.
     """
     keys = attended[:, None, None, :]
 
     def log_relation(x: Float[Array, "rows length width"]) -> Float[Array, "rows heads q k"]:
-        # A NaN at padding would be in the gradient of what it is multiplied with, as 0 * NaN.
+        # A NaN at padding would reach the gradient of its factor, as 0 * NaN.
         x = jnp.where(attended[..., None], x, 0)
         split = x.reshape(*x.shape[:2], heads, -1)
         scores = jnp.einsum("bqnd,bknd->bnqk", split, split, preferred_element_type=jnp.float32)
@@ -102,7 +102,7 @@ def relation_kl(
 def masked_sum(
     values: Float[Array, "*batch"], where: Bool[Array, "*batch"]
 ) -> tuple[Float32[Array, ""], Float32[Array, ""]]:
-    """The sum of `values` where `where` is true, and how many these are.
+    """The sum of `values` where `where` is true, and the number of them.
 
     Sums and counts of micro-batches and devices may be added; the mean is taken once, at the end.
     A value that is left out never reaches the sum or the gradient, not even as NaN.

@@ -10,8 +10,10 @@ from train.objectives.schedule import Now
 
 Params = Any
 
-Batch = dict[str, Array]
-Metrics = dict[str, Float32[Array, ""]]
+DeviceBatch = dict[str, Array]
+"""A batch on the devices; `data.batches.Batch` is one on the host."""
+Scalars = dict[str, Float32[Array, ""]]
+"""Sums or means by term, on the devices."""
 Numbers = Mapping[str, Now]
 """The present numbers of an objective, by term: its `weight` and others."""
 Mean = Literal["tokens", "micro-batches"]
@@ -21,10 +23,10 @@ class LossInputs(NamedTuple):
     """The arguments of an objective's loss on one micro-batch."""
 
     params: Params
-    """What is trained; only they have a gradient."""
+    """The trained parameters; only they have a gradient."""
     constants: Any
-    """What is read but not trained, such as a teacher."""
-    batch: Batch
+    """Arrays that are read but not trained, such as a teacher's."""
+    batch: DeviceBatch
     """Prepared, of arrays [rows, ...]."""
     rngs: nnx.Rngs | None
     """For dropout; None for none."""
@@ -36,24 +38,24 @@ class LossInputs(NamedTuple):
 
 @runtime_checkable
 class Objective(Protocol):
-    """What a loop minimises: a weighted sum of means, one mean a term."""
+    """A function to minimise: a weighted sum of means, one mean a term."""
 
     mean: Mean
     """Over all places of the update, or the mean of the micro-batches' means."""
 
     def numbers(self, progress: Float32[Array, ""]) -> Numbers:
-        """The weight of every term, and what else changes, when a share of the run is done."""
+        """The weight of every term, and other numbers, when a share `progress` is done."""
         ...
 
-    def prepare(self, constants: Any, batch: Batch, key: PRNGKeyArray) -> Batch:
-        """What is drawn anew every time, such as masks, for arrays [micro, rows, ...]."""
+    def prepare(self, constants: Any, batch: DeviceBatch, key: PRNGKeyArray) -> DeviceBatch:
+        """The batch with what is drawn again at every update, such as masks; [micro, rows, ...]."""
         ...
 
-    def where(self, batch: Batch) -> dict[str, Bool[Array, "..."]]:
+    def where(self, batch: DeviceBatch) -> dict[str, Bool[Array, "..."]]:
         """The places of a prepared batch over which each term is averaged."""
         ...
 
-    def loss(self, inputs: LossInputs) -> tuple[Float32[Array, ""], Metrics]:
+    def loss(self, inputs: LossInputs) -> tuple[Float32[Array, ""], Scalars]:
         """The share of one micro-batch in the loss, and each term summed over its places.
 
         Only the first has a gradient.

@@ -27,7 +27,7 @@ from train.objectives.losses import (
 )
 from train.objectives.schedule import Now, Number, ends
 
-Values = Float[Array, "..."]
+Losses = Float[Array, "..."]
 Logits = Float32[Array, "rows tokens vocab"]
 Labels = Int[Array, "rows tokens"]
 
@@ -44,7 +44,7 @@ class LogitTerm:
     def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
         """Raises InputError where options of the term `name` make no sense or do not fit models."""
 
-    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Values:
+    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Losses:
         """The loss at every token.
 
         Args:
@@ -62,7 +62,7 @@ class MaskedTokens(LogitTerm):
 
     positions: ClassVar[Positions] = "masked"
 
-    def values(self, student: Logits, teacher: Logits | None, labels: Labels, now: Now) -> Values:
+    def values(self, student: Logits, teacher: Logits | None, labels: Labels, now: Now) -> Losses:
         return cross_entropy(student, labels)
 
 
@@ -76,7 +76,7 @@ class ForwardKL(LogitTerm):
     def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
         above_zero(self, "temperature", prefix=f"--loss.{name}.")
 
-    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Values:
+    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Losses:
         return distillation_kl(student, teacher, now["temperature"])
 
 
@@ -84,7 +84,7 @@ class ForwardKL(LogitTerm):
 class ReverseKL(ForwardKL):
     """T^2 KL(student || teacher): seeks a mode of the teacher (Gu et al. 2024, MiniLLM, sec. 2)."""
 
-    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Values:
+    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Losses:
         return distillation_kl(teacher, student, now["temperature"])
 
 
@@ -95,7 +95,7 @@ class LogitError(LogitTerm):
     Ba and Caruana 2014 (section 2.2), with the scale of the original's `alpha_mse`.
     """
 
-    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Values:
+    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Losses:
         return logit_mse(student, teacher)
 
 
@@ -115,7 +115,7 @@ class ForwardTerm:
     def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
         """Raises InputError where options of the term `name` make no sense or do not fit models."""
 
-    def values(self, forward: Forward, now: Now) -> Values:
+    def values(self, forward: Forward, now: Now) -> Losses:
         """The loss at every token, [rows, length].
 
         Args:
@@ -140,7 +140,7 @@ class LayerTerm(ForwardTerm):
             raise InputError(f"--loss.{name}.{error}") from error
 
 
-def total(values: Iterable[Values]) -> Values:
+def total(values: Iterable[Losses]) -> Losses:
     """The sum of losses at the same places."""
     return sum(values, start=jnp.float32(0))
 
@@ -152,7 +152,7 @@ class HiddenCosine(LayerTerm):
     outputs: ClassVar[tuple[str, ...]] = ("hidden_states",)
     same_width: ClassVar[bool] = True
 
-    def values(self, forward: Forward, now: Now) -> Values:
+    def values(self, forward: Forward, now: Now) -> Losses:
         return total(cosine_distance(a, b) for a, b in forward.hidden(self.layers))
 
 
@@ -167,7 +167,7 @@ class HiddenError(LayerTerm):
     """Of hidden states divided by their length, summed and not averaged over the width
     (Sun et al. 2019, Patient KD, section 3.2)."""
 
-    def values(self, forward: Forward, now: Now) -> Values:
+    def values(self, forward: Forward, now: Now) -> Losses:
         error = normalised_squared_error if self.normalised else squared_error
         return total(error(a, b) for a, b in forward.hidden(self.layers))
 
@@ -179,7 +179,7 @@ class EmbeddingError(ForwardTerm):
     outputs: ClassVar[tuple[str, ...]] = ("hidden_states",)
     same_width: ClassVar[bool] = True
 
-    def values(self, forward: Forward, now: Now) -> Values:
+    def values(self, forward: Forward, now: Now) -> Losses:
         return squared_error(*forward.embeddings())
 
 
@@ -198,7 +198,7 @@ class AttentionScores(LayerTerm):
                 "student as many with --student.num-heads, or use --loss.relations"
             )
 
-    def values(self, forward: Forward, now: Now) -> Values:
+    def values(self, forward: Forward, now: Now) -> Losses:
         pairs = forward.scores(self.layers)
         return total(score_error(a, b, forward.attended) for a, b in pairs)
 
@@ -227,7 +227,7 @@ class Relations(LayerTerm):
                     f"{config.hidden_size}: choose a divisor of it"
                 )
 
-    def values(self, forward: Forward, now: Now) -> Values:
+    def values(self, forward: Forward, now: Now) -> Losses:
         heads = self.heads or forward.models[1].config.num_heads
 
         def flat(x: Array) -> Array:

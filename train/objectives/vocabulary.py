@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float32, Int
 
 from model.heads import Decoder
 from train.objectives.losses import masked_sum, weighted_sum
-from train.objectives.objective import Metrics, Numbers
+from train.objectives.objective import Numbers, Scalars
 from train.objectives.terms import Logits, LogitTerm
 
 CHUNK = 32
@@ -41,7 +41,7 @@ def vocabulary_loss(
     given: Given,
     numbers: Numbers,
     shares: Mapping[str, Any],
-) -> tuple[Float32[Array, ""], Metrics]:
+) -> tuple[Float32[Array, ""], Scalars]:
     """Several losses over the vocabulary: their weighted sum over all tokens, and each one's sum.
 
     Only the weighted sum has a gradient, and only for `student`. It is made on the way there, which
@@ -116,14 +116,14 @@ def _chunk(terms, numbers: Numbers, teacher: Decoder | None, part):
     features, theirs, labels, where = part
     logits: Any = None if teacher is None else teacher._replace(features=theirs).scores()
 
-    def sums(student: Logits) -> Metrics:
+    def sums(student: Logits) -> Scalars:
         values = {name: term.values(student, logits, labels, numbers[name]) for name, term in terms}
         return {name: masked_sum(value, where[name])[0] for name, value in values.items()}
 
     return features, sums
 
 
-def _zeros(terms) -> Metrics:
+def _zeros(terms) -> Scalars:
     return {name: jnp.zeros((), jnp.float32) for name, _ in terms}
 
 

@@ -20,7 +20,7 @@ from train.loop.fit_text import facts, log_weights, text_batches, title
 from train.loop.heldout import held_out, heldout_sums, means
 from train.loop.learner import Learner, export
 from train.loop.memory import gigabytes, memory_limit, memory_needed, out_of_memory
-from train.objectives.objective import Batch
+from train.objectives.objective import DeviceBatch
 from train.objectives.projection import student_of
 from train.studies.config import folder_name
 from train.studies.results import LEFT_OUT
@@ -93,7 +93,7 @@ class Cohort:
         params = {name: split(model)[1] for name, model in students.items()}
         return self.parallel.place_state(stacked_state(self.stacks, params))
 
-    def _compile(self, batch: Batch) -> None:
+    def _compile(self, batch: DeviceBatch) -> None:
         """Compiles the step, and measures its memory and time.
 
         Raises:
@@ -179,7 +179,7 @@ class Cohort:
         return metrics
 
     def _heldout_sums(
-        self, params: Any, constants: dict[str, Any], batch: Batch
+        self, params: Any, constants: dict[str, Any], batch: DeviceBatch
     ) -> list[dict[str, Any]]:
         """The sums and counts of every stack, along its axis of students."""
         result = []

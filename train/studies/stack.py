@@ -18,7 +18,7 @@ from model.blocks.flash import without_cudnn
 from train.config import DistillConfig, StudentConfig
 from train.distill import frozen
 from train.objectives.distillation import DistillationObjective
-from train.objectives.objective import Batch
+from train.objectives.objective import DeviceBatch
 from train.objectives.terms import DistillationLoss, LogitTerm, Term, numbers_of
 from train.update.keys import Keys
 from train.update.optimizer import make_optimizer
@@ -164,7 +164,7 @@ def make_stacked_step(
 ) -> Step:
     """Builds the step of all stacks; a metric's name begins with its student's: "student/loss"."""
 
-    def step(state: TrainState, constants: Any, batch: Batch, keys: Keys):
+    def step(state: TrainState, constants: Any, batch: DeviceBatch, keys: Keys):
         params, opt_state, metrics = {}, {}, {}
         opt_states: Any = state.opt_state  # a dict by stack, like the parameters
         for place, stack in enumerate(stacks):

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from model.errors import InputError
-from train.objectives.objective import Batch
+from train.objectives.objective import DeviceBatch
 from train.update.step import Step, TrainState
 
 AXIS = "data"
@@ -124,7 +124,7 @@ class Parallel:
             for name, array in batch.items()
         }
 
-    def place_rows(self, batch: dict[str, np.ndarray]) -> Batch:
+    def place_rows(self, batch: dict[str, np.ndarray]) -> DeviceBatch:
         """A batch of arrays [rows, ...], such as an evaluation's, split by rows.
 
         Every process has all of the rows, and keeps those of its devices.
@@ -182,7 +182,7 @@ class StackParallel(Parallel):
     def place(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         return self.replicate(batch) if self.by_students else super().place(batch)
 
-    def place_rows(self, batch: dict[str, np.ndarray]) -> Batch:
+    def place_rows(self, batch: dict[str, np.ndarray]) -> DeviceBatch:
         return self.replicate(batch) if self.by_students else super().place_rows(batch)
 
     def compile(self, make: Callable[[str | None], Step]) -> Step:

@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float32, Int32
 
 from train.objectives.losses import weighted_sum
-from train.objectives.objective import Batch, LossInputs, Metrics, Objective, Params
+from train.objectives.objective import DeviceBatch, LossInputs, Objective, Params, Scalars
 from train.update.keys import Keys
 from train.update.optimizer import Optimizer
 
@@ -35,7 +35,7 @@ def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any]:
     return graphdef, nnx.to_pure_dict(params)
 
 
-Step = Callable[[TrainState, Any, Batch, Keys], tuple[TrainState, Metrics]]
+Step = Callable[[TrainState, Any, DeviceBatch, Keys], tuple[TrainState, Scalars]]
 
 
 def init_state(params: Params, optimizer: Optimizer) -> TrainState:
@@ -52,8 +52,8 @@ def make_step(
     """Builds `step(state, constants, batch, keys) -> (state, metrics)`, a pure function.
 
     Args:
-        objective: what is minimised.
-        optimizer: what the gradients are given to.
+        objective: the function to minimise.
+        optimizer: makes new parameters of gradients.
         total_steps: updates of the run, over which the objective's numbers change.
         axis_name: the pmap axis to sum over; None where one program sees the whole batch. Under
             pmap the device's index is folded into the dropout key: masks of dropout then differ
@@ -66,7 +66,7 @@ def make_step(
     def everywhere(tree):
         return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
-    def denominators(batch: Batch) -> dict[str, Float32[Array, " micro"]]:
+    def denominators(batch: DeviceBatch) -> dict[str, Float32[Array, " micro"]]:
         counts = {
             name: jnp.sum(where, axis=range(1, where.ndim), dtype=jnp.float32)
             for name, where in objective.where(batch).items()
@@ -78,7 +78,7 @@ def make_step(
         # At least 1: a term with nothing to predict is 0, not 0 / 0.
         return jax.tree.map(lambda n: jnp.maximum(n, 1.0), counts)
 
-    def step(state: TrainState, constants: Any, batch: Batch, keys: Keys):
+    def step(state: TrainState, constants: Any, batch: DeviceBatch, keys: Keys):
         with jax.named_scope("prepare"):
             key = jax.random.fold_in(keys.masking, state.step)
             batch = objective.prepare(constants, batch, key)

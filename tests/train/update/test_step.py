@@ -368,9 +368,9 @@ class OneDraw:
     def where(self, batch):
         return {"draw": jnp.ones(batch["input_ids"].shape[:1], bool)}
 
-    def loss(self, params, constants, batch, rngs, numbers, shares):
-        draw = jax.random.uniform(rngs.dropout()) + 0 * jnp.sum(params["kernel"])
-        return shares["draw"] * draw, {"draw": draw}
+    def loss(self, inputs):
+        draw = jax.random.uniform(inputs.rngs.dropout()) + 0 * jnp.sum(inputs.params["kernel"])
+        return inputs.shares["draw"] * draw, {"draw": draw}
 
 
 def test_dropout_is_drawn_anew_for_every_micro_batch_and_step():
