@@ -14,6 +14,7 @@ import pytest
 
 from data.masking import MaskingConfig
 from model.errors import InputError
+from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.tasks import MaskedLM
 from tests import runs
@@ -271,8 +272,9 @@ def test_teachers_that_do_not_fit_are_told(home, tmp_path):
 
 
 def test_pretraining_goes_on_from_a_shallower_model(home):
-    config = runs.pretrain_config(home, start=str(home / "teacher"))
-    deep = initial_masked_lm(replace(config, model=runs.MODEL.replace(num_layers=3)))
+    config = runs.pretrain_config(home)
+    start = open_checkpoint(home / "teacher")
+    deep = initial_masked_lm(replace(config, model=runs.MODEL.replace(num_layers=3)), start)
     shallow = load(home / "teacher", MaskedLM)
     for source, target in ((0, 0), (1, 2)):
         ours, theirs = (m.backbone.encoder.layers for m in (deep, shallow))
