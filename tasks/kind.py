@@ -3,6 +3,7 @@
 A kind is a folder beside this file, with a subclass of `Kind` in it, and a line in `tasks.kinds`.
 Nothing outside that folder asks which kind a task is of. The order below is that of a run: the
 user's files, examples, windows, batches, losses, predictions, metrics, and texts for people.
+Methods of the kinds take the types that are given here.
 """
 
 from abc import ABC, abstractmethod

@@ -1,6 +1,6 @@
 """Kind of task: the answer to a question, as a part of a context, or that there is none."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from model.losses import cross_entropy, distillation_kl
 from model.output import ModelOutput
 from model.tasks import QuestionAnswering
 from tasks.formats.squad import squad_rows
-from tasks.kind import Arrays, Fetched, Kind, Mistake, Prediction, Ranking, percent
+from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking, percent
 from tasks.questions.answers import predict_answers
 from tasks.questions.encode import encode_questions
 from tasks.questions.examples import QuestionColumns, QuestionExample
@@ -64,15 +64,7 @@ class Answers(Kind):
     def reads(self, reading: Reading) -> tuple[str, ...]:
         return ("doc_stride", "max_question")
 
-    def to_windows(
-        self,
-        examples: Sequence[QuestionExample],
-        vocabulary: Vocabulary,
-        labels: tuple[str, ...],
-        *,
-        length: int,
-        reading: Reading,
-    ) -> Windows:
+    def to_windows(self, examples, vocabulary, labels, *, length, reading) -> Windows:
         return encode_questions(
             examples,
             vocabulary,
@@ -114,21 +106,10 @@ class Answers(Kind):
         logits = jax.ShapeDtypeStruct((length,), jnp.float32)
         return {"start": logits, "end": logits}
 
-    def predict(
-        self,
-        examples: Sequence[QuestionExample],
-        windows: Windows,
-        fetched: Fetched,
-        labels: tuple[str, ...],
-    ) -> list[Prediction]:
+    def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         """Each with `start`, the score of `no_answer` above the best answer's, and `candidates`."""
-        best = predict_answers(
-            fetched["start"],
-            fetched["end"],
-            windows,
-            examples,
-            null_threshold=self.null_threshold,
-        )
+        start, end, threshold = fetched["start"], fetched["end"], self.null_threshold
+        best = predict_answers(start, end, windows, examples, null_threshold=threshold)
         return [
             {
                 "id": example.id,
@@ -171,9 +152,7 @@ class Answers(Kind):
     def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> QuestionExample:
         return QuestionExample(id, asked.question or "", text)
 
-    def describe(
-        self, prediction: Prediction, text: str, asked: Asked, vocabulary: Vocabulary
-    ) -> dict[str, Any]:
+    def describe(self, prediction, text, asked, vocabulary) -> dict[str, Any]:
         """The best answer, which a threshold may make another than the likeliest, and the next."""
         best = (prediction["prediction"], prediction["start"])
         ranked = sorted(prediction["candidates"], key=lambda c: (c["text"], c["start"]) != best)

@@ -14,7 +14,7 @@ from model.config import EncoderConfig
 from model.losses import cross_entropy, distillation_kl
 from model.output import ModelOutput
 from model.tasks import SequenceClassification
-from tasks.kind import Arrays, Fetched, Kind, Mistake, Prediction, Ranking, percent
+from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking, percent
 from tasks.reading import Asked, Reading
 from tasks.texts.encode import encode_texts
 from tasks.texts.examples import TextColumns, TextExample
@@ -45,15 +45,7 @@ class _Texts(Kind):
     def reads(self, reading: Reading) -> tuple[str, ...]:
         return ("long", "overlap") if reading.long == "windows" else ("long",)
 
-    def to_windows(
-        self,
-        examples: Sequence[TextExample],
-        vocabulary: Vocabulary,
-        labels: tuple[str, ...],
-        *,
-        length: int,
-        reading: Reading,
-    ) -> Windows:
+    def to_windows(self, examples, vocabulary, labels, *, length, reading) -> Windows:
         return encode_texts(
             examples,
             vocabulary,
@@ -110,13 +102,7 @@ class Classification(_Texts):
         assert output.logits is not None
         return distillation_kl(output.logits, batch["teacher_logits"], temperature)
 
-    def predict(
-        self,
-        examples: Sequence[TextExample],
-        windows: Windows,
-        fetched: Fetched,
-        labels: tuple[str, ...],
-    ) -> list[Prediction]:
+    def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         """Each with the `probabilities` of all classes."""
         logits = combine_windows(np.stack(fetched["logits"]), windows.example)
         return [
@@ -130,9 +116,7 @@ class Classification(_Texts):
             )
         ]
 
-    def measure(
-        self, names: Sequence[str], labels: tuple[str, ...], gold: list[str], predicted: list[str]
-    ) -> dict[str, float]:
+    def measure(self, names, labels, gold, predicted) -> dict[str, float]:
         """Also `collapsed`, 1 where all examples got the same class."""
         right, guessed = (np.array([labels.index(n) for n in side]) for side in (gold, predicted))
         values = super().measure(names, labels, right, guessed)
@@ -143,9 +127,7 @@ class Classification(_Texts):
         wrong = predicted != gold
         return Mistake(prediction["probabilities"][predicted] if wrong else 0.0, gold, predicted)
 
-    def describe(
-        self, prediction: Prediction, text: str, asked: Asked, vocabulary: Vocabulary
-    ) -> dict[str, Any]:
+    def describe(self, prediction, text, asked, vocabulary) -> dict[str, Any]:
         ranked = sorted(prediction["probabilities"].items(), key=lambda pair: -pair[1])
         label, probability = ranked[0]
         return {
@@ -191,26 +173,14 @@ class Regression(_Texts):
         assert output.logits is not None
         return jnp.square(output.logits[..., 0] - batch["teacher_logits"][..., 0])
 
-    def predict(
-        self,
-        examples: Sequence[TextExample],
-        windows: Windows,
-        fetched: Fetched,
-        labels: tuple[str, ...],
-    ) -> list[Prediction]:
+    def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         values = combine_windows(np.stack(fetched["logits"]), windows.example)[:, 0]
         return [
             {"id": example.id, "prediction": float(value)}
             for example, value in zip(examples, values, strict=True)
         ]
 
-    def measure(
-        self,
-        names: Sequence[str],
-        labels: tuple[str, ...],
-        gold: list[float],
-        predicted: list[float],
-    ) -> dict[str, float]:
+    def measure(self, names, labels, gold, predicted) -> dict[str, float]:
         right, values = np.asarray(gold, np.float32), np.asarray(predicted, np.float32)
         return super().measure(names, labels, right, values)
 
@@ -218,9 +188,7 @@ class Regression(_Texts):
         gold, value = prediction["gold"], prediction["prediction"]
         return Mistake(abs(value - gold), f"{gold:.3f}", f"{value:.3f}")
 
-    def describe(
-        self, prediction: Prediction, text: str, asked: Asked, vocabulary: Vocabulary
-    ) -> dict[str, Any]:
+    def describe(self, prediction, text, asked, vocabulary) -> dict[str, Any]:
         return {"value": prediction["prediction"]}
 
     def lines(self, description: Mapping[str, Any]) -> Iterator[str]:

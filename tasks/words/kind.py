@@ -13,7 +13,7 @@ from model.losses import cross_entropy, distillation_kl
 from model.output import ModelOutput
 from model.tasks import TokenClassification
 from tasks.formats.conll import conll_rows
-from tasks.kind import Arrays, Fetched, Kind, Mistake, Prediction, Ranking
+from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking
 from tasks.reading import Asked, Reading
 from tasks.windows import Windows
 from tasks.words.encode import encode_words, split_words
@@ -48,15 +48,7 @@ class Tags(Kind):
     def reads(self, reading: Reading) -> tuple[str, ...]:
         return ("overlap",)
 
-    def to_windows(
-        self,
-        examples: Sequence[TaggedExample],
-        vocabulary: Vocabulary,
-        labels: tuple[str, ...],
-        *,
-        length: int,
-        reading: Reading,
-    ) -> Windows:
+    def to_windows(self, examples, vocabulary, labels, *, length, reading) -> Windows:
         return encode_words(examples, vocabulary, max_length=length, labels=labels)
 
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -76,13 +68,7 @@ class Tags(Kind):
         assert output.logits is not None
         return distillation_kl(output.logits, batch["teacher_logits"], temperature)
 
-    def predict(
-        self,
-        examples: Sequence[TaggedExample],
-        windows: Windows,
-        fetched: Fetched,
-        labels: tuple[str, ...],
-    ) -> list[Prediction]:
+    def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         """Each with its `words`."""
         counts = [len(example.words) for example in examples]
         tags = word_tags(fetched["logits"], windows, counts, labels)
@@ -112,9 +98,7 @@ class Tags(Kind):
         words = split_words(text, vocabulary.tokenizer)
         return TaggedExample(id, tuple(text[start:end] for start, end in words))
 
-    def describe(
-        self, prediction: Prediction, text: str, asked: Asked, vocabulary: Vocabulary
-    ) -> dict[str, Any]:
+    def describe(self, prediction, text, asked, vocabulary) -> dict[str, Any]:
         found = find_entities(
             text, split_words(text, vocabulary.tokenizer), prediction["prediction"]
         )
