@@ -1,10 +1,10 @@
-"""The same fine-tuning here and in transformers: the same losses, the same quality, how fast.
+"""The same fine-tuning here and in transformers: the losses, the scores, the speed.
 
     python -m eval.against_torch rte --model MODEL --data.root glue --seeds 5
 
 First, with dropout off, both make 20 updates on the same batches from the same weights: the losses
-must be the same. Then both are trained with dropout, by turns, once a seed; start and batches are
-shared, dropout is not. Needs torch and transformers (pip install -e '.[oracle]').
+must be the same. Then one after the other is trained with dropout, once a seed; start and batches
+are shared, dropout is not. Needs torch and transformers (pip install -e '.[oracle]').
 """
 
 import sys
@@ -44,7 +44,7 @@ STEPS = 20
 CALM = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "classifier_dropout": 0.0}
 
 
-def compare(config: FinetuneConfig) -> dict[str, Any]:
+def compare_with_torch(config: FinetuneConfig) -> dict[str, Any]:
     """Makes the comparison, prints it, and leaves `against_torch.json` in the run's folder.
 
     Raises:
@@ -72,10 +72,10 @@ def compare(config: FinetuneConfig) -> dict[str, Any]:
         "provenance": provenance(),
     }
     for number in range(config.seeds):
-        runs.append(by_turns(config, prepared, config.seed + number))
+        runs.append(train_both(config, prepared, config.seed + number))
         # Hours may lie between two seeds: each is kept at once.
         write_json_atomic(config.output / "against_torch.json", record)
-    report(console, task.title, runs)
+    print_scores(console, task.title, runs)
     return record
 
 
@@ -112,9 +112,9 @@ def losses_without_dropout(
     return ours, theirs
 
 
-def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str, Any]:
+def train_both(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str, Any]:
     """One seed of both: metrics on the development set, and examples a second."""
-    from eval.timing.torch_finetuning import TorchFinetune, first_batches, seconds
+    from eval.timing.torch_finetuning import TorchFinetune, first_batches, timed_losses
 
     seeded = replace(config, seed=seed, output=config.output / f"seed-{seed}", seeds=1)
     model = initial_model(seeded, prepared.checkpoint, prepared.data)
@@ -126,7 +126,7 @@ def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str,
         save(initial_model(seeded, prepared.checkpoint, prepared.data), folder)
         torch_run = TorchFinetune(Path(folder), config.optimizer, steps, seed=seed)
     started = time.perf_counter()
-    _, torch_seconds = seconds(torch_run.train(first_batches(source, steps)))
+    _, torch_seconds = timed_losses(torch_run.train(first_batches(source, steps)))
     dev = prepared.data.splits["dev"]
     logits = {"logits": torch_run.logits(prepared.dev)}
     theirs = score(
@@ -149,8 +149,8 @@ def by_turns(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[str,
     }
 
 
-def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
-    """Prints scores and speeds side by side, and how sure their differences are."""
+def print_scores(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
+    """Prints scores and speeds side by side, and their differences with an interval."""
     columns = [
         (side, name, style)
         for name, style in (("score", ".4f"), ("examples_per_second", ".1f"))
@@ -176,8 +176,8 @@ def report(console: Console, title: str, runs: list[dict[str, Any]]) -> None:
     )
 
 
-def chosen(argv: list[str]) -> FinetuneConfig:
-    """What the command line asks for."""
+def config_of(argv: list[str]) -> FinetuneConfig:
+    """The configuration that the command line asks for."""
     check_alone("eval.against_torch")
     config = choose(FINETUNE, "eval.against_torch", argv, about=__doc__, what="task")
     check_on_disk(config.output, "a comparison's folder")
@@ -185,4 +185,4 @@ def chosen(argv: list[str]) -> FinetuneConfig:
 
 
 if __name__ == "__main__":
-    main(lambda: compare(chosen(sys.argv[1:])))
+    main(lambda: compare_with_torch(config_of(sys.argv[1:])))

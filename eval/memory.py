@@ -1,13 +1,12 @@
-"""How much memory BERT and DistilBERT take, to read and to learn, on the CPU in float32.
+"""Memory that BERT and DistilBERT take, to read and to learn, on the CPU in float32.
 
     python -m eval.memory
     python -m eval.memory --against torch --batch-size 1 32 --sequence-length 128 512
 
 Of reading: weights and activations as the compiled program lays them out, and the most that a
-process held which did nothing else, its libraries included (they stand below the table). Of
+process held which did nothing else, its libraries included (they are given below the table). Of
 learning: what the gradient of a classifier keeps besides the weights and itself, as the compiler
-says; it is not run.
-Weights and tokens are random: memory does not depend on their values.
+says; it is not run. Weights and tokens are random: memory does not depend on their values.
 """
 
 import subprocess
@@ -15,7 +14,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -23,16 +21,16 @@ import jax.numpy as jnp
 from flax import nnx
 from rich.console import Console
 
-from data.storage.atomic import check_writable
-from data.storage.provenance import provenance, write_json_atomic
 from eval.timing.device import check_torch
+from eval.timing.measurement import Measurement, check_lengths, run_measurement
 from eval.timing.peak import peak_main_memory
-from eval.timing.worker import ask_once
-from model.config import EncoderConfig, bert_base, distilbert_base
+from eval.timing.settings import SIZES
+from eval.timing.worker import answer_once
+from model.config import EncoderConfig
 from model.errors import InputError, at_least_one
 from model.pretrained import save
 from model.tasks import SequenceClassification, backbone
-from report.reading_speed import check_lengths, encoder
+from report.reading_speed import encoder
 from report.tables import terminal_table
 from tasks.texts.kind import Classification
 from train.command.malloc import keep_freed_memory
@@ -40,27 +38,24 @@ from train.objectives.finetuning import TaskObjective
 from train.objectives.objective import LossInputs
 from train.update.step import split
 
-MODELS = {"BERT": bert_base, "DistilBERT": distilbert_base}
-TORCH_IMPORTS = """
+# A process with torch and without JAX; with arguments it reads.
+TORCH = """
 import sys
 import torch
 from transformers import AutoModel
-"""
-TORCH_READS = """
-folder, rows, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
-with torch.inference_mode():
-    model(torch.ones((rows, length), dtype=torch.long))
-"""
-PRINT_PEAK = """
 from eval.timing.peak import peak_main_memory
+if sys.argv[1:]:
+    folder, rows, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+    with torch.inference_mode():
+        model.eval()(torch.ones((rows, length), dtype=torch.long))
 print(peak_main_memory())
 """
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Measure what BERT and DistilBERT take of a machine's memory."""
+@dataclass(frozen=True, kw_only=True)
+class MemoryUse(Measurement):
+    """Measure the memory that BERT and DistilBERT take."""
 
     batch_size: tuple[int, ...] = (1, 32)
     """Sequences at a time."""
@@ -68,48 +63,36 @@ class Settings:
     """Tokens in a sequence, all of them attended."""
     against: Literal["torch"] | None = None
     """`torch`: Hugging Face's models read too, in processes of their own."""
-    json: Path | None = None
-    """A file for every number, the versions and the machine."""
+
+    def check(self) -> None:
+        at_least_one(self, "batch_size", "sequence_length")
+        check_lengths(self.sequence_length, SIZES["base"][0].max_positions)
+        if self.against:
+            check_torch("--against torch")
 
 
-def measure(settings: Settings) -> dict[str, Any]:
-    """Measures, prints, and writes the file that was asked for. All numbers are bytes.
-
-    Raises:
-        InputError: a setting makes no sense, or torch is asked for and not there.
-    """
-    check(settings)
-    check_writable(settings.json)
-    found = []
+def measure_memory(settings: MemoryUse, console: Console) -> dict[str, Any]:
+    """Bytes that every model takes, for each length and batch size; prints them."""
+    rows = []
     for length in settings.sequence_length:
-        for rows in settings.batch_size:
-            for name, make in MODELS.items():
-                shape = (make(), rows, length)
-                row = {"model": name, "rows": rows, "length": length}
-                row |= ask_once(partial(reading, *shape)) | ask_once(partial(learning, *shape))
+        for batch in settings.batch_size:
+            for name, config in zip(("BERT", "DistilBERT"), SIZES["base"], strict=True):
+                shape = (config, batch, length)
+                row = {"model": name, "rows": batch, "length": length}
+                row |= answer_once(partial(reading, *shape))
+                row |= answer_once(partial(learning, *shape))
                 if settings.against:
                     row["torch_peak"] = torch_peak(*shape)
-                found.append(row)
-    record: dict[str, Any] = {"libraries": ask_once(peak_main_memory), "measured": found}
+                rows.append(row)
+    result: dict[str, Any] = {"libraries": answer_once(peak_main_memory), "measured": rows}
     if settings.against:
-        record["torch_libraries"] = int(alone(TORCH_IMPORTS + PRINT_PEAK))
-    show(record)
-    if settings.json is not None:
-        about = {"settings": settings, "provenance": provenance()}
-        write_json_atomic(settings.json, {**record, **about})
-    return record
-
-
-def check(settings: Settings) -> None:
-    """Raises InputError for what cannot be measured."""
-    at_least_one(settings, "batch_size", "sequence_length")
-    check_lengths(settings.sequence_length, bert_base().max_positions)
-    if settings.against:
-        check_torch("--against torch")
+        result["torch_libraries"] = torch_peak()
+    print_memory(result, console)
+    return result
 
 
 def reading(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
-    """What the encoder takes to read `rows` sequences of `length` tokens, in this process."""
+    """Bytes that the encoder takes to read `rows` sequences of `length` tokens, here."""
     keep_freed_memory()  # as every command does
     jax.config.update("jax_platforms", "cpu")
     encode, params = encoder(backbone(config, rngs=nnx.Rngs(0)))
@@ -126,7 +109,7 @@ def reading(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
 
 
 def learning(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
-    """What the gradient of a classifier keeps besides weights and gradient; it is not run."""
+    """Bytes that the gradient of a classifier keeps besides weights and gradient; it is not run."""
     jax.config.update("jax_platforms", "cpu")
     classifier = nnx.eval_shape(lambda: SequenceClassification(config, rngs=nnx.Rngs(0)))
     graphdef, params = split(classifier)
@@ -151,30 +134,27 @@ def learning(config: EncoderConfig, rows: int, length: int) -> dict[str, int]:
     return {"learning": memory.temp_size_in_bytes}
 
 
-def torch_peak(config: EncoderConfig, rows: int, length: int) -> int:
-    """The most a process holds that reads the same with Hugging Face's model, and has no JAX."""
-    with tempfile.TemporaryDirectory() as folder:
-        save(backbone(config, rngs=nnx.Rngs(0)), folder)
-        return int(alone(TORCH_IMPORTS + TORCH_READS + PRINT_PEAK, folder, str(rows), str(length)))
-
-
-def alone(program: str, *arguments: str) -> str:
-    """What a program prints that runs in an interpreter of its own.
+def torch_peak(config: EncoderConfig | None = None, rows: int = 0, length: int = 0) -> int:
+    """The most bytes of a process that reads with Hugging Face's model, or with none loads torch.
 
     Raises:
-        InputError: it ended otherwise.
+        InputError: the process failed.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        if config is not None:
+            save(backbone(config, rngs=nnx.Rngs(0)), folder)
+        arguments = [] if config is None else [folder, str(rows), str(length)]
+        done = subprocess.run(
+            [sys.executable, "-c", TORCH, *arguments], capture_output=True, text=True
+        )
     if done.returncode:
         last = (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]
-        raise InputError(f"what was to be measured ended early: {last}")
-    return done.stdout
+        raise InputError(f"the process that was measured ended early: {last}")
+    return int(done.stdout)
 
 
-def show(record: dict[str, Any]) -> None:
-    """Prints the table."""
+def print_memory(result: dict[str, Any], console: Console) -> None:
+    """Prints a line for each model, batch size and length, and what the libraries take."""
     columns = {
         "weights": "weights",
         "activations": "activations",
@@ -182,7 +162,7 @@ def show(record: dict[str, Any]) -> None:
         "torch_peak": "torch:\npeak",
         "learning": "learning",
     }
-    measured = record["measured"]
+    measured = result["measured"]
     names = [name for name in columns if name in measured[0]]
     header = ["", "sequences\nx tokens", *(columns[name] for name in names)]
     lines = [
@@ -190,11 +170,10 @@ def show(record: dict[str, Any]) -> None:
         + [f"{row[name] / 1e6:,.0f}" for name in names]
         for row in measured
     ]
-    console = Console(highlight=False)
     console.print(terminal_table("Memory in MB", header, lines))
-    held = f"A process holds {record['libraries'] / 1e6:,.0f} MB before there is a model"
-    if "torch_libraries" in record:
-        held += f", one with torch {record['torch_libraries'] / 1e6:,.0f} MB"
+    held = f"A process holds {result['libraries'] / 1e6:,.0f} MB before there is a model"
+    if "torch_libraries" in result:
+        held += f", one with torch {result['torch_libraries'] / 1e6:,.0f} MB"
     console.print(held + ".")
 
 
@@ -203,5 +182,5 @@ if __name__ == "__main__":
 
     from train.command.cli import main
 
-    prog = "python -m eval.memory"
-    main(lambda: measure(tyro.cli(Settings, prog=prog, description=__doc__)))
+    settings = partial(tyro.cli, MemoryUse, prog="python -m eval.memory", description=__doc__)
+    main(lambda: run_measurement(settings(), measure_memory))

@@ -295,7 +295,7 @@ pd.DataFrame(
 # operations halve although the parameters do not.
 
 # %%
-from eval.speed import PUBLISHED_RATIO
+from eval.timing.reading import PUBLISHED_RATIO
 from report.reading_speed import sentences_per_second
 
 LENGTH = 128

@@ -1,8 +1,8 @@
-"""How many sentences a second BERT and DistilBERT read."""
+"""Sentences that encoders read in a second, and their sizes."""
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from model.errors import InputError
 from model.pretrained import save
-
-TORCH = "torch: "
-
-
-def check_lengths(lengths: Sequence[int], positions: int) -> None:
-    """Raises InputError for a --sequence-length that models of so many positions cannot read."""
-    for length in lengths:
-        if not 1 <= length <= positions:
-            raise InputError(
-                f"--sequence-length is {length}: the models read 1 to {positions} tokens"
-            )
 
 
 def encoder(backbone: nnx.Module) -> tuple[Any, Any]:
@@ -39,43 +27,12 @@ def reader(backbone: nnx.Module, sentences: int, length: int) -> Callable[[], ob
     return lambda: encode(params, ids)
 
 
-def torch_reader(folder: Path, sentences: int, length: int) -> Callable[[], object]:
-    """The same with transformers' model in a folder."""
-    import torch
-    from transformers import AutoModel
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
-    model.eval()
-    ids = torch.ones((sentences, length), dtype=torch.long)
-
-    def read() -> float:
-        with torch.inference_mode():
-            return float(model(ids).last_hidden_state[0, 0, 0])
-
-    return read
-
-
 def sentences_per_second(
-    backbones: Mapping[str, nnx.Module],
-    *,
-    sentences: int,
-    length: int,
-    repeats: int,
-    torch: bool = False,
+    backbones: Mapping[str, nnx.Module], *, sentences: int, length: int, repeats: int
 ) -> dict[str, float]:
-    """Sentences of `length` tokens that each encoder reads in a second, `sentences` at a time.
-
-    With `torch` transformers' models of the same weights take their turns, under "torch: NAME".
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        readers = {name: reader(model, sentences, length) for name, model in backbones.items()}
-        if torch:
-            for name, model in backbones.items():
-                save(model, Path(folder, name))
-                readers[TORCH + name] = torch_reader(Path(folder, name), sentences, length)
-        seconds = seconds_by_turns(readers, repeats=repeats)
+    """Sentences of `length` tokens that each encoder reads in a second, `sentences` at a time."""
+    readers = {name: reader(model, sentences, length) for name, model in backbones.items()}
+    seconds = time_alternately(readers, repeats=repeats)
     return {name: sentences / float(np.median(values)) for name, values in seconds.items()}
 
 
@@ -90,36 +47,10 @@ def sizes(backbone: nnx.Module) -> dict[str, int]:
         }
 
 
-def measure(
-    backbones: Mapping[str, nnx.Module],
-    *,
-    batches: tuple[int, ...],
-    lengths: tuple[int, ...],
-    repeats: int,
-    torch: bool = False,
-) -> dict[str, Any]:
-    """Sizes, and sentences a second for each number of sentences and each length.
-
-    The larger model comes first: the other is compared with it.
-    """
-    speeds = [
-        {
-            "batch": batch,
-            "length": length,
-            "sentences_per_second": sentences_per_second(
-                backbones, sentences=batch, length=length, repeats=repeats, torch=torch
-            ),
-        }
-        for length in lengths
-        for batch in batches
-    ]
-    return {"sizes": {name: sizes(model) for name, model in backbones.items()}, "speeds": speeds}
-
-
-def seconds_by_turns(
+def time_alternately(
     functions: Mapping[str, Callable[[], object]], *, repeats: int
 ) -> dict[str, list[float]]:
-    """The times of each function, called by turns so that all meet the same disturbances.
+    """Seconds of every call of each function, called alternately: all meet the same disturbances.
 
     Each is called once before, to compile.
     """

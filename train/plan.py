@@ -125,14 +125,11 @@ def micro_batch_choices(recipe: TrainConfig, devices: int) -> list[int]:
     return [m for m in range(1, batch // unit + 1) if batch // unit % m == 0]
 
 
-def plan_command(argv: Sequence[str]) -> Plan | None:
+def plan_command(argv: Sequence[str]) -> Plan:
     """Plans what the command line asks for; prints, and writes the file that was asked for."""
     recipes = recipes_by_name()
     if not argv or argv[0] in ("-h", "--help"):
         choose(recipes, "train.plan", argv, about=__doc__)
-    if argv[0] == "--table":
-        print(plan_tables(tyro.cli(PlanTables, prog="python -m train.plan", args=argv).table))
-        return None
     name = recipe_name(argv[0])
     if name not in recipes:
         choose(recipes, "train.plan", [name])
@@ -158,5 +155,11 @@ def plan_command(argv: Sequence[str]) -> Plan | None:
     return made
 
 
+def table_command(argv: Sequence[str]) -> None:
+    """Prints the tables that the command line asks for with --table."""
+    print(plan_tables(tyro.cli(PlanTables, prog="python -m train.plan", args=argv).table))
+
+
 if __name__ == "__main__":
-    main(lambda: plan_command(sys.argv[1:]))
+    words = sys.argv[1:]
+    main(lambda: (table_command if words[:1] == ["--table"] else plan_command)(words))

@@ -1,4 +1,4 @@
-"""The device that is measured: which it is, and how many operations a second it can do at most."""
+"""The device that is measured: its kind, and the most operations a second that it can do."""
 
 import importlib.util
 import os
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from model.config import DType
 from model.errors import InputError
+from train.command.malloc import keep_freed_memory
 from train.planning.tpus import CHIPS
 
 Device = Literal["cpu", "gpu", "tpu"]
@@ -59,7 +60,14 @@ def use(device: Device | None) -> Any:
     return chosen
 
 
-def about(device: Device | None, dtype: DType | None) -> dict[str, Any]:
+def prepare_process(device: Device) -> Any:
+    """Makes this process ready for what is measured on a device, which it returns."""
+    keep_freed_memory()  # as every command does
+    jax.config.update("jax_enable_compilation_cache", False)  # compiling is measured too
+    return use(device)
+
+
+def about_device(device: Device | None, dtype: DType | None) -> dict[str, Any]:
     """The device's platform and kind, and its FLOP/s in a type, published and measured.
 
     The type is bfloat16 where none is given, and float32 on a CPU.
@@ -77,6 +85,20 @@ def about(device: Device | None, dtype: DType | None) -> dict[str, Any]:
         "published_peak": published_peak(chosen.device_kind) if dtype == "bfloat16" else None,
         "measured_peak": measured_peak(dtype, 1536 if cpu else 8192),
     }
+
+
+def utilisation_peak(about: dict[str, Any]) -> float:
+    """The peak that utilisation is a share of: the published or, without one, the measured one."""
+    return about["published_peak"] or about["measured_peak"]
+
+
+def device_sentence(about: dict[str, Any]) -> str:
+    """The device and its peaks as a sentence, from `about_device`."""
+    measured = f"{about['measured_peak'] / 1e12:,.3g} TFLOP/s in a {about['dtype']} matrix product"
+    published, share = about["published_peak"], "MFU is a share of that"
+    if published:
+        share = f"published: {published / 1e12:,.3g} TFLOP/s, which MFU is a share of"
+    return f"{about['kind']} ({about['platform']}): {measured}, measured; {share}."
 
 
 def published_peak(kind: str) -> float | None:

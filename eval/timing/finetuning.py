@@ -1,10 +1,11 @@
-"""Epochs of fine-tuning on texts as long as those of SST-2: length buckets here, padding in torch.
+"""Epochs of fine-tuning on texts as long as SST-2's: length buckets here, padding in torch.
 
 Needs grain, which reads the batches ahead.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Int
 
-from eval.timing import device, flops
+from eval.timing import device
 from eval.timing.peak import peak_memory
 from eval.timing.updates import SPECIAL, TOTAL_STEPS
 from eval.timing.worker import Contender
@@ -23,20 +24,20 @@ from model.tasks import SequenceClassification
 from tasks.buckets import BucketBatches, bucket_lengths
 from tasks.texts.kind import Classification
 from tasks.windows import Windows
-from train.command.malloc import keep_freed_memory
 from train.objectives.finetuning import TaskObjective
+from train.planning.flops import matmul_flops
 from train.update.keys import keys_of
-from train.update.optimizer import OptimizerConfig, make_optimizer
-from train.update.step import init_state, make_step, split
+from train.update.optimizer import Optimizer, OptimizerConfig, make_optimizer
+from train.update.step import Step, init_state, make_step, split
 
 # The lengths of SST-2's 67,349 training texts in pieces of bert-base-uncased, [CLS] and [SEP]
-# included: which share of them is how long at most. The mean is 13.3.
+# included: the longest of each share of them. The mean is 13.3.
 SST2_LENGTHS = {
     0.0: 3, 0.05: 4, 0.1: 4, 0.15: 5, 0.2: 6, 0.25: 6, 0.3: 7, 0.35: 8, 0.4: 8, 0.45: 9, 0.5: 10,
     0.55: 11, 0.6: 13, 0.65: 14, 0.7: 16, 0.75: 18, 0.8: 20, 0.85: 23, 0.9: 27, 0.95: 33, 0.98: 40,
     0.99: 44, 0.999: 56, 1.0: 66,
 }  # fmt: skip
-# Devlin et al. 2019, appendix A.3, for as many updates that the learning rate stays what it is.
+# Devlin et al. 2019, appendix A.3, for so many updates that the learning rate hardly changes.
 OPTIMIZER = OptimizerConfig(
     learning_rate=2e-5,
     warmup_share=0.0,
@@ -87,50 +88,63 @@ class FinetuneCase:
         """Of an epoch, without padding."""
         return int(self.windows.lengths.sum())
 
-    @property
+    @cached_property
     def flops(self) -> int:
-        """Of an epoch, see `eval.timing.flops`."""
-        return flops.classification(self.student, self.windows.lengths.tolist())
+        """Of the matrix products of an epoch without padding.
+
+        Those of a text are quadratic in its length, so three lengths tell those of all.
+        """
+        graphdef, params = split(nnx.eval_shape(self.model))
+        step, adamw = finetuning_step(graphdef)
+        state = jax.eval_shape(partial(init_state, optimizer=adamw), params)
+        rows, counted = 2, {}  # of one row `matmul_flops` would take the products for sums
+        for length in (4, 8, 12):
+            windows = replace(self.windows, input_ids=[np.zeros(length, np.int32)] * rows)
+            batch = BucketBatches(windows, [length], batch_size=rows, seed=0).batch(0)
+            counted[length] = matmul_flops(step, state, {}, batch, keys_of(0)) / rows
+        per_text = np.polynomial.Polynomial.fit([*counted], [*counted.values()], 2)
+        return round(per_text(self.windows.lengths).sum())
 
     def model(self) -> SequenceClassification:
         return SequenceClassification(self.student, rngs=nnx.Rngs(0))
 
-    def ours(self) -> "Epochs":
+    def ours(self) -> "FlaxEpochs":
         """This repository's epochs."""
-        return Epochs(self)
+        return FlaxEpochs(self)
 
     def save_for_torch(self, folder: Path) -> None:
         """Writes the model."""
         save(self.model(), folder)
 
     def torch(self, folder: Path, autocast: bool) -> Contender:
-        """The same by Hugging Face's model: batches of like lengths, padded to their longest."""
+        """Epochs of Hugging Face's model: batches of like lengths, padded to their longest."""
         from eval.timing.torch_finetuning import TorchEpochs, TorchFinetune
 
         training = TorchFinetune(folder, OPTIMIZER, TOTAL_STEPS, autocast=autocast, on=self.on)
         return TorchEpochs(training, self.windows, self.rows)
 
 
-class Epochs:
+def finetuning_step(model: nnx.GraphDef) -> tuple[Step, Optimizer]:
+    """The update of `train.finetune` on classes, and its optimizer."""
+    adamw = make_optimizer(OPTIMIZER, TOTAL_STEPS)
+    return make_step(TaskObjective(model, Classification()), adamw, TOTAL_STEPS), adamw
+
+
+class FlaxEpochs:
     """The epochs of a case, one at a time; a program for every length of bucket."""
 
     def __init__(self, case: FinetuneCase):
-        keep_freed_memory()  # as every command does
-        self._device = device.use(case.on)
-        jax.config.update("jax_enable_compilation_cache", False)  # what compiling takes is measured
+        self._device = device.prepare_process(case.on)
         windows = case.windows
         self._source = BucketBatches(
             windows, bucket_lengths(windows.lengths), batch_size=case.rows, seed=0
         )
-        model = case.model()
-        graphdef, params = split(model)
-        adamw = make_optimizer(OPTIMIZER, TOTAL_STEPS)
-        self._keys = keys_of(0)
-        self._state = init_state(params, adamw)
-        objective = TaskObjective(graphdef, Classification())
-        step = jax.jit(make_step(objective, adamw, TOTAL_STEPS), donate_argnums=0)
-        self._epoch, self._steps, start = 0, {}, time.perf_counter()
-        self._positions = 0
+        graphdef, params = split(case.model())
+        step, adamw = finetuning_step(graphdef)
+        step = jax.jit(step, donate_argnums=0)
+        self._state, self._keys = init_state(params, adamw), keys_of(0)
+        self._epoch, self._positions, self._steps = 0, 0, {}
+        start = time.perf_counter()
         for number in range(self._source.steps_per_epoch):
             batch = self._source.batch(number)
             self._positions += batch["input_ids"].size

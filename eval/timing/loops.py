@@ -1,117 +1,90 @@
-"""Updates of the three loops, beside torch's: how fast they are, and what they need.
+"""Updates of the three loops, beside torch's: their speed, and the memory that they need.
 
-Every contender runs in a process of its own. On a CPU they take turns, update by update, so that
-all meet the same disturbances; on an accelerator one follows the other and has all its memory.
+Every contender runs in a process of its own. On a CPU they make updates alternately, so that all
+meet the same disturbances; on an accelerator one follows the other and has all its memory.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
-from eval.timing import device
+from eval.timing.device import about_device, device_sentence, utilisation_peak
+from eval.timing.settings import SIZES, Loop, UpdateSpeed
 from eval.timing.updates import TextCase
-from eval.timing.worker import OutOfMemoryError, Worker, ask_once, by_turns
-from model.config import DType, EncoderConfig
+from eval.timing.worker import OutOfMemoryError, Worker, answer_once, update_alternately
 from model.errors import InputError
 from report.tables import terminal_table
 
-Loop = Literal["pretrain", "distill", "finetune"]
-LOOPS: tuple[Loop, ...] = ("pretrain", "distill", "finetune")
-TITLES = {
+_TITLES = {
     "pretrain": "An update of pretraining",
     "distill": "An update of distillation",
     "finetune": "An epoch of fine-tuning",
 }
 OURS = "this repository, {dtype}"
 AUTOCAST = "torch, bfloat16 autocast"
-TORCH = ("torch, float32", AUTOCAST)
+TORCH_SIDES = ("torch, float32", AUTOCAST)
 FINETUNE_ROWS = 32  # as all of GLUE, Devlin et al. 2019
 # Where none is given, on an accelerator: the first that fits.
 BATCHES_TRIED = (256, 192, 128, 96, 64, 48, 32, 24, 16, 8, 4, 2, 1)
 
 
-def measure(
-    teacher: EncoderConfig,
-    student: EncoderConfig,
-    *,
-    loops: Sequence[Loop],
-    on: device.Device | None,
-    dtype: DType | None,
-    batches: Sequence[int],
-    lengths: Sequence[int],
-    texts: int,
-    attention_dropout: float | None,
-    repeats: int,
-    torch: bool,
-) -> dict[str, Any]:
-    """Measures whole updates, with dropout, gradient, clip and AdamW.
-
-    Args:
-        teacher: a BERT, which is pretrained or teaches.
-        student: a DistilBERT, which is distilled or fine-tuned.
-        loops: which are measured.
-        on: where; by default where JAX would compute.
-        dtype: what ours compute in; by default bfloat16, and float32 on a CPU.
-        batches: sequences of an update of pretraining and distillation; by default 8 on a CPU, and
-            otherwise the most that fit, up to 256.
-        lengths: tokens of these sequences; by default 128, and 512 too where it is no CPU.
-        texts: of an epoch of fine-tuning.
-        attention_dropout: beside that of the models.
-        repeats: of every update, after one that is not timed.
-        torch: whether Hugging Face's models do the same.
+def measure_updates(settings: UpdateSpeed, console: Console) -> dict[str, Any]:
+    """Measures whole updates, with dropout, gradient, clip and AdamW; prints them.
 
     Returns:
-        `device`, see `eval.timing.device.about`, and `loops`: a record each for `table`.
+        `device`, see `about_device`, and `loops`: a record each for `loop_table`.
 
     Raises:
         InputError: there is no such device, or not even one sequence fits.
     """
-    about = ask_once(partial(device.about, on, dtype))
-    on, cpu = about["platform"], about["platform"] == "cpu"
+    dtype = None if settings.dtype == "auto" else settings.dtype
+    device = answer_once(partial(about_device, settings.device, dtype))
+    on, cpu = device["platform"], device["platform"] == "cpu"
     if on not in ("cpu", "gpu", "tpu"):
         raise InputError(f"JAX computes on {on} here; --device knows cpu, gpu and tpu")
     jax.config.update("jax_platforms", "cpu")  # the accelerator is for those who are measured
-    teacher, student = (c.replace(dtype=about["dtype"]) for c in (teacher, student))
-    lengths = lengths or tuple(
+    teacher, student = (config.replace(dtype=device["dtype"]) for config in SIZES[settings.size])
+    lengths = settings.sequence_length or [
         n for n in ((128,) if cpu else (128, 512)) if n <= teacher.max_positions
-    )
+    ]
 
     def cases(loop: Loop) -> Iterator[Any]:
         if loop == "finetune":
             from eval.timing.finetuning import FinetuneCase  # needs grain
 
-            yield FinetuneCase(student, rows=FINETUNE_ROWS, texts=texts, on=on)
+            yield FinetuneCase(student, rows=FINETUNE_ROWS, texts=settings.texts, on=on)
             return
         for length in lengths:
-            for rows in batches or ((8,) if cpu else (None,)):
+            for rows in settings.batch_size or ((8,) if cpu else (None,)):
                 # Without a number of rows the search sets it.
                 yield TextCase(loop, teacher, student, rows=rows or 0, length=length, on=on)
 
+    sides = [OURS.format(dtype=device["dtype"]), *(TORCH_SIDES if settings.against else ())]
     records = []
-    for loop in loops:
+    for loop in settings.loops:
         for case in cases(loop):
             variants = {"": case}
-            if attention_dropout is not None:
-                name = f", attention dropout {attention_dropout:g}"
-                variants = {name: with_attention_dropout(case, attention_dropout), **variants}
-            sides = [OURS.format(dtype=about["dtype"]), *(TORCH if torch else ())]
+            if (rate := settings.attention_dropout) is not None:
+                changed = with_attention_dropout(case, rate)
+                variants = {f", attention dropout {rate:g}": changed, **variants}
             asked = {side + name: (c, side) for name, c in variants.items() for side in sides}
-            records.append(
-                {
-                    "loop": loop,
-                    "length": getattr(case, "length", None),
-                    "contenders": compare(asked, repeats, together=cpu, peak=peak_of(about)),
-                }
-            )
-    return {"device": about, "loops": records}
+            peak = utilisation_peak(device)
+            contenders = compare_contenders(asked, settings.repeats, together=cpu, peak=peak)
+            length = getattr(case, "length", None)
+            records.append({"loop": loop, "length": length, "contenders": contenders})
+    for record in records:
+        console.print(loop_table(record))
+    console.print(device_sentence(device))
+    return {"device": device, "loops": records}
 
 
 def with_attention_dropout(case: Any, rate: float) -> Any:
@@ -122,15 +95,15 @@ def with_attention_dropout(case: Any, rate: float) -> Any:
     )
 
 
-def compare(
+def compare_contenders(
     asked: Mapping[str, tuple[Any, str]], repeats: int, *, together: bool, peak: float
 ) -> dict[str, dict[str, Any]]:
-    """The numbers of each contender, by name: of a case, on a side (ours, or one of `TORCH`).
+    """The numbers of each contender, by name: of a case, on a side (ours, or one of `TORCH_SIDES`).
 
     Args:
         asked: case and side, by name.
         repeats: of every update.
-        together: whether they take turns; otherwise one follows the other.
+        together: whether they make updates alternately; otherwise one follows the other.
         peak: FLOP/s, of which utilisation is a share.
     """
     groups = [asked] if together else [{name: one} for name, one in asked.items()]
@@ -140,9 +113,9 @@ def compare(
             cases, workers = {}, {}
             for name, (case, side) in group.items():
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                cases[name], workers[name] = start(case, side, folder)
+                cases[name], workers[name] = start_worker(case, side, folder)
                 stack.enter_context(workers[name])
-            seconds, facts = by_turns(workers, repeats)
+            seconds, facts = update_alternately(workers, repeats)
         for name, case in cases.items():
             median = float(np.median(seconds[name]))
             result[name] = {
@@ -157,7 +130,7 @@ def compare(
     return result
 
 
-def start(case: Any, side: str, folder: Path) -> tuple[Any, Worker]:
+def start_worker(case: Any, side: str, folder: Path) -> tuple[Any, Worker]:
     """A worker that has made an update; where the case has no rows, with the most that fit.
 
     Raises:
@@ -166,7 +139,7 @@ def start(case: Any, side: str, folder: Path) -> tuple[Any, Worker]:
     for rows in (case.rows,) if case.rows else BATCHES_TRIED:
         sized = replace(case, rows=rows)
         make = sized.ours
-        if side in TORCH:
+        if side in TORCH_SIDES:
             sized.save_for_torch(folder)
             make = partial(sized.torch, folder, autocast=side == AUTOCAST)
         try:
@@ -178,15 +151,12 @@ def start(case: Any, side: str, folder: Path) -> tuple[Any, Worker]:
     )
 
 
-def peak_of(about: dict[str, Any]) -> float:
-    """What utilisation is a share of: the published peak or, without one, the measured one."""
-    return about["published_peak"] or about["measured_peak"]
-
-
-def table(record: dict[str, Any]) -> Table:
+def loop_table(record: dict[str, Any]) -> Table:
     """A row for every contender, with medians; torch's speed in float32 is 1."""
     contenders = record["contenders"]
-    first_torch = next((c for name, c in contenders.items() if name.startswith(TORCH[0])), None)
+    first_torch = next(
+        (c for name, c in contenders.items() if name.startswith(TORCH_SIDES[0])), None
+    )
     header = ["", "batch", "seconds", "tokens/s", "MFU", "memory", "compiling"]
     header += ["over torch float32"] if first_torch else []
     lines = []
@@ -205,16 +175,4 @@ def table(record: dict[str, Any]) -> Table:
             line.append(f"{c['tokens_per_second'] / first_torch['tokens_per_second']:.2f} x")
         lines.append(line)
     of = f"sequences of {record['length']} tokens" if record["length"] else "texts as of SST-2"
-    return terminal_table(f"{TITLES[record['loop']]}, {of}", header, lines)
-
-
-def about_device(about: dict[str, Any]) -> str:
-    """What the utilisation is a share of, as a sentence."""
-    measured = f"{about['measured_peak'] / 1e12:,.3g} TFLOP/s in a {about['dtype']} matrix product"
-    published = about["published_peak"]
-    of = (
-        f"published: {published / 1e12:,.3g} TFLOP/s, which MFU is a share of"
-        if published
-        else ("MFU is a share of that")
-    )
-    return f"{about['kind']} ({about['platform']}): {measured}, measured; {of}."
+    return terminal_table(f"{_TITLES[record['loop']]}, {of}", header, lines)

@@ -10,10 +10,9 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoModelForSequenceClassification
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from transformers.utils.logging import disable_progress_bar
 
 from eval.timing.device import Device
-from eval.timing.torch_updates import adamw, peak_memory, torch_device, wait_for
+from eval.timing.torch_training import TorchTraining
 from tasks.buckets import BucketBatches
 from tasks.windows import Windows
 from train.update.optimizer import OptimizerConfig, learning_rate
@@ -21,19 +20,16 @@ from train.update.optimizer import OptimizerConfig, learning_rate
 NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight")
 
 
-class TorchFinetune:
+class TorchFinetune(TorchTraining):
     """A classifier or regressor of transformers, with AdamW, warm-up and decay, and a clip.
 
     Args:
         folder: holds the model before training.
         optimizer: the settings of ours.
         total_steps: over which the learning rate rises and falls.
-        autocast: matrix products in bfloat16.
         seed: of dropout.
-        on: where.
-
-    Raises:
-        InputError: torch sees no such device.
+        autocast: see `TorchTraining`.
+        on: likewise.
     """
 
     def __init__(
@@ -42,24 +38,19 @@ class TorchFinetune:
         optimizer: OptimizerConfig,
         total_steps: int,
         *,
-        autocast: bool = False,
         seed: int = 0,
+        autocast: bool = False,
         on: Device = "cpu",
     ):
+        super().__init__(optimizer, autocast=autocast, on=on)
         torch.manual_seed(seed)
-        disable_progress_bar()  # that of loading weights
-        self.autocast, self.clip_norm = autocast, optimizer.clip_norm
-        self.device = torch_device(on)
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="sdpa"
-        )
-        self.model.to(self.device).train()
-        named = list(self.model.named_parameters())
+        model = self.load(AutoModelForSequenceClassification, folder)
+        named = list(model.named_parameters())
         groups = [
             {"params": [p for n, p in named if not n.endswith(NO_DECAY)]},
             {"params": [p for n, p in named if n.endswith(NO_DECAY)], "weight_decay": 0.0},
         ]
-        self.optimizer = adamw(groups, optimizer)
+        self.learn(model, groups)
         rate = learning_rate(optimizer, total_steps)
         self.schedule = LambdaLR(
             self.optimizer, lambda step: np.asarray(rate(step)).item() / optimizer.learning_rate
@@ -68,31 +59,28 @@ class TorchFinetune:
     def train(self, batches: Iterable[dict[str, np.ndarray]]) -> Iterator[float]:
         """Makes an update on each batch, padded to its own longest text; yields the losses."""
         for batch in batches:
-            inputs, labels = self._tensors(batch)
-            with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
-                loss = self.model(**inputs, labels=labels).loss
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-            self.optimizer.step()
+            loss = self.update(self._loss, *self._tensors(batch))
             self.schedule.step()
-            yield loss.item()
+            yield loss
 
     def logits(self, windows: Windows, rows: int = 64) -> list[np.ndarray]:
-        """What the model says about every window, in their order."""
+        """The model's logits of every window, in their order."""
         self.model.eval()
         order = np.argsort(windows.lengths, kind="stable")
         result: list[Any] = [None] * len(windows)
         with torch.no_grad():
             for start in range(0, len(order), rows):
-                chosen = order[start : start + rows]
+                members = order[start : start + rows]
                 inputs, _ = self._tensors(
-                    windows.gather(chosen, int(windows.lengths[chosen].max()))
+                    windows.gather(members, int(windows.lengths[members].max()))
                 )
-                for window, values in zip(chosen, self.model(**inputs).logits, strict=True):
+                for window, values in zip(members, self.model(**inputs).logits, strict=True):
                     result[window] = values.cpu().numpy()
         self.model.train()
         return result
+
+    def _loss(self, inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        return self.model(**inputs, labels=labels).loss
 
     def _tensors(
         self, batch: dict[str, np.ndarray]
@@ -119,7 +107,7 @@ def first_batches(source: BucketBatches, steps: int) -> Iterator[dict[str, np.nd
         yield {name: array[valid] for name, array in flat.items()}
 
 
-def seconds(updates: Iterator[float]) -> tuple[list[float], float]:
+def timed_losses(updates: Iterator[float]) -> tuple[list[float], float]:
     """The losses of all updates, and the time from the end of the first to that of the last."""
     losses = [next(updates)]
     start = time.perf_counter()
@@ -144,19 +132,19 @@ class TorchEpochs:
         start = time.perf_counter()
         for _ in self._training.train(self._batches()):
             pass
-        wait_for(self._training.device)
+        self._training.wait()
         return time.perf_counter() - start
 
     def facts(self) -> dict[str, Any]:
         return {
-            "peak_memory_bytes": peak_memory(self._training.device),
+            "peak_memory_bytes": self._training.peak_memory(),
             "positions": self._positions,  # of the last epoch, padding included
         }
 
     def _batches(self) -> Iterator[dict[str, np.ndarray]]:
         order = np.array(list(self._order))
         for first in range(0, len(order), self._rows):
-            chosen = order[first : first + self._rows]
-            batch = self._windows.gather(chosen, int(self._windows.lengths[chosen].max()))
+            members = order[first : first + self._rows]
+            batch = self._windows.gather(members, int(self._windows.lengths[members].max()))
             self._positions += batch["input_ids"].size
             yield batch

@@ -1,13 +1,11 @@
-"""The same updates in PyTorch with Hugging Face's models, for `eval.speed`.
+"""The same pretraining and distillation in torch with Hugging Face's models.
 
-Eager, with scaled dot-product attention and the fused AdamW: what its users get without tuning. For
-masked LM their models score the vocabulary at every position, ours where a word was masked.
-Importing this needs the extra `oracle`.
+For masked LM their models score the vocabulary at every position, ours where a word was masked.
 """
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,58 +13,50 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
-from transformers.utils.logging import disable_progress_bar
 
 from eval.timing.device import Device
-from eval.timing.peak import peak_main_memory
-from model.errors import InputError
+from eval.timing.torch_training import TorchTraining
 from train.objectives.schedule import ends
 from train.objectives.terms import DistillationLoss
 from train.update.optimizer import OptimizerConfig
 
 
-class Tensors(NamedTuple):
-    """A masked batch. Positions are indices into its rows x length tokens, without padding."""
+class MaskedTensors(NamedTuple):
+    """A masked batch without padding; positions are indices into its rows x length tokens."""
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
-    attended: torch.Tensor | None
-    """None where all are attended: then nothing need be picked out, and copied."""
     predicted: torch.Tensor
     labels: torch.Tensor
 
 
-def as_tensors(masked: Mapping[str, Any], device: str = "cpu") -> Tensors:
+def as_tensors(masked: Mapping[str, Any], device: str = "cpu") -> MaskedTensors:
     """A masked micro-batch, of arrays [1, ...]."""
     arrays = {name: np.asarray(array)[0] for name, array in masked.items()}
-    ids, attended, valid = arrays["input_ids"], arrays["attention_mask"], arrays["valid"]
+    ids, valid = arrays["input_ids"], arrays["valid"]
     groups = len(valid)
     first = np.arange(groups)[:, None] * (ids.size // groups)
 
     def tensor(array: np.ndarray) -> torch.Tensor:
         return torch.tensor(array, dtype=torch.long, device=device)
 
-    return Tensors(
+    return MaskedTensors(
         tensor(ids),
-        tensor(attended).bool(),
-        None if attended.all() else tensor(np.flatnonzero(attended)),
+        tensor(arrays["attention_mask"]).bool(),
         tensor((arrays["positions"] + first)[valid]),
         tensor(arrays["labels"][valid]),
     )
 
 
-class TorchStep:
+class TorchStep(TorchTraining):
     """Called again and again it trains a student or, without a loss of distillation, a BERT.
 
     Args:
         folder: holds `trained` and, to distil, `teacher` as transformers reads them.
         loss: the weights of the triple loss and the temperature, all constant; None for masked LM.
-        optimizer: the settings of AdamW and the clip; the learning rate stays at its peak.
-        autocast: matrix products in bfloat16.
-        on: where.
-
-    Raises:
-        InputError: torch sees no such device.
+        optimizer: see `TorchTraining`.
+        autocast: likewise.
+        on: likewise.
     """
 
     def __init__(
@@ -78,57 +68,43 @@ class TorchStep:
         autocast: bool,
         on: Device = "cpu",
     ):
-        self.clip_norm, self.autocast, self.loss = optimizer.clip_norm, autocast, loss
-        self.device = torch_device(on)
-        disable_progress_bar()
-        settings = {"dtype": torch.float32, "attn_implementation": "sdpa"}
+        super().__init__(optimizer, autocast=autocast, on=on)
+        self.loss = loss
+        if loss is not None:
+            self.teacher = self.load(BertForMaskedLM, folder / "teacher").eval()
+        architecture = BertForMaskedLM if loss is None else DistilBertForMaskedLM
+        model = self.load(architecture, folder / "trained")
+        self.learn(model, model.parameters())
 
-        def load(architecture: Any, name: str) -> Any:
-            return architecture.from_pretrained(folder / name, **settings).to(self.device)
-
-        if loss is None:
-            self.trained = load(BertForMaskedLM, "trained").train()
-        else:
-            self.trained = load(DistilBertForMaskedLM, "trained").train()
-            self.teacher = load(BertForMaskedLM, "teacher").eval()
-        self.optimizer = adamw(self.trained.parameters(), optimizer)
-
-    def __call__(self, batch: Tensors) -> float:
+    def __call__(self, batch: MaskedTensors) -> float:
         """Makes one update; returns the loss before it."""
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
-            loss = self._masked_lm(batch) if self.loss is None else self._triple(batch, self.loss)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.clip_norm)
-        self.optimizer.step()
-        return loss.item()
+        if self.loss is None:
+            return self.update(self._masked_lm, batch)
+        return self.update(self._triple, batch, self.loss)
 
-    def _masked_lm(self, batch: Tensors) -> torch.Tensor:
+    def _masked_lm(self, batch: MaskedTensors) -> torch.Tensor:
         labels = torch.full_like(batch.input_ids, -100)
         labels.view(-1)[batch.predicted] = batch.labels
-        return self.trained(batch.input_ids, batch.attention_mask, labels=labels).loss
+        return self.model(batch.input_ids, batch.attention_mask, labels=labels).loss
 
-    def _triple(self, batch: Tensors, loss: DistillationLoss) -> torch.Tensor:
+    def _triple(self, batch: MaskedTensors, loss: DistillationLoss) -> torch.Tensor:
         """As the original code computes it (`distiller.py`)."""
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         with torch.no_grad():
             teacher = self.teacher(**inputs, output_hidden_states=True)
-        student = self.trained(**inputs, output_hidden_states=True)
-
-        def attended(values: torch.Tensor) -> torch.Tensor:
-            flat = values.flatten(0, 1)
-            return flat if batch.attended is None else flat[batch.attended]
+        student = self.model(**inputs, output_hidden_states=True)
+        logits = student.logits.flatten(0, 1)
 
         ce, mlm, cos = (ends(term.weight)[0] for term in (loss.ce, loss.mlm, loss.cos))
         temperature = ends(loss.ce.temperature)[0]
         kl = F.kl_div(
-            F.log_softmax(attended(student.logits) / temperature, dim=-1),
-            F.softmax(attended(teacher.logits) / temperature, dim=-1),
+            F.log_softmax(logits / temperature, dim=-1),
+            F.softmax(teacher.logits.flatten(0, 1) / temperature, dim=-1),
             reduction="batchmean",
         )
-        masked_lm = F.cross_entropy(student.logits.flatten(0, 1)[batch.predicted], batch.labels)
-        ours, theirs = attended(student.hidden_states[-1]), attended(teacher.hidden_states[-1])
-        cosine = F.cosine_embedding_loss(ours, theirs, ours.new_ones(len(ours)))
+        masked_lm = F.cross_entropy(logits[batch.predicted], batch.labels)
+        hidden, target = (m.hidden_states[-1].flatten(0, 1) for m in (student, teacher))
+        cosine = F.cosine_embedding_loss(hidden, target, hidden.new_ones(len(hidden)))
         return ce * temperature**2 * kl + mlm * masked_lm + cos * cosine
 
 
@@ -143,47 +119,8 @@ class TorchUpdates:
         batch = next(self._batches)
         start = time.perf_counter()
         self._step(batch)
-        wait_for(self._step.device)
+        self._step.wait()
         return time.perf_counter() - start
 
     def facts(self) -> dict[str, Any]:
-        return {"peak_memory_bytes": peak_memory(self._step.device)}
-
-
-def adamw(parameters: Iterable[Any], settings: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW with the settings of ours, at the peak of the learning rate."""
-    return torch.optim.AdamW(
-        parameters,
-        lr=settings.learning_rate,
-        betas=(settings.beta1, settings.beta2),
-        eps=settings.epsilon,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
-
-
-def torch_device(on: Device) -> str:
-    """What torch calls a device.
-
-    Raises:
-        InputError: torch sees none, or does not run there.
-    """
-    if on == "cpu":
-        return "cpu"
-    if on == "gpu" and torch.cuda.is_available():
-        return "cuda"
-    raise InputError(
-        f"--against torch: torch {torch.__version__} sees no {on}: "
-        + ("install a build of it for CUDA" if on == "gpu" else "leave --against away")
-    )
-
-
-def wait_for(device: str) -> None:
-    """Until all is computed that was asked for."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def peak_memory(device: str) -> int:
-    """The most memory that torch has held so far on the device, or this process on a CPU."""
-    return torch.cuda.max_memory_allocated() if device == "cuda" else peak_main_memory()
+        return {"peak_memory_bytes": self._step.peak_memory()}

@@ -1,10 +1,10 @@
-"""What is measured, in a process of its own, so that memory and threads are its own."""
+"""Processes of their own for what is measured, so that memory and threads are its own."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import Connection
 from typing import Any, Protocol, runtime_checkable
 
 from model.errors import InputError
@@ -12,10 +12,10 @@ from model.errors import InputError
 
 @runtime_checkable
 class Contender(Protocol):
-    """What can be measured again and again."""
+    """Something that can be measured again and again."""
 
     def facts(self) -> dict[str, Any]:
-        """What is known of it, after an update: its `peak_memory_bytes`, and what else there is."""
+        """Its `peak_memory_bytes` and other facts, after an update."""
         ...
 
     def update(self) -> float:
@@ -24,96 +24,25 @@ class Contender(Protocol):
 
 
 class OutOfMemoryError(Exception):
-    """What was to be measured does not fit into the memory of the device."""
+    """The memory of the device is too small for the contender."""
 
 
-class Worker:
-    """Builds something in another process and asks it, until closed.
+class Process(ProcessPoolExecutor):
+    """A process that answers one question after the other, until shut down."""
 
-    Args:
-        make: builds it, there; must be found by its name in a module, as `pickle` wants.
+    def __init__(self) -> None:
+        # Not a fork: the threads of JAX and torch would not live on in it. Ctrl-C ends it silently.
+        spawn = multiprocessing.get_context("spawn")
+        super().__init__(1, spawn, signal.signal, (signal.SIGINT, signal.SIG_DFL))
 
-    Raises:
-        OutOfMemoryError: there is too little memory for it.
-        InputError: a mistake of the user's, or the process has died.
-    """
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of a function there; it must have a name in a module, as `pickle` wants.
 
-    def __init__(self, make: Callable[[], Contender]):
-        # Not a fork: the threads of JAX and torch would not live on in it.
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(make, theirs), daemon=True)
-        self._process.start()
-        theirs.close()
+        Raises:
+            InputError: a mistake of the user's, or the process has died.
+        """
         try:
-            self._answer()
-        except BaseException:
-            self.close()
-            raise
-
-    def facts(self) -> dict[str, Any]:
-        return self._ask("facts")
-
-    def update(self) -> float:
-        return self._ask("update")
-
-    def close(self) -> None:
-        self._pipe.close()
-        self._process.join()
-
-    def __enter__(self) -> "Worker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _ask(self, method: str) -> Any:
-        self._pipe.send(method)
-        return self._answer()
-
-    def _answer(self) -> Any:
-        try:
-            answer = self._pipe.recv()
-        except EOFError:
-            self._process.join()
-            raise InputError(
-                f"the process that was measured ended (status {self._process.exitcode}): with "
-                "status -9 main memory was short, and a smaller --batch-size may fit"
-            ) from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def _serve(make: Callable[[], Contender], pipe: Connection) -> None:
-    try:
-        contender = make()
-        contender.update()  # compiles, and reaches the peak of memory
-        pipe.send(None)
-        while True:
-            pipe.send(getattr(contender, pipe.recv())())
-    except (EOFError, KeyboardInterrupt):
-        pass  # nobody asks any more
-    except InputError as error:
-        pipe.send(error)
-    except Exception as error:
-        # jax.errors.JaxRuntimeError and torch.OutOfMemoryError, told apart without importing both.
-        if "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower():
-            pipe.send(OutOfMemoryError(str(error).partition("\n")[0]))
-            return
-        pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
-        raise
-
-
-def ask_once(function: Callable[[], Any]) -> Any:
-    """What a function returns in a process of its own, which then ends.
-
-    Raises:
-        InputError: a mistake of the user's, or the process has died.
-    """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(function).result()
+            return self.submit(function, *arguments).result()
         except BrokenProcessPool:
             raise InputError(
                 "the process that was measured ended: main memory may have been short, and a "
@@ -121,10 +50,63 @@ def ask_once(function: Callable[[], Any]) -> Any:
             ) from None
 
 
-def by_turns(
+def answer_once(function: Callable[[], Any]) -> Any:
+    """The result of a function in a process of its own; raises as `Process.ask`."""
+    with Process() as process:
+        return process.ask(function)
+
+
+class Worker(Process):
+    """Contender in another process, which has made an update: that compiles it.
+
+    Args:
+        make: builds it, there.
+
+    Raises:
+        OutOfMemoryError: there is too little memory for it.
+        InputError: see `Process.ask`.
+    """
+
+    def __init__(self, make: Callable[[], Contender]):
+        super().__init__()
+        try:
+            self.ask(_call, "update", make)
+        except BaseException:
+            self.shutdown()
+            raise
+
+    def facts(self) -> dict[str, Any]:
+        return self.ask(_call, "facts")
+
+    def update(self) -> float:
+        return self.ask(_call, "update")
+
+
+_contender: list[Contender] = []  # of a worker's process
+
+
+def _call(method: str, make: Callable[[], Contender] | None = None) -> Any:
+    """Calls the contender of this process, which `make` builds first."""
+    try:
+        if make is not None:
+            _contender[:] = [make()]
+        return getattr(_contender[0], method)()
+    except InputError:
+        raise
+    except Exception as error:
+        # jax.errors.JaxRuntimeError or torch.OutOfMemoryError, recognised without either library.
+        if "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower():
+            raise OutOfMemoryError(str(error).partition("\n")[0]) from None
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def update_alternately(
     contenders: Mapping[str, Contender], repeats: int
 ) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:
-    """The times of each, asked by turns so that all meet the same disturbances; and their facts."""
+    """Seconds of all updates of each contender, and its facts.
+
+    The updates are made alternately, so that all meet the same disturbances.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, contender in contenders.items():

@@ -5,20 +5,23 @@ import json
 import numpy as np
 import pytest
 
-from eval import memory
-from eval.memory import Settings, learning, measure, reading
+from eval.memory import MemoryUse, learning, measure_memory, reading, torch_peak
+from eval.timing.measurement import run_measurement
 from eval.timing.peak import peak_main_memory
-from eval.timing.worker import ask_once
+from eval.timing.settings import SIZES
+from eval.timing.worker import answer_once
 from model.errors import InputError
 from tests import tiny
 
-MODELS = {"BERT": lambda: tiny.TEACHER, "DistilBERT": lambda: tiny.STUDENT}
+
+def measure(**settings):
+    return run_measurement(MemoryUse(**settings), measure_memory)
 
 
 def test_memory_is_measured_and_written(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(memory, "MODELS", MODELS)
+    monkeypatch.setitem(SIZES, "base", (tiny.TEACHER, tiny.STUDENT))
     file = tmp_path / "memory.json"
-    record = measure(Settings(batch_size=(1, 4), sequence_length=(8,), json=file))
+    record = measure(batch_size=(1, 4), sequence_length=(8,), json=file)
     assert [(row["model"], row["rows"]) for row in record["measured"]] == [
         ("BERT", 1), ("DistilBERT", 1), ("BERT", 4), ("DistilBERT", 4)
     ]  # fmt: skip
@@ -52,7 +55,7 @@ def test_learning_keeps_what_every_layer_made_and_reading_does_not():
 def test_a_process_does_not_begin_with_the_peak_of_the_one_that_started_it():
     np.ones(1 << 29, np.uint8)
     assert peak_main_memory() > 1 << 29
-    assert ask_once(peak_main_memory) < 1 << 29
+    assert answer_once(peak_main_memory) < 1 << 29
 
 
 @pytest.mark.parametrize(
@@ -66,9 +69,9 @@ def test_a_process_does_not_begin_with_the_peak_of_the_one_that_started_it():
 )
 def test_what_cannot_be_measured_is_told(changes, message):
     with pytest.raises(InputError, match=message):
-        measure(Settings(**changes))
+        measure(**changes)
 
 
 @pytest.mark.oracle
 def test_torch_is_measured_in_a_process_of_its_own():
-    assert 1e8 < memory.torch_peak(tiny.STUDENT, 1, 8) < 1e12
+    assert 1e8 < torch_peak(tiny.STUDENT, 1, 8) < 1e12

@@ -371,11 +371,11 @@ def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_transformers_learns_the_same_from_the_same_batches(home, task, capsys):
     """Without dropout the losses are equal; with it both are trained and compared."""
-    from eval.against_torch import compare
+    from eval.against_torch import compare_with_torch
 
     both = config(home, task, output=home / f"torch-{task}", steps=4, seeds=2, buckets=2)
     both = replace(both, optimizer=replace(both.optimizer, learning_rate=1e-3))
-    record = compare(both)
+    record = compare_with_torch(both)
     losses = record["losses"]
     np.testing.assert_allclose(losses["ours"], losses["torch"], rtol=1e-5, atol=1e-6)
     assert losses["ours"][0] != losses["ours"][-1]

@@ -24,6 +24,7 @@ class MaskedLMObjective:
     mean: Mean = "tokens"
     vocabulary = True
     """Whether the masked-LM head learns."""
+    vocabulary_loss: Callable = staticmethod(vocabulary_loss)
 
     def __init__(self, model: nnx.GraphDef, masking: MaskingConfig, mask_id: int):
         self.model = model
@@ -54,7 +55,8 @@ class MaskedLMObjective:
     def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Scalars]:
         model, batch = nnx.merge(self.model, inputs.params), inputs.batch
         output = model.backbone(batch["input_ids"], batch["attention_mask"], rngs=inputs.rngs)
-        return scored({"mlm": MaskedTokens()}, [model.decoder], [output.last_hidden], inputs)
+        terms, hidden = {"mlm": MaskedTokens()}, [output.last_hidden]
+        return scored(terms, [model.decoder], hidden, inputs, self.vocabulary_loss)
 
 
 class DistillationObjective(MaskedLMObjective):
@@ -123,7 +125,7 @@ class DistillationObjective(MaskedLMObjective):
             return value, sums
         hidden = [output.last_hidden for output in (forward.student, forward.teacher)]
         decoders = [model.decoder for model in forward.models]
-        more, more_sums = scored(self.logit_terms, decoders, hidden, inputs)
+        more, more_sums = scored(self.logit_terms, decoders, hidden, inputs, self.vocabulary_loss)
         return value + more, sums | more_sums
 
 
@@ -132,6 +134,7 @@ def scored(
     decoders: Sequence[Callable[[Hidden], Decoder]],
     hidden: Sequence[Array],
     inputs: LossInputs,
+    loss: Callable = vocabulary_loss,
 ) -> tuple[Float[Array, ""], Scalars]:
     """The weighted sum of terms over the vocabulary, and the sum of each.
 
@@ -143,6 +146,7 @@ def scored(
         decoders: of the student and, where there is one, of the teacher.
         hidden: their last hidden states.
         inputs: of the objective's loss.
+        loss: `vocabulary_loss`, or another way to compute it.
     """
     batch = inputs.batch
     places = batch["positions"]
@@ -160,6 +164,4 @@ def scored(
     given = Given(teacher[0] if teacher else None, labels, where)
     # A group of rows has the predicted tokens of all of them.
     chunk = CHUNK * rows // labels.shape[0]
-    return vocabulary_loss(
-        tuple(terms.items()), chunk, student, given, inputs.numbers, inputs.shares
-    )
+    return loss(tuple(terms.items()), chunk, student, given, inputs.numbers, inputs.shares)

@@ -1,9 +1,8 @@
-"""The training step of a recipe and what it is given, as shapes: no text, no weights, no network.
+"""The training step of a recipe and the shapes of its inputs: no text, no weights, no network.
 
-It is made by the functions with which the loops make theirs, so it is the step that will run.
+The functions of the loops make it, so it is the step that will run.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from train.objectives.finetuning import TaskObjective
 from train.objectives.objective import Objective, Params
 from train.pretrain import initial_masked_lm
 from train.update.keys import keys_of
-from train.update.optimizer import make_optimizer
+from train.update.optimizer import Optimizer, make_optimizer
 from train.update.parallel import Parallel
 from train.update.step import Step, TrainState, init_state, make_step, split
 
@@ -38,22 +37,28 @@ ANY_ID = 0  # which piece is [MASK] makes no difference to the program
 
 @dataclass(frozen=True)
 class AbstractStep:
-    """A step, and the shapes of its arguments but for the batch, which `batch` gives."""
+    """A step, and the shapes of its arguments but for the batch, which `batch_shapes` gives."""
 
     config: TrainConfig
+    objective: Objective
+    optimizer: Optimizer
+    steps: int
+    """Updates of the run."""
     state: TrainState
     constants: dict[str, Any]
     keys: Any
-    make: Callable[[str | None], Step]
-    """From the name of the pmap axis, as `Parallel.compile` takes it."""
+
+    def make(self, axis: str | None) -> Step:
+        """The step for a pmap axis of this name, as `Parallel.compile` takes it."""
+        return make_step(self.objective, self.optimizer, self.steps, axis)
 
     @property
     def group_rows(self) -> int:
-        """Rows come in multiples of it: those that are masked together."""
+        """The number of rows that are masked together: all batches are multiples of it."""
         return group_rows(self.config)
 
     def arguments(self, rows: int, micro_batches: int = 1) -> tuple[Any, ...]:
-        """What the step is called with, for micro-batches of so many rows in all."""
+        """The arguments of the step, for micro-batches of so many rows on all devices."""
         batch = batch_shapes(self.config, micro_batches, rows)
         return self.state, self.constants, batch, self.keys
 
@@ -83,17 +88,19 @@ def abstract_step(config: TrainConfig, steps: int) -> AbstractStep:
 
     return AbstractStep(
         config,
+        objective,
+        optimizer,
+        steps,
         jax.eval_shape(state, params),
         constants,
         jax.eval_shape(lambda: keys_of(config.seed)),
-        lambda axis: make_step(objective, optimizer, steps, axis),
     )
 
 
 def _parts(
     config: TrainConfig,
 ) -> tuple[nnx.Module, Objective, dict[str, Any], tuple[str, ...]]:
-    """What is trained, what is minimised, what is read beside the batch, and what is frozen."""
+    """The model that is trained, its objective, the constants, and the frozen parameters."""
     if isinstance(config, PretrainConfig):
         # From a checkpoint or from random weights: the shapes are the same.
         model = nnx.eval_shape(lambda: initial_masked_lm(config))
@@ -147,7 +154,7 @@ def classes_of(config: FinetuneConfig, task: Task) -> tuple[str, ...]:
 
 
 def group_rows(config: TrainConfig) -> int:
-    """How many rows go together, see `Parallel.check_rows`."""
+    """The number of rows that go together, see `Parallel.check_rows`."""
     return config.masking.group_rows if isinstance(config, TextConfig) else 1
 
 
@@ -160,7 +167,7 @@ def sequence_length(config: TrainConfig) -> int:
 
 
 def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
-    """What `Batches.batch` or `BucketBatches.batch` returns, as shapes [micro, rows, ...]."""
+    """The shapes of what the batches of the loops hold, [micro, rows, ...]."""
     length = sequence_length(config)
 
     def array(dtype: Any, *inner: int) -> jax.ShapeDtypeStruct:
@@ -189,5 +196,5 @@ def _text_constants(shape: EncoderConfig, teacher: Params) -> dict[str, Any]:
 
 
 def placed(tree: Any, sharding: Sharding) -> Any:
-    """The shapes of a tree, with where their arrays lie."""
+    """The shapes of a tree, with the sharding of their arrays."""
     return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), tree)

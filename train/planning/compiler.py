@@ -20,7 +20,7 @@ _NEEDED = re.compile(r"(?:Used |\()([\d.]+[KMG])(?: of |\) exceeds available HBM
 
 
 @dataclass(frozen=True)
-class Memory:
+class DeviceMemory:
     """Bytes on one device while the step runs."""
 
     parameters: int
@@ -28,7 +28,7 @@ class Memory:
     constants: int
     """Arrays that are read and never change: the teacher, above all."""
     optimizer: int
-    """Two moments of every parameter."""
+    """Two moments of every parameter that is not frozen."""
     batch: int
     """Tokens of all micro-batches, and keys."""
     temporaries: int
@@ -47,7 +47,7 @@ class CompiledStep:
     rows: int
     """Sequences of a micro-batch on one device."""
     micro_batches: int
-    memory: Memory
+    memory: DeviceMemory
     collectives: list[Collective]
     flops: float | None
     """On one device by the compiler's count, a loop's body counted once."""
@@ -88,7 +88,7 @@ class StepCompiler:
         state, costs = self.step.state, compiled.cost_analysis() or {}
         trees = state.params, self.step.constants, state.opt_state
         parameters, constants, optimizer = map(byte_count, trees)
-        memory = Memory(
+        memory = DeviceMemory(
             parameters=parameters,
             constants=constants,
             optimizer=optimizer,

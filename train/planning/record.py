@@ -48,7 +48,7 @@ class Plan:
     recipe: TrainConfig
     run: RunLength
     divides: bool
-    """Whether the chips can share the recipe's micro-batches."""
+    """True where the chips can share the recipe's micro-batches."""
     too_large: str | None
     """Memory that they, or as many as can be shared, need where they do not fit: "27G of 16G"."""
     step: CompiledStep | None
@@ -64,7 +64,7 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether the recipe runs unchanged."""
+        """True where the recipe runs unchanged."""
         return self.divides and self.too_large is None
 
     @property

@@ -64,7 +64,7 @@ def _fits(plan: Plan) -> list[str]:
         else f"it needs {plan.too_large}"
     )
     return [
-        f"As it stands it does not run: {why}. Change --micro-batches to {usable.micro_batches}:",
+        f"Unchanged it does not run: {why}. Change --micro-batches to {usable.micro_batches}:",
         f"{shape} {used}",
     ]
 

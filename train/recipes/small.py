@@ -11,7 +11,7 @@ is a folder of texts, unpacked; 266 of them and WikiText-2 have about 32 M token
 
 The number of updates in nine minutes is computed, not measured. Of 540 seconds 420 are for updates
 (the rest is for preparing the text, compiling and evaluation), at 40 % of an H100's 989 TFLOP/s in
-bfloat16, with the FLOPs of an update as `eval.timing.flops` counts them. Not run here.
+bfloat16, counting the matrix products of an update. Not run here.
 """
 
 from dataclasses import replace

@@ -15,7 +15,7 @@ from orbax.checkpoint._src.path import gcs_utils
 
 from data.storage.cache import make_once
 from data.storage.mirror import _uploaded, address, download, mirror, readable, upload
-from eval.against_torch import chosen as comparison
+from eval.against_torch import config_of as comparison
 from eval.glue import Glue, run_glue
 from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError

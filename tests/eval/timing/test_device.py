@@ -1,6 +1,6 @@
 import pytest
 
-from eval.timing.device import about, measured_peak, published_peak, use
+from eval.timing.device import about_device, measured_peak, published_peak, use
 from model.errors import InputError
 
 
@@ -33,7 +33,7 @@ def test_a_device_that_is_not_there_is_told(device):
 
 def test_a_cpu_has_no_published_peak_and_computes_in_float32(monkeypatch):
     monkeypatch.setattr("eval.timing.device.measured_peak", lambda dtype, size: 7.0)
-    found = about("cpu", None)
+    found = about_device("cpu", None)
     assert found == {
         "platform": "cpu",
         "kind": "cpu",
@@ -41,7 +41,7 @@ def test_a_cpu_has_no_published_peak_and_computes_in_float32(monkeypatch):
         "published_peak": None,
         "measured_peak": 7.0,
     }
-    assert about("cpu", "bfloat16")["dtype"] == "bfloat16"
+    assert about_device("cpu", "bfloat16")["dtype"] == "bfloat16"
 
 
 def test_a_peak_is_measured():

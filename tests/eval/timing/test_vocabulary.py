@@ -6,15 +6,20 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from eval.timing import vocabulary as speed_vocabulary
-from eval.timing.vocabulary import LOSSES, Settings, measure
+from eval.speed import VocabularySpeed, speed
+from eval.timing import vocabulary
+from eval.timing.vocabulary import LOSSES
 from model.config import bert_base
 from model.errors import InputError
 
 
+def measure(settings):
+    return speed(settings)["measured"]
+
+
 def test_both_ways_are_measured(tmp_path, capsys):
     file = tmp_path / "vocabulary.json"
-    [row] = measure(Settings(batch_size=(1,), sequence_length=33, repeats=1, json=file))
+    [row] = measure(VocabularySpeed(batch_size=(1,), sequence_length=33, repeats=1, json=file))
     scores = 4 * 33 * bert_base().vocab_size
     assert row["temporary_bytes"]["at once"] > 2 * scores  # of student and teacher
     assert row["temporary_bytes"]["in chunks"] > scores
@@ -28,7 +33,7 @@ def test_both_ways_are_measured(tmp_path, capsys):
 
 def test_no_sequences_are_told():
     with pytest.raises(InputError, match="--batch-size is 0, and must be at least 1"):
-        measure(Settings(batch_size=(0,)))
+        measure(VocabularySpeed(batch_size=(0,)))
 
 
 def test_what_no_device_can_hold_is_told(monkeypatch, capsys):
@@ -37,9 +42,9 @@ def test_what_no_device_can_hold_is_told(monkeypatch, capsys):
             return TooLarge()
         return jax.jit(jnp.sin).lower(1.0)
 
-    monkeypatch.setattr(speed_vocabulary, "lowered_losses", lowered)
-    monkeypatch.setattr(speed_vocabulary, "find_topology", lambda _: Topology())
-    [row] = measure(Settings(batch_size=(1,), topology="any"))
+    monkeypatch.setattr(vocabulary, "lowered_losses", lowered)
+    monkeypatch.setattr(vocabulary, "find_topology", lambda _: Topology())
+    [row] = measure(VocabularySpeed(batch_size=(1,), topology="any"))
     assert row["temporary_bytes"] == {"at once": None, "in chunks": 0}
     assert "does not fit" in capsys.readouterr().out
 

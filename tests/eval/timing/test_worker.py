@@ -1,12 +1,10 @@
 import os
 import signal
 from functools import partial
-from multiprocessing import Pipe
-from threading import Thread
 
 import pytest
 
-from eval.timing.worker import OutOfMemoryError, Worker, _serve, ask_once, by_turns
+from eval.timing.worker import OutOfMemoryError, Worker, _call, answer_once, update_alternately
 from model.errors import InputError
 
 
@@ -48,13 +46,13 @@ def test_a_worker_answers_from_another_process():
 
 
 def test_a_process_that_dies_is_told():
-    with Worker(Doomed) as worker, pytest.raises(InputError, match=r"status -9.*smaller --batch"):
+    with Worker(Doomed) as worker, pytest.raises(InputError, match=r"ended: .*smaller --batch"):
         worker.update()
 
 
 def test_a_process_that_dies_with_its_only_question_is_told():
     with pytest.raises(InputError, match=r"ended: .*smaller --batch"):
-        ask_once(die)
+        answer_once(die)
 
 
 @pytest.mark.parametrize(
@@ -69,15 +67,12 @@ def test_a_process_that_dies_with_its_only_question_is_told():
     ],
 )
 def test_errors_come_back_as_what_they_mean(error, told):
-    ours, theirs = Pipe()
-    thread = Thread(target=_serve, args=(partial(fail, error), theirs))
-    thread.start()
-    answer = ours.recv()
-    thread.join()
-    assert isinstance(answer, told) and str(answer) in str(error)
+    with pytest.raises(told) as raised:
+        _call("update", partial(fail, error))
+    assert str(raised.value) in str(error)
 
 
-def test_contenders_are_asked_by_turns():
+def test_contenders_are_asked_alternately():
     called = []
 
     class Named(Counter):
@@ -89,7 +84,7 @@ def test_contenders_are_asked_by_turns():
             called.append(self.name)
             return super().update()
 
-    seconds, facts = by_turns({name: Named(name) for name in "ab"}, repeats=2)
+    seconds, facts = update_alternately({name: Named(name) for name in "ab"}, repeats=2)
     assert called == ["a", "b"] * 2
     assert seconds == {"a": [1.0, 2.0], "b": [1.0, 2.0]}
     assert facts["a"] == {"process": os.getpid()}

@@ -307,7 +307,7 @@ def test_hosts_are_found_by_variables(nobody, values, found):
         ("train.ablate", lambda: ablate.chosen_study(["temperature"])),
         ("train.quickstart", lambda: quickstart(Quickstart())),
         ("eval.glue", lambda: run_glue(Glue(teacher="a", student="b"))),
-        ("eval.against_torch", lambda: against_torch.chosen(["rte"])),
+        ("eval.against_torch", lambda: against_torch.config_of(["rte"])),
     ],
 )
 def test_commands_for_one_process_refuse_to_be_one_of_several(nobody, name, command):

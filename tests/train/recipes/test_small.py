@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from eval.timing import flops
 from eval.timing.device import published_peak
 from tests import runs
+from tests import transformer_flops as flops
 from train.distill import distill
 from train.pretrain import pretrain
 from train.recipes.small import distill_small, pretrain_small

@@ -1,11 +1,10 @@
-"""How many floating-point operations an update takes: counted from the shapes, not measured.
+"""Floating-point operations of an update by formula, from the shapes alone.
 
 Two for every multiply-add of a matrix product, and nothing for anything else; the backward pass
 takes two products for each of the forward pass (Kaplan et al. 2020, 2001.08361, section 2.1, and,
 with attention's products, Narayanan et al. 2021, 2104.04473, appendix). These are *model* FLOPs, as
 Chowdhery et al. 2022 (2204.02311, appendix B) count them: what is computed a second time to save
-memory counts once, and padding not at all. Model FLOP utilisation is their number over the seconds
-of an update and over what the device can do at most.
+memory counts once, and padding not at all.
 """
 
 import math

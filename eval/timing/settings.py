@@ -1,0 +1,128 @@
+"""Settings of the four measurements of `eval.speed`; what they measure is imported when needed."""
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from eval.timing.device import Device, check_torch
+from eval.timing.measurement import Measurement, check_lengths
+from model.config import EncoderConfig, bert_base, distilbert_base, tiny_bert, tiny_distilbert
+from model.errors import InputError, at_least_one
+
+Loop = Literal["pretrain", "distill", "finetune"]
+Size = Literal["base", "tiny"]
+SIZES: dict[Size, tuple[EncoderConfig, EncoderConfig]] = {
+    "base": (bert_base(), distilbert_base()),
+    "tiny": (tiny_bert(), tiny_distilbert()),
+}
+"""A BERT and a DistilBERT of half its layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed(Measurement):
+    """Settings that every measurement of speed has."""
+
+    repeats: int = 5
+    """How often each is timed, after one more time that is not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingSpeed(Speed):
+    """Sentences that BERT and DistilBERT read in a second, beside the paper's ratio."""
+
+    batch_size: tuple[int, ...] = (1, 8, 32)
+    """Sentences at a time."""
+    sequence_length: tuple[int, ...] = ()
+    """Tokens in a sentence, all of them attended; by default 128 and, at the size base, 512."""
+    size: Size = "base"
+    """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
+    device: Device | None = None
+    """Where; by default where JAX computes on this machine."""
+    against: Literal["torch"] | None = None
+    """`torch`: Hugging Face's models read alternately with ours, on the CPU."""
+
+    def check(self) -> None:
+        at_least_one(self, "batch_size", "repeats")
+        check_lengths(self.sequence_length, SIZES[self.size][0].max_positions)
+        if self.against:
+            check_torch("--against torch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateSpeed(Speed):
+    """Whole updates of pretraining and distillation, and epochs of fine-tuning."""
+
+    loops: tuple[Loop, ...] = get_args(Loop)
+    """Loops to measure."""
+    batch_size: tuple[int, ...] = ()
+    """Sequences of an update of pretraining and distillation; by default 8 on a CPU, and elsewhere
+    the most that fit, up to 256."""
+    sequence_length: tuple[int, ...] = ()
+    """Tokens in these sequences; by default 128 and, where it is no CPU, 512."""
+    texts: int = 2048
+    """Texts of an epoch of fine-tuning. Among few of them torch finds fewer of like length for a
+    batch, and pads more than in a whole epoch of SST-2."""
+    size: Size = "base"
+    """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
+    device: Device | None = None
+    """Where; by default where JAX computes on this machine."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type that our models compute in; auto: bfloat16, and float32 on a CPU."""
+    attention_dropout: float | None = None
+    """Measure with this dropout of attention too, beside the models' own (0.1). With 0 a GPU can
+    use cuDNN's attention."""
+    against: Literal["torch"] | None = None
+    """`torch`: Hugging Face's models make the same updates, on a CPU alternately with ours."""
+
+    def check(self) -> None:
+        at_least_one(self, *(["batch_size"] if self.batch_size else []), "texts", "repeats")
+        check_lengths(self.sequence_length, SIZES[self.size][0].max_positions)
+        rate = self.attention_dropout
+        if rate is not None and not 0 <= rate < 1:
+            raise InputError(f"--attention-dropout is {rate}, and must be in [0, 1)")
+        if "finetune" in self.loops and importlib.util.find_spec("grain") is None:
+            raise InputError(
+                "--loops finetune needs grain, which is not installed: pip install grain, or give "
+                "--loops pretrain distill"
+            )
+        if self.against:
+            check_torch("--against torch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpeed(Speed):
+    """The students of a study trained together, against each of them alone."""
+
+    size: Size = "tiny"
+    """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
+    batch_size: int | None = None
+    """Sequences an update; by default 16 of 64 tokens, or 8 of 128 for `base`."""
+    sequence_length: int | None = None
+    """Tokens in a sequence."""
+    commands: bool = False
+    """Time whole commands at the tiny size instead, once: from start to exit."""
+    steps: int = 200
+    """Updates of each command."""
+
+    def check(self) -> None:
+        at_least_one(self, "batch_size", "repeats", "steps")
+        if self.sequence_length is not None:
+            check_lengths([self.sequence_length], SIZES[self.size][0].max_positions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularySpeed(Speed):
+    """Memory and time of the losses over the vocabulary, in chunks and with all scores at once."""
+
+    step: bool = False
+    """The whole update of distillation, BERT-base and DistilBERT-base; memory only."""
+    batch_size: tuple[int, ...] = (8,)
+    """Sequences on each device."""
+    sequence_length: int = 128
+    """Tokens in a sequence."""
+    topology: str | None = None
+    """TPUs to compile for, such as v5e:2x4, in bfloat16; by default this machine, in float32."""
+
+    def check(self) -> None:
+        at_least_one(self, "batch_size", "repeats")
+        check_lengths([self.sequence_length], bert_base().max_positions)
