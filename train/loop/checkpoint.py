@@ -1,14 +1,22 @@
-"""Checkpoints: parameters, optimizer, step and the whole configuration, saved together by Orbax."""
+"""Checkpoints: parameters, optimizer, step and the whole configuration, saved together by Orbax.
+
+Orbax checks the index of its files and not the arrays in them: a bit that flips on the disk would
+be restored as other weights. So every checkpoint holds a digest of each array and is verified
+before it is used.
+"""
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+import xxhash
 from etils import epath
+from jax.experimental import multihost_utils
 
 from data.storage.mirror import address
 from model.errors import InputError, first_line
@@ -46,28 +54,37 @@ class Checkpoints:
             InputError: this checkpoint, or the one before, could not be written.
         """
         arguments = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), config=ocp.args.JsonSave(dict(config))
+            state=ocp.args.StandardSave(state),
+            config=ocp.args.JsonSave(dict(config)),
+            digests=ocp.args.JsonSave(digests(state)),
         )
         self._explained(lambda: self._manager.save(int(state.step), args=arguments))
 
     def restore(self, like: TrainState) -> TrainState:
-        """The newest checkpoint, with the shapes and the placement of `like`, which it consumes.
+        """The newest undamaged checkpoint, with the shapes and the placement of `like`.
+
+        `like` is consumed. Newer checkpoints that are damaged are named and moved aside, on all
+        processes alike: a checkpoint counts only if every process could verify it.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: no checkpoint is undamaged.
         """
-        step = self.latest()
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         # As the first update of a fresh run does: else both would stay on the devices to the end.
         jax.tree.map(lambda leaf: leaf.delete(), like)
-        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-        try:
-            return self._manager.restore(step, args=arguments)["state"]
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"the checkpoint {self.folder / str(step)} cannot be read "
-                f"({first_line(error)}): remove that folder to go on from the one before"
-            ) from error
+        damages: dict[int, str] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            restored, damage = self._verified(step, target)
+            if _everywhere(damage is None):
+                assert restored is not None
+                self._set_aside(damages, step)
+                return jax.tree.map(_place, restored, target)
+            damages[step] = damage or "another process of this run cannot read it"
+        found = "; ".join(f"{step}: {damage}" for step, damage in damages.items())
+        raise InputError(
+            f"no checkpoint in {self.folder} can be used ({found}): put back a copy, or remove "
+            "that folder to begin the run again"
+        )
 
     def close(self) -> None:
         """Waits until everything is on disk; not where the devices have failed: it never would."""
@@ -76,7 +93,56 @@ class Checkpoints:
         self._explained(self._manager.wait_until_finished)
         self._manager.close()
 
-    def _explained(self, action) -> None:
+    def _verified(self, step: int, target: TrainState) -> tuple[TrainState | None, str | None]:
+        """A checkpoint as arrays on this host, or what is wrong with it.
+
+        Every process reads it by itself, so that none waits for one that fails.
+        """
+        folder, alone = self.folder / str(step), _this_process()
+        arrays = ocp.Checkpointer(
+            ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
+            multiprocessing_options=alone,
+        )
+        kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
+        records = ocp.Checkpointer(
+            ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+            multiprocessing_options=alone,
+        )
+        try:
+            expected = records.restore(folder / "digests", args=ocp.args.JsonRestore())
+            state = arrays.restore(
+                folder / "state", args=ocp.args.PyTreeRestore(item=target, restore_args=kinds)
+            )
+        except Exception as error:  # damaged files raise almost anything in the readers' depths
+            _ignore_late_reads()
+            return None, f"it cannot be read ({first_line(error)})"
+        if int(state.step) != step:
+            return None, f"it holds step {int(state.step)}"
+        differing = [
+            name for name, digest in digests(state).items() if expected.get(name) != digest
+        ]
+        if differing:
+            return None, f"{differing[0]} differs from what was saved"
+        return state, None
+
+    def _set_aside(self, damages: Mapping[int, str], good: int) -> None:
+        """Moves damaged checkpoints out of the way of those that will be saved."""
+        for step, damage in damages.items():
+            aside = self.folder.parent / "damaged-checkpoints" / str(step)
+            if jax.process_index() == 0:
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                if aside.exists():
+                    aside.rmtree()
+                (self.folder / str(step)).rename(aside)
+                print(
+                    f"checkpoint {step} is damaged: {damage}. It is now {aside}; the run resumes "
+                    f"from checkpoint {good}"
+                )
+        if damages:
+            _everywhere(True)  # moved before any process looks
+            self._manager.reload()
+
+    def _explained(self, action: Callable[[], object]) -> None:
         try:
             action()
         except jax.errors.JaxRuntimeError:  # at a barrier: another process is lost
@@ -85,5 +151,50 @@ class Checkpoints:
             reason = first_line(error)[-200:]  # after the names of many folders
             raise InputError(
                 f"a checkpoint could not be saved in {self.folder} ({reason}): make room or mend "
-                "the folder, then the same command goes on from the last whole checkpoint"
+                "the folder, then the same command resumes from the last whole checkpoint"
             ) from error
+
+
+def digests(state: TrainState) -> dict[str, str]:
+    """The 128-bit xxHash of every array by its path, of type, shape and bytes."""
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        whole = isinstance(leaf, np.ndarray) or leaf.is_fully_addressable
+        # Of several processes each has a whole copy.
+        array = np.ascontiguousarray(leaf if whole else leaf.addressable_data(0))
+        digest = xxhash.xxh3_128(f"{array.dtype}{array.shape}".encode())
+        digest.update(memoryview(array).cast("B") if array.size else b"")
+        found[jax.tree_util.keystr(path)] = digest.hexdigest()
+    return found
+
+
+def _ignore_late_reads() -> None:
+    """Hides what reads print that are still under way when the first of them has failed.
+
+    Orbax has then closed the event loop to which they report.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
+
+
+def _place(array: np.ndarray, like: jax.ShapeDtypeStruct) -> jax.Array:
+    return jax.make_array_from_callback(like.shape, like.sharding, lambda index: array[index])
+
+
+def _this_process() -> ocp.options.MultiprocessingOptions:
+    index = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=index, active_processes={index}, barrier_sync_key_prefix=f"verify-{index}"
+    )
+
+
+def _everywhere(holds: bool) -> bool:
+    """Whether something holds on every process of the run."""
+    if jax.process_count() == 1:
+        return holds
+    return bool(np.all(multihost_utils.process_allgather(np.asarray(holds))))

@@ -140,9 +140,9 @@ class TrainingRun:
         self.record = claim(config, kind, facts | sizes)
         self.checkpoints = Checkpoints(config.output, keep=config.run.keep_checkpoints)
         self.state = parallel.place_state(learner.state)
-        self.start = self.checkpoints.latest() or 0
-        if self.start:
+        if self.checkpoints.latest() is not None:
             self.state = self.checkpoints.restore(self.state)
+        self.start = int(self.state.step)
         self.tracer = Tracer(config.run.profile, config.output, self.steps)
         self.log = MetricLog(
             config.output,
