@@ -4,13 +4,8 @@ from model.bert import Bert
 from model.config import (
     EncoderConfig,
     bert_base,
-    bert_base_cased,
-    bert_base_multilingual_cased,
     bert_large,
-    bert_large_cased,
     distilbert_base,
-    distilbert_base_cased,
-    distilbert_base_multilingual_cased,
     tiny_bert,
     tiny_distilbert,
 )
@@ -26,28 +21,3 @@ from model.tasks import (
     SequenceClassification,
     TokenClassification,
 )
-
-__all__ = [
-    "Bert",
-    "DistilBert",
-    "EncoderConfig",
-    "InputError",
-    "MaskedLM",
-    "ModelOutput",
-    "MultipleChoice",
-    "NextSentence",
-    "PreTraining",
-    "QuestionAnswering",
-    "SequenceClassification",
-    "TokenClassification",
-    "bert_base",
-    "bert_base_cased",
-    "bert_base_multilingual_cased",
-    "bert_large",
-    "bert_large_cased",
-    "distilbert_base",
-    "distilbert_base_cased",
-    "distilbert_base_multilingual_cased",
-    "tiny_bert",
-    "tiny_distilbert",
-]

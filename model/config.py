@@ -1,6 +1,5 @@
 """One configuration for both models: each difference of BERT and DistilBERT is a field."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -74,34 +73,14 @@ def bert_base() -> EncoderConfig:
     return EncoderConfig()
 
 
-def bert_base_cased() -> EncoderConfig:
-    return bert_base().replace(vocab_size=28996)
-
-
-def bert_base_multilingual_cased() -> EncoderConfig:
-    return bert_base().replace(vocab_size=119547)
-
-
 def bert_large() -> EncoderConfig:
     """bert-large-uncased: 24 layers, 1024 wide, 340M parameters."""
     return EncoderConfig(num_layers=24, hidden_size=1024, num_heads=16, intermediate_size=4096)
 
 
-def bert_large_cased() -> EncoderConfig:
-    return bert_large().replace(vocab_size=28996)
-
-
 def distilbert_base() -> EncoderConfig:
     """distilbert-base-uncased: 6 layers, 768 wide, 66M parameters."""
     return bert_base().distilled()
-
-
-def distilbert_base_cased() -> EncoderConfig:
-    return bert_base_cased().distilled()
-
-
-def distilbert_base_multilingual_cased() -> EncoderConfig:
-    return bert_base_multilingual_cased().distilled()
 
 
 def tiny_bert() -> EncoderConfig:
@@ -128,14 +107,18 @@ def tiny_distilbert() -> EncoderConfig:
     return tiny_bert().distilled()
 
 
-HUB_CONFIGS: dict[str, Callable[[], EncoderConfig]] = {
-    "google-bert/bert-base-uncased": bert_base,
-    "google-bert/bert-base-cased": bert_base_cased,
-    "google-bert/bert-base-multilingual-cased": bert_base_multilingual_cased,
-    "google-bert/bert-large-uncased": bert_large,
-    "google-bert/bert-large-cased": bert_large_cased,
-    "distilbert/distilbert-base-uncased": distilbert_base,
-    "distilbert/distilbert-base-cased": distilbert_base_cased,
-    "distilbert/distilbert-base-multilingual-cased": distilbert_base_multilingual_cased,
+CASED, MULTILINGUAL = 28996, 119547
+"""Sizes of the vocabularies that are not lowercased."""
+HUB_CONFIGS: dict[str, EncoderConfig] = {
+    "google-bert/bert-base-uncased": bert_base(),
+    "google-bert/bert-base-cased": bert_base().replace(vocab_size=CASED),
+    "google-bert/bert-base-multilingual-cased": bert_base().replace(vocab_size=MULTILINGUAL),
+    "google-bert/bert-large-uncased": bert_large(),
+    "google-bert/bert-large-cased": bert_large().replace(vocab_size=CASED),
+    "distilbert/distilbert-base-uncased": distilbert_base(),
+    "distilbert/distilbert-base-cased": distilbert_base().replace(vocab_size=CASED),
+    "distilbert/distilbert-base-multilingual-cased": distilbert_base().replace(
+        vocab_size=MULTILINGUAL
+    ),
 }
 """Configurations of models on the hub, by name, for code that needs no weights."""

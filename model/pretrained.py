@@ -74,7 +74,8 @@ def load(
     places = {tensor_name(place, kind, architecture): place for place in parameters}
     values, lacking = {}, []
     for name, place in places.items():
-        shape = _stored_shape(place, parameters[place].shape)
+        shape = parameters[place].shape
+        shape = shape[::-1] if place[-1] == "kernel" else shape
         if name in tensors and tensors[name].shape == shape:
             values[place] = jnp.asarray(_transposed(place, tensors[name]), jnp.float32)
         elif init_missing is not None and is_head(name, architecture):
@@ -129,10 +130,6 @@ def save(
 def _transposed(place: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
     """A parameter as the other side stores it: PyTorch's dense layers are [out, in]."""
     return array.T if place[-1] == "kernel" else array
-
-
-def _stored_shape(place: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape[::-1] if place[-1] == "kernel" else shape
 
 
 def _canonical(tensors: Tensors, architecture: Architecture) -> tuple[Tensors, list[str]]:

@@ -11,36 +11,25 @@ from model.errors import InputError
 from model.hf.weight_map import class_name
 from model.tasks import SequenceClassification, TokenClassification
 
-# Field of EncoderConfig -> key of config.json.
-_SHARED_KEYS = {
-    "vocab_size": "vocab_size",
-    "max_positions": "max_position_embeddings",
-    "initializer_range": "initializer_range",
-    "pad_token_id": "pad_token_id",
+# Field of EncoderConfig -> its keys in config.json, those of BERT and of DistilBERT.
+_KEYS: dict[str, tuple[str, str | None]] = {
+    "vocab_size": ("vocab_size", "vocab_size"),
+    "max_positions": ("max_position_embeddings", "max_position_embeddings"),
+    "initializer_range": ("initializer_range", "initializer_range"),
+    "pad_token_id": ("pad_token_id", "pad_token_id"),
+    "hidden_size": ("hidden_size", "dim"),
+    "num_layers": ("num_hidden_layers", "n_layers"),
+    "num_heads": ("num_attention_heads", "n_heads"),
+    "intermediate_size": ("intermediate_size", "hidden_dim"),
+    "type_vocab_size": ("type_vocab_size", None),
+    "hidden_dropout": ("hidden_dropout_prob", "dropout"),
+    "attention_dropout": ("attention_probs_dropout_prob", "attention_dropout"),
+    "classifier_dropout": ("classifier_dropout", "seq_classif_dropout"),
+    "layer_norm_eps": ("layer_norm_eps", None),
 }
 CONFIG_KEYS: dict[Architecture, dict[str, str]] = {
-    "bert": _SHARED_KEYS
-    | {
-        "hidden_size": "hidden_size",
-        "num_layers": "num_hidden_layers",
-        "num_heads": "num_attention_heads",
-        "intermediate_size": "intermediate_size",
-        "type_vocab_size": "type_vocab_size",
-        "hidden_dropout": "hidden_dropout_prob",
-        "attention_dropout": "attention_probs_dropout_prob",
-        "classifier_dropout": "classifier_dropout",
-        "layer_norm_eps": "layer_norm_eps",
-    },
-    "distilbert": _SHARED_KEYS
-    | {
-        "hidden_size": "dim",
-        "num_layers": "n_layers",
-        "num_heads": "n_heads",
-        "intermediate_size": "hidden_dim",
-        "hidden_dropout": "dropout",
-        "attention_dropout": "attention_dropout",
-        "classifier_dropout": "seq_classif_dropout",
-    },
+    "bert": {field: bert for field, (bert, _) in _KEYS.items()},
+    "distilbert": {field: distil for field, (_, distil) in _KEYS.items() if distil},
 }
 # Nothing can stand in for these; transformers' default for every other key is EncoderConfig's.
 _REQUIRED = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size")
@@ -60,17 +49,17 @@ _FIXED: dict[Architecture, dict[str, tuple[Any, ...]]] = {
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The content of a `config.json`.
+    """The content of a `config.json` or another file of settings.
 
     Raises:
-        InputError: it is not a JSON object.
+        InputError: it is no JSON object.
     """
     try:
         settings = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(settings, dict):
-        raise InputError(f"{path} holds no JSON object; a model's config.json is one")
+        raise InputError(f"{path} holds no JSON object")
     return settings
 
 

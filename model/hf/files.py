@@ -114,12 +114,11 @@ def write_model(folder: Path, config: dict[str, Any], tensors: Tensors) -> None:
                 os.fsync(content.fileno())
         for name, file in unfinished.items():
             file.replace(folder / name)
-    except BaseException as error:
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"the model could not be written to {folder}: {error}") from None
+    finally:
         with suppress(OSError):
             for file in unfinished.values():
                 file.unlink(missing_ok=True)
             if created:
-                folder.rmdir()
-        if isinstance(error, OSError | SafetensorError):
-            raise InputError(f"the model could not be written to {folder}: {error}") from None
-        raise
+                folder.rmdir()  # refuses to remove a folder that holds the model

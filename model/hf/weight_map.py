@@ -1,10 +1,10 @@
-"""Which tensor of a Hugging Face checkpoint is which parameter here.
+"""The correspondence of tensors in a Hugging Face checkpoint and parameters here.
 
 The tables name modules; a parameter's own name follows from its kind: `kernel` (transposed: PyTorch
 stores [out, in]), `scale` and `embedding` are all called `weight` there, `bias` is `bias`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from flax import nnx
@@ -27,75 +27,72 @@ from model.tasks import (
 Modules = dict[str, str]
 """Path of a module here -> its path in the checkpoint; `*` is the layer's index."""
 
-BERT: Modules = {
-    "embeddings.word": "embeddings.word_embeddings",
-    "embeddings.position": "embeddings.position_embeddings",
-    "embeddings.token_type": "embeddings.token_type_embeddings",
-    "embeddings.norm": "embeddings.LayerNorm",
-    "encoder.layers.*.attention.query": "encoder.layer.*.attention.self.query",
-    "encoder.layers.*.attention.key": "encoder.layer.*.attention.self.key",
-    "encoder.layers.*.attention.value": "encoder.layer.*.attention.self.value",
-    "encoder.layers.*.attention.out": "encoder.layer.*.attention.output.dense",
-    "encoder.layers.*.attention_norm": "encoder.layer.*.attention.output.LayerNorm",
-    "encoder.layers.*.feed_forward.up": "encoder.layer.*.intermediate.dense",
-    "encoder.layers.*.feed_forward.down": "encoder.layer.*.output.dense",
-    "encoder.layers.*.output_norm": "encoder.layer.*.output.LayerNorm",
-    "pooler.dense": "pooler.dense",
+BACKBONES: dict[Architecture, Modules] = {
+    "bert": {
+        "embeddings.word": "embeddings.word_embeddings",
+        "embeddings.position": "embeddings.position_embeddings",
+        "embeddings.token_type": "embeddings.token_type_embeddings",
+        "embeddings.norm": "embeddings.LayerNorm",
+        "encoder.layers.*.attention.query": "encoder.layer.*.attention.self.query",
+        "encoder.layers.*.attention.key": "encoder.layer.*.attention.self.key",
+        "encoder.layers.*.attention.value": "encoder.layer.*.attention.self.value",
+        "encoder.layers.*.attention.out": "encoder.layer.*.attention.output.dense",
+        "encoder.layers.*.attention_norm": "encoder.layer.*.attention.output.LayerNorm",
+        "encoder.layers.*.feed_forward.up": "encoder.layer.*.intermediate.dense",
+        "encoder.layers.*.feed_forward.down": "encoder.layer.*.output.dense",
+        "encoder.layers.*.output_norm": "encoder.layer.*.output.LayerNorm",
+        "pooler.dense": "pooler.dense",
+    },
+    "distilbert": {
+        "embeddings.word": "embeddings.word_embeddings",
+        "embeddings.position": "embeddings.position_embeddings",
+        "embeddings.norm": "embeddings.LayerNorm",
+        "encoder.layers.*.attention.query": "transformer.layer.*.attention.q_lin",
+        "encoder.layers.*.attention.key": "transformer.layer.*.attention.k_lin",
+        "encoder.layers.*.attention.value": "transformer.layer.*.attention.v_lin",
+        "encoder.layers.*.attention.out": "transformer.layer.*.attention.out_lin",
+        "encoder.layers.*.attention_norm": "transformer.layer.*.sa_layer_norm",
+        "encoder.layers.*.feed_forward.up": "transformer.layer.*.ffn.lin1",
+        "encoder.layers.*.feed_forward.down": "transformer.layer.*.ffn.lin2",
+        "encoder.layers.*.output_norm": "transformer.layer.*.output_layer_norm",
+    },
 }
-DISTILBERT: Modules = {
-    "embeddings.word": "embeddings.word_embeddings",
-    "embeddings.position": "embeddings.position_embeddings",
-    "embeddings.norm": "embeddings.LayerNorm",
-    "encoder.layers.*.attention.query": "transformer.layer.*.attention.q_lin",
-    "encoder.layers.*.attention.key": "transformer.layer.*.attention.k_lin",
-    "encoder.layers.*.attention.value": "transformer.layer.*.attention.v_lin",
-    "encoder.layers.*.attention.out": "transformer.layer.*.attention.out_lin",
-    "encoder.layers.*.attention_norm": "transformer.layer.*.sa_layer_norm",
-    "encoder.layers.*.feed_forward.up": "transformer.layer.*.ffn.lin1",
-    "encoder.layers.*.feed_forward.down": "transformer.layer.*.ffn.lin2",
-    "encoder.layers.*.output_norm": "transformer.layer.*.output_layer_norm",
-}
-BACKBONES: dict[Architecture, Modules] = {"bert": BERT, "distilbert": DISTILBERT}
 
 _BERT_MASKED_LM: Modules = {
     "head.dense": "cls.predictions.transform.dense",
     "head.norm": "cls.predictions.transform.LayerNorm",
     "head": "cls.predictions",
 }
-_BERT_NEXT_SENTENCE: Modules = {"next_sentence.dense": "cls.seq_relationship"}
+_DISTILBERT_MASKED_LM: Modules = {
+    "head.dense": "vocab_transform",
+    "head.norm": "vocab_layer_norm",
+    "head": "vocab_projector",
+}
+_NEXT_SENTENCE: Modules = {"next_sentence.dense": "cls.seq_relationship"}
 _CLASSIFIER: Modules = {"classifier.dense": "classifier"}
+_POOLED_CLASSIFIER = {"pre_classifier.dense": "pre_classifier"} | _CLASSIFIER
 _SPANS: Modules = {"spans.dense": "qa_outputs"}
 
 # Class names of transformers, with the class here and the modules of its head.
-BERT_CLASSES: dict[str, tuple[type[nnx.Module], Modules]] = {
-    "BertModel": (Bert, {}),
-    "BertForMaskedLM": (MaskedLM, _BERT_MASKED_LM),
-    "BertForPreTraining": (PreTraining, _BERT_MASKED_LM | _BERT_NEXT_SENTENCE),
-    "BertForNextSentencePrediction": (NextSentence, _BERT_NEXT_SENTENCE),
-    "BertForSequenceClassification": (SequenceClassification, _CLASSIFIER),
-    "BertForMultipleChoice": (MultipleChoice, _CLASSIFIER),
-    "BertForTokenClassification": (TokenClassification, _CLASSIFIER),
-    "BertForQuestionAnswering": (QuestionAnswering, _SPANS),
-}
-_PRE_CLASSIFIER: Modules = {"pre_classifier.dense": "pre_classifier"}
-DISTILBERT_CLASSES: dict[str, tuple[type[nnx.Module], Modules]] = {
-    "DistilBertModel": (DistilBert, {}),
-    "DistilBertForMaskedLM": (
-        MaskedLM,
-        {
-            "head.dense": "vocab_transform",
-            "head.norm": "vocab_layer_norm",
-            "head": "vocab_projector",
-        },
-    ),
-    "DistilBertForSequenceClassification": (SequenceClassification, _PRE_CLASSIFIER | _CLASSIFIER),
-    "DistilBertForMultipleChoice": (MultipleChoice, _PRE_CLASSIFIER | _CLASSIFIER),
-    "DistilBertForTokenClassification": (TokenClassification, _CLASSIFIER),
-    "DistilBertForQuestionAnswering": (QuestionAnswering, _SPANS),
-}
 MODEL_CLASSES: dict[Architecture, dict[str, tuple[type[nnx.Module], Modules]]] = {
-    "bert": BERT_CLASSES,
-    "distilbert": DISTILBERT_CLASSES,
+    "bert": {
+        "BertModel": (Bert, {}),
+        "BertForMaskedLM": (MaskedLM, _BERT_MASKED_LM),
+        "BertForPreTraining": (PreTraining, _BERT_MASKED_LM | _NEXT_SENTENCE),
+        "BertForNextSentencePrediction": (NextSentence, _NEXT_SENTENCE),
+        "BertForSequenceClassification": (SequenceClassification, _CLASSIFIER),
+        "BertForMultipleChoice": (MultipleChoice, _CLASSIFIER),
+        "BertForTokenClassification": (TokenClassification, _CLASSIFIER),
+        "BertForQuestionAnswering": (QuestionAnswering, _SPANS),
+    },
+    "distilbert": {
+        "DistilBertModel": (DistilBert, {}),
+        "DistilBertForMaskedLM": (MaskedLM, _DISTILBERT_MASKED_LM),
+        "DistilBertForSequenceClassification": (SequenceClassification, _POOLED_CLASSIFIER),
+        "DistilBertForMultipleChoice": (MultipleChoice, _POOLED_CLASSIFIER),
+        "DistilBertForTokenClassification": (TokenClassification, _CLASSIFIER),
+        "DistilBertForQuestionAnswering": (QuestionAnswering, _SPANS),
+    },
 }
 
 # A copy that a checkpoint may hold of a tensor that it shares.
@@ -106,9 +103,6 @@ TIED: dict[Architecture, dict[str, str]] = {
     },
     "distilbert": {"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
 }
-# A constant 0, 1, 2, ... that older versions of transformers wrote.
-BUFFERS = ("embeddings.position_ids",)
-
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 
 
@@ -149,7 +143,7 @@ def canonical_name(name: str, architecture: Architecture) -> str | None:
     """
     prefix = f"{architecture}."
     name = name.removeprefix(prefix) if name.startswith(prefix) else name
-    if name in BUFFERS:
+    if name == "embeddings.position_ids":  # a constant 0, 1, 2, ... of older transformers
         return None
     for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
         if name.endswith(f"LayerNorm{old}"):
@@ -159,13 +153,7 @@ def canonical_name(name: str, architecture: Architecture) -> str | None:
 
 
 def is_head(name: str, architecture: Architecture) -> bool:
-    """Whether a tensor belongs to some head, or to the pooler, and not to the encoder itself."""
-    return any(
-        name in (f"{module}.weight", f"{module}.bias") for module in _head_modules(architecture)
-    )
-
-
-def _head_modules(architecture: Architecture) -> Iterator[str]:
-    yield f"{architecture}.pooler.dense"
-    for _, modules in MODEL_CLASSES[architecture].values():
-        yield from modules.values()
+    """True for a tensor of some head or of the pooler, false for one of the encoder itself."""
+    heads = {module for _, head in MODEL_CLASSES[architecture].values() for module in head.values()}
+    module, _, leaf = name.rpartition(".")
+    return leaf in ("weight", "bias") and module in heads | {f"{architecture}.pooler.dense"}

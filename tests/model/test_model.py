@@ -11,7 +11,6 @@ import pytest
 from flax import nnx
 from safetensors.numpy import save_file
 
-import model as package
 from model import (
     Bert,
     DistilBert,
@@ -25,9 +24,11 @@ from model import (
     TokenClassification,
     bert_base,
     distilbert_base,
+    tiny_bert,
+    tiny_distilbert,
 )
 from model.blocks.encoder import Layer
-from model.config import Architecture
+from model.config import HUB_CONFIGS, Architecture
 from model.hf.weight_map import MODEL_CLASSES
 from model.pretrained import load
 from tests import parity
@@ -116,23 +117,23 @@ def test_published_parameter_counts(task, config: EncoderConfig, parameters: int
 
 
 @pytest.mark.parametrize(
-    ("constructor", "vocab_size", "hidden_size", "num_layers", "num_heads"),
+    ("name", "vocab_size", "hidden_size", "num_layers", "num_heads"),
     [  # the intermediate size is four times the hidden size in all
-        ("bert_base", 30522, 768, 12, 12),
-        ("bert_base_cased", 28996, 768, 12, 12),
-        ("bert_base_multilingual_cased", 119547, 768, 12, 12),
-        ("bert_large", 30522, 1024, 24, 16),
-        ("bert_large_cased", 28996, 1024, 24, 16),
-        ("distilbert_base", 30522, 768, 6, 12),
-        ("distilbert_base_cased", 28996, 768, 6, 12),
-        ("distilbert_base_multilingual_cased", 119547, 768, 6, 12),
+        ("google-bert/bert-base-uncased", 30522, 768, 12, 12),
+        ("google-bert/bert-base-cased", 28996, 768, 12, 12),
+        ("google-bert/bert-base-multilingual-cased", 119547, 768, 12, 12),
+        ("google-bert/bert-large-uncased", 30522, 1024, 24, 16),
+        ("google-bert/bert-large-cased", 28996, 1024, 24, 16),
+        ("distilbert/distilbert-base-uncased", 30522, 768, 6, 12),
+        ("distilbert/distilbert-base-cased", 28996, 768, 6, 12),
+        ("distilbert/distilbert-base-multilingual-cased", 119547, 768, 6, 12),
     ],
 )
 def test_published_configurations(
-    constructor: str, vocab_size: int, hidden_size: int, num_layers: int, num_heads: int
+    name: str, vocab_size: int, hidden_size: int, num_layers: int, num_heads: int
 ) -> None:
-    distilled = constructor.startswith("distil")
-    assert getattr(package, constructor)() == EncoderConfig(
+    distilled = name.startswith("distil")
+    assert HUB_CONFIGS[name] == EncoderConfig(
         architecture="distilbert" if distilled else "bert",
         vocab_size=vocab_size,
         hidden_size=hidden_size,
@@ -146,7 +147,7 @@ def test_published_configurations(
 
 
 def test_the_tiny_pair_are_teacher_and_student() -> None:
-    assert package.tiny_distilbert() == package.tiny_bert().distilled()
+    assert tiny_distilbert() == tiny_bert().distilled()
 
 
 def test_only_parameters_are_stored(model: Any) -> None:

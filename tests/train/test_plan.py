@@ -180,7 +180,7 @@ def test_a_file_that_is_no_plan_is_told(tmp_path):
 def test_the_real_step_exchanges_gradients_and_metrics_only(monkeypatch):
     """On four CPU devices, by XLA's own partitioning."""
     shape = tiny_bert().replace(num_layers=2, vocab_size=2048)
-    monkeypatch.setitem(HUB_CONFIGS, "two-layers", lambda: shape)
+    monkeypatch.setitem(HUB_CONFIGS, "two-layers", shape)
     recipe = replace(DISTILL["tiny"](), teacher="two-layers", dtype="float32")
     # One chunk of the vocabulary's losses: XLA for CPUs sums the table's gradient over the devices
     # in every one, where that for TPUs does it once, behind their loop.

@@ -141,7 +141,7 @@ def shape_of(model: str) -> EncoderConfig:
     if Path(model).expanduser().exists():
         return open_checkpoint(model).config
     if model in HUB_CONFIGS:
-        return HUB_CONFIGS[model]()
+        return HUB_CONFIGS[model]
     raise InputError(
         f"the shape of {model} is not known here: name a folder with its config.json, or one of "
         f"{', '.join(HUB_CONFIGS)}"
