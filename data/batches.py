@@ -29,7 +29,7 @@ class Batches:
         sequences: from `prepare_sequences`.
         batch_size: sequences in an update, over all hosts and micro-batches.
         micro_batches: parts whose gradients are accumulated.
-        seed: determines the order.
+        seed: of the order.
         pad_id: fills the rest of short sequences (only `lines` mode has them).
         host, hosts: the index of this host and their number.
 

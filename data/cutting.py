@@ -85,14 +85,8 @@ class Lines:
             )
         self.special, self.sequence_length = special, sequence_length
         self.counts = np.zeros(vocab_size, np.int64)
-        self.stats = {
-            "documents": 0,
-            "texts": 0,
-            "tokens": 0,
-            "cut_texts": 0,
-            "dropped_short": 0,
-            "dropped_unknown": 0,
-        }
+        stats = ("documents", "texts", "tokens", "cut_texts", "dropped_short", "dropped_unknown")
+        self.stats = dict.fromkeys(stats, 0)
         self._pieces: list[np.ndarray] = []
         self._document: str | None = None
 

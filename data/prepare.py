@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
-
 from data.config import SequenceMode
 from data.corpora.heldout import Split
 from data.corpora.open import Corpus
@@ -22,7 +19,7 @@ from data.vocabulary import Vocabulary
 from model.errors import InputError
 
 FORMAT = 1  # of the files and of the rules of cutting: with a new number older caches are unused
-LINE_EVERY = 30.0  # seconds between lines of progress where there is no terminal
+LINE_EVERY = 10.0  # seconds between lines of progress
 
 
 def prepare_sequences(
@@ -37,15 +34,7 @@ def prepare_sequences(
     """The corpus's sequences, made on the first call and read from `cache` on later ones.
 
     They are kept under a digest of corpus, vocabulary and settings. Memory does not grow with the
-    corpus.
-
-    Args:
-        corpus: the text.
-        vocabulary: from `data.open.open_vocabulary`.
-        mode: `packed` or `lines`, see `data.cutting`.
-        sequence_length: tokens in a full sequence, [CLS] and [SEP] included.
-        split: the part of the corpus.
-        cache: the folder that keeps prepared sequences.
+    corpus. `data.cutting` describes the modes; `sequence_length` includes [CLS] and [SEP].
 
     Raises:
         InputError: the text does not fill one sequence, or the cache cannot be written.
@@ -75,26 +64,19 @@ def prepare_sequences(
 def _reported(
     batches: Iterable[list[Encoded]], title: str, speed: dict[str, Any]
 ) -> Iterator[list[Encoded]]:
-    """Passes the batches on and shows their progress: a bar on a terminal, else plain lines."""
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn(title), DownloadColumn(), TransferSpeedColumn())
+    """Passes the batches on, prints their progress to stderr, and puts the totals into `speed`."""
     size, start = 0, time.perf_counter()
     printed = start
 
     def line() -> str:
-        seconds = time.perf_counter() - start
-        return f"tokenised {title}: {size / 1e6:.1f} MB, {size / 1e6 / seconds:.1f} MB/s"
+        megabytes, seconds = size / 1e6, time.perf_counter() - start
+        return f"tokenised {title}: {megabytes:.1f} MB, {megabytes / seconds:.1f} MB/s"
 
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(title, total=None)
-        for batch in batches:
-            size += sum(len(piece.text.encode()) for piece, _ in batch)
-            bar.update(task, completed=size)
-            if not console.is_terminal and time.perf_counter() - printed > LINE_EVERY:
-                printed = time.perf_counter()
-                print(line(), file=sys.stderr)
-            yield batch
+    for batch in batches:
+        size += sum(len(piece.text.encode()) for piece, _ in batch)
+        if time.perf_counter() - printed > LINE_EVERY:
+            printed = time.perf_counter()
+            print(line(), file=sys.stderr)
+        yield batch
     print(line(), file=sys.stderr)
     speed.update(bytes=size, seconds=time.perf_counter() - start)

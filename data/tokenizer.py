@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -12,6 +11,7 @@ from data.storage.atomic import make_folder, write_text
 from data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from data.wordpiece import Casing, bert_vocabulary, normalizer
 from model.errors import InputError
+from model.hf.config import read_settings
 from model.hf.files import hub_folder
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
@@ -49,10 +49,8 @@ def save_vocabulary(vocabulary: Vocabulary, folder: Path, max_length: int = 512)
     From the pieces and the casing it builds a tokenizer with the library's own BertNormalizer,
     which differs from ours in decomposed accents (if cased) and final capital sigmas (if uncased).
 
-    Args:
-        vocabulary: from `load_vocabulary` or `train_wordpiece`.
-        folder: is made if need be.
-        max_length: where transformers warns about, and cuts, longer text: the model's positions.
+    `folder` is made if need be. Text of more than `max_length` tokens, the model's positions, is
+    cut by transformers.
 
     Raises:
         InputError: the disk refuses.
@@ -104,7 +102,8 @@ def _read_pieces(path: Path) -> Vocabulary:
     if len(pieces) < len(lines):
         [(piece, times)] = Counter(lines).most_common(1)
         raise InputError(f"{path}: {piece!r} is listed {times} times, a vocabulary lists it once")
-    settings = _read_settings(path.with_name("tokenizer_config.json"))
+    beside = path.with_name("tokenizer_config.json")
+    settings = read_settings(beside) if beside.is_file() else {}
     cased = any(re.fullmatch("(##)?[A-Za-z]*[A-Z][A-Za-z]*", piece) for piece in lines)
     casing = Casing(
         lowercase=settings.get("do_lower_case", not cased),
@@ -112,15 +111,6 @@ def _read_pieces(path: Path) -> Vocabulary:
         split_chinese=settings.get("tokenize_chinese_chars", True),
     )
     return bert_vocabulary(pieces, casing)
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: this is not JSON ({error})") from None
 
 
 def _check_special_tokens(pieces: dict[str, int], path: Path) -> None:

@@ -90,7 +90,11 @@ def train_wordpiece(
         InputError: there is no text, or more single characters than `vocab_size` has room for.
     """
     casing = Casing(lowercase=lowercase)
-    words = _count_words(texts, casing)
+    normalize = normalizer(casing).normalize_str
+    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str  # at white space and punctuation
+    words: Mapping[str, int] = Counter(
+        word for text in texts for word, _ in split(normalize(encodable(text)))
+    )
     characters: Counter[str] = Counter()
     for word, count in words.items():
         for character in word:
@@ -119,16 +123,6 @@ def train_wordpiece(
 def encodable(text: str) -> str:
     """Without halves of surrogate pairs: JSON may hold them, UTF-8 cannot; BERT drops them too."""
     return text.encode("utf-8", "ignore").decode("utf-8")
-
-
-def _count_words(texts: Iterable[str], casing: Casing) -> dict[str, int]:
-    """How often each word occurs: what stands between white space and punctuation, or is that."""
-    normalize = normalizer(casing).normalize_str
-    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
-    words: Counter[str] = Counter()
-    for text in texts:
-        words.update(word for word, _ in split(normalize(encodable(text))))
-    return words
 
 
 def _repeated(words: Mapping[str, int], longest: int = 10_000) -> Iterator[str]:

@@ -14,10 +14,9 @@ from data.rows import cell_text, read_rows, table_suffix
 from data.storage.lines import opened, read_lines
 from model.errors import InputError
 
-_PLAIN = (".txt", ".md")
 _WIKITEXT = (".tokens", ".raw")
 _ROWS = (".jsonl", ".csv", ".parquet")
-SUFFIXES = (*_PLAIN, *_WIKITEXT, *_ROWS)
+SUFFIXES = (".txt", ".md", *_WIKITEXT, *_ROWS)
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,13 @@ class Files:
 
     def _read(self) -> Iterator[Text]:
         for file in self.files:
-            document = _name(file, self.root)
-            if table_suffix(file) in _ROWS:
+            document, suffix = _name(file, self.root), table_suffix(file)
+            if suffix in _ROWS:
                 yield from self._rows(file, document)
-                continue
-            lines = (line.strip() for line in read_lines(file))
-            if table_suffix(file) in _WIKITEXT:
-                yield from wikitext.articles(lines, document)
+            elif suffix in _WIKITEXT:
+                yield from wikitext.articles(read_lines(file), document)
             else:
+                lines = map(str.strip, read_lines(file))
                 yield from (Text(line, document) for line in lines if line)
 
     def _rows(self, file: Path, document: str) -> Iterator[Text]:

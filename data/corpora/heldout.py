@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import groupby, islice
 from typing import Literal
 
 from data.corpora.text import Text
@@ -36,31 +36,22 @@ class Division:
     def texts(self, everything: Iterable[Text], split: Split) -> Iterator[Text]:
         """The texts of a split out of `everything`, all texts of the corpus in order."""
         for number, text in enumerate(everything):
-            if self._holds(self._unit(number, text)) == (split == "heldout"):
+            unit = text.document if self.block is None else f"block {number // self.block}"
+            if (unit == self.always or position(unit) < self.share) == (split == "heldout"):
                 yield text
-
-    def _unit(self, number: int, text: Text) -> str:
-        return text.document if self.block is None else f"block {number // self.block}"
-
-    def _holds(self, unit: str) -> bool:
-        return unit == self.always or position(unit) < self.share
 
 
 def choose_division(read: Callable[[], Iterator[Text]], share: float, name: str) -> Division:
-    """A division of the texts that `read` yields in which neither side is empty.
+    """A division of all texts of a corpus, which `read` yields in order; no side of it is empty.
 
     Reads until it has found 20 documents, or to the end when there are fewer. Of these documents
     (or of all blocks) the one with the smallest hash is held out whatever the share.
 
-    Args:
-        read: yields all texts of the corpus, in order.
-        share: the share of documents or blocks to hold out.
-        name: of the corpus, for the message.
-
     Raises:
-        InputError: there is one line or none.
+        InputError: the corpus `name` has one line or none.
     """
-    documents = list(islice(_distinct(text.document for text in read()), _ENOUGH_DOCUMENTS))
+    names = (name for name, _ in groupby(text.document for text in read()))
+    documents = list(islice(names, _ENOUGH_DOCUMENTS))
     block = None
     if len(documents) < _ENOUGH_DOCUMENTS:
         lines = sum(1 for _ in read())
@@ -72,11 +63,3 @@ def choose_division(read: Callable[[], Iterator[Text]], share: float, name: str)
         block = min(_LONGEST_BLOCK, -(-lines // _ENOUGH_DOCUMENTS))
         documents = [f"block {number}" for number in range(-(-lines // block))]
     return Division(share, block, always=min(documents, key=position))
-
-
-def _distinct(names: Iterable[str]) -> Iterator[str]:
-    last = None
-    for name in names:
-        if name != last:
-            yield name
-        last = name

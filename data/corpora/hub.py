@@ -106,30 +106,13 @@ def load_splits(name: str, *, streaming: bool, instead: str) -> tuple[str, dict[
     # Imported here because it takes two seconds, which local text does not need.
     import datasets
     from datasets.exceptions import DatasetsError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     match = HUB_NAME.fullmatch(name)
     assert match is not None, name
     repository, config, revision = match.groups()
-    commit = _commit(name, repository, revision, instead)
-    try:
-        splits = datasets.load_dataset(repository, config, revision=commit, streaming=streaming)
-    except RuntimeError as error:
-        if "scripts are no longer supported" not in str(error):
-            raise
-        raise InputError(
-            f"{name} is made by a script, which is not run: give {repository}@{_PARQUET_COPY}, "
-            "the hub's own copy of its rows"
-        ) from None
-    except (OSError, ValueError, DatasetsError) as error:
-        raise InputError(f"{name} cannot be read from the hub: {first_line(error)}") from None
-    return commit, {str(split): rows_of for split, rows_of in splits.items()}
-
-
-def _commit(name: str, repository: str, revision: str | None, instead: str) -> str:
-    """The current commit of a data set, asked for first because reading retries for minutes."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
+    # Asked for first, because reading retries for minutes.
     try:
         info = HfApi().dataset_info(repository, revision=revision, timeout=_SECONDS_TO_ANSWER)
     except RevisionNotFoundError:
@@ -144,4 +127,15 @@ def _commit(name: str, repository: str, revision: str | None, instead: str) -> s
             f"{name} is no file or folder here, and the hub cannot be reached to look there "
             f"({first_line(error)}): check the connection, or {instead}"
         ) from None
-    return str(info.sha)
+    try:
+        splits = datasets.load_dataset(repository, config, revision=info.sha, streaming=streaming)
+    except RuntimeError as error:
+        if "scripts are no longer supported" not in str(error):
+            raise
+        raise InputError(
+            f"{name} is made by a script, which is not run: give {repository}@{_PARQUET_COPY}, "
+            "the hub's own copy of its rows"
+        ) from None
+    except (OSError, ValueError, DatasetsError) as error:
+        raise InputError(f"{name} cannot be read from the hub: {first_line(error)}") from None
+    return str(info.sha), {str(split): rows_of for split, rows_of in splits.items()}

@@ -1,7 +1,7 @@
 """Overlap of texts: repeated paragraphs, and held-out text that is also in training text."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 # GPT-3 (Brown et al. 2020, appendix C) looks for leaks between splits with 13 words.
 LEAK_WORDS = 13
@@ -29,14 +29,3 @@ class CopyFilter:
         if new:
             self._seen.update(runs)
         return new
-
-
-def leaked_share(heldout: Iterable[str], training: Iterable[str]) -> float:
-    """The share of the held-out text's 13-word runs that occur in the training text, 0 to 1."""
-    counts: dict[tuple[str, ...], int] = {}
-    for text in heldout:
-        for run in ngrams(text, LEAK_WORDS):
-            if len(run) == LEAK_WORDS:
-                counts[run] = counts.get(run, 0) + 1
-    leaked = {run for text in training for run in ngrams(text, LEAK_WORDS) if run in counts}
-    return sum(counts[run] for run in leaked) / max(1, sum(counts.values()))

@@ -66,7 +66,7 @@ class Pydocs:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Package versions, sizes in characters, what is held out, overlap, fingerprint."""
+        """Package versions, sizes in characters, what is held out, fingerprint."""
         return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
 
     @property
@@ -94,8 +94,14 @@ def open_pydocs(cache: Path, heldout_share: float) -> Pydocs:
 
     def make(folder: Path) -> None:
         training, heldout, manifest = _split(_harvest(), heldout_share)
+        fingerprint = hashlib.sha256()
         with writing(cache, "--data.cache"):
-            _write(folder, training, heldout, {"versions": versions, **manifest})
+            for split, texts in (("train", training), ("heldout", heldout)):
+                lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
+                fingerprint.update(f"{split}{lines}".encode())
+                (folder / f"{split}.jsonl").write_bytes(lines.encode())
+            manifest = {"fingerprint": fingerprint.hexdigest(), "versions": versions, **manifest}
+            (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), "utf-8")
 
     return Pydocs(make_once(cache / f"pydocs-{key.hexdigest()[:16]}", make))
 
@@ -192,10 +198,6 @@ def _split(
         "heldout_packages": held,
         "characters": {"train": sum(len(t.text) for t in clean), "heldout": reached},
         "characters_by_package": sizes,
-        "overlap": overlap.leaked_share((t.text for t in heldout), (t.text for t in clean)),
-        "overlap_before_cleaning": overlap.leaked_share(
-            (t.text for t in heldout), (t.text for t in training)
-        ),
     }  # fmt: skip
 
 
@@ -210,15 +212,3 @@ def _without_leaks(training: list[Text], heldout: list[Text]) -> Iterator[Text]:
         ]
         if kept:
             yield Text("\n".join(kept), text.document)
-
-
-def _write(
-    folder: Path, training: list[Text], heldout: list[Text], manifest: dict[str, Any]
-) -> None:
-    fingerprint = hashlib.sha256()
-    for split, texts in (("train", training), ("heldout", heldout)):
-        lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts).encode()
-        fingerprint.update(split.encode() + lines)
-        (folder / f"{split}.jsonl").write_bytes(lines)
-    manifest = {"fingerprint": fingerprint.hexdigest(), **manifest}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")

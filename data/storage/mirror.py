@@ -46,10 +46,10 @@ def mirror(path: Path) -> Path:
     return _mirrors() / found[2]
 
 
-def check_on_disk(folder: Path, what: str, flag: str = "--output") -> None:
-    """Raises InputError where `flag` names a folder in object storage, or its mirror."""
+def check_on_disk(folder: Path, what: str) -> None:
+    """Raises InputError where --output names a folder in object storage, or its mirror."""
     if mirror(folder) != folder or address(folder) is not None:
-        raise InputError(f"{flag}: {what} lies on a disk, not in object storage")
+        raise InputError(f"--output: {what} lies on a disk, not in object storage")
 
 
 def address(folder: Path) -> str | None:

@@ -79,7 +79,7 @@ def as_type(kind: Any, value: Any, place: str, name: str = "") -> Any:
 
 
 def described(kind: Any) -> str:
-    """What a value of a type is, in words: "a number or a list [a number, a number]"."""
+    """The values of a type in words: "a number or a list [a number, a number]"."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return " or ".join(described(part) for part in parts if part is not NoneType)

@@ -115,7 +115,7 @@ def test_a_tokenizer_that_is_not_berts(tmp_path):
 def test_a_broken_config_beside_a_vocabulary(tmp_path):
     path = write_vocabulary(tmp_path, PIECES)
     (tmp_path / "tokenizer_config.json").write_text("{")
-    with pytest.raises(InputError, match=r"tokenizer_config\.json: this is not JSON"):
+    with pytest.raises(InputError, match=r"tokenizer_config\.json cannot be read as JSON"):
         load_vocabulary(path)
 
 
