@@ -11,7 +11,6 @@ from data.sequences import Sequences
 from model.errors import InputError
 
 Batch = dict[str, np.ndarray]
-ENDLESS = 2**62
 
 
 class Batches:
@@ -113,7 +112,7 @@ def rows_of_host(
 
 def read_ahead(batch: Callable[[int], Batch], start: int) -> Iterator[Batch]:
     """`batch(start)`, `batch(start + 1)` and so on, made in advance by grain's threads."""
-    steps = grain.MapDataset.range(start, ENDLESS).map(batch)
+    steps = grain.MapDataset.range(start, 2**62).map(batch)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
     return iter(steps.to_iter_dataset(options))
 

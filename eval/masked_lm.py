@@ -25,7 +25,6 @@ from data.tokenizer import load_vocabulary
 from model.errors import InputError, at_least_one
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
-from model.student import check_fit
 from model.tasks import MaskedLM
 from report.naming import FLOORS, NAMES, written
 from train.loop.heldout import HeldOut
@@ -65,8 +64,6 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
                 f"--data.sequence-length {config.data.sequence_length} is above the "
                 f"{model.config.max_positions} positions of {names[role]}"
             )
-    if config.teacher:
-        check_fit(models["teacher"].config, models["model"].config)
     own = checkpoints["model"].place
     data = open_data(replace(config.data, tokenizer=config.data.tokenizer or own))
     check_vocabularies(config, data, checkpoints)
@@ -93,13 +90,14 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
 def check_vocabularies(config: Evaluation, data: Data, checkpoints: dict[str, Checkpoint]) -> None:
     """Raises InputError unless every model has the vocabulary of the text."""
     pieces = data.vocabulary.size
-    size = checkpoints["model"].config.vocab_size
-    if size != pieces:
-        raise InputError(
-            f"{config.model} has a vocabulary of {size} and the tokenizer "
-            f"{config.data.tokenizer or config.model} of {pieces}: give the model's own with "
-            "--data.tokenizer"
-        )
+    for checkpoint in checkpoints.values():
+        size = checkpoint.config.vocab_size
+        if size != pieces:
+            raise InputError(
+                f"{checkpoint.name} has a vocabulary of {size} and the tokenizer "
+                f"{config.data.tokenizer or config.model} of {pieces}: give the model's own with "
+                "--data.tokenizer"
+            )
     if config.teacher:
         data.vocabulary.check_teacher(load_vocabulary(checkpoints["teacher"].place))
 

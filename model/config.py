@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from model.errors import InputError
+
 Architecture = Literal["bert", "distilbert"]
 DType = Literal["float32", "bfloat16"]
 
@@ -12,7 +14,7 @@ class EncoderConfig:
     """The shape of an encoder. The defaults are those of BERT-base (Devlin et al. 2019, section 3).
 
     Raises:
-        ValueError: `num_heads` does not divide `hidden_size`.
+        InputError: `num_heads` does not divide `hidden_size`.
     """
 
     architecture: Architecture = "bert"
@@ -38,7 +40,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
-            raise ValueError(
+            raise InputError(
                 f"num_heads {self.num_heads} does not divide hidden_size {self.hidden_size}"
             )
 

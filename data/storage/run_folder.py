@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
+from model.hf.config import read_settings
 
 CONFIG = "config.json"
 
@@ -16,13 +17,9 @@ def read_run_config(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it is not JSON.
     """
-    path = folder / CONFIG
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{folder} is no run folder: it has no {CONFIG}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from error
+    if not (folder / CONFIG).exists():
+        raise InputError(f"{folder} is no run folder: it has no {CONFIG}")
+    return read_settings(folder / CONFIG)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def encoder_config(raw: dict[str, Any], path: Path) -> EncoderConfig:
         fields = {"classifier_dropout": fields["hidden_dropout"]} | fields
     try:
         return EncoderConfig(architecture=model_type, labels=_labels(raw, path), **fields)
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
