@@ -53,6 +53,12 @@ def in_tables(names: Iterable[str]) -> list[str]:
     return [name for name in rest if name != "score"] if len(rest) == 2 else rest
 
 
+def by_name(metrics: Iterable[str]) -> list[str]:
+    """The metrics in the order of NAMES, and those without a name after them."""
+    order = list(NAMES)
+    return sorted(metrics, key=lambda name: order.index(name) if name in NAMES else len(order))
+
+
 LOSS, DOWNSTREAM = "loss_", "downstream_"
 CLIPPED, AGREEMENT = "clipped_share", "top1_agreement"
 MINUS = "−"
@@ -76,7 +82,7 @@ def noun(metric: str) -> str:
 
 
 def is_share(metric: str) -> bool:
-    """Whether values lie between 0 and 1 and are shown as per cent."""
+    """True for values between 0 and 1, which are shown as per cent."""
     return metric in SHARES or metric == CLIPPED or metric.startswith(DOWNSTREAM)
 
 

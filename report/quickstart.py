@@ -1,8 +1,7 @@
 """The results of the quickstart: its table, its sentence and its picture."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,14 +29,6 @@ def kept_share(scores: ByModel, name: str) -> float:
     return (scores[name]["masked_lm_accuracy"] - floor) / above
 
 
-COLUMNS: dict[str, tuple[Callable[[ByModel, str], float], str]] = {
-    "loss": (lambda scores, name: scores[name]["masked_lm_loss"], ".3f"),
-    "accuracy": (lambda scores, name: scores[name]["masked_lm_accuracy"], ".1%"),
-    "agreement": (lambda scores, name: scores[name]["top1_agreement"], ".1%"),
-    "keeps": (kept_share, ".0%"),
-}
-
-
 def cell(values: list[float], style: str) -> str:
     """The mean and, where seeds differ, half the width of its 95 % interval."""
     mean = format(float(np.mean(values)), style)
@@ -53,12 +44,20 @@ def quickstart_table(
     lines = []
     for name in results[0]:
         size = sizes[TEACHER if name == TEACHER else DISTILLED]
-        line = [name, f"{size['parameters'] / 1e6:.2f} M", f"{size['bytes'] / 1e6:.1f} MB"]
-        line.append(f"{size['speed']:,.0f}")
-        for value, style in COLUMNS.values():
-            line.append(cell([value(scores, name) for scores in results], style))
-        lines.append(line)
-    return ["", "params", "size", "sentences/s", *COLUMNS], lines
+        lines.append(
+            [
+                name,
+                f"{size['parameters'] / 1e6:.2f} M",
+                f"{size['bytes'] / 1e6:.1f} MB",
+                f"{size['speed']:,.0f}",
+                cell([each[name]["masked_lm_loss"] for each in results], ".3f"),
+                cell([each[name]["masked_lm_accuracy"] for each in results], ".1%"),
+                cell([each[name]["top1_agreement"] for each in results], ".1%"),
+                cell([kept_share(each, name) for each in results], ".0%"),
+            ]
+        )
+    header = ["", "params", "size", "sentences/s", "loss", "accuracy", "agreement", "keeps"]
+    return header, lines
 
 
 def headline(results: Sequence[ByModel]) -> str:
@@ -76,12 +75,7 @@ def headline(results: Sequence[ByModel]) -> str:
 
 
 def write_summary(
-    folder: Path,
-    results: Sequence[ByModel],
-    sizes: ByModel,
-    *,
-    steps: int,
-    seconds: float,
+    folder: Path, results: Sequence[ByModel], sizes: ByModel, *, steps: int, seconds: float
 ) -> None:
     """Writes quickstart.md for people and quickstart.json, with every value, for programs."""
     table = markdown_table(*quickstart_table(results, sizes))
@@ -101,7 +95,7 @@ The students have one architecture, so size and speed were measured once.
 
 ![Accuracy on held-out text](curves.png)
 """
-    record: dict[str, Any] = {"sizes": sizes, "results": results, "seconds": seconds}
+    record = {"sizes": sizes, "results": results, "seconds": seconds}
     write_text(folder / "quickstart.md", text)
     write_json_atomic(folder / "quickstart.json", record)
 

@@ -2,7 +2,6 @@
 
 import statistics
 from pathlib import Path
-from typing import Any
 
 from data.storage.provenance import write_json_atomic
 from data.storage.run_folder import read_metrics, read_run_config, without_compilation
@@ -21,7 +20,7 @@ def write_results(folder: Path) -> Path:
     train = [row for row in rows if row["kind"] == "train"]
     heldout = [row for row in rows if row["kind"] == "heldout"]
     speeds = [row["tokens_per_second"] for row in without_compilation(train)]
-    record: dict[str, Any] = {
+    record = {
         "kind": config["kind"],
         "parameters": config["facts"]["parameters"],
         "updates": train[-1]["step"] if train else 0,

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
 from data.storage.atomic import write_text
 from data.storage.run_folder import read_metrics, read_run_config, without_compilation
-from report.naming import FLOORS, NAMES, SHARES, in_tables, noun, written
+from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, by_name, in_tables, noun, written
 from report.plots import Panel, Points, Smoothing, plot_panels
 from report.tables import duration, listed, markdown_table
 
@@ -36,53 +38,47 @@ def write_report(folder: Path) -> Path:
     config, rows = read_run_config(folder), read_metrics(folder)
     train = [row for row in rows if row["kind"] == "train"]
     heldout = [row for row in rows if row["kind"] == "heldout"]
-    path = folder / "report.md"
-    where = "the development set" if config.get("kind") == "finetune" else "held-out text"
+    where = "the development set" if config["kind"] == "finetune" else "held-out text"
     parts = [
         f"# {folder.absolute().name}",
-        " ".join([*_what_was_run(config, rows, train), *_what_came_out(where, heldout)]),
+        _what_was_run(config, rows, train) + _what_came_out(where, heldout),
         *_results(where, heldout),
         *_pictures(folder, where, train, heldout),
         *_how_to_load(folder / "model"),
         *_settings(config),
     ]
+    path = folder / "report.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
 
 
-def _what_was_run(config: Record, rows: Sequence[Record], train: Sequence[Record]) -> list[str]:
-    what = LOOPS.get(config.get("kind", ""), "Training")
-    if config.get("kind") == "finetune":
+def _what_was_run(config: Record, rows: Sequence[Record], train: Sequence[Record]) -> str:
+    what = LOOPS.get(config["kind"], "Training")
+    if config["kind"] == "finetune":
         what += f" of `{config['model']}` for {config['task']}"
     if config.get("teacher"):
         what += f" from `{config['teacher']}`"
     if not train:
-        return [f"{what}, before the first update."]
-    done, planned = train[-1]["step"], config.get("facts", {}).get("total_steps")
-    of = "" if planned in (None, done) else f" of {planned:,}"
+        return f"{what}, before the first update."
+    done, planned = train[-1]["step"], config["facts"]["total_steps"]
+    of = "" if planned == done else f" of {planned:,}"
     tokens = sum(row["tokens_per_second"] * row["seconds"] for row in train)
     running = without_compilation(train)
     speed = statistics.median(row["tokens_per_second"] for row in running)
-    devices = config.get("provenance", {}).get("devices")
-    where = "" if devices is None else f" on {devices['count']} × {devices['kind']}"
-    return [
+    waited, updating = (sum(row[name] for row in running) for name in ("data_seconds", "seconds"))
+    devices = config["provenance"]["devices"]
+    return (
         f"{what}: {done:,}{of} updates on {_count(tokens)} tokens in "
-        f"{duration(sum(row['seconds'] for row in rows))}{where}, {speed:,.0f} tokens/s at the "
-        "median (compilation and evaluation are in the time, not in the speed)." + _waiting(running)
-    ]
+        f"{duration(sum(row['seconds'] for row in rows))} on {devices['count']} × "
+        f"{devices['kind']}, {speed:,.0f} tokens/s at the median (compilation and evaluation are "
+        f"in the time, not in the speed). Waiting for data took {100 * waited / updating:.1f} % of "
+        "the time of the updates."
+    )
 
 
-def _waiting(train: Sequence[Record]) -> str:
-    """The share of the time that the updates waited for their data."""
-    if not all("data_seconds" in row for row in train) or not train:
-        return ""
-    waited, seconds = (sum(row[name] for row in train) for name in ("data_seconds", "seconds"))
-    return f" Waiting for data took {100 * waited / seconds:.1f} % of the time of the updates."
-
-
-def _what_came_out(where: str, heldout: Sequence[Record]) -> list[str]:
+def _what_came_out(where: str, heldout: Sequence[Record]) -> str:
     if not heldout:
-        return [f"It was not evaluated on {where}."]
+        return f" It was not evaluated on {where}."
     first, best, last = heldout[0], _best(heldout), heldout[-1]
     names = [name for name in FLOORS if name in last] or _metrics(last)
 
@@ -90,23 +86,23 @@ def _what_came_out(where: str, heldout: Sequence[Record]) -> list[str]:
         start = f"went from {written(name, first[name])} to" if name in first is not last else "is"
         return f"the {noun(name)} {start} {written(name, last[name])}"
 
-    sentences = [f"On {where} {listed([change(name) for name in names])}."]
+    text = f" On {where} {listed([change(name) for name in names])}."
     floors = [written(name, last[FLOORS[name]]) for name in names if FLOORS.get(name) in last]
     if floors:
-        sentences.append(
-            "For comparison, the unigram floor, a model that knows only how often each token "
+        text += (
+            " For comparison, the unigram floor, a model that knows only how often each token "
             f"occurs, has {listed(floors)}."
         )
     if last.get("collapsed"):
-        sentences.append("It has collapsed: all examples are given the same class.")
+        text += " It has collapsed: all examples are given the same class."
     if best["step"] != last["step"]:
         name = _yardstick(last) if _yardstick(last) in names else names[0]
         value, step = written(name, best[name]), best["step"]
-        sentences.append(f"The best {noun(name)} was {value}, after {step:,} updates.")
-    if "top1_agreement" in last and "top1_agreement" not in names:
-        share = written("top1_agreement", last["top1_agreement"])
-        sentences.append(f"Its first guess is its teacher's for {share} of the masked tokens.")
-    return sentences
+        text += f" The best {noun(name)} was {value}, after {step:,} updates."
+    if AGREEMENT in last:
+        share = written(AGREEMENT, last[AGREEMENT])
+        text += f" Its first guess is its teacher's for {share} of the masked tokens."
+    return text
 
 
 def _results(where: str, heldout: Sequence[Record]) -> list[str]:
@@ -181,34 +177,20 @@ def _how_to_load(model: Path) -> list[str]:
 
 
 def _settings(config: Record) -> list[str]:
-    origin = {name: config[name] for name in ("facts", "provenance") if name in config}
+    origin = {name: config[name] for name in ("facts", "provenance")}
     settings = {name: value for name, value in config.items() if name not in origin}
     parts = []
     for title, tree in [("Settings", settings), ("Where it comes from", origin)]:
-        if tree:
-            lines = [[f"`{name}`", f"`{_value(value)}`"] for name, value in _leaves(tree)]
-            parts += [f"## {title}", markdown_table(["field", "value"], lines, left=2)]
+        leaves = flatten_dict(tree, sep=".")
+        lines = [[f"`{name}`", f"`{_value(value)}`"] for name, value in leaves.items()]
+        parts += [f"## {title}", markdown_table(["field", "value"], lines, left=2)]
     return parts
-
-
-def _leaves(tree: Record, prefix: str = "") -> list[tuple[str, Any]]:
-    """Dotted name and value of everything in nested dicts."""
-    leaves = []
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            leaves += _leaves(value, f"{prefix}{name}.")
-        else:
-            leaves.append((prefix + name, value))
-    return leaves
 
 
 def _metrics(row: Record) -> list[str]:
     """The measured metrics, in the order of NAMES, without the floors."""
     measured = [name for name in row if name not in BOOKKEEPING and name not in FLOORS.values()]
-    order = list(NAMES)
-    return sorted(
-        in_tables(measured), key=lambda name: order.index(name) if name in order else len(order)
-    )
+    return by_name(in_tables(measured))
 
 
 def _yardstick(row: Record) -> str:

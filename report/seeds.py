@@ -13,12 +13,6 @@ from report.naming import NAMES, in_tables, written
 from report.tables import markdown_table, terminal_table
 from tasks.task import Task
 
-SPREAD = {
-    "median": statistics.median,
-    "mean": statistics.fmean,
-    "standard deviation": statistics.stdev,
-}
-
 
 def report_seeds(
     folder: Path,
@@ -31,13 +25,7 @@ def report_seeds(
 ) -> None:
     """Prints the table, and writes `results.md` and `results.json` into the run's folder.
 
-    Args:
-        folder: of the run.
-        task: the task.
-        results: by seed, the metrics on the development set.
-        model: folder or name of the model that was fine-tuned.
-        teacher: folder or name of its teacher, if any.
-        reported: the step of which `results` are.
+    `results` are the metrics on the development set, by seed, of the `reported` step.
     """
     seeds, values = list(results), {f"seed {seed}": dict(each) for seed, each in results.items()}
     names = in_tables(name for name in ("score", *task.metrics) if name in results[seeds[0]])
@@ -45,17 +33,20 @@ def report_seeds(
     title = f"{task.title}, development set, {step[reported]}"
     header = ["", *(NAMES.get(name, name) for name in names)]
     if len(seeds) > 1:
-        values |= {
-            about: {name: function([each[name] for each in results.values()]) for name in names}
-            for about, function in SPREAD.items()
-        }
+        columns = {name: [each[name] for each in results.values()] for name in names}
+        for about, function in (
+            ("median", statistics.median),
+            ("mean", statistics.fmean),
+            ("standard deviation", statistics.stdev),
+        ):
+            values[about] = {name: function(column) for name, column in columns.items()}
     rows = [
         [row, *(written(name, numbers[name]) for name in names)] for row, numbers in values.items()
     ]
-    collapsed = [seed for seed, each in results.items() if each.get("collapsed")]
     remarks = [
         f"Seed {seed} collapsed: it gives every example of the development set the same class."
-        for seed in collapsed
+        for seed, each in results.items()
+        if each.get("collapsed")
     ]
 
     console = Console(highlight=False)
@@ -65,12 +56,6 @@ def report_seeds(
 
     markdown = markdown_table(header, rows)
     text = "\n\n".join([f"# {title}", f"`{model}`", markdown, *remarks]) + "\n"
-    record = {
-        "task": task.name,
-        "model": model,
-        "teacher": teacher,
-        "report": reported,
-        "seeds": results,
-    }
+    record = {"task": task.name, "model": model, "teacher": teacher, "report": reported}
     write_text(folder / "results.md", text)
-    write_json_atomic(folder / "results.json", record)
+    write_json_atomic(folder / "results.json", {**record, "seeds": results})

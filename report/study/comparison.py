@@ -75,28 +75,26 @@ class Comparison:
 def compare_variants(metric: str, values: Mapping[str, BySeed], reference: str) -> Comparison:
     """The differences of all variants to the reference, seed by seed.
 
-    A variant without any value takes no part and has no row. Neither a variant with a value that is
-    not finite nor one whose differences are all equal is tested: the t test is undefined there.
-
-    Args:
-        metric: the name of the metric.
-        values: by variant and seed; seeds may be missing.
-        reference: the variant that the others are compared with; it may be missing too.
+    `values` are by variant and seed; seeds and even the reference may be missing. A variant without
+    any value has no row. Neither a variant with a value that is not finite nor one whose
+    differences are all equal is tested: the t test is undefined there.
     """
     values = {name: dict(sorted(known.items())) for name, known in values.items() if known}
     seeds = tuple(sorted(set.intersection(*map(set, values.values())))) if values else ()
-    rows = {}
+    means: dict[str, float | None] = {}
     for name, known in values.items():
         shared = [known[seed] for seed in seeds]
-        mean = float(np.mean(shared)) if shared and np.isfinite(shared).all() else None
-        rows[name] = VariantComparison(known, mean, None)
-    base = rows.get(reference)
-    if base is not None and base.mean is not None:
-        for name, row in rows.items():
-            if name != reference and row.mean is not None:
-                paired = paired_difference(row.values, base.values, seeds)
-                rows[name] = replace(row, difference=paired)
-    return Comparison(metric, reference, seeds, _corrected(rows))
+        means[name] = float(np.mean(shared)) if shared and np.isfinite(shared).all() else None
+    found = {
+        name: paired_difference(known, values[reference], seeds)
+        for name, known in values.items()
+        if name != reference and None not in (means[name], means.get(reference))
+    }
+    tested = {name: each.p for name, each in found.items() if each.p is not None}
+    for name, p_holm in zip(tested, holm(list(tested.values())), strict=True):
+        found[name] = replace(found[name], p_holm=p_holm)
+    rows = {name: VariantComparison(values[name], means[name], found.get(name)) for name in values}
+    return Comparison(metric, reference, seeds, rows)
 
 
 def paired_difference(values: BySeed, reference: BySeed, seeds: Sequence[int]) -> Difference:
@@ -155,15 +153,6 @@ def detectable(deviation: float, count: int, alpha: float = ALPHA, power: float 
     # The power grows with the noncentrality, from alpha at 0 to nearly 1 where we stop.
     found = optimize.root_scalar(missing, bracket=(1e-6, 4 * critical + 10))
     return float(found.root) * deviation / count**0.5
-
-
-def _corrected(rows: Mapping[str, VariantComparison]) -> dict[str, VariantComparison]:
-    """The rows with `p_holm` where there is a p."""
-    found = {name: row.difference for name, row in rows.items() if row.difference is not None}
-    tested = {name: each.p for name, each in found.items() if each.p is not None}
-    p_holm = dict(zip(tested, holm(list(tested.values())), strict=True))
-    corrected = {name: replace(each, p_holm=p_holm.get(name)) for name, each in found.items()}
-    return {name: replace(row, difference=corrected.get(name)) for name, row in rows.items()}
 
 
 def interval(values: Sequence[float]) -> float:

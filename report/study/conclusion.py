@@ -11,12 +11,7 @@ MOST_NAMED = 4
 
 
 def conclusion(study: Study, comparison: Comparison) -> str:
-    """One sentence: the variants that differ from the reference, by how much, and all others.
-
-    Args:
-        study: the study.
-        comparison: that of its primary metric.
-    """
+    """A sentence on the differences to the reference in the primary metric, with every variant."""
     metric, reference = noun(study.primary), f"“{study.reference}”"
     base = comparison.rows.get(study.reference)
     differences = ranked(study, comparison)
@@ -58,7 +53,7 @@ def conclusion(study: Study, comparison: Comparison) -> str:
         clauses.append(f"{names} cannot be told from it after Holm's correction")
     broken = [f"“{name}”" for name, row in comparison.rows.items() if row.mean is None]
     if broken:
-        clauses.append(f"{listed(broken)} came to a value that is not finite")
+        clauses.append(f"{listed(broken)} has a value that is not finite")
     return f"Against {reference} ({metric} {level}, {_seeds(count)}), {'; '.join(clauses)}."
 
 
@@ -69,7 +64,7 @@ def ranked(study: Study, comparison: Comparison) -> Mapping[str, Difference]:
 
 
 def beside_published(study: Study, comparison: Comparison) -> str:
-    """Whether sign and order of the differences are the published ones; "" if none is published."""
+    """Sentences that compare sign and order with the published ones; "" if none is published."""
     found = ranked(study, comparison)
     deltas = {
         name: variant.published.delta
@@ -96,7 +91,7 @@ def beside_published(study: Study, comparison: Comparison) -> str:
 
 
 def _loss(study: Study, found: Difference) -> float:
-    """How much worse than the reference."""
+    """The amount by which it is worse than the reference."""
     return -found.mean if study.better == "higher" else found.mean
 
 

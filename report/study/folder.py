@@ -20,9 +20,8 @@
      "seconds": 1234.5}                                                     optional
 
 A published delta is the variant minus the reference of a metric where higher is better. Other
-fields are allowed, and kept in results.json. `results.jsonl` has a line a run, in any
-order, and may be incomplete. A run may have any metrics; one that is null was not
-measured.
+fields are allowed, and kept in results.json. `results.jsonl` has a line a run, in any order, and
+may be incomplete. A run may have any metrics; one that is null was not measured.
 
     {"variant": "without KL", "seed": 1,
      "metrics": {"masked_lm_accuracy": 0.21, "masked_lm_loss": 5.67, "top1_agreement": 0.37,
@@ -121,7 +120,6 @@ def read_study(folder: Path) -> Study:
         raise InputError(f"{folder} holds no study: it has no {STUDY}") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error})") from error
-
     study = as_type(Study, record, str(path))
     if study.reference not in study.variants:
         known = ", ".join(map(repr, study.variants))

@@ -1,37 +1,22 @@
-"""Pictures of a study: differences with every seed, learning curves, size against speed.
+"""Pictures of a study: differences with every seed, and learning curves.
 
 Nothing is shown by colour alone, so that they survive a grey printer.
 """
 
 import textwrap
 from collections.abc import Mapping
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from report.naming import (
-    AGREEMENT,
-    MINUS,
-    capital,
-    difference,
-    is_share,
-    label,
-    noun,
-    probability,
-    scale,
-)
+from report.naming import MINUS, capital, difference, is_share, label, noun, probability, scale
 from report.plots import COLOURS, GREY, INK, Panel, save_figure, style_axes
-from report.study.comparison import MIN_SEEDS, Comparison, Difference
+from report.study.comparison import MIN_SEEDS, Comparison
 from report.study.folder import Study
 
 BLUE = COLOURS[0]
-MARKERS = "osD^vP*Xh<>p"
-SMALLEST_MARK, LARGEST_MARK = 30.0, 240.0
-"""Areas, in square points."""
 
 
 def draw_pictures(
@@ -43,32 +28,22 @@ def draw_pictures(
         Their captions, by file name.
     """
     primary = comparisons[study.primary]
-    curve = _metric_of_curves(study)
-    sizes = {v.parameters for v in study.variants.values()}
-    timed = all(v.sentences_per_second is not None for v in study.variants.values())
+    names = [name for run in study.runs for _, metrics in run.curve for name in metrics]
     pictures = {}
     if any(row.difference is not None for row in primary.rows.values()):
         draw_differences(folder / "differences.png", study, primary)
         pictures["differences.png"] = f"Differences in {noun(study.primary)}"
-    if curve is not None:
+    if names:
+        curve = study.primary if study.primary in names else names[0]
         draw_curves(folder / "curves.png", study, curve)
         pictures["curves.png"] = f"Learning curves: {noun(curve)}"
-    if timed and len(sizes) > 1 and AGREEMENT in comparisons:
-        draw_tradeoff(folder / "tradeoff.png", study, comparisons[AGREEMENT])
-        pictures["tradeoff.png"] = f"Size, speed and {noun(AGREEMENT)}"
-    for file in {"differences.png", "curves.png", "tradeoff.png"} - pictures.keys():
+    for file in {"differences.png", "curves.png"} - pictures.keys():
         (folder / file).unlink(missing_ok=True)  # of an earlier report
     return pictures
 
 
 def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
-    """Each variant's difference to the reference: the mean with its interval, and every seed.
-
-    Args:
-        path: where to write the PNG.
-        study: has the direction in which the metric is better.
-        comparison: has a difference for at least one variant.
-    """
+    """Draws the difference of each variant to the reference: every seed, the mean, its interval."""
     rows = {name: row.difference for name, row in comparison.rows.items() if row.difference}
     names = {name: textwrap.fill(name, 30) for name in rows}
     lines = sum(max(1.3, 0.9 + 0.6 * name.count("\n")) for name in names.values())
@@ -77,7 +52,15 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
     factor, unit = scale(comparison.metric)
     axes.axvline(0, color=GREY, linewidth=1.2, zorder=1)
     for place, found in enumerate(rows.values()):
-        _draw_row(axes, place, found, factor)
+        colour = BLUE if found.distinguishable else GREY
+        mean, each = factor * found.mean, [factor * number for number in found.values.values()]
+        dots = {"color": colour, "alpha": 0.6, "markersize": 4, "mew": 0}
+        axes.plot(each, [place + 0.22] * len(each), "o", **dots)
+        if found.interval is not None:
+            half = factor * found.interval
+            axes.plot([mean - half, mean + half], [place - 0.08] * 2, color=colour, linewidth=2)
+        face = colour if found.distinguishable else "white"
+        axes.plot([mean], [place - 0.08], "D", color=colour, markerfacecolor=face, markersize=5)
         text = difference(comparison.metric, found.mean, found.interval, unit=False)
         text += f"\np {_equals(probability(found.p_holm))}" if found.p_holm is not None else ""
         axes.annotate(
@@ -107,42 +90,20 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
         color=INK,
         fontsize=9,
     )
-    title = capital(noun(comparison.metric))
-    _title(figure, f"{title}, against “{comparison.reference}”", _legend(comparison))
-    save_figure(figure, path)
-
-
-def _draw_row(axes: Axes, place: int, found: Difference, factor: float) -> None:
-    colour = BLUE if found.distinguishable else GREY
-    mean = factor * found.mean
-    each = [factor * number for number in found.values.values()]
-    axes.plot(each, [place + 0.22] * len(each), "o", color=colour, alpha=0.6, markersize=4, mew=0)
-    if found.interval is not None:
-        half = factor * found.interval
-        axes.plot([mean - half, mean + half], [place - 0.08] * 2, color=colour, linewidth=2)
-    face = colour if found.distinguishable else "white"
-    axes.plot([mean], [place - 0.08], "D", color=colour, markerfacecolor=face, markersize=5)
-
-
-def _legend(comparison: Comparison) -> str:
     count = len(comparison.seeds)
     seeds = "the one seed" if count == 1 else f"the {count} seeds"
-    if count < MIN_SEEDS:
-        return f"Diamond: mean. Dots: {seeds}, too few for an interval."
-    return (
-        f"Diamond and bar: mean and 95 % interval. Dots: {seeds}. "
-        "Filled: distinguishable from zero (p < 0.05, paired t test with Holm's correction)."
-    )
+    note = f"Diamond: mean. Dots: {seeds}, too few for an interval."
+    if count >= MIN_SEEDS:
+        note = (
+            f"Diamond and bar: mean and 95 % interval. Dots: {seeds}. Filled: distinguishable from "
+            "zero (p < 0.05, paired t test with Holm's correction)."
+        )
+    title = f"{capital(noun(comparison.metric))}, against “{comparison.reference}”"
+    _save(figure, title, note, path)
 
 
 def draw_curves(path: Path, study: Study, metric: str) -> None:
-    """A small pair of axes a variant: its mean, its seeds pale behind, the reference dashed.
-
-    Args:
-        path: where to write the PNG.
-        study: has a curve of `metric` in some run.
-        metric: the name of the metric to draw.
-    """
+    """Draws small axes for each variant: its mean, its seeds pale behind, the reference dashed."""
     curves = {name: _curves(study, name, metric) for name in study.variants}
     curves = {name: found for name, found in curves.items() if found}
     columns = min(3, len(curves))
@@ -168,50 +129,7 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     note = "Thick: mean. Thin: single seeds."
     if reference is not None and len(curves) > 1:
         note += f" Dashed: the mean of “{study.reference}”."
-    _title(figure, f"{capital(noun(metric))} while learning", note)
-    save_figure(figure, path)
-
-
-def draw_tradeoff(path: Path, study: Study, agreement: Comparison) -> None:
-    """A mark a variant: speed to the right, agreement up, its area the number of parameters.
-
-    Args:
-        path: where to write the PNG.
-        study: has the speed of every variant.
-        agreement: with the teacher, of the variants.
-    """
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    largest = max(variant.parameters for variant in study.variants.values())
-    looks = zip(study.variants.items(), cycle(COLOURS), cycle(MARKERS), strict=False)
-    for (name, variant), colour, marker in looks:
-        row = agreement.rows.get(name)
-        speed = variant.sentences_per_second
-        if row is not None and row.mean is not None and speed is not None:
-            axes.scatter(
-                speed,
-                row.mean,
-                s=max(LARGEST_MARK * variant.parameters / largest, SMALLEST_MARK),
-                color=colour,
-                marker=marker,
-                alpha=0.6,
-                edgecolor=INK,
-                label=textwrap.fill(f"{name}, {variant.parameters / 1e6:.3g} M", 26),
-            )
-    style_axes(axes, Panel({}, "", share=is_share(agreement.metric)), "sentences/s")
-    axes.margins(0.12)
-    axes.set_ylabel(label(agreement.metric), color=INK, fontsize=9)
-    names = figure.legend(loc="outside right upper", fontsize=8, labelcolor=INK, frameon=False)
-    for mark in names.legend_handles:
-        mark.set_sizes([50.0])  # type: ignore[union-attr]
-    _title(figure, "Size, speed and agreement", "Area: parameters (M: millions).")
-    save_figure(figure, path)
-
-
-def _metric_of_curves(study: Study) -> str | None:
-    """The primary metric if the curves have it, otherwise the first that they have."""
-    names = [name for run in study.runs for _, metrics in run.curve for name in metrics]
-    return study.primary if study.primary in names else next(iter(names), None)
+    _save(figure, f"{capital(noun(metric))} while learning", note, path)
 
 
 def _curves(study: Study, variant: str, metric: str) -> list[list[tuple[int, float]]]:
@@ -231,11 +149,12 @@ def _mean_curve(curves: list[list[tuple[int, float]]]) -> tuple[list[int], list[
     return steps, [float(np.mean([table[step] for table in tables])) for step in steps]
 
 
-def _title(figure: Figure, title: str, note: str) -> None:
+def _save(figure: Figure, title: str, note: str, path: Path) -> None:
     width = figure.get_figwidth()  # in inches
     title, note = textwrap.fill(title, int(8 * width)), textwrap.fill(note, int(16 * width))
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color=INK)
+    save_figure(figure, path)
 
 
 def _equals(text: str) -> str:

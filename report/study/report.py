@@ -50,18 +50,17 @@ def write_study_report(folder: Path) -> Path:
     comparisons = {
         name: compare_variants(name, study.values(name), study.reference) for name in metrics
     }
-    record = {
-        "conclusion": conclusion(study, comparisons[study.primary]),
-        "study": study.record,
-        "comparisons": comparisons,
-        "runs": study.runs,
-    }
-    path = folder / "report.md"
-    pictures = draw_pictures(folder, study, comparisons)
-    parts = _report(study, comparisons, pictures)
+    sentence = conclusion(study, comparisons[study.primary])
+    parts = [
+        f"# {study.title}",
+        sentence,
+        *_report(study, comparisons, draw_pictures(folder, study, comparisons)),
+    ]
     with replacing(folder / "table.csv") as file:
         write_csv(file, study, comparisons)
-    write_json_atomic(folder / "results.json", record)
+    record = {"study": study.record, "comparisons": comparisons, "runs": study.runs}
+    write_json_atomic(folder / "results.json", {"conclusion": sentence, **record})
+    path = folder / "report.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
 
@@ -73,9 +72,9 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
     others = other_metrics(study, comparisons)
     several = len(primary.seeds) >= MIN_SEEDS
     held = "Intervals and p values hold" if several else "The values hold"
+    planned = len(study.seeds) * len(study.variants)
+    time = "" if study.seconds is None else f", {study.seconds / 60:,.1f} minutes"
     parts = [
-        f"# {study.title}",
-        conclusion(study, primary),
         f"{held} for this teacher (`{study.teacher}`) and this corpus "
         f"({study.corpus}): they say how the result varies with the seed, not what another teacher "
         "or another text would give.",
@@ -90,10 +89,10 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         *(["## Other metrics"] if others else []),
         *others,
         shown.get("curves.png"),
-        shown.get("tradeoff.png"),
         "## The variants",
         variants_table(study),
-        _how_it_was_made(study),
+        f"{study.steps:,} updates a student, {len(study.runs)} of {planned} students done{time}. "
+        "One row a variant is in `table.csv`, every value in `results.json`.",
         study.command and f"```\n{study.command}\n```",
     ]
     return [part for part in parts if part]
@@ -123,12 +122,3 @@ def _remarks(study: Study, comparison: Comparison) -> str:
             how = "equals the reference" if row.difference.mean == 0 else "differs equally"
             remarks.append(f"“{name}” {how} in every seed, which a t test cannot judge.")
     return " ".join(remarks)
-
-
-def _how_it_was_made(study: Study) -> str:
-    planned = len(study.seeds) * len(study.variants)
-    time = "" if study.seconds is None else f", {study.seconds / 60:,.1f} minutes"
-    return (
-        f"{study.steps:,} updates a student, {len(study.runs)} of {planned} students done{time}. "
-        "One row a variant is in `table.csv`, every value in `results.json`."
-    )

@@ -9,7 +9,7 @@ from report.naming import (
     CLIPPED,
     LOSS,
     MINUS,
-    NAMES,
+    by_name,
     difference,
     label,
     noun,
@@ -18,7 +18,7 @@ from report.naming import (
 )
 from report.study.comparison import Comparison
 from report.study.folder import Study
-from report.tables import listed, markdown_table
+from report.tables import markdown_table
 
 Comparisons = Mapping[str, Comparison]
 """By metric; the primary one is among them."""
@@ -37,12 +37,12 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
     for name, variant in study.variants.items():
         row = primary.rows.get(name)
         cells = [name, _mean(primary, name)]
-        if row is None or row.difference is None:
+        if row is None or (found := row.difference) is None:
             cells += ["reference" if name == study.reference else "", "", ""]
         else:
-            found, least = row.difference, row.difference.detectable
             cells.append(difference(study.primary, found.mean, found.interval))
             cells.append(probability(found.p_holm))
+            least = found.detectable
             cells.append("" if least is None else difference(study.primary, least)[1:])
         if published:
             paper = variant.published
@@ -54,24 +54,18 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
 
 def values_table(study: Study, comparison: Comparison) -> str:
     """Every single value of a metric, a row a variant and a column a seed."""
-    lines = []
-    for name, row in comparison.rows.items():
-        cells = [
-            written(comparison.metric, row.values.get(seed), decimals=2) for seed in study.seeds
-        ]
-        lines.append([name, *cells])
+    metric = comparison.metric
+    lines = [
+        [name, *(written(metric, row.values.get(seed), decimals=2) for seed in study.seeds)]
+        for name, row in comparison.rows.items()
+    ]
     return markdown_table(["seed", *map(str, study.seeds)], lines)
 
 
 def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
     """The table of the metrics beside the primary one, and a note on it; [] without any."""
-    order = list(NAMES)
-    names = [
-        name
-        for name in comparisons
-        if name not in (study.primary, CLIPPED) and not name.startswith(LOSS)
-    ]
-    names.sort(key=lambda name: order.index(name) if name in order else len(order))
+    beside = [name for name in comparisons if name not in (study.primary, CLIPPED)]
+    names = by_name(name for name in beside if not name.startswith(LOSS))
     if not names:
         return []
     lines = [
@@ -83,14 +77,6 @@ def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
         f"These are not tested: the study declared {noun(study.primary)} as its one primary metric "
         "before it ran."
     )
-    seeds = {noun(name): comparisons[name].seeds for name in names}
-    other = [
-        f"{name} over {', '.join(map(str, its)) or 'none'}"
-        for name, its in seeds.items()
-        if its != comparisons[study.primary].seeds
-    ]
-    if other:
-        note += f" Not the same seeds: {listed(other)}."
     return [markdown_table(["", *map(label, names)], lines), note]
 
 
@@ -104,41 +90,25 @@ def variants_table(study: Study) -> str:
     return markdown_table(["", "what it is", "parameters", "size", "sentences/s"], lines, left=2)
 
 
-VARIANT_FIELDS = ("parameters", "bytes", "sentences_per_second")
-DIFFERENCE_FIELDS = ("mean", "deviation", "interval", "p", "p_holm", "detectable")
-
-
 def write_csv(path: Path, study: Study, comparisons: Comparisons) -> None:
     """Writes a row a variant: plain numbers (shares between 0 and 1); missing ones are empty."""
-    primary = comparisons[study.primary]
     others = [name for name in comparisons if name != study.primary]
-    header = [
-        "variant",
-        *VARIANT_FIELDS,
-        "seeds",
-        study.primary,
-        "difference",
-        *DIFFERENCE_FIELDS[1:],
-    ]
+    sizes = ("parameters", "bytes", "sentences_per_second")
+    spread = ("deviation", "interval", "p", "p_holm", "detectable")
+    published = ("published_delta", "published_unit")
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*header, "published_delta", "published_unit", *others])
+        header = ["variant", *sizes, "seeds", study.primary, "difference", *spread]
+        writer.writerow([*header, *published, *others])
         for name, variant in study.variants.items():
             rows = [comparisons[metric].rows.get(name) for metric in (study.primary, *others)]
-            mean, *other_means = [row.mean if row is not None else None for row in rows]
-            found = rows[0].difference if rows[0] is not None else None
-            paper = variant.published
-            writer.writerow(
-                [
-                    name,
-                    *(getattr(variant, field) for field in VARIANT_FIELDS),
-                    len(primary.seeds),
-                    mean,
-                    *(getattr(found, field, None) for field in DIFFERENCE_FIELDS),
-                    *(("", "") if paper is None else (paper.delta, paper.unit)),
-                    *other_means,
-                ]
-            )
+            mean, *other_means = [None if row is None else row.mean for row in rows]
+            found = None if rows[0] is None else rows[0].difference
+            size = [getattr(variant, field) for field in sizes]
+            seeds = len(comparisons[study.primary].seeds)
+            change = [getattr(found, field, None) for field in ("mean", *spread)]
+            paper = [getattr(variant.published, field, None) for field in ("delta", "unit")]
+            writer.writerow([name, *size, seeds, mean, *change, *paper, *other_means])
 
 
 def _mean(comparison: Comparison, variant: str) -> str:
@@ -149,7 +119,6 @@ def _mean(comparison: Comparison, variant: str) -> str:
 def _with_difference(comparison: Comparison, variant: str) -> str:
     text = _mean(comparison, variant)
     row = comparison.rows.get(variant)
-    if row is None or row.difference is None:
+    if row is None or (found := row.difference) is None:
         return text
-    found = row.difference
     return f"{text} ({difference(comparison.metric, found.mean, found.interval, unit=False)})"
