@@ -36,8 +36,7 @@ class Panel:
     ylabel: str
     """The quantity, with its unit."""
     floor: float | None = None
-    """A value to compare with, drawn as a dashed line."""
-    floor_name: str = "unigram floor"
+    """The unigram floor, drawn as a dashed line."""
     smoothing: Smoothing = "over original"
     """Of long curves: before the pale original, alone (for events, 1 or 0 an update), or none."""
     share: bool = False
@@ -94,7 +93,7 @@ def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
         axes.plot(steps[thin], smoothed[thin], label=label, **style)
     if panel.floor is not None:
         style = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (5, 3)), "zorder": 1}
-        axes.axhline(panel.floor, label=panel.floor_name, **style)
+        axes.axhline(panel.floor, label="unigram floor", **style)
     style_axes(axes, panel, xlabel)
     _name_at_right(axes)
 

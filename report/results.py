@@ -1,13 +1,27 @@
 """results.json: the results of a run on text, in a few numbers."""
 
 import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data.storage.provenance import write_json_atomic
 from data.storage.run_folder import read_metrics, read_run_config, without_compilation
 
 
-def write_results(folder: Path) -> Path:
+def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Updates, tokens and seconds of a run, and its tokens a second: the median of the updates."""
+    train = [row for row in rows if row["kind"] == "train"]
+    speeds = [row["tokens_per_second"] for row in without_compilation(train)]
+    return {
+        "updates": train[-1]["step"] if train else 0,
+        "tokens": round(sum(row["tokens_per_second"] * row["seconds"] for row in train)),
+        "seconds": sum(row["seconds"] for row in rows),
+        "tokens_per_second": statistics.median(speeds) if speeds else None,
+    }
+
+
+def write_results(folder: Path) -> None:
     """Writes `folder`/results.json from config.json and metrics.jsonl.
 
     It holds the held-out metrics of the last evaluation, updates, tokens and seconds (compilation
@@ -17,20 +31,13 @@ def write_results(folder: Path) -> Path:
         InputError: the folder holds no run, or the disk refuses.
     """
     config, rows = read_run_config(folder), read_metrics(folder)
-    train = [row for row in rows if row["kind"] == "train"]
     heldout = [row for row in rows if row["kind"] == "heldout"]
-    speeds = [row["tokens_per_second"] for row in without_compilation(train)]
     record = {
         "kind": config["kind"],
         "parameters": config["facts"]["parameters"],
-        "updates": train[-1]["step"] if train else 0,
-        "tokens": round(sum(row["tokens_per_second"] * row["seconds"] for row in train)),
-        "seconds": sum(row["seconds"] for row in rows),
-        "tokens_per_second": statistics.median(speeds) if speeds else None,
+        **totals(rows),
         "devices": config["provenance"]["devices"],
         "git": config["provenance"]["git"],
         "heldout": heldout[-1] if heldout else {},
     }
-    path = folder / "results.json"
-    write_json_atomic(path, record)
-    return path
+    write_json_atomic(folder / "results.json", record)

@@ -1,7 +1,6 @@
 """report.md: the settings and results of a training run, for people, with pictures."""
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from data.storage.atomic import write_text
 from data.storage.run_folder import read_metrics, read_run_config, without_compilation
 from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, by_name, in_tables, noun, written
 from report.plots import Panel, Points, Smoothing, plot_panels
+from report.results import totals
 from report.tables import duration, listed, markdown_table
 
 Record = Mapping[str, Any]  # a line of metrics.jsonl, or config.json
@@ -60,19 +60,18 @@ def _what_was_run(config: Record, rows: Sequence[Record], train: Sequence[Record
         what += f" from `{config['teacher']}`"
     if not train:
         return f"{what}, before the first update."
-    done, planned = train[-1]["step"], config["facts"]["total_steps"]
+    run = totals(rows)
+    done, planned = run["updates"], config["facts"]["total_steps"]
     of = "" if planned == done else f" of {planned:,}"
-    tokens = sum(row["tokens_per_second"] * row["seconds"] for row in train)
     running = without_compilation(train)
-    speed = statistics.median(row["tokens_per_second"] for row in running)
     waited, updating = (sum(row[name] for row in running) for name in ("data_seconds", "seconds"))
     devices = config["provenance"]["devices"]
     return (
-        f"{what}: {done:,}{of} updates on {_count(tokens)} tokens in "
-        f"{duration(sum(row['seconds'] for row in rows))} on {devices['count']} × "
-        f"{devices['kind']}, {speed:,.0f} tokens/s at the median (compilation and evaluation are "
-        f"in the time, not in the speed). Waiting for data took {100 * waited / updating:.1f} % of "
-        "the time of the updates."
+        f"{what}: {done:,}{of} updates on {run['tokens']:,} tokens in "
+        f"{duration(run['seconds'])} on {devices['count']} × "
+        f"{devices['kind']}, {run['tokens_per_second']:,.0f} tokens/s at the median "
+        "(compilation and evaluation are in the time, not in the speed). Waiting for data took "
+        f"{100 * waited / updating:.1f} % of the time of the updates."
     )
 
 
@@ -117,8 +116,8 @@ def _results(where: str, heldout: Sequence[Record]) -> list[str]:
     header += ["unigram floor"] if floors else []
     lines = []
     for name in _metrics(last):
-        cells = [written(name, row[name]) if name in row else "" for _, row in columns.values()]
-        cells += [written(name, floors[name]) if name in floors else ""] if floors else []
+        cells = [written(name, row.get(name)) for _, row in columns.values()]
+        cells += [written(name, floors.get(name))] if floors else []
         lines.append([NAMES.get(name, name), *cells])
     return ["## Results", markdown_table(header, lines)]
 
@@ -205,13 +204,6 @@ def _best(heldout: Sequence[Record]) -> Record:
         return heldout[-1]
     best = max if name == "score" else min
     return best((row for row in heldout if name in row), key=lambda row: row[name])
-
-
-def _count(number: float) -> str:
-    for unit, name in ((1e9, "billion"), (1e6, "million")):
-        if number >= unit:
-            return f"{number / unit:.3g} {name}"
-    return f"{number:,.0f}"
 
 
 def _value(value: Any) -> str:

@@ -117,14 +117,12 @@ def tuned(study: StudyConfig) -> StudyConfig:
     print(f"tuning the learning rate of every variant, with seed {base.seed}")
     ablate(replace(study, base=base, seeds=1, tune=(), variants=tuple(trials)))
     values = read_study(base.output).values(study.primary)
-
-    def quality(variant: Variant, rate: float) -> float:
-        value = values[_trial(variant, rate)][base.seed]
-        if not math.isfinite(value):
-            return -math.inf
-        return value if study.better == "higher" else -value
-
-    rates = [max(study.tune, key=lambda rate, v=v: quality(v, rate)) for v in study.variants]
+    best = max if study.better == "higher" else min
+    rates = []
+    for variant in study.variants:
+        measured = {rate: values[_trial(variant, rate)][base.seed] for rate in study.tune}
+        finite = [rate for rate in study.tune if math.isfinite(measured[rate])]
+        rates.append(best(finite or study.tune, key=measured.__getitem__))
     pairs = list(zip(study.variants, rates, strict=True))
     print("learning rates: " + ", ".join(f"{variant.name} {rate:g}" for variant, rate in pairs))
     variants = tuple(variant.at_rate(rate) for variant, rate in pairs)
@@ -148,8 +146,7 @@ def chosen_study(argv: list[str]) -> StudyConfig:
         recipes[argv[0]] = read_study_file(Path(argv[0]))
     study = choose(recipes, "train.ablate", argv, about=__doc__, what="study")
     check_on_disk(study.base.output, "a study's folder")
-    tasks = (task for tasks in study.downstream for task in tasks.split(","))
-    return replace(study, downstream=tuple(filter(None, tasks)))
+    return study
 
 
 if __name__ == "__main__":

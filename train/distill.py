@@ -30,7 +30,7 @@ from train.loop.fit_text import fit_text
 from train.loop.learner import compute_dtype
 from train.objectives.distillation import DistillationObjective
 from train.objectives.projection import LiftedStudent, student_of
-from train.objectives.terms import DistillationLoss, ForwardTerm, Term
+from train.objectives.terms import DistillationLoss, ForwardTerm
 from train.recipes import DISTILL
 from train.update.keys import stream_key
 
@@ -42,10 +42,9 @@ def distill(config: DistillConfig) -> dict[str, float]:
         InputError: teacher, student and data do not fit, or all weights of the loss are 0.
     """
     config.check()
-    terms = terms_of(config.loss)
     teacher, data = teacher_and_data(config)
     trained = initial_student(teacher, config)
-    objective = objective_of(config, terms, trained, teacher, data.vocabulary.special.mask)
+    objective = objective_of(config, trained, teacher, data.vocabulary.special.mask)
     return fit_text(
         config,
         kind="distill",
@@ -92,43 +91,29 @@ def initial_student(teacher: MaskedLM, config: DistillConfig) -> nnx.Module:
 
 
 def objective_of(
-    config: DistillConfig,
-    terms: dict[str, Term],
-    trained: nnx.Module,
-    teacher: MaskedLM,
-    mask_id: int,
+    config: DistillConfig, trained: nnx.Module, teacher: MaskedLM, mask_id: int
 ) -> DistillationObjective:
     """The objective of a distillation.
 
     Raises:
-        InputError: a term does not fit the models.
+        InputError: the loss has no term, or one that does not fit the models.
     """
-    check_terms(terms, student_of(trained).config, teacher.config)
+    check_terms(config.loss, student_of(trained).config, teacher.config)
     return DistillationObjective(
         nnx.graphdef(trained),
         nnx.graphdef(teacher),
         config.masking,
         mask_id,
-        terms,
+        config.loss.terms(),
         mean=config.loss.mean,
     )
 
 
-def terms_of(loss: DistillationLoss) -> dict[str, Term]:
-    """The terms of a loss.
-
-    Raises:
-        InputError: there is none.
-    """
-    terms = loss.terms()
-    if not terms:
+def check_terms(loss: DistillationLoss, student: EncoderConfig, teacher: EncoderConfig) -> None:
+    """Raises InputError for a loss that has no term, or one that does not fit the models."""
+    if not loss.terms():
         raise InputError("all weights of --loss are 0: give at least one term a weight")
-    return terms
-
-
-def check_terms(terms: dict[str, Term], student: EncoderConfig, teacher: EncoderConfig) -> None:
-    """Raises InputError where a term does not fit the models."""
-    for name, term in terms.items():
+    for name, term in loss.terms().items():
         term.check(name, student, teacher)
 
 

@@ -6,8 +6,8 @@
     python -m train.finetune classification --data.train my.csv --data.label-field topic
 
 Each task has the settings of Devlin et al. 2019, and flags change them. The run's folder (--output)
-holds the model in Hugging Face's format, the metrics and a report. A run that was stopped goes on
-when the same command is given again.
+holds the model in Hugging Face's format, the metrics and a report. The same command resumes a run
+that was stopped.
 """
 
 import sys
@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import numpy as np
 from flax import nnx
 
 from data.storage.mirror import upload
@@ -51,7 +50,7 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Prepared:
-    """What all seeds of a run share."""
+    """The data, the vocabulary and the start that all seeds of a run share."""
 
     data: TaskData
     checkpoint: Checkpoint
@@ -121,17 +120,12 @@ def prepare(config: FinetuneConfig) -> Prepared:
         for split in ("train", "dev")
     )
     lengths = bucket_lengths(train.lengths, most=config.buckets)
-    padded = sum(np.asarray(lengths)[np.searchsorted(lengths, train.lengths)])
-    share = padded / (len(train) * max(train.lengths))
     for note in data.notes:
         print(note)
     for split, windows in (("train", train), ("dev", dev)):
         for remark in windows.remarks:
             print(f"{split}: {remark}")
-    print(
-        f"batches of {', '.join(map(str, lengths))} tokens: {share:.0%} of what padding all to the "
-        f"longest would be"
-    )
+    print(f"batches of texts of up to {', '.join(map(str, lengths))} tokens")
     if teacher:
         train = with_soft_targets(config, teacher, task, vocabulary, train, model.config.labels)
     return Prepared(data, checkpoint, vocabulary, model, train, dev, lengths)
@@ -205,8 +199,8 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
     return {name: best[name] for name in results} | {"step": best["step"]}
 
 
-def chosen(argv: list[str]) -> FinetuneConfig:
-    """What the command line asks for."""
+def chosen_task(argv: list[str]) -> FinetuneConfig:
+    """The fine-tuning that the command line names, with its flags applied."""
     if argv and argv[0] in TASKS and argv[0] not in FINETUNE:
         raise InputError(
             f"{argv[0]} has no training examples: it is for models that have learned another task, "
@@ -216,4 +210,4 @@ def chosen(argv: list[str]) -> FinetuneConfig:
 
 
 if __name__ == "__main__":
-    main(lambda: finetune(chosen(sys.argv[1:])), hosts=True)
+    main(lambda: finetune(chosen_task(sys.argv[1:])), hosts=True)

@@ -18,7 +18,6 @@ from rich.console import Console
 from data.open import open_data
 from data.storage.mirror import check_on_disk
 from data.tokenizer import load_vocabulary
-from data.vocabulary import Vocabulary
 from model.errors import at_least_one
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
@@ -60,13 +59,13 @@ class Quickstart:
     """Distil the shipped teacher and compare, in about ten minutes on two CPU cores."""
 
     output: Path = Path("runs/quickstart")
-    """Where the runs, the table, the picture and the student go."""
+    """The folder of the runs, the table, the picture and the student."""
     teacher: str = recipes_distill.TINY_TEACHER
     """The model to distil."""
     steps: int = 200
     """Updates of each of the three students."""
     seeds: int = 1
-    """How many times the whole comparison is made, each with its own data order and masks."""
+    """The number of comparisons, each with its own order of the data and masks."""
 
 
 def variants(recipe: DistillConfig) -> dict[str, DistillConfig]:
@@ -98,7 +97,11 @@ def quickstart(config: Quickstart) -> None:
     checkpoint = open_checkpoint(config.teacher)
     teacher = load(checkpoint, MaskedLM)
     console.print(f"\n[bold]1. The teacher[/] ({config.teacher}) fills in masks")
-    show_fillings(console, teacher, load_vocabulary(checkpoint.place))
+    vocabulary = load_vocabulary(checkpoint.place)
+    for sentence in SENTENCES:
+        guesses = fill_mask(teacher, vocabulary, sentence, top=3)[0]
+        filled = ", ".join(f"{piece} {share:.0%}" for piece, share in guesses)
+        console.print(f"  {sentence:<56} {filled}", markup=False)
 
     data = open_data(replace(recipe.data, tokenizer=checkpoint.place))
     special = data.vocabulary.special
@@ -130,40 +133,27 @@ def quickstart(config: Quickstart) -> None:
             scores[name] = measure(load(run / "model", MaskedLM))
         results.append(scores)
 
-    student = load(folder / DISTILLED / "model", MaskedLM)
-    sizes = describe(teacher, student, recipe.data.sequence_length)
-    console.print()
-    table = quickstart_table(results, sizes)
-    console.print(terminal_table("On held-out text", *table, compact=True))
-    seconds = time.monotonic() - started
-    write_summary(config.output, results, sizes, steps=config.steps, seconds=seconds)
-    draw_accuracy(folder, config.output / "curves.png")
-    console.print(f"\n[bold]{headline(results)}[/]")
     model = folder / DISTILLED / "model"
+    models = {TEACHER: teacher, DISTILLED: load(model, MaskedLM)}
+    speeds = sentences_per_second(
+        {name: each.backbone for name, each in models.items()},
+        sentences=32,
+        length=recipe.data.sequence_length,
+        repeats=20,
+    )
+    measured = {name: {**sizes(each), "speed": speeds[name]} for name, each in models.items()}
+    table = terminal_table("On held-out text", *quickstart_table(results, measured), compact=True)
+    console.print()
+    console.print(table)
+    seconds = time.monotonic() - started
+    write_summary(config.output, results, measured, steps=config.steps, seconds=seconds)
+    draw_accuracy(folder, config.output / "curves.png")
     console.print(
-        f"\nAll of it took {(time.monotonic() - started) / 60:.1f} minutes. Table and curves: "
+        f"\n[bold]{headline(results)}[/]\n\n"
+        f"All of it took {seconds / 60:.1f} minutes. Table and curves: "
         f"{config.output / 'quickstart.md'}\nThe student is in {model}; in transformers:\n"
         f'  DistilBertForMaskedLM.from_pretrained("{model}")'
     )
-
-
-def show_fillings(console: Console, model: MaskedLM, vocabulary: Vocabulary) -> None:
-    """Prints the three likeliest tokens for the [MASK] of each of SENTENCES."""
-    for sentence in SENTENCES:
-        guesses = fill_mask(model, vocabulary, sentence, top=3)[0]
-        filled = ", ".join(f"{piece} {share:.0%}" for piece, share in guesses)
-        console.print(f"  {sentence:<56} {filled}", markup=False)
-
-
-def describe(teacher: MaskedLM, student: MaskedLM, length: int) -> ByModel:
-    """Parameters, bytes on disk in float32, and sentences of `length` tokens a second, of both."""
-    models = {TEACHER: teacher.backbone, DISTILLED: student.backbone}
-    speeds = sentences_per_second(models, sentences=32, length=length, repeats=20)
-    result = {}
-    for name, model in ((TEACHER, teacher), (DISTILLED, student)):
-        numbers = {**sizes(model), "speed": speeds[name]}
-        result[name] = {title: float(number) for title, number in numbers.items()}
-    return result
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / "metrics.jsonl"
     if not path.is_file():
         raise InputError(f"{folder} is no run folder: it has no metrics.jsonl")
-    return [row for row, _ in _rows(path)]
+    return [row for row, _ in json_rows(path)]
 
 
 def without_compilation(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -40,8 +40,12 @@ def without_compilation(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, 
     return [row for row in train if "compiles" not in row] or train
 
 
-def _rows(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Each row with the very bytes of its line."""
+def json_rows(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each row of a file of JSON lines with its very bytes; a torn last line is left out.
+
+    Raises:
+        InputError: a whole line is not JSON.
+    """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):

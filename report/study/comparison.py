@@ -130,20 +130,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return np.minimum(corrected, 1.0).tolist()
 
 
-def detectable(deviation: float, count: int, alpha: float = ALPHA, power: float = POWER) -> float:
+def detectable(deviation: float, count: int, power: float = POWER) -> float:
     """The smallest true difference that a paired t test finds with probability `power`.
 
     It is δ = λ s / √n with the λ that solves P(|T| > t(1 - α/2, n - 1)) = power, where T has the
-    noncentral t distribution with n - 1 degrees of freedom and noncentrality λ. Before Holm's
-    correction; s is itself an estimate, from few seeds a rough one.
-
-    Args:
-        deviation: s, the standard deviation of the differences.
-        count: n, the number of seeds, at least 2.
-        alpha: the level of the two-sided test.
-        power: above `alpha`.
+    noncentral t distribution with n - 1 degrees of freedom and noncentrality λ, s is the
+    `deviation` of the differences, n the `count` of seeds, at least 2, and α the level ALPHA of the
+    two-sided test, below `power`. Before Holm's correction; from few seeds s is a rough estimate.
     """
-    critical = float(stats.t.ppf(1 - alpha / 2, count - 1))
+    critical = float(stats.t.ppf(1 - ALPHA / 2, count - 1))
 
     def missing(noncentrality: float) -> float:
         above = stats.nct.sf(critical, count - 1, noncentrality)

@@ -1,13 +1,11 @@
 """The conclusion of a study, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from report.naming import difference, noun, written
 from report.study.comparison import MIN_SEEDS, Comparison, Difference
 from report.study.folder import Study
 from report.tables import listed
-
-MOST_NAMED = 4
 
 
 def conclusion(study: Study, comparison: Comparison) -> str:
@@ -25,15 +23,20 @@ def conclusion(study: Study, comparison: Comparison) -> str:
             "compare it with."
         )
 
-    def named(name: str) -> str:
-        found = differences[name]
-        return f"“{name}” ({difference(study.primary, found.mean, found.interval)})"
+    def named(names: Iterable[str]) -> str:
+        found = {name: differences[name] for name in names}
+        return listed(
+            [
+                f"“{name}” ({difference(study.primary, each.mean, each.interval)})"
+                for name, each in found.items()
+            ]
+        )
 
     if count < MIN_SEEDS:
         return (
             f"With {_seeds(count)}, too few to tell a difference from chance, the {metric} differs "
             f"from that of {reference} ({level}), from worst to best, by these means: "
-            f"{listed([named(name) for name in differences])}."
+            f"{named(differences)}."
         )
     sure = [name for name, found in differences.items() if found.distinguishable]
     worse = [name for name in sure if _loss(study, differences[name]) > 0]
@@ -41,16 +44,13 @@ def conclusion(study: Study, comparison: Comparison) -> str:
     open_ = [name for name in differences if name not in sure]
     clauses = []
     if len(worse) == 1:
-        clauses.append(f"{named(worse[0])} is worse")
+        clauses.append(f"{named(worse)} is worse")
     elif worse:
-        rest = _some([named(name) for name in worse[1:]])
-        clauses.append(f"{named(worse[0])} is worst, then {rest}")
+        clauses.append(f"{named(worse[:1])} is worst, then {named(worse[1:])}")
     if better:
-        are = "is" if len(better) == 1 else "are"
-        clauses.append(f"{_some([named(name) for name in better])} {are} better")
+        clauses.append(f"{named(better)} {'is' if len(better) == 1 else 'are'} better")
     if open_:
-        names = _some([named(name) for name in open_])
-        clauses.append(f"{names} cannot be told from it after Holm's correction")
+        clauses.append(f"{named(open_)} cannot be told from it after Holm's correction")
     broken = [f"“{name}”" for name, row in comparison.rows.items() if row.mean is None]
     if broken:
         clauses.append(f"{listed(broken)} has a value that is not finite")
@@ -97,9 +97,3 @@ def _loss(study: Study, found: Difference) -> float:
 
 def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
-
-
-def _some(phrases: list[str]) -> str:
-    if len(phrases) <= MOST_NAMED:
-        return listed(phrases)
-    return f"{', '.join(phrases[: MOST_NAMED - 1])} and {len(phrases) - MOST_NAMED + 1} more"

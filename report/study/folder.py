@@ -10,18 +10,17 @@
      "seeds": [1, 2, 3, 4, 5],
      "variants": {
        "triple loss": {"about": "one line", "parameters": 2278016, "bytes": 9112064,
-                       "sentences_per_second": 571.0,                       optional
-                       "published": null},                                  optional
+                       "sentences_per_second": 571.0, "published": null},
        "without KL": {..., "published": {"delta": -2.96, "unit": "GLUE points"}}},
      "steps": 200,
      "teacher": "assets/bert-tiny-pydocs",
      "corpus": "pydocs",
-     "command": "python -m train.ablate paper-table-4",                     optional
-     "seconds": 1234.5}                                                     optional
+     "command": "python -m train.ablate paper-table-4",
+     "seconds": 1234.5}
 
 A published delta is the variant minus the reference of a metric where higher is better. Other
 fields are allowed, and kept in results.json. `results.jsonl` has a line a run, in any order, and
-may be incomplete. A run may have any metrics; one that is null was not measured.
+may be incomplete. A run may have any metrics.
 
     {"variant": "without KL", "seed": 1,
      "metrics": {"masked_lm_accuracy": 0.21, "masked_lm_loss": 5.67, "top1_agreement": 0.37,
@@ -32,15 +31,15 @@ may be incomplete. A run may have any metrics; one that is null was not measured
 task. The curve, held-out metrics by number of updates, is optional.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from data.storage.lines import read_lines
+from data.storage.run_folder import json_rows
 from data.storage.typed import as_type
 from model.errors import InputError
+from model.hf.config import read_settings
 
 STUDY, RESULTS = "study.json", "results.jsonl"
 
@@ -60,7 +59,7 @@ class VariantRecord:
     about: str
     parameters: int
     bytes: int
-    sentences_per_second: float | None = None
+    sentences_per_second: float
     published: PublishedDelta | None = None
 
 
@@ -88,8 +87,8 @@ class Study:
     steps: int
     teacher: str
     corpus: str
-    command: str | None = None
-    seconds: float | None = None
+    command: str
+    seconds: float
     record: Mapping[str, Any] = field(default_factory=dict)
     """study.json as it is."""
     runs: tuple[StudentResult, ...] = ()
@@ -114,12 +113,9 @@ def read_study(folder: Path) -> Study:
         InputError: a file is missing, or something in it is not as described above.
     """
     path = folder / STUDY
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{folder} holds no study: it has no {STUDY}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from error
+    if not path.exists():
+        raise InputError(f"{folder} holds no study: it has no {STUDY}")
+    record = read_settings(path)
     study = as_type(Study, record, str(path))
     if study.reference not in study.variants:
         known = ", ".join(map(repr, study.variants))
@@ -140,14 +136,8 @@ def _results(path: Path, study: Study) -> tuple[StudentResult, ...]:
     if not path.is_file():
         raise InputError(f"{path.parent} has no {RESULTS}: run the study first")
     results: dict[tuple[str, int], StudentResult] = {}
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, (record, _) in enumerate(json_rows(path), start=1):
         where = f"{path}, line {number}"
-        if not line.endswith("\n"):
-            break
-        try:
-            record = json.loads(line, object_pairs_hook=_without_nulls)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{where} is not JSON: {line[:40]!r}") from error
         result = as_type(StudentResult, record, where)
         if result.variant not in study.variants:
             raise InputError(f"{where}: {STUDY} has no variant {result.variant!r}")
@@ -159,7 +149,3 @@ def _results(path: Path, study: Study) -> tuple[StudentResult, ...]:
             )
         results[result.variant, result.seed] = result
     return tuple(results.values())
-
-
-def _without_nulls(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in pairs if value is not None}

@@ -62,7 +62,8 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
         face = colour if found.distinguishable else "white"
         axes.plot([mean], [place - 0.08], "D", color=colour, markerfacecolor=face, markersize=5)
         text = difference(comparison.metric, found.mean, found.interval, unit=False)
-        text += f"\np {_equals(probability(found.p_holm))}" if found.p_holm is not None else ""
+        if p := probability(found.p_holm):
+            text += f"\np {p}" if p.startswith("<") else f"\np = {p}"
         axes.annotate(
             text,
             (1.0, place),
@@ -113,7 +114,7 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     reference = curves.get(study.reference)
     for place, (axes, (name, found)) in enumerate(zip(grid.flat, curves.items(), strict=False)):
         for points in found:
-            axes.plot(*zip(*points, strict=True), color=BLUE, linewidth=0.7, alpha=0.4)
+            axes.plot([*points], [*points.values()], color=BLUE, linewidth=0.7, alpha=0.4)
         axes.plot(*_mean_curve(found), color=BLUE, linewidth=2)
         if reference is not None and name != study.reference:
             axes.plot(*_mean_curve(reference), color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
@@ -132,21 +133,20 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     _save(figure, f"{capital(noun(metric))} while learning", note, path)
 
 
-def _curves(study: Study, variant: str, metric: str) -> list[list[tuple[int, float]]]:
-    found = []
-    for run in study.runs:
-        points = [(step, metrics[metric]) for step, metrics in run.curve if metric in metrics]
-        points = [(step, number) for step, number in points if np.isfinite(number)]
-        if run.variant == variant and points:
-            found.append(points)
-    return found
+def _curves(study: Study, variant: str, metric: str) -> list[dict[int, float]]:
+    """The finite values of a metric by update, for each run of a variant that has some."""
+    own = [run.curve for run in study.runs if run.variant == variant]
+    curves = [
+        {step: values[metric] for step, values in curve if np.isfinite(values.get(metric, np.nan))}
+        for curve in own
+    ]
+    return [points for points in curves if points]
 
 
-def _mean_curve(curves: list[list[tuple[int, float]]]) -> tuple[list[int], list[float]]:
+def _mean_curve(curves: list[dict[int, float]]) -> tuple[list[int], list[float]]:
     """The mean at the updates that all curves have."""
-    tables = [dict(points) for points in curves]
-    steps = sorted(set.intersection(*map(set, tables)))
-    return steps, [float(np.mean([table[step] for table in tables])) for step in steps]
+    steps = sorted(set.intersection(*map(set, curves)))
+    return steps, [float(np.mean([points[step] for points in curves])) for step in steps]
 
 
 def _save(figure: Figure, title: str, note: str, path: Path) -> None:
@@ -155,7 +155,3 @@ def _save(figure: Figure, title: str, note: str, path: Path) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color=INK)
     save_figure(figure, path)
-
-
-def _equals(text: str) -> str:
-    return text if text.startswith("<") else f"= {text}"

@@ -73,7 +73,6 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
     several = len(primary.seeds) >= MIN_SEEDS
     held = "Intervals and p values hold" if several else "The values hold"
     planned = len(study.seeds) * len(study.variants)
-    time = "" if study.seconds is None else f", {study.seconds / 60:,.1f} minutes"
     parts = [
         f"{held} for this teacher (`{study.teacher}`) and this corpus "
         f"({study.corpus}): they say how the result varies with the seed, not what another teacher "
@@ -91,9 +90,10 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         shown.get("curves.png"),
         "## The variants",
         variants_table(study),
-        f"{study.steps:,} updates a student, {len(study.runs)} of {planned} students done{time}. "
-        "One row a variant is in `table.csv`, every value in `results.json`.",
-        study.command and f"```\n{study.command}\n```",
+        f"{study.steps:,} updates a student, {len(study.runs)} of {planned} students done, "
+        f"{study.seconds / 60:,.1f} minutes. One row a variant is in `table.csv`, every value in "
+        "`results.json`.",
+        f"```\n{study.command}\n```",
     ]
     return [part for part in parts if part]
 

@@ -82,11 +82,16 @@ def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
 
 def variants_table(study: Study) -> str:
     """A row a variant: its description, size and speed."""
-    lines = []
-    for name, variant in study.variants.items():
-        speed = variant.sentences_per_second
-        size = [f"{variant.parameters / 1e6:.2f} M", f"{variant.bytes / 1e6:.1f} MB"]
-        lines.append([name, variant.about, *size, "" if speed is None else f"{speed:,.0f}"])
+    lines = [
+        [
+            name,
+            variant.about,
+            f"{variant.parameters / 1e6:.2f} M",
+            f"{variant.bytes / 1e6:.1f} MB",
+            f"{variant.sentences_per_second:,.0f}",
+        ]
+        for name, variant in study.variants.items()
+    ]
     return markdown_table(["", "what it is", "parameters", "size", "sentences/s"], lines, left=2)
 
 

@@ -28,7 +28,6 @@ from train.studies import cohort as cohort_module
 from train.studies.catalogue import STUDIES
 from train.studies.cohort import Cohort
 from train.studies.config import folder_name, variants_of
-from train.studies.declaration import declare
 from train.studies.downstream import downstream_scores
 from train.studies.results import DONE
 from train.studies.settings import with_settings
@@ -277,15 +276,6 @@ def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, 
             ablate(other)
     with pytest.raises(Reached):  # how it is carried out may change
         ablate(replace(study, base=replace(study.base, run=RunConfig(print_every=1, devices=1))))
-
-
-def test_a_study_of_an_earlier_version_is_not_resumed(home, compiled):
-    study = quick(home, "earlier")
-    declare(study, compiled)
-    path = study.base.output / "study.json"
-    path.write_text(path.read_text().replace('"settings": {}', '"flags": ""'))
-    with pytest.raises(InputError, match="earlier holds a study of an earlier version"):
-        ablate(study)
 
 
 def test_a_folder_with_something_else_is_not_taken(home, compiled):

@@ -24,7 +24,7 @@ from tests.hub_server import hub
 from train.command.cli import choose
 from train.command.signals import Stopped
 from train.config import FinetuneConfig, RunConfig
-from train.finetune import chosen, finetune
+from train.finetune import chosen_task, finetune
 from train.loop.metric_log import MetricLog
 from train.objectives.finetuning import TaskLoss
 from train.recipes import FINETUNE
@@ -311,7 +311,7 @@ def test_a_task_without_training_examples():
     with pytest.raises(
         InputError, match=r"ax has no training examples: .* eval.run MODEL --task ax"
     ):
-        chosen(["ax"])
+        chosen_task(["ax"])
 
 
 def test_test_examples_are_for_the_evaluation(home):

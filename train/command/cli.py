@@ -31,25 +31,19 @@ def choose(
 ) -> Config:
     """The configuration that `argv` asks for: a recipe's name, then flags that change its fields.
 
-    Args:
-        recipes: by name.
-        command: the module that is run.
-        argv: of the command line.
-        about: the command's help with examples: its module's docstring.
-        what: the name for a recipe in messages, such as "task" or "study".
+    `about` is the help of `command`, its module's docstring; `what` is the word for a recipe in
+    messages, such as "task" or "study".
 
     Raises:
         InputError: there is no such recipe.
     """
-    width = max(map(len, recipes)) + 2
-    listing = "\n".join(
-        f"  {name:<{width}}{_first_line(recipe)}" for name, recipe in sorted(recipes.items())
-    )
     if not argv or argv[0] in ("-h", "--help"):
         usage = f"usage: python -m {command} {what.upper()} [--flag value ...]"
         hint = f"python -m {command} {what.upper()} --help lists the flags and what it sets."
-        parts = [usage, (about or "").strip(), listing, hint]
-        print("\n\n".join(filter(None, parts)))
+        width = max(map(len, recipes)) + 2
+        lines = {name: (recipes[name].__doc__ or "").strip().split("\n")[0] for name in recipes}
+        listing = "\n".join(f"  {name:<{width}}{lines[name]}" for name in sorted(recipes))
+        print("\n\n".join(filter(None, [usage, (about or "").strip(), listing, hint])))
         raise SystemExit(0 if argv else 2)
     name, *flags = argv
     if name not in recipes:
@@ -71,21 +65,14 @@ def with_mirrors(config: Config) -> Config:
     if isinstance(config, TrainConfig):
         config = replace(config, output=mirror(config.output))
     if isinstance(config, TextConfig):
-        data = replace(config.data, cache=mirror(config.data.cache))
-        config = replace(config, data=data)
+        config = replace(config, data=replace(config.data, cache=mirror(config.data.cache)))
     return config
-
-
-def _first_line(recipe: Callable) -> str:
-    return (recipe.__doc__ or "").strip().splitlines()[0]
 
 
 def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
     """Runs a command; a mistake or a signal ends it with a sentence and a status, no traceback.
 
-    Args:
-        run: the command.
-        hosts: whether it may be run by several processes together.
+    With `hosts` several processes may run it together.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         # The same step in another process, such as a resumed run, starts at once.

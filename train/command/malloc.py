@@ -37,7 +37,7 @@ def keep_freed_memory() -> None:
 
 
 def has_accelerator() -> bool:
-    """Whether JAX will compute on anything but the CPU, found without starting a backend."""
+    """True if JAX will compute on anything but the CPU, found without starting a backend."""
     if platforms := jax.config.jax_platforms:  # type: ignore[attr-defined]
         return platforms != "cpu"
     return any(

@@ -42,7 +42,14 @@ def find_cluster() -> Cluster | None:
     """
     given = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if len(given) == len(VARIABLES):
-        return _given_cluster(*given.values())
+        address, count, index = given.values()
+        _check_address(address)
+        if not count.isdigit() or not index.isdigit() or int(index) >= int(count):
+            raise InputError(
+                f"{VARIABLES[1]} is {count!r} and {VARIABLES[2]} {index!r}: the second should be a "
+                "number from 0 on, below the first"
+            )
+        return Cluster(address, int(count), int(index)) if int(count) > 1 else None
     # Not public; but jax.distributed.initialize, which is, joins what it finds, and the supervisor
     # and the commands for one process have to know before.
     from jax._src import clusters
@@ -62,16 +69,6 @@ def find_cluster() -> Cluster | None:
     address = given.get(VARIABLES[0]) or found.get_coordinator_address(join_seconds(), port)
     _check_address(address)
     return Cluster(address, found.get_process_count(), found.get_process_id())
-
-
-def _given_cluster(address: str, count: str, index: str) -> Cluster | None:
-    _check_address(address)
-    if not count.isdigit() or not index.isdigit() or int(index) >= int(count):
-        raise InputError(
-            f"{VARIABLES[1]} is {count!r} and {VARIABLES[2]} {index!r}: the second should be a "
-            "number from 0 on, below the first"
-        )
-    return Cluster(address, int(count), int(index)) if int(count) > 1 else None
 
 
 def _check_address(address: str) -> None:
@@ -104,8 +101,17 @@ def join(cluster: Cluster) -> None:
     Raises:
         InputError: something else uses the port of process 0.
     """
-    if cluster.index == 0:
-        _check_port(int(cluster.coordinator.rsplit(":", 1)[1]))
+    if cluster.index == 0:  # which JAX would end by a segmentation fault if the port was taken
+        port = int(cluster.coordinator.rsplit(":", 1)[1])
+        try:
+            with socket.socket() as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                trial.bind(("", port))
+        except OSError as error:
+            raise InputError(
+                f"port {port} cannot be used on this host ({error.strerror}): give a free one in "
+                f"{VARIABLES[0]}, the same on all hosts"
+            ) from error
     jax.distributed.initialize(
         cluster.coordinator,
         cluster.count,
@@ -116,21 +122,8 @@ def join(cluster: Cluster) -> None:
     )
 
 
-def _check_port(port: int) -> None:
-    """JAX would end process 0 by a segmentation fault if something else listened there."""
-    try:
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(("", port))
-    except OSError as error:
-        raise InputError(
-            f"port {port} cannot be used on this host ({error.strerror}): give a free one in "
-            f"{VARIABLES[0]}, the same on all hosts"
-        ) from error
-
-
 def is_first() -> bool:
-    """Whether this process writes what a run writes once."""
+    """True in the one process that writes a run's files and messages."""
     return jax.process_index() == 0
 
 

@@ -62,7 +62,17 @@ def _supervise(cluster: Cluster) -> int:
         native.seek(0)
         dump = native.read()
     if status == LOST or (status == -signal.SIGABRT and _ABORTED_BY_JAX in dump):
-        print(_loss(cluster, joined=_joined(cluster) in dump), file=sys.stderr)
+        loss = (
+            f"has not found the others at {cluster.coordinator} within {join_seconds()} seconds: "
+            "start the same command on every host, each under its own number, and check that every "
+            f"host reaches this address, which is that of process 0 ({JOIN_SECONDS} sets the limit)"
+        )
+        if _joined(cluster) in dump:
+            loss = (
+                "has stopped because another one ended or cannot be reached: its output says why; "
+                "once that is fixed, the same command on all hosts resumes from the last checkpoint"
+            )
+        print(f"error: {cluster} {loss}", file=sys.stderr)
         return LOST
     if status < 0 or status == 1:
         sys.stderr.write(dump)
@@ -71,21 +81,6 @@ def _supervise(cluster: Cluster) -> int:
         print(f"error: {cluster} was ended by {name}, the others stop too", file=sys.stderr)
         return 128 - status
     return status
-
-
-def _loss(cluster: Cluster, *, joined: bool) -> str:
-    if joined:
-        return (
-            f"error: {cluster} has stopped because another one ended or cannot be reached: its "
-            "output says why; once that is fixed, the same command on all hosts resumes from the "
-            "last checkpoint"
-        )
-    return (
-        f"error: {cluster} has not found the others at {cluster.coordinator} within "
-        f"{join_seconds()} seconds: start the same command on every host, each under its own "
-        "number, and check that every host reaches this address, which is that of process 0 "
-        f"({JOIN_SECONDS} sets the limit)"
-    )
 
 
 def _joined(cluster: Cluster) -> str:

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from data.storage.atomic import replacing
-from data.storage.run_folder import _rows
+from data.storage.run_folder import json_rows
 from model.errors import InputError
 from report.tables import duration
 from train.loop.tensorboard import EventLog
@@ -189,7 +189,7 @@ def _cut_back(path: Path, step: int) -> None:
     """Keeps the rows up to `step`, and nothing of what a crash left behind them."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         if step > 0 and path.exists():
-            kept = takewhile(lambda entry: entry[0]["step"] <= step, _rows(path))
+            kept = takewhile(lambda entry: entry[0]["step"] <= step, json_rows(path))
             file.writelines(line for _, line in kept)
         file.flush()
         os.fsync(file.fileno())

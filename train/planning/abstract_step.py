@@ -20,7 +20,7 @@ from model.tasks import MaskedLM
 from tasks.catalogue import TASKS
 from tasks.task import Task
 from train.config import DistillConfig, FinetuneConfig, PretrainConfig, TextConfig, TrainConfig
-from train.distill import frozen, initial_student, objective_of, terms_of
+from train.distill import frozen, initial_student, objective_of
 from train.loop.learner import compute_dtype
 from train.objectives.distillation import MaskedLMObjective
 from train.objectives.finetuning import TaskObjective
@@ -107,7 +107,6 @@ def _parts(
         objective = MaskedLMObjective(nnx.graphdef(model), config.masking, ANY_ID)
         return model, objective, _text_constants(model.config, {}), ()
     if isinstance(config, DistillConfig):
-        terms = terms_of(config.loss)
         shape = shape_of(config.teacher).replace(dtype=compute_dtype(config))
 
         def models() -> tuple[MaskedLM, nnx.Module]:
@@ -115,7 +114,7 @@ def _parts(
             return teacher, initial_student(teacher, config)
 
         teacher, trained = nnx.eval_shape(models)
-        objective = objective_of(config, terms, trained, teacher, ANY_ID)
+        objective = objective_of(config, trained, teacher, ANY_ID)
         constants = _text_constants(shape, split(teacher)[1])
         return trained, objective, constants, frozen(config)
     assert isinstance(config, FinetuneConfig)

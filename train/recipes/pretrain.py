@@ -50,16 +50,14 @@ def pretrain_tiny() -> PretrainConfig:
     Two CPU cores, about 0.35 s an update. Held-out numbers: docs/results/tiny-pair.md.
     2,048 tokens an update (32 sequences of 64), 2,500 updates.
     """
-    return PretrainConfig(
+    return replace(
+        pretrain_tiny_shallow(),
         output=Path("runs/pretrain-tiny"),
         model=models.tiny_bert(),
         start="runs/pretrain-tiny-shallow/model",
-        data=DataConfig(tokenizer="wordpiece:8192", sequence_length=64),
-        masking=MaskingConfig(group_rows=2),
         optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.01, clip_norm=1.0),
-        batch_size=32,
+        sinusoidal_start=False,
         steps=2500,
-        evaluate_every=1000,
     )
 
 

@@ -14,7 +14,7 @@ from model.blocks.flash import without_cudnn
 from model.errors import InputError
 from report.tables import duration
 from train.config import DistillConfig
-from train.distill import check_terms, exported, initial_student, teacher_and_data, terms_of
+from train.distill import check_terms, exported, initial_student, teacher_and_data
 from train.loop.fit import fit, total_steps
 from train.loop.fit_text import facts, log_weights, text_batches, title
 from train.loop.heldout import held_out, heldout_sums, means
@@ -24,26 +24,16 @@ from train.objectives.objective import DeviceBatch
 from train.objectives.projection import student_of
 from train.studies.config import folder_name
 from train.studies.results import LEFT_OUT
-from train.studies.stack import (
-    by_student,
-    constants_for,
-    make_stacked_step,
-    make_stacks,
-    stacked_state,
-    unstacked,
-)
+from train.studies.stack import make_stacked_step, make_stacks, stacked_state, unstacked
 from train.update.keys import keys_of
 from train.update.parallel import StackParallel
 from train.update.step import TrainState, split
 
 
 class Cohort:
-    """The students of a study, ready to be trained with one seed after the other.
+    """The students of a study by name, ready to be trained with one seed after the other.
 
-    Args:
-        base: the settings that all share.
-        students: the configuration of each, by name.
-        shown: the held-out metric that is printed while they learn.
+    `base` has the settings that all share; `shown` is the held-out metric that is printed.
 
     Raises:
         InputError: teacher, students and data do not fit together, or not into memory.
@@ -58,7 +48,7 @@ class Cohort:
             student = student_of(self.models[name]).config
             try:
                 config.check()
-                check_terms(terms_of(config.loss), student, self.teacher.config)
+                check_terms(config.loss, student, self.teacher.config)
             except InputError as error:
                 raise InputError(f"variant {name!r}: {error}") from error
         self.stacks = make_stacks(students, {n: nnx.graphdef(m) for n, m in self.models.items()})
@@ -67,11 +57,11 @@ class Cohort:
             groups = stack.shared.masking.group_rows
             self.parallel.check_rows(base.batch_size, base.micro_batches, groups)
         self.teacher_graphdef, teacher_params = split(self.teacher)
-        smoothings = {stack.shared.masking.smoothing for stack in self.stacks}
+        smoothings = [stack.shared.masking.smoothing for stack in self.stacks]
         self.constants = self.parallel.replicate(
             {
                 "teacher": teacher_params,
-                "log_weights": {str(s): log_weights(s, self.data) for s in smoothings},
+                "log_weights": [log_weights(smoothing, self.data) for smoothing in smoothings],
             }
         )
         batches = text_batches(base, self.data, self.parallel)
@@ -170,12 +160,9 @@ class Cohort:
         total = self.heldout.total(lambda batch: self._sums(params, constants, place(batch)))
         metrics: dict[str, float] = {}
         for stack, sums in zip(self.stacks, total, strict=True):
-            each = [
-                means(jax.tree.map(lambda array, at=at: array[at], sums))
-                for at in range(len(stack.students))
-            ]
-            names = {name: [one[name] for one in each] for name in each[0]}
-            metrics |= by_student(stack, names)
+            for at, student in enumerate(stack.students):
+                own = means(jax.tree.map(lambda array, at=at: array[at], sums))
+                metrics |= {f"{student}/{name}": value for name, value in own.items()}
         return metrics
 
     def _heldout_sums(
@@ -187,9 +174,10 @@ class Cohort:
             model = self.models[next(iter(stack.students))]
             objective = stack.objective(self.teacher_graphdef, self.mask_id)
             sums = heldout_sums(self.heldout, model, objective, self.teacher_graphdef)
+            own_constants = constants | {"log_weights": constants["log_weights"][place]}
             each = jax.vmap(sums, in_axes=(0, None, None))
             with without_cudnn():
-                result.append(each(params[str(place)], constants_for(stack, constants), batch))
+                result.append(each(params[str(place)], own_constants, batch))
         return result
 
     def export(self, params: Any, folder: Path) -> None:

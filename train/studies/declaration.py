@@ -67,11 +67,6 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
         make_folder(path.parent)
         write_json_atomic(path, record)
         return
-    if any("flags" in variant for variant in old["variants"].values()):
-        raise InputError(
-            f"{path.parent} holds a study of an earlier version, which recorded the variants as "
-            "flags: choose another folder with --output"
-        )
     changed = changed_fields(old, to_jsonable(record), ignore=FREE)
     if changed:
         raise InputError(
@@ -82,20 +77,26 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
 
 def add_seconds(folder: Path, seconds: float) -> None:
     """Adds to the time that the study took."""
-    path = folder / STUDY
-    record = json.loads(path.read_text(encoding="utf-8"))
-    write_json_atomic(path, {**record, "seconds": record["seconds"] + seconds})
+    record = json.loads((folder / STUDY).read_text(encoding="utf-8"))
+    write_json_atomic(folder / STUDY, {**record, "seconds": record["seconds"] + seconds})
 
 
 def _variants(study: StudyConfig, cohort: Cohort, old: dict[str, Any]) -> dict[str, Any]:
     """Every variant with its size and speed; a speed that was measured before is kept."""
+    length = study.base.data.sequence_length
+    repeats = 10 if jax.default_backend() == "cpu" else 50
     speeds: dict[Any, float] = {}
     result = {}
     for variant in study.variants:
         student = student_of(cohort.models[variant.name])
         before = old.get(variant.name, {}).get("sentences_per_second")
         if student.config not in speeds:
-            speeds[student.config] = before or _speed(student.backbone, study)
+            speeds[student.config] = (
+                before
+                or sentences_per_second(
+                    {"": student.backbone}, sentences=32, length=length, repeats=repeats
+                )[""]
+            )
         result[variant.name] = {
             "about": variant.about
             or ", ".join(f"{n} {v}" for n, v in variant.settings.items())
@@ -106,10 +107,3 @@ def _variants(study: StudyConfig, cohort: Cohort, old: dict[str, Any]) -> dict[s
             "published": variant.published,
         }
     return result
-
-
-def _speed(backbone: Any, study: StudyConfig) -> float:
-    length = study.base.data.sequence_length
-    repeats = 10 if jax.default_backend() == "cpu" else 50
-    measured = sentences_per_second({"": backbone}, sentences=32, length=length, repeats=repeats)
-    return measured[""]

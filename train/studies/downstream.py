@@ -14,13 +14,9 @@ from train.studies.config import StudyConfig
 def downstream_scores(
     study: StudyConfig, student: Path, seed: int, positions: int
 ) -> dict[str, float]:
-    """`downstream_TASK` for every task of the study.
+    """`downstream_TASK` for every task of the study, of the student in a folder.
 
-    Args:
-        study: has the tasks and their settings.
-        student: the folder of a student; the fine-tuned models go beside the folder of models.
-        seed: of the fine-tuning.
-        positions: the longest text that the student can read; longer ones are cut.
+    Texts longer than its `positions` are cut; the fine-tuned models go beside the folder of models.
 
     Raises:
         InputError: a task or its data cannot be used.

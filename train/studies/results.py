@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from data.storage.run_folder import read_metrics, read_run_config
@@ -23,9 +24,14 @@ def block_results(folder: Path, students: Sequence[str]) -> list[dict[str, Any]]
 
 
 def _result(rows: Sequence[dict[str, Any]], student: str, seed: int) -> dict[str, Any]:
-    own = [(row["step"], row["kind"], _own(row, student)) for row in rows]
-    curve = [[step, _heldout(values)] for step, kind, values in own if kind == "heldout"]
-    train = [values for _, kind, values in own if kind == "train"]
+    start = f"{student}/"
+    curve, train = [], []
+    for row in rows:
+        own = {name.removeprefix(start): v for name, v in row.items() if name.startswith(start)}
+        if row["kind"] == "train":
+            train.append(own)
+        else:
+            curve.append([row["step"], {n: v for n, v in own.items() if n not in LEFT_OUT}])
     last = train[-math.ceil(len(train) / 10) :]
     terms = [name for name in train[0] if name not in OF_OPTIMIZER]
     return {
@@ -33,22 +39,9 @@ def _result(rows: Sequence[dict[str, Any]], student: str, seed: int) -> dict[str
         "seed": seed,
         "metrics": {
             **curve[-1][1],
-            "clipped_share": _mean([values["clipped"] for values in train]),
+            "clipped_share": fmean([values["clipped"] for values in train]),
             # The loss of one batch depends on the batch: the mean of the last tenth of the updates.
-            **{f"loss_{name}": _mean([values[name] for values in last]) for name in terms},
+            **{f"loss_{name}": fmean([values[name] for values in last]) for name in terms},
         },
         "curve": curve,
     }
-
-
-def _own(row: dict[str, Any], student: str) -> dict[str, float]:
-    start = f"{student}/"
-    return {name.removeprefix(start): v for name, v in row.items() if name.startswith(start)}
-
-
-def _heldout(values: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if name not in LEFT_OUT}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, get_type_hints
 
+from flax.traverse_util import unflatten_dict
+
 from data.storage.typed import as_type
 from model.errors import InputError, did_you_mean
 
@@ -24,12 +26,9 @@ def setting_types(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def with_settings(config: Config, settings: Mapping[str, Any], where: str) -> Config:
-    """The configuration with other values of some settings.
+    """The configuration with other values of some settings, by dotted name.
 
-    Args:
-        config: a dataclass, whose fields may be dataclasses too.
-        settings: by dotted name.
-        where: the beginning of a message.
+    `where` is the beginning of a message.
 
     Raises:
         InputError: a setting is unknown or of another type, or some do not go together.
@@ -42,18 +41,13 @@ def with_settings(config: Config, settings: Mapping[str, Any], where: str) -> Co
             raise InputError(f"{where}: there is no setting {name!r}; {hint}")
         values[name] = as_type(types[name], value, where, name)
     try:
-        return _replaced(config, values)
+        return _replaced(config, unflatten_dict(values, sep="."))
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
 
-def _replaced(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
+def _replaced(config: Any, tree: Mapping[str, Any]) -> Any:
     # All fields of a dataclass at once: some are checked together, such as the shares of a masking.
-    changed = {}
-    for field in fields(config):
-        name, value = prefix + field.name, getattr(config, field.name)
-        if is_dataclass(value):
-            changed[field.name] = _replaced(value, values, f"{name}.")
-        elif name in values:
-            changed[field.name] = values[name]
-    return replace(config, **changed)
+    now = {name: getattr(config, name) for name in tree}
+    inner = {name: _replaced(now[name], tree[name]) for name in tree if is_dataclass(now[name])}
+    return replace(config, **{**tree, **inner})

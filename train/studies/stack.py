@@ -43,12 +43,13 @@ class Stack:
     def numbers(self) -> dict[str, Any]:
         """The numbers of every student, along the axis: peaks of the rate and numbers of terms."""
         losses = [config.loss for config in self.students.values()]
-        ends = {
-            name: _stacked(
-                [numbers_of(replace(term, **_numbers(getattr(loss, name)))) for loss in losses]
-            )
-            for name, term in self.terms.items()
-        }
+        ends = {}
+        for name, term in self.terms.items():
+            each = [numbers_of(getattr(loss, name)) for loss in losses]
+            ends[name] = {
+                option: jnp.asarray([numbers[option] for numbers in each], jnp.float32)
+                for option in numbers_of(term)
+            }
         peaks = [config.optimizer.learning_rate for config in self.students.values()]
         return {"peak": jnp.asarray(peaks, jnp.float32), "ends": ends}
 
@@ -65,16 +66,6 @@ class Stack:
             mean=self.shared.loss.mean,
             numbers=numbers,
         )
-
-
-def _numbers(term: Term) -> dict[str, Any]:
-    return {name: getattr(term, name) for name in numbers_of(term)}
-
-
-def _stacked(trees: Sequence[Any]) -> Any:
-    """Equal trees of numbers as one of arrays with an axis of students in front."""
-    leaf = lambda value: isinstance(value, tuple)  # noqa: E731
-    return jax.tree.map(lambda *ends: jnp.asarray(ends, jnp.float32), *trees, is_leaf=leaf)
 
 
 def make_stacks(
@@ -116,7 +107,7 @@ def _shape(config: DistillConfig, graphdef: nnx.GraphDef) -> Any:
 
 
 def _is_part(terms: Mapping[str, Term], of: Mapping[str, Term]) -> bool:
-    """Whether some terms are among others, with the same options, and train the head if these do.
+    """True for terms that are among others, with the same options, and train the head if these do.
 
     Numbers are no options: they may differ in a stack.
     """
@@ -153,23 +144,21 @@ def unstacked(stacks: Sequence[Stack], params: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def constants_for(stack: Stack, constants: Mapping[str, Any]) -> dict[str, Any]:
-    """The constants of a stack's step: the teacher, and the log-weights of its own masking."""
-    smoothing = str(stack.shared.masking.smoothing)
-    return {"teacher": constants["teacher"], "log_weights": constants["log_weights"][smoothing]}
-
-
 def make_stacked_step(
     stacks: Sequence[Stack], teacher: nnx.GraphDef, mask_id: int, total_steps: int
 ) -> Step:
-    """Builds the step of all stacks; a metric's name begins with its student's: "student/loss"."""
+    """Builds the step of all stacks; a metric's name begins with its student's: "student/loss".
+
+    Its constants are the teacher's parameters, and `log_weights` of the masking of each stack.
+    """
 
     def step(state: TrainState, constants: Any, batch: DeviceBatch, keys: Keys):
         params, opt_state, metrics = {}, {}, {}
         opt_states: Any = state.opt_state  # a dict by stack, like the parameters
         for place, stack in enumerate(stacks):
+            own_constants = constants | {"log_weights": constants["log_weights"][place]}
 
-            def one(params, opt_state, numbers, stack=stack):
+            def one(params, opt_state, numbers, stack=stack, own_constants=own_constants):
                 config = stack.shared
                 optimizer = make_optimizer(
                     config.optimizer, total_steps, frozen=frozen(config), peak=numbers["peak"]
@@ -177,7 +166,7 @@ def make_stacked_step(
                 objective = stack.objective(teacher, mask_id, numbers["ends"])
                 alone = make_step(objective, optimizer, total_steps)
                 before = TrainState(params, opt_state, state.step)
-                after, metrics = alone(before, constants_for(stack, constants), batch, keys)
+                after, metrics = alone(before, own_constants, batch, keys)
                 return after.params, after.opt_state, metrics
 
             key = str(place)
@@ -185,16 +174,8 @@ def make_stacked_step(
                 params[key], opt_state[key], measured = jax.vmap(one)(
                     state.params[key], opt_states[key], stack.numbers()
                 )
-            metrics |= by_student(stack, measured)
+            for at, student in enumerate(stack.students):
+                metrics |= {f"{student}/{name}": values[at] for name, values in measured.items()}
         return TrainState(params, opt_state, state.step + 1), metrics
 
     return step
-
-
-def by_student(stack: Stack, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics along the axis of students, under "student/metric"."""
-    return {
-        f"{student}/{name}": values[index]
-        for index, student in enumerate(stack.students)
-        for name, values in metrics.items()
-    }

@@ -1,23 +1,12 @@
-"""A study of your own, in a TOML file.
-
-title = "Does the temperature matter?"
-base = "tiny"                                a recipe of train.distill
-settings = {steps = 500}                     optional: the settings that all share
-primary = "masked_lm_accuracy"               optional, as better = "higher"
-
-[[variants]]                                 the first is the reference
-name = "T 2"
-[[variants]]
-name = "T 8"
-about = "softer targets"                     optional
-settings = {loss.ce.temperature = 8}
-"""
+"""A study of your own, in a TOML file as docs/studies.md describes it."""
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+
+from flax.traverse_util import flatten_dict
 
 from data.storage.typed import as_type
 from model.errors import InputError, did_you_mean
@@ -40,7 +29,7 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
     """The study that a file describes, as a recipe.
 
     Raises:
-        InputError: the file cannot be read, or something in it is not as above.
+        InputError: the file cannot be read, or something in it is not as described there.
     """
     try:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -82,23 +71,10 @@ def _checked(table: dict[str, Any], kinds: Mapping[str, Any], where: str) -> dic
     """A table's values, of the right types; its settings under dotted names."""
     values = {}
     for key, value in table.items():
-        if key == "flags":
-            raise InputError(
-                f"{where}: flags are written as settings, a table of values by name such as "
-                "settings = {loss.ce.temperature = 8, student.copy_head = true}"
-            )
         if key not in kinds:
             raise InputError(f"{where}: there is no key {key!r}; {did_you_mean(key, kinds)}")
         values[key] = as_type(kinds[key], value, where, key)
     if "settings" in values:
-        values["settings"] = dict(_dotted(values["settings"]))
+        # TOML reads a.b = 1 as the table a = {b = 1}.
+        values["settings"] = flatten_dict(values["settings"], sep=".")
     return values
-
-
-def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names and values of the innermost tables: TOML reads a.b = 1 as the table a = {b = 1}."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

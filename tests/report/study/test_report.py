@@ -42,6 +42,8 @@ def study_of(names=tuple(DIFFERENCES), **changes) -> dict[str, Any]:
         "steps": 200,
         "teacher": "assets/teacher",
         "corpus": "pydocs",
+        "command": "python -m train.ablate losses",
+        "seconds": 90.0,
         "unknown": {"kept": True},
         **changes,
     }

@@ -15,7 +15,7 @@ from model.tasks import MaskedLM
 from tests import tiny
 from tests.small import call
 from train.config import StudentConfig
-from train.distill import check_terms, exported, initial_student, terms_of
+from train.distill import check_terms, exported, initial_student
 from train.objectives.distillation import DistillationObjective
 from train.objectives.objective import LossInputs
 from train.objectives.projection import LiftedStudent, student_of
@@ -158,8 +158,8 @@ def test_what_is_exported_has_no_lift(teacher, trained, weights, vocabulary):
 def test_a_loss_that_does_not_fit_the_models(teacher, trained, weights, message):
     loss = DistillationLoss().with_weights(**weights)
     with pytest.raises(InputError, match=re.escape(message)):
-        check_terms(terms_of(loss), trained.student.config, teacher.config)
+        check_terms(loss, trained.student.config, teacher.config)
 
 
 def test_relations_and_hidden_states_fit_models_of_any_shape(teacher, trained):
-    check_terms(LOSS.terms(), trained.student.config, teacher.config)
+    check_terms(LOSS, trained.student.config, teacher.config)

@@ -141,7 +141,7 @@ def flops(count):
     student = split(tiny.model())[1]
     state = stacked_state(stacks, {str(number): student for number in range(count)})
     weights = jnp.asarray(tiny.log_weights())
-    constants = {"teacher": teacher_params, "log_weights": {"0.0": weights, "0.7": weights}}
+    constants = {"teacher": teacher_params, "log_weights": [weights]}
     keys = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
     return flops_of(jax.jit(step).lower(state, constants, tiny.batch(8), keys))
 
