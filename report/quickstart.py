@@ -18,7 +18,7 @@ DISTILLED = "distilled"
 ALONE = "without teacher"
 RANDOM = "distilled from random"
 
-ByModel = Mapping[str, Mapping[str, float]]
+ByModel = Mapping[str, Mapping[str, float | int]]
 """Held-out metrics, or sizes and speed: numbers by the name of the model, then by their own."""
 
 

@@ -16,7 +16,7 @@ from report.tables import duration, listed, markdown_table
 
 Record = Mapping[str, Any]  # a line of metrics.jsonl, or config.json
 
-LOOPS = {
+LOOP_TITLES = {
     "pretrain": "Masked-LM pretraining",
     "distill": "Distillation",
     "finetune": "Fine-tuning",
@@ -53,7 +53,7 @@ def write_report(folder: Path) -> Path:
 
 
 def _what_was_run(config: Record, rows: Sequence[Record], train: Sequence[Record]) -> str:
-    what = LOOPS.get(config["kind"], "Training")
+    what = LOOP_TITLES.get(config["kind"], "Training")
     if config["kind"] == "finetune":
         what += f" of `{config['model']}` for {config['task']}"
     if config.get("teacher"):

@@ -45,7 +45,7 @@ from train.recipes import FINETUNE
 from train.update.keys import stream_key
 from train.update.parallel import Parallel
 
-Metrics = dict[str, float]
+Scores = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Prepared:
     """Of the buckets of the training batches."""
 
 
-def finetune(config: FinetuneConfig) -> list[Metrics]:
+def finetune(config: FinetuneConfig) -> list[Scores]:
     """Trains as the configuration says, once a seed; returns the development metrics of each.
 
     Raises:
@@ -149,7 +149,7 @@ def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData
     return model
 
 
-def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Metrics:
+def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Scores:
     """Trains `model`; the development metrics of the step that `config.report` names.
 
     Those of the best step say which `step` that is.
@@ -172,7 +172,7 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Met
     rows = parallel.divisible(EVALUATION_ROWS)
     predict = predictor(graphdef, task.kind, prepared.dev, rows=rows, place=parallel.place_rows)
 
-    def evaluate(params: Any, constants: Any) -> Metrics:
+    def evaluate(params: Any, constants: Any) -> Scores:
         labels = model.config.labels
         return score(task, data.splits["dev"], prepared.dev, predict(params), labels).metrics
 

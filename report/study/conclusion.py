@@ -73,16 +73,14 @@ def beside_published(study: Study, comparison: Comparison) -> str:
     }
     if not deltas:
         return ""
-    losses = {name: _loss(study, found[name]) for name in deltas}
-    same = [name for name, delta in deltas.items() if delta * losses[name] < 0]
-    sure = [name for name in deltas if found[name].distinguishable]
-    sure_same = [name for name in sure if name in same]
+    same = {name for name, delta in deltas.items() if delta * _loss(study, found[name]) < 0}
+    sure = {name for name in deltas if found[name].distinguishable}
     text = f"The sign is the published one in {len(same)} of {len(deltas)} variants"
     if len(comparison.seeds) >= MIN_SEEDS:
-        text += f" (in {len(sure_same)} of the {len(sure)} that can be told from the reference)"
+        text += f" (in {len(sure & same)} of the {len(sure)} that can be told from the reference)"
     text += "."
     if len(deltas) > 1:
-        published = sorted(deltas, key=lambda name: deltas[name])
+        published = sorted(deltas, key=deltas.__getitem__)
         here = [name for name in found if name in deltas]
         orders = [listed([f"“{name}”" for name in order]) for order in (published, here)]
         same_order = "as here" if published == here else f"here {orders[1]}"

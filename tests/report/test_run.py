@@ -264,6 +264,7 @@ def test_names_are_in_the_margin_with_the_colours_and_the_order_of_their_curves(
     curves = {"low": [(0, 9.0), (20, 1.0)], "high": [(0, 9.0), (20, 8.0)]}
     axes, renderer = drawn_axes(Panel(curves, "loss", floor=3.0))
     legend = axes.get_legend()
+    assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["high", "unigram floor", "low"]
     low, high, floor = (line.get_color() for line in axes.get_lines())
     assert [text.get_color() for text in legend.get_texts()] == [high, floor, low]

@@ -24,7 +24,7 @@ from train.studies.cohort import Cohort
 from train.studies.config import TUNING, StudyConfig
 
 # Fields that another command for the same study may change.
-FREE = frozenset({"command", "seconds", "provenance"} | {f"base.{name}" for name in OF_RUN})
+MAY_CHANGE = frozenset({"command", "seconds", "provenance"} | {f"base.{name}" for name in OF_RUN})
 
 
 def declare(study: StudyConfig, cohort: Cohort) -> None:
@@ -67,7 +67,7 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
         make_folder(path.parent)
         write_json_atomic(path, record)
         return
-    changed = changed_fields(old, to_jsonable(record), ignore=FREE)
+    changed = changed_fields(old, to_jsonable(record), ignore=MAY_CHANGE)
     if changed:
         raise InputError(
             f"{path.parent} holds another study, which declared another {changed[0]}: give the old "
