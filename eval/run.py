@@ -167,22 +167,18 @@ def note_on_reading(model: str, task: Task, reading: Reading) -> str | None:
     run = read_run_config(folder.parent)
     if run.get("kind") != "finetune" or run["task"] != task.name:
         return None
-    now = _settings(reading, task)
+    then = Reading(**run["reading"])
+    read = {"max_length": (task.length(then), task.length(reading))}
+    read |= {name: (getattr(then, name), getattr(reading, name)) for name in task.kind.reads}
     flags = [
         f"--reading.{name.replace('_', '-')} {value}"
-        for name, value in _settings(Reading(**run["reading"]), task).items()
-        if now.get(name) != value
+        for name, (value, now) in read.items()
+        if now != value
     ]
     if not flags:
         return None
     trained = f"{model} was fine-tuned with {' '.join(flags)}"
     return f"{trained}: give the same here to read texts as it did then"
-
-
-def _settings(reading: Reading, task: Task) -> dict[str, Any]:
-    """The fields of a `Reading` that matter for a task, by name; the length is never None."""
-    names = task.kind.reads(reading)
-    return {"max_length": task.length(reading)} | {n: getattr(reading, n) for n in names}
 
 
 def score_split(

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
+from model.losses import distillation_kl
 from model.tasks import read_batch
 from tasks.formats.rows import Columns, Example, Format
 from tasks.reading import Asked, Reading
@@ -27,14 +28,16 @@ from tasks.windows import Windows
 Arrays = Mapping[str, Array]
 """A batch: the columns of `Windows.gather` and `valid`, bool [rows]: whether a row counts."""
 Fetched = Mapping[str, Sequence[np.ndarray]]
-"""What a model computes, by name: an array for each window, without padding."""
+"""Outputs of a model by name: an array for each window, without padding."""
 Prediction = dict[str, Any]
-"""Of an example: its `id`, the `prediction`, how sure the model is, and, where it is known, what is
-right (`gold`)."""
+"""Of an example: the `prediction` and how sure the model is; `tasks.score` adds its `id` and, where
+it is known, the right answer (`gold`)."""
+Labels = tuple[str, ...]
+"""The classes by name, in the order of the model's outputs unless said otherwise."""
 
 
 class Mistake(NamedTuple):
-    """How bad it is (0: there is none), what is right, and what was predicted instead."""
+    """Badness of a prediction (0: it is right), the right one, and the one made instead."""
 
     badness: float
     right: str
@@ -51,38 +54,39 @@ class Ranking(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind(ABC):
-    """What a model is to say about an example; fields of subclasses are settings of the kind."""
+    """Kind of task, with everything that depends on it; its fields are its settings."""
 
     name: ClassVar[str]
     """Also that of the task that reads a user's own files."""
     own: ClassVar[Mapping[str, Any]]
     """The fields of that `Task` beside name and kind."""
     formats: ClassVar[Mapping[str, tuple[Format, Columns]]] = {}
-    """Formats of a user's files beside tables, and what their cells mean, by suffix; "*": of all
-    other suffixes."""
+    """Formats of a user's files beside tables, and the meaning of their cells, by suffix; "*": of
+    all other suffixes."""
     fields: ClassVar[tuple[str, ...]] = ()
     """The fields of `TaskDataConfig` that name columns of a user's files."""
     has_classes: ClassVar[bool] = False
     """Whether the model's outputs are classes with names, which data and model may order apart."""
     single_class: ClassVar[bool] = False
-    """Whether an example is of one class, so that a confusion matrix shows which is taken for
-    which."""
+    """Whether an example is of one class, so that it counts in a confusion matrix."""
     model: ClassVar[type[Any]]
     """The model, of `model.tasks`: encoder and head."""
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "token_type_ids")
     """The columns of a batch that a prediction needs."""
     per_token: ClassVar[bool] = False
-    """Whether what is fetched has an entry for each token of the window."""
+    """Whether the model's outputs have an entry for each token of the window."""
     metrics: ClassVar[Mapping[str, Callable[[Any, Any], float]]]
     """The metrics that a task may name: functions of (gold, predicted), 1 for a perfect model."""
     titles: ClassVar[Mapping[str, str]]
-    """What `metrics` and those of `breakdown` are called in print."""
+    """The names in print of `metrics` and of those of `breakdown`."""
     ranking: ClassVar[Ranking]
     """How mistakes are listed."""
     noun: ClassVar[str]
     """A model of this kind in a sentence, such as "a classifier"."""
     asks: ClassVar[tuple[str, ...]] = ()
     """The fields of `Asked` that mean something to such a model."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """The fields of `Reading` that matter, beside `max_length`."""
     longest_window: ClassVar[int | None] = None
     """Tokens of a window of a user's text, at most; None: as many as the model has positions."""
 
@@ -90,29 +94,22 @@ class Kind(ABC):
 
     @abstractmethod
     def columns(self, fields: Mapping[str, Any]) -> Columns:
-        """What the cells of a user's table mean, from the names that `fields` lists."""
+        """The meaning of the cells of a user's table, from the names that `fields` lists."""
 
-    def classes(self, examples: Sequence[Any]) -> tuple[str, ...]:
-        """All classes that occur in labelled examples, in the order of a new model's outputs."""
+    def classes(self, examples: Sequence[Any]) -> Labels:
+        """All classes that occur in labelled examples, for a new model."""
         return ()
 
-    @abstractmethod
-    def reads(self, reading: Reading) -> tuple[str, ...]:
-        """The fields of `Reading` that matter, beside `max_length`."""
-
+    @staticmethod
     @abstractmethod
     def to_windows(
-        self,
         examples: Sequence[Any],
         vocabulary: Vocabulary,
-        labels: tuple[str, ...],
-        *,
+        labels: Labels,
         length: int,
         reading: Reading,
     ) -> Windows:
-        """The examples as windows of at most `length` tokens, with what is to be learned.
-
-        `labels` are the classes in the model's order.
+        """The examples as windows of at most `length` tokens, with the targets of the loss.
 
         Raises:
             InputError: an example or a setting does not fit.
@@ -120,17 +117,19 @@ class Kind(ABC):
 
     # Model and losses
 
-    def outputs(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+    def outputs(self, labels: Labels) -> Labels:
         """Names of the model's outputs, from a task's labels; none where the model sets them."""
         return labels
 
     def serves(self, config: EncoderConfig) -> bool:
-        """Whether a model of class `model` with this configuration is of this kind."""
+        """True if a model of class `model` with this configuration is of this kind."""
         return True
 
-    def forward(self, model: nnx.Module, batch: Arrays, rngs: nnx.Rngs | None = None) -> Any:
-        """What the losses look at, for the rows of a batch; `rngs` for dropout, in training."""
-        return read_batch(model, batch, rngs=rngs)
+    def forward(
+        self, model: nnx.Module, batch: Arrays, rngs: nnx.Rngs | None = None
+    ) -> dict[str, Any]:
+        """The model's outputs for the rows of a batch, by name; `rngs` for dropout, in training."""
+        return {"logits": read_batch(model, batch, rngs=rngs).logits}
 
     @abstractmethod
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -141,21 +140,21 @@ class Kind(ABC):
         return batch["valid"]
 
     @abstractmethod
-    def loss(self, output: Any, batch: Arrays) -> Float[Array, "..."]:
-        """The loss on the labels at every place of `where`."""
+    def loss(self, output: Arrays, batch: Arrays) -> Float[Array, "..."]:
+        """The loss of `forward`'s output on the labels, at every place of `where`."""
 
-    @abstractmethod
-    def soft_loss(self, output: Any, batch: Arrays, temperature: float) -> Float[Array, "..."]:
-        """The loss against a teacher at every place of `where`.
+    def soft_loss(self, output: Arrays, batch: Arrays, temperature: float) -> Float[Array, "..."]:
+        """The loss against a teacher at every place of `where`: T^2 KL of the classes.
 
-        The batch holds what was fetched of the teacher, each name with `teacher_` before it.
+        The batch holds the teacher's outputs, each name with `teacher_` before it.
         """
+        return distillation_kl(output["logits"], batch["teacher_logits"], temperature)
 
     # Predictions and metrics
 
     def fetch(self, model: nnx.Module, batch: Arrays) -> dict[str, Array]:
         """What predictions are made of, computed on the device for the rows of a batch."""
-        return {"logits": self.forward(model, batch).logits}
+        return self.forward(model, batch)
 
     def fetched(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes of a row of what `fetch` returns, for `outputs` classes or values."""
@@ -164,25 +163,21 @@ class Kind(ABC):
 
     @abstractmethod
     def predict(
-        self,
-        examples: Sequence[Any],
-        windows: Windows,
-        fetched: Fetched,
-        labels: tuple[str, ...],
+        self, examples: Sequence[Any], windows: Windows, fetched: Fetched, labels: Labels
     ) -> list[Prediction]:
-        """A prediction for each example; `labels` are the classes in the model's order."""
+        """A prediction for each example, without its id."""
 
     @abstractmethod
     def gold(self, example: Any) -> Any:
-        """What `prediction` should be; None where that is not known."""
+        """The right `prediction`; None where that is not known."""
 
     def measure(
-        self, names: Sequence[str], labels: tuple[str, ...], gold: Any, predicted: Any
+        self, names: Sequence[str], labels: Labels, gold: Any, predicted: Any
     ) -> dict[str, float]:
-        """The metrics of these names; `labels` are the classes in the data set's order."""
+        """The metrics of these names; `labels` in the data set's order."""
         return {name: self.metrics[name](gold, predicted) for name in names}
 
-    def breakdown(self, gold: list[Any], predicted: list[Any]) -> dict[str, float]:
+    def breakdown(self, gold: Any, predicted: Any) -> dict[str, float]:
         """Further metrics, of parts of a split, for its report."""
         return {}
 
@@ -190,7 +185,7 @@ class Kind(ABC):
 
     @abstractmethod
     def mistake(self, prediction: Prediction) -> Mistake:
-        """What is wrong in a prediction with `gold`."""
+        """The error in a prediction with `gold`."""
 
     @abstractmethod
     def quote(self, example: Any) -> str:
@@ -216,7 +211,7 @@ class Kind(ABC):
 
     @abstractmethod
     def lines(self, description: Mapping[str, Any]) -> Iterator[str]:
-        """What `describe` returned, for people."""
+        """The result of `describe`, for people."""
 
 
 def percent(share: float) -> str:

@@ -26,19 +26,9 @@ def predictor(
 ) -> Callable[[Any], Fetched]:
     """A function from a model's parameters to what `kind` fetches, in the order of the windows.
 
-    Windows of like lengths are read together. No window is left out: the last rows of a bucket are
-    filled up, and what is computed for the filling is dropped.
-
-    Args:
-        graphdef: the structure of a model of this kind.
-        kind: of the task.
-        windows: what it reads.
-        rows: so many at a time; a multiple of the devices.
-        place: puts a batch onto the devices.
-
-    Returns:
-        Arrays by name, for each window that of its own tokens, without padding, or that of the
-        window as a whole.
+    Windows of like lengths are read together, `rows` (a multiple of the devices) at a time; `place`
+    puts a batch onto the devices. No window is left out: the last rows of a bucket are filled up,
+    and the outputs of the filling are dropped.
     """
     lengths = bucket_lengths(windows.lengths)
     bucket = np.searchsorted(lengths, windows.lengths)

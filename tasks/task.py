@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from data.vocabulary import Vocabulary
 from tasks.formats.published import PublishedFiles
 from tasks.formats.rows import Columns, Example
-from tasks.kind import Kind
+from tasks.kind import Kind, Labels
 from tasks.reading import Reading
 from tasks.windows import Windows
 
@@ -15,25 +15,25 @@ HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learned, and from what."""
+    """Task to learn, and its data."""
 
     name: str
     title: str
     kind: Kind
     metrics: tuple[str, ...]
     """Of `Kind.metrics`. The task's score is their mean, as the paper reports it."""
-    labels: tuple[str, ...] = ()
+    labels: Labels = ()
     """The classes by name; empty where the training data say which there are, and for values and
     answers."""
     columns: Columns | None = None
-    """What the cells of a row mean, in the published files and on the hub. None where the data are
-    a user's own."""
+    """The meaning of the cells of a row, in the published files and on the hub. None where the data
+    are a user's own."""
     published: PublishedFiles | None = None
     """The files as the authors gave them out."""
     hub: str | None = None
     """The set on the hub, `owner/name[:config][@revision]`."""
     hub_splits: Mapping[str, str] = field(default_factory=lambda: HUB_SPLITS)
-    """What the hub calls each split. Without a `dev` split one is taken from `train`."""
+    """The hub's name of each split. Without a `dev` split one is taken from `train`."""
     incomplete: str | None = None
     """Why rows that are cut or empty are left out and counted; None: they are errors."""
     learning_rate: float = 3e-5
@@ -43,11 +43,11 @@ class Task:
 
     @property
     def own_files(self) -> bool:
-        """Whether its data are a user's own."""
+        """True if its data are a user's own."""
         return self.columns is None
 
     @property
-    def outputs(self) -> tuple[str, ...]:
+    def outputs(self) -> Labels:
         """Names of a model's outputs; none where the model sets them itself."""
         return self.kind.outputs(self.labels)
 
@@ -59,13 +59,8 @@ class Task:
         self,
         examples: Sequence[Example],
         vocabulary: Vocabulary,
-        labels: tuple[str, ...],
+        labels: Labels,
         reading: Reading,
     ) -> Windows:
-        """The examples as windows; `labels` are the classes in the model's order.
-
-        Raises:
-            InputError: an example or a setting does not fit.
-        """
-        length = self.length(reading)
-        return self.kind.to_windows(examples, vocabulary, labels, length=length, reading=reading)
+        """The examples as windows, see `Kind.to_windows`."""
+        return self.kind.to_windows(examples, vocabulary, labels, self.length(reading), reading)

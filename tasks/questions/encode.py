@@ -15,6 +15,7 @@ from data.tokenise import BATCH_CHARACTERS
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from tasks.questions.examples import Answer, QuestionExample
+from tasks.reading import Reading
 from tasks.texts.encode import all_or_none, token_ids
 from tasks.windows import Span, Windows, most_context, spans, too_long
 
@@ -26,25 +27,19 @@ class Context(NamedTuple):
 
     ids: Int32[np.ndarray, " tokens"]
     offsets: Offsets
-    """Where each token starts and ends in the original string, in characters."""
+    """The start and end of each token in the original string, in characters."""
 
 
 def encode_questions(
     examples: Sequence[QuestionExample],
     vocabulary: Vocabulary,
-    *,
-    max_length: int = 384,
-    doc_stride: int = 128,
-    max_question: int = 64,
+    labels: tuple[str, ...],
+    length: int,
+    reading: Reading,
 ) -> Windows:
     """[CLS] question [SEP] part of the context [SEP], as in BERT's `run_squad.py`.
 
-    Args:
-        examples: all with answers (an empty tuple where there is none), or all without.
-        vocabulary: from `data.tokenizer.load_vocabulary`.
-        max_length: tokens of a window, at least `max_question` and 4 more.
-        doc_stride: a window starts every so many tokens of the context.
-        max_question: tokens; longer questions are cut.
+    A window has at most `length` tokens; there are no `labels`.
 
     Returns:
         Windows with `token_type_ids`; `context` (bool [tokens]: the context's tokens); the notes
@@ -57,9 +52,10 @@ def encode_questions(
     Raises:
         InputError: some examples have answers and others not, or there is no room for the context.
     """
-    if max_question < 1 or doc_stride < 1 or max_length < max_question + 4:
+    doc_stride, max_question = reading.doc_stride, reading.max_question
+    if max_question < 1 or doc_stride < 1 or length < max_question + 4:
         raise InputError(
-            f"questions of {max_question} tokens and windows of {max_length} every {doc_stride} do "
+            f"questions of {max_question} tokens and windows of {length} every {doc_stride} do "
             f"not go together: give 1 or more each, and 4 more for a window than for a question"
         )
     answered = all_or_none([example.answers is not None for example in examples], "answers")
@@ -71,7 +67,7 @@ def encode_questions(
     for number, (example, whole) in enumerate(zip(examples, questions, strict=True)):
         question, context = whole[:max_question], contexts[example.context]
         before = len(question) + 2  # [CLS] question [SEP]
-        parts = spans(len(context.ids), max_length - before - 1, doc_stride)
+        parts = spans(len(context.ids), length - before - 1, doc_stride)
         chosen = most_context(len(context.ids), parts)
         answer = _tokens_of(example.answers[0], context) if example.answers else None
         held = [answer is not None and s <= answer[0] and answer[1] <= e for s, e in parts]
@@ -94,7 +90,7 @@ def encode_questions(
             }
             for name, value in window.items():
                 columns[name].append(value)
-    remarks = [*too_long(longer, len(examples), max_length, "read in several windows")]
+    remarks = [*too_long(longer, len(examples), length, "read in several windows")]
     if cut_questions:
         remarks.append(f"{cut_questions:,} questions are cut to {max_question} tokens")
     if lost:

@@ -1,26 +1,25 @@
 """Kind of task: the answer to a question, as a part of a context, or that there is none."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.losses import cross_entropy, distillation_kl
-from model.output import ModelOutput
-from model.tasks import QuestionAnswering
+from model.tasks import QuestionAnswering, read_batch
 from tasks.formats.squad import squad_rows
-from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking, percent
+from tasks.kind import Arrays, Fetched, Kind, Labels, Mistake, Prediction, Ranking, percent
 from tasks.questions.answers import predict_answers
 from tasks.questions.encode import encode_questions
 from tasks.questions.examples import QuestionColumns, QuestionExample
 from tasks.questions.squad import exact_match, squad_breakdown, squad_f1
-from tasks.reading import Asked, Reading
+from tasks.reading import Asked
 from tasks.windows import Windows
 
 SHOWN = 3  # answers to each question, if nobody says how many
@@ -56,51 +55,44 @@ class Answers(Kind):
     ranking = Ranking("The wrong answers it was surest of", "probability", "{:.3f}")
     noun = "a question answerer"
     asks = ("question", "top", "null_threshold")
+    reads = ("doc_stride", "max_question")
     longest_window = 384  # as in training
+    to_windows = staticmethod(encode_questions)
 
     def columns(self, fields: Mapping[str, Any]) -> QuestionColumns:
         return QuestionColumns()
 
-    def reads(self, reading: Reading) -> tuple[str, ...]:
-        return ("doc_stride", "max_question")
-
-    def to_windows(self, examples, vocabulary, labels, *, length, reading) -> Windows:
-        return encode_questions(
-            examples,
-            vocabulary,
-            max_length=length,
-            doc_stride=reading.doc_stride,
-            max_question=reading.max_question,
-        )
+    def forward(self, model, batch, rngs=None) -> dict[str, Any]:
+        output = read_batch(model, batch, rngs=rngs)
+        return {"start": output.start_logits, "end": output.end_logits}
 
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
         places = {side: jax.ShapeDtypeStruct((), jnp.int32) for side in ("start", "end")}
         return {**places, "context": jax.ShapeDtypeStruct((length,), jnp.bool_)}
 
-    def loss(self, output: ModelOutput, batch: Arrays) -> Float[Array, " rows"]:
-        """The mean of the cross-entropies of start and end."""
-        start, end = span_logits(output, batch["attention_mask"])
-        return (cross_entropy(start, batch["start"]) + cross_entropy(end, batch["end"])) / 2
+    def loss(self, output: Arrays, batch: Arrays) -> Float[Array, " rows"]:
+        """The mean of the cross-entropies of start and end, which are tokens of the text."""
+        start, end = (
+            cross_entropy(jnp.where(batch["attention_mask"], output[side], NEVER), batch[side])
+            for side in ("start", "end")
+        )
+        return (start + end) / 2
 
-    def soft_loss(
-        self, output: ModelOutput, batch: Arrays, temperature: float
-    ) -> Float[Array, " rows"]:
+    def soft_loss(self, output: Arrays, batch: Arrays, temperature: float) -> Float[Array, " rows"]:
         """The mean of both KL, over where an answer may start (or end), and [CLS] for none.
 
         The original (`run_squad_w_distillation.py`) compares the logits of padding too.
         """
         allowed = batch["context"].at[:, 0].set(True)
-        student = span_logits(output, allowed)
-        teacher = (jnp.where(allowed, batch[f"teacher_{side}"], NEVER) for side in ("start", "end"))
         start, end = (
-            distillation_kl(ours, theirs, temperature)
-            for ours, theirs in zip(student, teacher, strict=True)
+            distillation_kl(
+                jnp.where(allowed, output[side], NEVER),
+                jnp.where(allowed, batch[f"teacher_{side}"], NEVER),
+                temperature,
+            )
+            for side in ("start", "end")
         )
         return (start + end) / 2
-
-    def fetch(self, model: nnx.Module, batch: Arrays) -> dict[str, Array]:
-        output = self.forward(model, batch)
-        return {"start": output.start_logits, "end": output.end_logits}
 
     def fetched(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
         logits = jax.ShapeDtypeStruct((length,), jnp.float32)
@@ -108,11 +100,9 @@ class Answers(Kind):
 
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         """Each with `start`, the score of `no_answer` above the best answer's, and `candidates`."""
-        start, end, threshold = fetched["start"], fetched["end"], self.null_threshold
-        best = predict_answers(start, end, windows, examples, null_threshold=threshold)
+        start, end = fetched["start"], fetched["end"]
         return [
             {
-                "id": example.id,
                 "prediction": found.answer.text,
                 "start": found.answer.start,
                 "no_answer": found.no_answer,
@@ -121,7 +111,9 @@ class Answers(Kind):
                     for c in found.candidates
                 ],
             }
-            for example, found in zip(examples, best, strict=True)
+            for found in predict_answers(
+                start, end, windows, examples, null_threshold=self.null_threshold
+            )
         ]
 
     def gold(self, example: QuestionExample) -> list[str] | None:
@@ -172,14 +164,3 @@ class Answers(Kind):
         for answer in description["answers"]:
             place = f"{answer['text']}  [{answer['start']}:{answer['end']}]"
             yield f"  {percent(answer['probability'])}  {place if answer['text'] else 'no answer'}"
-
-
-def span_logits(
-    output: ModelOutput, allowed: Bool[Array, "rows length"]
-) -> tuple[Float[Array, "rows length"], Float[Array, "rows length"]]:
-    """Logits of where an answer starts and ends, such that it does so at allowed tokens only."""
-    assert output.start_logits is not None and output.end_logits is not None
-    start, end = (
-        jnp.where(allowed, logits, NEVER) for logits in (output.start_logits, output.end_logits)
-    )
-    return start, end

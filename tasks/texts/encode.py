@@ -10,7 +10,7 @@ from data.corpora.text import Text
 from data.tokenise import tokenise
 from data.vocabulary import Vocabulary
 from model.errors import InputError
-from tasks.reading import Long
+from tasks.reading import Long, Reading
 from tasks.texts.examples import TextExample
 from tasks.windows import Windows, spans, too_long
 
@@ -25,44 +25,33 @@ _DONE = {
 def encode_texts(
     examples: Sequence[TextExample],
     vocabulary: Vocabulary,
-    *,
-    max_length: int,
-    long: Long = "truncate",
-    stride: int = 128,
-    labels: tuple[str, ...] | None,
+    labels: tuple[str, ...],
+    length: int,
+    reading: Reading,
 ) -> Windows:
-    """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP].
+    """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP], in windows of at most `length` tokens.
 
-    Args:
-        examples: all texts, or all pairs; all with a label, or all without.
-        vocabulary: from `data.tokenizer.load_vocabulary`.
-        max_length: tokens of a window, [CLS] and [SEP] included.
-        long: what becomes of longer ones. `truncate` keeps the beginning, of pairs as transformers
-            does it (its `longest_first`); `head+tail` the beginning and the end (Sun et al. 2019:
-            128 and 382 of 510 tokens, other lengths in that proportion); `windows` all, in several
-            windows.
-        stride: tokens that neighbouring windows share, [CLS] and [SEP] not counted.
-        labels: the classes by name; none, `()`, where labels are values; None to leave labels out.
+    Of longer ones `truncate` keeps the beginning, of pairs as transformers does it (its
+    `longest_first`); `head+tail` the beginning and the end (Sun et al. 2019: 128 and 382 of 510
+    tokens, other lengths in that proportion); `windows` all, in several windows.
 
     Returns:
         Windows with `token_type_ids` and, where examples have labels, `label`: int32 [windows], the
         place of the class in `labels`, or float32 [windows], the value.
 
     Raises:
-        InputError: a label is none of `labels` or no number, some examples have labels or pairs and
+        InputError: a label is none of `labels`, some examples have labels or pairs and
             others not, pairs are to be cut otherwise than by `truncate`, or there is no room.
     """
     pairs = all_or_none([example.pair is not None for example in examples], "a second text")
-    room = max_length - (3 if pairs else 2)
+    room, long, overlap = length - (3 if pairs else 2), reading.long, reading.overlap
     if room < (2 if pairs else 1):
-        raise InputError(
-            f"a maximum length of {max_length} leaves no room for text: give 5 or more"
-        )
+        raise InputError(f"a maximum length of {length} leaves no room for text: give 5 or more")
     if pairs and long != "truncate":
         raise InputError(f"pairs of texts can be cut by truncate only, and {long} was asked for")
-    if long == "windows" and not 0 <= stride < room:
+    if long == "windows" and not 0 <= overlap < room:
         raise InputError(
-            f"windows of {room} tokens cannot share {stride} of them: give a stride below {room}"
+            f"windows of {room} tokens cannot share {overlap} of them: give an overlap below {room}"
         )
     tokenizer, special = vocabulary.tokenizer, vocabulary.special
     cls, sep = (np.array([index], np.int32) for index in (special.cls, special.sep))
@@ -75,7 +64,7 @@ def encode_texts(
             kept, kept_other = _longest_first(len(text), len(other), room)
             parts = [[cls, text[:kept], sep, other[:kept_other], sep]]
         else:
-            parts = [[cls, part, sep] for part in _parts(text, room, long, stride)]
+            parts = [[cls, part, sep] for part in _parts(text, room, long, overlap)]
         for part in parts:
             input_ids.append(np.concatenate(part))
             types.append((np.arange(len(input_ids[-1])) >= 2 + len(part[1])).astype(np.int32))
@@ -88,7 +77,7 @@ def encode_texts(
         pad_id=special.pad,
         tokens={"token_type_ids": (types, 0)},
         values={} if label is None else {"label": label[example]},
-        remarks=too_long(longer, len(examples), max_length, _DONE[long]),
+        remarks=too_long(longer, len(examples), length, _DONE[long]),
     )
 
 
@@ -104,7 +93,7 @@ def token_ids(texts: Sequence[str], tokenizer: Tokenizer) -> Iterator[Ids]:
 
 
 def all_or_none(given: list[bool], what: str) -> bool:
-    """Whether the examples have it. Raises an InputError if only some do."""
+    """True if the examples have it. Raises an InputError if only some do."""
     if any(given) and not all(given):
         raise InputError(
             f"{given.count(True)} of {len(given)} examples have {what}: either all have or none"
@@ -112,9 +101,9 @@ def all_or_none(given: list[bool], what: str) -> bool:
     return any(given)
 
 
-def _parts(text: Ids, room: int, long: Long, stride: int) -> list[Ids]:
+def _parts(text: Ids, room: int, long: Long, overlap: int) -> list[Ids]:
     if long == "windows":
-        return [text[start:end] for start, end in spans(len(text), room, room - stride)]
+        return [text[start:end] for start, end in spans(len(text), room, room - overlap)]
     if long == "head+tail" and len(text) > room:
         head = round(room * 128 / 510)
         return [np.concatenate([text[:head], text[len(text) - (room - head) :]])]
@@ -122,7 +111,7 @@ def _parts(text: Ids, room: int, long: Long, stride: int) -> list[Ids]:
 
 
 def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of each are kept: the longer is cut until both are equally long.
+    """The tokens of each to keep: the longer is cut until both are equally long.
 
     Of an odd room the longer gets one more and, where they are equal, the second.
     """
@@ -131,14 +120,10 @@ def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     return (shorter, longer) if first <= second else (longer, shorter)
 
 
-def _labels(examples: Sequence[TextExample], labels: tuple[str, ...] | None) -> np.ndarray | None:
-    given = [example.label is not None for example in examples]
-    if labels is None or not all_or_none(given, "a label"):
+def _labels(examples: Sequence[TextExample], labels: tuple[str, ...]) -> np.ndarray | None:
+    if not all_or_none([example.label is not None for example in examples], "a label"):
         return None
-    if labels == ():
-        for example in examples:
-            if isinstance(example.label, str):
-                raise InputError(f"example {example.id}: the label {example.label!r} is no number")
+    if not isinstance(examples[0].label, str):
         return np.array([example.label for example in examples], np.float32)
     places = {name: place for place, name in enumerate(labels)}
     for example in examples:

@@ -11,11 +11,10 @@ from scipy.special import softmax
 
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
-from model.losses import cross_entropy, distillation_kl
-from model.output import ModelOutput
+from model.losses import cross_entropy
 from model.tasks import SequenceClassification
-from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking, percent
-from tasks.reading import Asked, Reading
+from tasks.kind import Arrays, Fetched, Kind, Labels, Mistake, Prediction, Ranking, percent
+from tasks.reading import Asked
 from tasks.texts.encode import encode_texts
 from tasks.texts.examples import TextColumns, TextExample
 from tasks.texts.metrics import (
@@ -32,28 +31,17 @@ from tasks.windows import Windows
 
 
 class _Texts(Kind):
-    """What both kinds share: texts, windows and the model."""
+    """Base of both kinds: texts, windows and the model."""
 
     fields = ("text_field", "pair_field", "label_field")
     model = SequenceClassification
+    reads = ("long", "overlap")
+    to_windows = staticmethod(encode_texts)
 
     def columns(self, fields: Mapping[str, Any]) -> TextColumns:
         text, pair, label = (fields[name] for name in self.fields)
         number = not self.has_classes
         return TextColumns((text,), (pair,) if pair else (), (label,), number=number, own=True)
-
-    def reads(self, reading: Reading) -> tuple[str, ...]:
-        return ("long", "overlap") if reading.long == "windows" else ("long",)
-
-    def to_windows(self, examples, vocabulary, labels, *, length, reading) -> Windows:
-        return encode_texts(
-            examples,
-            vocabulary,
-            max_length=length,
-            long=reading.long,
-            stride=reading.overlap,
-            labels=labels if self.has_classes else (),
-        )
 
     def gold(self, example: TextExample) -> str | float | None:
         return example.label
@@ -82,7 +70,7 @@ class Classification(_Texts):
     noun = "a classifier"
     asks = ("pair", "top")
 
-    def classes(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
+    def classes(self, examples: Sequence[TextExample]) -> Labels:
         """Sorted."""
         return tuple(sorted({str(e.label) for e in examples if e.label is not None}))
 
@@ -92,35 +80,25 @@ class Classification(_Texts):
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"label": jax.ShapeDtypeStruct((), jnp.int32)}
 
-    def loss(self, output: ModelOutput, batch: Arrays) -> Float[Array, " rows"]:
-        assert output.logits is not None
-        return cross_entropy(output.logits, batch["label"])
-
-    def soft_loss(
-        self, output: ModelOutput, batch: Arrays, temperature: float
-    ) -> Float[Array, " rows"]:
-        assert output.logits is not None
-        return distillation_kl(output.logits, batch["teacher_logits"], temperature)
+    def loss(self, output: Arrays, batch: Arrays) -> Float[Array, " rows"]:
+        return cross_entropy(output["logits"], batch["label"])
 
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         """Each with the `probabilities` of all classes."""
         logits = combine_windows(np.stack(fetched["logits"]), windows.example)
         return [
             {
-                "id": example.id,
-                "prediction": labels[best],
+                "prediction": labels[shares.argmax()],
                 "probabilities": dict(zip(labels, map(float, shares), strict=True)),
             }
-            for example, best, shares in zip(
-                examples, logits.argmax(-1), softmax(logits, axis=-1), strict=True
-            )
+            for shares in softmax(logits, axis=-1)
         ]
 
     def measure(self, names, labels, gold, predicted) -> dict[str, float]:
         """Also `collapsed`, 1 where all examples got the same class."""
         right, guessed = (np.array([labels.index(n) for n in side]) for side in (gold, predicted))
         values = super().measure(names, labels, right, guessed)
-        return {**values, "collapsed": float(collapsed(guessed) is not None)}
+        return {**values, "collapsed": float(collapsed(guessed))}
 
     def mistake(self, prediction: Prediction) -> Mistake:
         gold, predicted = prediction["gold"], prediction["prediction"]
@@ -152,7 +130,7 @@ class Regression(_Texts):
     noun = "a model of values"
     asks = ("pair",)
 
-    def outputs(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+    def outputs(self, labels: Labels) -> Labels:
         """The one output, numbered as transformers does it."""
         return ("LABEL_0",)
 
@@ -162,27 +140,16 @@ class Regression(_Texts):
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"label": jax.ShapeDtypeStruct((), jnp.float32)}
 
-    def loss(self, output: ModelOutput, batch: Arrays) -> Float[Array, " rows"]:
-        assert output.logits is not None
-        return jnp.square(output.logits[..., 0] - batch["label"])
+    def loss(self, output: Arrays, batch: Arrays) -> Float[Array, " rows"]:
+        return jnp.square(output["logits"][..., 0] - batch["label"])
 
-    def soft_loss(
-        self, output: ModelOutput, batch: Arrays, temperature: float
-    ) -> Float[Array, " rows"]:
+    def soft_loss(self, output: Arrays, batch: Arrays, temperature: float) -> Float[Array, " rows"]:
         """Squared difference of the two values, whatever the temperature."""
-        assert output.logits is not None
-        return jnp.square(output.logits[..., 0] - batch["teacher_logits"][..., 0])
+        return jnp.square(output["logits"][..., 0] - batch["teacher_logits"][..., 0])
 
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         values = combine_windows(np.stack(fetched["logits"]), windows.example)[:, 0]
-        return [
-            {"id": example.id, "prediction": float(value)}
-            for example, value in zip(examples, values, strict=True)
-        ]
-
-    def measure(self, names, labels, gold, predicted) -> dict[str, float]:
-        right, values = np.asarray(gold, np.float32), np.asarray(predicted, np.float32)
-        return super().measure(names, labels, right, values)
+        return [{"prediction": float(value)} for value in values]
 
     def mistake(self, prediction: Prediction) -> Mistake:
         gold, value = prediction["gold"], prediction["prediction"]

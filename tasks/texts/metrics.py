@@ -4,6 +4,7 @@ The numbers are scikit-learn's and scipy's, between 0 and 1 (correlations: -1 an
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 Classes = Int[np.ndarray, " examples"]
-Numbers = Float[np.ndarray, " examples"]
+Values = Sequence[float] | Float[np.ndarray, " examples"]
 _MEAN_OF_F1: dict[str, Any] = {"average": "macro", "zero_division": 0}
 
 
@@ -33,37 +34,38 @@ def macro_f1(gold: Classes, predicted: Classes) -> float:
 
 def matthews(gold: Classes, predicted: Classes) -> float:
     """Matthews correlation (for more than two classes its generalisation): 0 if one is constant."""
-    if collapsed(gold) is not None or collapsed(predicted) is not None:
+    if collapsed(gold) or collapsed(predicted):
         return 0.0
     return float(matthews_corrcoef(gold, predicted))
 
 
-def pearson(gold: Numbers, predicted: Numbers) -> float:
+def pearson(gold: Values, predicted: Values) -> float:
     """Pearson correlation: 0, and a warning, if one is constant."""
     return _correlation(stats.pearsonr, "Pearson", gold, predicted)
 
 
-def spearman(gold: Numbers, predicted: Numbers) -> float:
+def spearman(gold: Values, predicted: Values) -> float:
     """Spearman's rank correlation: 0, and a warning, if one is constant."""
     return _correlation(stats.spearmanr, "Spearman", gold, predicted)
 
 
-def _correlation(function, name: str, gold: Numbers, predicted: Numbers) -> float:
-    for what, values in (("gold", gold), ("predicted", predicted)):
+def _correlation(function, name: str, gold: Values, predicted: Values) -> float:
+    sides = {"gold": np.asarray(gold, np.float64), "predicted": np.asarray(predicted, np.float64)}
+    for side, values in sides.items():
         if np.all(values == values[0]):
             warnings.warn(
-                f"all {len(values)} {what} values are {values[0]:g}: {name} correlation is "
+                f"all {len(values)} {side} values are {values[0]:g}: {name} correlation is "
                 f"undefined, and 0 is reported",
                 RuntimeWarning,
                 stacklevel=3,
             )
             return 0.0
-    return float(function(gold.astype(np.float64), predicted.astype(np.float64)).statistic)
+    return float(function(*sides.values()).statistic)
 
 
-def collapsed(predicted: Classes) -> int | None:
-    """The class that all are put into, where that is one: a seed whose training failed."""
-    return int(predicted[0]) if np.all(predicted == predicted[0]) else None
+def collapsed(predicted: Classes) -> bool:
+    """True if all are put into one class: a seed whose training failed."""
+    return bool(np.all(predicted == predicted[0]))
 
 
 def combine_windows(

@@ -9,6 +9,7 @@ from tokenizers import PreTokenizedString, Tokenizer
 from data.vocabulary import Vocabulary
 from data.wordpiece import encodable
 from model.errors import InputError
+from tasks.reading import Reading
 from tasks.texts.encode import all_or_none
 from tasks.windows import Column, Span, Windows, most_context, spans, too_long
 from tasks.words.examples import TaggedExample
@@ -20,22 +21,16 @@ AT_ONCE = 1000  # sentences that are tokenised together
 def encode_words(
     examples: Sequence[TaggedExample],
     vocabulary: Vocabulary,
-    *,
-    max_length: int,
     labels: tuple[str, ...],
+    length: int,
+    reading: Reading,
 ) -> Windows:
-    """[CLS] words [SEP], as the loss and the score of a tagger need them.
+    """[CLS] words [SEP] in windows of at most `length` tokens, whatever the `reading`.
 
     The windows of a long sentence share half of their tokens. A word is predicted in one of them,
-    where it stands farthest from the borders, so that an entity never ends at one for want of
-    context; in the other it is context only. So nothing is cut off.
-
-    Args:
-        examples: all with tags, or all without.
-        vocabulary: from `data.tokenizer.load_vocabulary`. A word's ids are those it has alone; one
-            of control characters only has none, and is in no window.
-        max_length: tokens of a window, [CLS] and [SEP] included.
-        labels: the tags by name.
+    where it is farthest from the borders, so that an entity never ends at one for want of context;
+    in the other it is context only. So nothing is cut off. A word's ids are those it has alone; one
+    of control characters only has none, and is in no window.
 
     Returns:
         Windows with `token_type_ids`, the note `word` (int32 [tokens]) and, where examples have
@@ -46,11 +41,9 @@ def encode_words(
         InputError: a tag is none of `labels`, some examples have tags and others not, or there is
             no room.
     """
-    room = max_length - 2
+    room = length - 2
     if room < 2:
-        raise InputError(
-            f"a maximum length of {max_length} leaves no room for words: give at least 4"
-        )
+        raise InputError(f"a maximum length of {length} leaves no room for words: give at least 4")
     tagged = all_or_none([example.tags is not None for example in examples], "tags")
     tokenizer, special = vocabulary.tokenizer, vocabulary.special
     input_ids, tags, words, members, longer = [], [], [], [], 0
@@ -76,7 +69,7 @@ def encode_words(
         pad_id=special.pad,
         tokens=tokens | ({"tags": (tags, -1)} if tagged else {}),
         notes={"word": words},
-        remarks=too_long(longer, len(examples), max_length, "read in several windows"),
+        remarks=too_long(longer, len(examples), length, "read in several windows"),
     )
 
 
@@ -106,13 +99,10 @@ def _tags(example: TaggedExample, labels: tuple[str, ...]) -> Int32[np.ndarray, 
 
 
 def split_words(text: str, tokenizer: Tokenizer) -> list[Span]:
-    """Where the words are that BERT splits a text into: `text[start:end]` of each.
+    """The places of the words that BERT splits a text into: `text[start:end]` of each.
 
-    They stand between white space; punctuation, and each Chinese character, is a word of its own.
-
-    Args:
-        text: without halves of surrogate pairs.
-        tokenizer: of a `Vocabulary`.
+    They are separated by white space; punctuation, and each Chinese character, is a word of its
+    own. The text has no halves of surrogate pairs.
     """
     words = PreTokenizedString(text)
     # Cleaning and parting Chinese characters is all: composing accents would move the places.

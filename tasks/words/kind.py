@@ -9,12 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from data.vocabulary import Vocabulary
-from model.losses import cross_entropy, distillation_kl
-from model.output import ModelOutput
+from model.losses import cross_entropy
 from model.tasks import TokenClassification
 from tasks.formats.conll import conll_rows
-from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking
-from tasks.reading import Asked, Reading
+from tasks.kind import Arrays, Fetched, Kind, Labels, Mistake, Prediction, Ranking
+from tasks.reading import Asked
 from tasks.windows import Windows
 from tasks.words.encode import encode_words, split_words
 from tasks.words.examples import TagColumns, TaggedExample, iob2_tags
@@ -36,20 +35,15 @@ class Tags(Kind):
     titles = {"entity_f1": "entity F1 (seqeval, default mode)"}
     ranking = Ranking("The sentences with most wrong entities", "wrong", "{:.0f}")
     noun = "a tagger"
+    to_windows = staticmethod(encode_words)
 
     def columns(self, fields: Mapping[str, Any]) -> TagColumns:
         return TagColumns((fields["text_field"],), (fields["label_field"],), own=True)
 
-    def classes(self, examples: Sequence[TaggedExample]) -> tuple[str, ...]:
+    def classes(self, examples: Sequence[TaggedExample]) -> Labels:
         """All tags that the types of the examples' tags may have in IOB2."""
         tags = {tag for example in examples for tag in example.tags or ()}
         return iob2_tags(sorted({tag[2:] for tag in tags if tag != "O"}))
-
-    def reads(self, reading: Reading) -> tuple[str, ...]:
-        return ("overlap",)
-
-    def to_windows(self, examples, vocabulary, labels, *, length, reading) -> Windows:
-        return encode_words(examples, vocabulary, max_length=length, labels=labels)
 
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"tags": jax.ShapeDtypeStruct((length,), jnp.int32)}
@@ -58,22 +52,15 @@ class Tags(Kind):
         """The first pieces of words."""
         return (batch["tags"] >= 0) & batch["valid"][..., None]
 
-    def loss(self, output: ModelOutput, batch: Arrays) -> Float[Array, "rows length"]:
-        assert output.logits is not None
-        return cross_entropy(output.logits, jnp.maximum(batch["tags"], 0))
-
-    def soft_loss(
-        self, output: ModelOutput, batch: Arrays, temperature: float
-    ) -> Float[Array, "rows length"]:
-        assert output.logits is not None
-        return distillation_kl(output.logits, batch["teacher_logits"], temperature)
+    def loss(self, output: Arrays, batch: Arrays) -> Float[Array, "rows length"]:
+        return cross_entropy(output["logits"], jnp.maximum(batch["tags"], 0))
 
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         """Each with its `words`."""
         counts = [len(example.words) for example in examples]
         tags = word_tags(fetched["logits"], windows, counts, labels)
         return [
-            {"id": example.id, "words": list(example.words), "prediction": predicted}
+            {"words": list(example.words), "prediction": predicted}
             for example, predicted in zip(examples, tags, strict=True)
         ]
 

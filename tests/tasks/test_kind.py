@@ -117,7 +117,7 @@ def test_the_task_of_own_files_is_of_the_kind(case):
     ] == [KINDS[name]]
     for field in case.kind.asks:
         assert hasattr(Asked(), field)
-    assert all(hasattr(READING, field) for field in case.kind.reads(READING))
+    assert all(hasattr(READING, field) for field in case.kind.reads)
     if case.kind.has_classes:
         assert case.kind.classes(case.examples) == case.task.labels == case.task.outputs
 
@@ -185,9 +185,7 @@ def test_a_text_for_a_person(case):
     kind = case.kind.as_asked(asked)
     example = kind.example("0", text, asked, case.vocabulary)
     length = kind.longest_window or 16
-    windows = kind.to_windows(
-        [example], case.vocabulary, case.task.labels, length=length, reading=READING
-    )
+    windows = kind.to_windows([example], case.vocabulary, case.task.labels, length, READING)
     graphdef, params = nnx.split(case.model)
     fetched = predictor(graphdef, kind, windows, rows=1)(params)
     [prediction] = kind.predict([example], windows, fetched, case.task.labels)

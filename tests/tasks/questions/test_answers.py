@@ -4,15 +4,17 @@ import pytest
 from tasks.questions.answers import Candidate, predict_answers
 from tasks.questions.encode import encode_questions
 from tasks.questions.examples import Answer, QuestionExample
+from tasks.reading import Reading
 from tests.spelling import speller
 
 LONG = "ab ce\u0301f, fab ce ghij klm."  # some texts are in it twice
 
+READING = Reading(doc_stride=4, max_question=3)
+
 
 def encode(*contexts: str, max_length=17):
     examples = [QuestionExample(str(i), "who", context) for i, context in enumerate(contexts)]
-    options = {"max_length": max_length, "doc_stride": 4, "max_question": 3}
-    return examples, encode_questions(examples, speller(), **options)
+    return examples, encode_questions(examples, speller(), (), max_length, READING)
 
 
 def random_logits(windows, seed=0, length=20):
@@ -131,7 +133,7 @@ def test_what_is_learned_is_what_is_predicted_across_borders_of_windows():
     answers = ["ab", "ce\u0301f", "fab", "ij klm.", "."]
     gold = [(Answer(answer, LONG.index(answer)),) for answer in answers]
     examples = [QuestionExample("", "who", LONG, answer) for answer in gold]
-    windows = encode_questions(examples, speller(), max_length=17, doc_stride=4, max_question=3)
+    windows = encode_questions(examples, speller(), (), 17, READING)
     assert not any("lie wholly in no window" in remark for remark in windows.remarks)
     starts, ends = np.zeros((2, len(windows), 17), np.float32)
     rows = np.arange(len(windows))

@@ -4,6 +4,7 @@ import pytest
 from model.errors import InputError
 from tasks.questions.encode import encode_questions
 from tasks.questions.examples import Answer, QuestionExample
+from tasks.reading import Reading
 from tests.spelling import spelled, speller
 
 PAD, _, CLS, SEP, _ = speller().special
@@ -15,8 +16,8 @@ def ask(context: str, *answers: str, question: str = "who", **options) -> Questi
     return QuestionExample("q", question, context, given, **options)
 
 
-def encode(*examples, vocabulary=None, **options):
-    return encode_questions(examples, vocabulary or speller(), **options)
+def encode(*examples, vocabulary=None, max_length=384, **options):
+    return encode_questions(examples, vocabulary or speller(), (), max_length, Reading(**options))
 
 
 def answer_of(windows, context: str, row: int = 0) -> str:

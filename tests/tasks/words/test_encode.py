@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
+from tasks.reading import Reading
 from tasks.words.encode import encode_words
 from tasks.words.examples import TaggedExample
 from tests.spelling import spelled, speller
@@ -14,7 +15,7 @@ LABELS = ("B-x", "I-x", "O")
 
 
 def encode(*examples: TaggedExample, max_length=12):
-    return encode_words(examples, VOCABULARY, max_length=max_length, labels=LABELS)
+    return encode_words(examples, VOCABULARY, LABELS, max_length, Reading())
 
 
 def test_tags_stand_at_first_pieces():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
+from tasks.reading import Reading
 from tasks.words.encode import encode_words
 from tasks.words.examples import TaggedExample
 from tasks.words.tags import (
@@ -34,7 +35,7 @@ def test_tags_come_back_from_windows(length):
     long_tags = ["B-x", "I-x", "O", "B-x", "B-x", "I-x", "O", "B-x"]
     tags = [long_tags, ["B-x", "I-x", "I-x"], [], ["B-x"]]
     examples = [TaggedExample(str(i), w) for i, w in enumerate(words)]
-    windows = encode_words(examples, speller(), max_length=8, labels=LABELS)
+    windows = encode_words(examples, speller(), LABELS, 8, Reading())
     assert len(windows) > len(examples)
     counts = [len(w) for w in words]
     found = word_tags(logits_of(windows, tags, length), windows, counts, LABELS)
