@@ -42,7 +42,6 @@ PUBLISHED: dict[str, Scores] = {
         "rte": 59.9, "sst2": 91.3, "stsb": 86.9, "wnli": 56.3,
     },
 }  # fmt: skip
-TITLES = {"teacher": "BERT-base, published", "student": "DistilBERT, published"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,46 +109,45 @@ def run_glue(config: Glue) -> dict[str, Scores]:
                 )
             )
             scores[role][task] = 100 * statistics.median(result["score"] for result in results)
-    console.print(table(scores))
+    console.print(glue_table(scores))
     write_table(config, scores, missing)
     return scores
 
 
 def rows(scores: Mapping[str, Scores]) -> list[list[str]]:
     """Published and here, and what the student keeps of its teacher."""
-    here = {f"{role}, here": scores[role] for role in ("teacher", "student")}
-    lines = []
-    for name, values in [*((TITLES[role], PUBLISHED[role]) for role in TITLES), *here.items()]:
-        lines.append([name, *(_cell(values.get(task)) for task in AVERAGED), *_averages(values)])
-    for name, of in (("kept, published", PUBLISHED), ("kept, here", scores)):
-        shares = {task: 100 * of["student"][task] / value for task, value in of["teacher"].items()}
-        averages = [_averages(of[role], as_text=False) for role in ("teacher", "student")]
-        kept = [
-            None if a is None or b is None else 100 * b / a for a, b in zip(*averages, strict=True)
+    names = {"teacher": "BERT-base", "student": "DistilBERT"}
+    both = {"published": PUBLISHED, "here": scores}
+    numbers = {
+        (role, where): [
+            *map(of[role].get, AVERAGED),
+            glue_average(of[role]),
+            glue_average(of[role], wnli=False),
         ]
-        lines.append(
-            [name, *(_cell(shares.get(t), " %") for t in AVERAGED), *(_cell(k, " %") for k in kept)]
-        )
+        for where, of in both.items()
+        for role in ("teacher", "student")
+    }
+    lines = [
+        [
+            f"{role if where == 'here' else names[role]}, {where}",
+            *("" if n is None else f"{n:.1f}" for n in cells),
+        ]
+        for (role, where), cells in numbers.items()
+    ]
+    for where in both:
+        pairs = zip(numbers["teacher", where], numbers["student", where], strict=True)
+        kept = ("" if a is None or b is None else f"{100 * b / a:.1f} %" for a, b in pairs)
+        lines.append([f"kept, {where}", *kept])
     return lines
-
-
-def _averages(values: Scores, *, as_text: bool = True) -> list:
-    both = [glue_average(values), glue_average(values, wnli=False)]
-    return [_cell(value) for value in both] if as_text else both
-
-
-def _cell(value: float | None, unit: str = "") -> str:
-    return "" if value is None else f"{value:.1f}{unit}"
 
 
 HEADER = ["", *AVERAGED, "mean of 9", "without WNLI"]
 
 
-def table(scores: Mapping[str, Scores]) -> Table:
-    """`rows` turned round, a task a line: narrow enough for any terminal."""
-    turned = list(zip(*rows(scores), strict=True))
-    header = ["", *(name.replace(", ", ",\n") for name in turned[0])]
-    lines = [[task, *line] for task, line in zip(HEADER[1:], turned[1:], strict=True)]
+def glue_table(scores: Mapping[str, Scores]) -> Table:
+    """`rows` transposed, a task a line: narrow enough for any terminal."""
+    first, *lines = zip(HEADER, *rows(scores), strict=True)
+    header = [name.replace(", ", ",\n") for name in first]
     return terminal_table("GLUE, development sets", header, lines, compact=True)
 
 

@@ -27,6 +27,7 @@ from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
 from model.tasks import MaskedLM
 from report.naming import FLOORS, NAMES, written
+from report.tables import terminal_table
 from train.loop.heldout import HeldOut
 
 
@@ -104,18 +105,16 @@ def check_vocabularies(config: Evaluation, data: Data, checkpoints: dict[str, Ch
 
 def metrics_table(metrics: dict[str, float], title: str) -> Table:
     """A table of the metrics, with the unigram floor of those that have one."""
-    result = Table(title=title)
-    result.add_column("")
-    result.add_column("held out", justify="right")
-    result.add_column("unigram floor", justify="right")
-    for name, value in metrics.items():
-        if name not in FLOORS.values():
-            floor = metrics.get(FLOORS.get(name, ""))
-            label = NAMES.get(name, name)
-            result.add_row(
-                label, written(name, value), "" if floor is None else written(name, floor)
-            )
-    return result
+    lines = [
+        (
+            NAMES.get(name, name),
+            written(name, value),
+            written(name, metrics.get(FLOORS.get(name, ""))),
+        )
+        for name, value in metrics.items()
+        if name not in FLOORS.values()
+    ]
+    return terminal_table(title, ("", "held out", "unigram floor"), lines)
 
 
 if __name__ == "__main__":

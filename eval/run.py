@@ -18,9 +18,9 @@ from typing import Annotated, Any
 
 import tyro
 from flax import nnx
-from rich import box
 from rich.console import Console
 from rich.table import Table
+from sklearn.metrics import confusion_matrix
 
 from data.storage.atomic import make_folder, write_text
 from data.storage.mirror import check_on_disk
@@ -31,9 +31,11 @@ from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from report.naming import NAMES, in_tables, written
-from report.predictions.confusion import plot_confusion
+from report.plots import save_figure
+from report.predictions.confusion import draw_confusion
 from report.predictions.mistakes import write_errors
 from report.predictions.submission import FILES, write_submission
+from report.tables import terminal_table
 from tasks.catalogue import find_task
 from tasks.model import check_inputs, check_order, load_for_task, only_numbered, spelled
 from tasks.open import TaskData, TaskDataConfig, open_task
@@ -111,7 +113,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     }
     write_json_atomic(output / "results.json", record)
     print(f"\n{config.model} on {task.title}")
-    Console(highlight=False).print(table(results))
+    Console(highlight=False).print(scores_table(results))
     for split, result in results.items():
         if result["metrics"].get("collapsed"):
             print(f"{split}: all examples are given the same class")
@@ -210,26 +212,21 @@ def write_split(output: Path, model: str, data: TaskData, split: str, scored: Sc
         write_errors(errors, task.kind, about, data.splits[split], predictions)
         if task.kind.single_class:
             gold, predicted = ([row[side] for row in predictions] for side in SIDES)
-            picture = output / f"confusion-{split}.png"
-            plot_confusion(picture, gold, predicted, task.labels, title=f"{task.title}, {split}")
+            counts = confusion_matrix(gold, predicted, labels=list(task.labels))
+            figure = draw_confusion(counts, task.labels, title=f"{task.title}, {split}")
+            save_figure(figure, output / f"confusion-{split}.png")
     elif (task.name, split) in FILES:
         write_submission(output / FILES[task.name, split], task, predictions)
 
 
-def table(results: dict[str, dict[str, Any]]) -> Table:
+def scores_table(results: dict[str, dict[str, Any]]) -> Table:
     """A column for each split, a row for each metric."""
-    result = Table(box=box.SIMPLE_HEAD)
-    result.add_column("")
-    for split in results:
-        result.add_column(split, justify="right")
     columns = list(results.values())
-    result.add_row("examples", *(f"{column['examples']:,}" for column in columns))
-    names = dict.fromkeys(name for column in columns for name in column["metrics"])
-    for name in in_tables(names):
-        values = (column["metrics"].get(name) for column in columns)
-        cells = ("" if value is None else written(name, value) for value in values)
-        result.add_row(NAMES.get(name, name), *cells)
-    return result
+    lines = [["examples", *(f"{column['examples']:,}" for column in columns)]]
+    for name in in_tables(dict.fromkeys(name for column in columns for name in column["metrics"])):
+        cells = (written(name, column["metrics"].get(name)) for column in columns)
+        lines.append([NAMES.get(name, name), *cells])
+    return terminal_table("", ["", *results], lines)
 
 
 if __name__ == "__main__":

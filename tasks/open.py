@@ -8,14 +8,14 @@ from pathlib import Path
 from model.errors import InputError
 from tasks.catalogue import find_task
 from tasks.formats.rows import read_examples
-from tasks.sources import Folder, Hub, OwnFiles, Source
+from tasks.sources import Source, folder_source, hub_source, own_files
 from tasks.splits import Examples, divide, draw
 from tasks.task import Task
 
 
 @dataclass(frozen=True)
 class TaskDataConfig:
-    """Where the examples of a task come from."""
+    """Source of the examples of a task."""
 
     root: Path | None = None
     """A folder with the data set in its published format, or with several sets' folders; by
@@ -42,7 +42,7 @@ class TaskDataConfig:
 
 @dataclass(frozen=True)
 class TaskData:
-    """What `open_task` read."""
+    """Examples of a task, by split."""
 
     task: Task
     """With its `labels`, also where these depend on the data."""
@@ -54,7 +54,7 @@ class TaskData:
     source: str
     """The folder, the files, or the hub's name and commit."""
     notes: tuple[str, ...]
-    """Sentences on what was left out or divided."""
+    """Sentences on rows left out and splits divided."""
 
 
 def open_task(
@@ -72,7 +72,7 @@ def open_task(
 
     Args:
         name: one of `tasks.catalogue.TASKS`.
-        config: where the data are.
+        config: the source.
         splits: those that must be there; nothing else is read. By default all that are.
         labels: the classes that a user's own set may have; by default those that it has.
 
@@ -85,9 +85,11 @@ def open_task(
     _check_flags(task, config)
     source = _open(task, config)
     divides = "dev" not in source.published and "train" in source.found
-    there = ("train", "dev", *source.found[1:]) if divides else tuple(source.found)
+    there = tuple(source.found)
+    if divides:
+        there = ("train", "dev", *there[1:])
     wanted = there if splits is None else tuple(dict.fromkeys(splits))
-    for split in wanted or source.published[:1] or ("train",):
+    for split in wanted or (*source.published, "train")[:1]:
         if split not in there:
             raise InputError(_missing(task, source, split))
 
@@ -122,17 +124,17 @@ def open_task(
 
 
 def _read(task: Task, source: Source, split: str, notes: list[str]) -> Examples:
-    rows, columns = source.read(split)
+    rows, columns = source.found[split]()
     labelled = not split.startswith("test")
-    part = read_examples(
+    examples, left_out = read_examples(
         rows, columns, task.labels, labelled=labelled, leave_out=task.incomplete is not None
     )
-    if not part.examples:
-        raise InputError(f"{source.name}: there are no examples in {source.looked_for(split)}")
-    if part.left_out:
-        total = len(part.examples) + part.left_out
-        notes.append(f"{split}: {part.left_out:,} of {total:,} left out: {task.incomplete}")
-    return part.examples
+    if not examples:
+        raise InputError(f"{source.name}: there are no examples in {source.published[split]}")
+    if left_out:
+        total = len(examples) + left_out
+        notes.append(f"{split}: {left_out:,} of {total:,} left out: {task.incomplete}")
+    return examples
 
 
 def _limited(examples: Examples, limit: int | None, notes: list[str]) -> Examples:
@@ -157,16 +159,15 @@ def _open(task: Task, config: TaskDataConfig) -> Source:
     if task.own_files:
         given = {split: file.expanduser() for split, file in files.items() if file}
         fields = {name: getattr(config, name) for name in task.kind.fields}
-        return OwnFiles(task.kind, given, fields)
+        return own_files(task.kind, given, fields)
     if config.root is None:
-        return Hub(task)
+        return hub_source(task)
     root = config.root.expanduser()
     if not root.is_dir():
         raise InputError(
             f"--data.root {root} is no folder: name the one with the files of {task.title}"
         )
-    assert task.published and task.columns, task.name
-    return Folder(task.published, task.columns, root)
+    return folder_source(task, root)
 
 
 def _missing(task: Task, source: Source, split: str) -> str:
@@ -178,7 +179,7 @@ def _missing(task: Task, source: Source, split: str) -> str:
         return f"{task.title} has no {split} split, only {', '.join(source.published)}"
     return (
         f"{source.name} does not hold the {origin} split of {task.title}: looked for "
-        f"{source.looked_for(origin)}"
+        f"{source.published[origin]}"
     )
 
 

@@ -1,65 +1,83 @@
 """Sources of the rows of a task: a folder, the hub, or files of a user's own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data.corpora import hub
 from data.rows import SUFFIXES, Row, table_suffix
 from model.errors import InputError
-from tasks.formats.published import PublishedFiles
 from tasks.formats.rows import Columns, Format
 from tasks.formats.table import Table
 from tasks.kind import Kind
 from tasks.task import Task
 
-# Each source has: a `name`, of the folder, the files, or the set on the hub with its commit;
-# `published`, the splits that such data have, and `found`, those that are there;
-# `looked_for(split)`, what a published split would be read from; `read(split)`, the rows of a split
-# that is there, and what their cells mean.
+Read = Callable[[], tuple[Iterator[Row], Columns]]
 
 
-class Folder:
-    """A set in its published format, below `root`."""
+class Source(NamedTuple):
+    """Rows of a task, by split."""
 
-    def __init__(self, files: PublishedFiles, columns: Columns, root: Path):
-        self.name = str(root)
-        self.published = tuple(files.files)
-        self._files, self._columns = files, columns
-        self._paths = {split: path for split in files.files if (path := files.find(root, split))}
-        self.found = tuple(self._paths)
-
-    def looked_for(self, split: str) -> str:
-        return self._files.looked_for(split)
-
-    def read(self, split: str) -> tuple[Iterator[Row], Columns]:
-        return self._files.rows(self._paths[split], split), self._columns
+    name: str
+    """The folder, the files, or the set on the hub with its commit."""
+    published: Mapping[str, str]
+    """All splits of such data, and in words where each would be found."""
+    found: Mapping[str, Read]
+    """The splits that are there: each opens its rows, with the meaning of their cells."""
 
 
-class Hub:
-    """A set on the hub. Its numbered classes are turned into their names, by its own list."""
+def folder_source(task: Task, root: Path) -> Source:
+    """The source of a set in its published format, below `root`."""
+    files, columns = task.published, task.columns
+    assert files and columns, task.name
+    paths = {split: path for split in files.files if (path := files.find(root, split))}
+    return Source(
+        str(root),
+        {split: files.looked_for(split) for split in files.files},
+        {s: partial(_read, files.rows, columns, path, s) for s, path in paths.items()},
+    )
 
-    def __init__(self, task: Task):
-        assert task.hub and task.columns, task.name
-        commit, self._data = hub.load_splits(
-            task.hub, streaming=False, instead="give the set's own files with --data.root"
+
+def hub_source(task: Task) -> Source:
+    """The source of a set on the hub. Numbered classes get their names, by the set's own list."""
+    assert task.hub and task.columns, task.name
+    commit, data = hub.load_splits(
+        task.hub, streaming=False, instead="give the set's own files with --data.root"
+    )
+    name = f"{task.hub.partition('@')[0]}@{commit}"
+
+    def read(split: str) -> tuple[Iterator[Row], Columns]:
+        features = data[split].features
+        rows = (
+            Row(
+                f"{name}, {split} row {number}",
+                {cell: _named(value, features[cell]) for cell, value in row.items()},
+            )
+            for number, row in enumerate(data[split], 1)
         )
-        self.name = f"{task.hub.partition('@')[0]}@{commit}"
-        self.published = tuple(task.hub_splits)
-        self.found = tuple(s for s, theirs in task.hub_splits.items() if theirs in self._data)
-        self._splits, self._columns = task.hub_splits, task.columns
+        return rows, columns
 
-    def looked_for(self, split: str) -> str:
-        return f"its split {self._splits[split]}"
+    columns, splits = task.columns, task.hub_splits
+    return Source(
+        name,
+        {split: f"its split {theirs}" for split, theirs in splits.items()},
+        {split: partial(read, theirs) for split, theirs in splits.items() if theirs in data},
+    )
 
-    def read(self, split: str) -> tuple[Iterator[Row], Columns]:
-        return self._rows(self._splits[split]), self._columns
 
-    def _rows(self, split: str) -> Iterator[Row]:
-        data = self._data[split]
-        for number, row in enumerate(data, 1):
-            cells = {name: _named(value, data.features[name]) for name, value in row.items()}
-            yield Row(f"{self.name}, {split} row {number}", cells)
+def own_files(kind: Kind, files: Mapping[str, Path], fields: Mapping[str, Any]) -> Source:
+    """The source of a user's own files, by split; `fields` as in `Kind.columns`."""
+    readers = {split: _reader(kind, file, fields) for split, file in files.items()}
+    return Source(
+        ", ".join(map(str, files.values())),
+        {split: f"--data.{split}" for split in files},
+        {s: partial(_read, *readers[s], file, s) for s, file in files.items()},
+    )
+
+
+def _read(rows: Format, columns: Columns, path: Path, split: str) -> tuple[Iterator[Row], Columns]:
+    return rows(path, split), columns
 
 
 def _named(value: Any, feature: Any) -> Any:
@@ -71,28 +89,8 @@ def _named(value: Any, feature: Any) -> Any:
     return value
 
 
-class OwnFiles:
-    """Files of a user's own, by split."""
-
-    def __init__(self, kind: Kind, files: dict[str, Path], fields: dict[str, Any]):
-        self.name = ", ".join(str(file) for file in files.values())
-        self.published = self.found = tuple(files)
-        self._readers = {split: _reader(kind, file, fields) for split, file in files.items()}
-        self._files = files
-
-    def looked_for(self, split: str) -> str:
-        return f"--data.{split}"
-
-    def read(self, split: str) -> tuple[Iterator[Row], Columns]:
-        rows, columns = self._readers[split]
-        return rows(self._files[split], split), columns
-
-
-Source = Folder | Hub | OwnFiles
-
-
-def _reader(kind: Kind, file: Path, fields: dict[str, Any]) -> tuple[Format, Columns]:
-    """The format of a file and what its cells mean, by its kind of task and by its name."""
+def _reader(kind: Kind, file: Path, fields: Mapping[str, Any]) -> tuple[Format, Columns]:
+    """The format of a file and the meaning of its cells, by its kind of task and by its name."""
     if not file.is_file():
         raise InputError(f"{file} does not exist, or is a folder: name a file")
     formats = {**dict.fromkeys(SUFFIXES, (Table(), kind.columns(fields))), **kind.formats}

@@ -22,5 +22,5 @@ def divide(examples: Examples, share: float) -> tuple[Examples, Examples]:
 
 
 def draw(number: int, total: int) -> list[int]:
-    """So many of the first `total` numbers, in order: drawn at random with seed 0."""
+    """`number` of the first `total` numbers, in order: drawn at random with seed 0."""
     return sorted(np.random.default_rng(0).permutation(total)[:number].tolist())

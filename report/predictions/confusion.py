@@ -1,37 +1,14 @@
-"""Which classes are taken for which, as a picture that prints well."""
+"""Confusion matrix of a classifier, as a picture that prints well."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix
 
-from report.plots import GREY, INK, save_figure
+from report.plots import GREY, INK
 
 FEW = 10  # up to so many classes each cell has room for its share
-
-
-def plot_confusion(
-    path: Path,
-    gold: Sequence[str],
-    predicted: Sequence[str],
-    labels: Sequence[str],
-    *,
-    title: str,
-) -> None:
-    """Writes a PNG of how many examples of each class are put into which.
-
-    Args:
-        path: where to write the picture.
-        gold: the class of each example.
-        predicted: the class it was put into.
-        labels: all classes, in the order to show.
-        title: said above the axes.
-    """
-    counts = confusion_matrix(gold, predicted, labels=list(labels))
-    save_figure(draw_confusion(counts, labels, title=title), path)
 
 
 def draw_confusion(

@@ -1,4 +1,4 @@
-"""List of what a model got wrong, for reading: the mistakes it was surest of."""
+"""List of the mistakes that a model was surest of, for reading."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +19,9 @@ def write_errors(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
 ) -> None:
-    """Writes the worst mistakes as a Markdown table.
+    """Writes the worst mistakes as a Markdown table; `about` names the model and the split.
 
-    Args:
-        path: of the file.
-        kind: of the task.
-        about: the model and the split, for the heading.
-        examples: what was asked.
-        predictions: from `tasks.score`, with what is right (`gold`).
+    The predictions, one for each example, are from `tasks.score`, with the right one (`gold`).
     """
     title, measure, number = kind.ranking
     mistakes = [

@@ -1,41 +1,28 @@
 """Files in which predictions for GLUE's unlabelled test sets are handed in.
 
 Names and format are those of gluebenchmark.com: a line for each row of the test file, with its
-number and what is predicted, in the way in which the training file writes labels.
+number and the prediction, in the way in which the training file writes labels.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from data.storage.atomic import write_text
+from tasks.glue import GLUE
 from tasks.kind import Prediction
 from tasks.task import Task
 from tasks.texts.examples import TextColumns
 
-FILES = {
-    ("cola", "test"): "CoLA.tsv",
-    ("sst2", "test"): "SST-2.tsv",
-    ("mrpc", "test"): "MRPC.tsv",
-    ("stsb", "test"): "STS-B.tsv",
-    ("qqp", "test"): "QQP.tsv",
+FILES = {(task.name, "test"): f"{task.title}.tsv" for task in GLUE} | {
     ("mnli", "test"): "MNLI-m.tsv",
     ("mnli", "test_mismatched"): "MNLI-mm.tsv",
-    ("qnli", "test"): "QNLI.tsv",
-    ("rte", "test"): "RTE.tsv",
-    ("wnli", "test"): "WNLI.tsv",
     ("ax", "test"): "AX.tsv",
 }
 """By task and split."""
 
 
 def write_submission(path: Path, task: Task, predictions: Sequence[Prediction]) -> None:
-    """Writes predictions as GLUE takes them.
-
-    Args:
-        path: with a name from `FILES`.
-        task: which says what its files write for each label.
-        predictions: from `tasks.score`.
-    """
+    """Writes predictions as GLUE takes them; the path has a name from `FILES`."""
     rows = (f"{row['id']}\t{_written(task, row['prediction'])}\n" for row in predictions)
     write_text(path, "index\tprediction\n" + "".join(rows))
 

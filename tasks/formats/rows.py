@@ -1,13 +1,13 @@
-"""Rows of task data: what all formats are read into, and what examples are made of.
+"""Rows of task data: all formats are read into them, and examples made of them.
 
 A format is a function of a file and the name of its split that yields rows: `table`, `conll`,
 `squad` and `documents` beside this module. Columns (`TextColumns` and others, in the rooms of the
-kinds) say what the cells of a row mean, so that the same columns read files and the hub's rows.
+kinds) give the cells of a row their meaning: the same columns read files and the hub's rows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from data.rows import Row, cell_text, require_cell
 from model.errors import InputError
@@ -18,7 +18,7 @@ class IncompleteError(InputError):
 
 
 Format = Callable[[Path, str], Iterator[Row]]
-"""Reads a file, or a folder, and is told the name of the split that it holds."""
+"""Reads a file, or a folder, given the name of the split that it holds."""
 
 
 @runtime_checkable
@@ -41,21 +41,13 @@ class Columns(Protocol):
         Args:
             row: with the cells that these columns name.
             number: of the row, from 0: the example's id where the row has none.
-            labels: which there may be; empty: any.
-            labelled: whether the row must have a label.
+            labels: the allowed ones; empty: any.
+            labelled: True if the row must have a label.
 
         Raises:
             InputError: a cell is missing, or does not hold what it should.
         """
         ...
-
-
-class Part(NamedTuple):
-    """What was read of a split."""
-
-    examples: tuple[Example, ...]
-    left_out: int
-    """How many incomplete rows there were besides."""
 
 
 def read_examples(
@@ -65,8 +57,10 @@ def read_examples(
     *,
     labelled: bool,
     leave_out: bool = False,
-) -> Part:
-    """All examples of a split; with `leave_out` incomplete rows are counted and are no error.
+) -> tuple[tuple[Example, ...], int]:
+    """All examples of a split, and the number of rows that are left out.
+
+    With `leave_out` incomplete rows are, without it they are errors.
 
     Raises:
         InputError: of a row, or two rows have the same id.
@@ -86,7 +80,7 @@ def read_examples(
         if example.id in examples:
             raise InputError(f"{row.place}: there was an example with the id {example.id!r} before")
         examples[example.id] = example
-    return Part(tuple(examples.values()), left_out)
+    return tuple(examples.values()), left_out
 
 
 def find_cell(row: Row, names: Sequence[str]) -> Any:

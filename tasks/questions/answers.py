@@ -23,7 +23,7 @@ class Candidate(NamedTuple):
 
 
 class BestAnswer(NamedTuple):
-    """The answer to a question, and what else it could have been."""
+    """The answer to a question, and the other candidates."""
 
     answer: Candidate
     candidates: list[Candidate]
@@ -53,15 +53,12 @@ def predict_answers(
         start_logits: [tokens] of each window, or longer where the window is padded.
         end_logits: likewise.
         windows: from `tasks.questions.encode`.
-        examples: what they were made of.
-        n_best: how many candidates there are at most, beside that of no answer.
+        examples: of the windows.
+        n_best: the most candidates, beside that of no answer.
         max_answer: tokens.
         null_threshold: there is no answer if the score of that, the least over the windows, is
             above the best answer's by more than this (0 in SQuAD 2.0 by default). None: always an
             answer, if the context has any token.
-
-    Returns:
-        The best answer to each example's question.
     """
     null = [np.inf] * len(examples)
     found: list[list[Candidate]] = [[] for _ in examples]
@@ -69,23 +66,16 @@ def predict_answers(
     for starts, ends, offsets, most, number in zip(*columns, windows.example, strict=True):
         null[number] = min(null[number], float(starts[0]) + float(ends[0]))
         context = examples[number].context
-        inside = slice(*_ends(offsets[:, 0] >= 0))
+        [inside] = np.nonzero(offsets[:, 0] >= 0)
         places = offsets[inside]
-        allowed = np.where(most[inside], starts[: len(offsets)][inside], -np.inf)
-        ends = ends[: len(offsets)][inside]
-        for first, last, score in _best_spans(allowed, ends, n_best, max_answer):
+        allowed = np.where(most[inside], starts[inside], -np.inf)
+        for first, last, score in _best_spans(allowed, ends[inside], n_best, max_answer):
             start, end = int(places[first, 0]), int(places[last, 1])
             found[number].append(Candidate(context[start:end], start, score))
     return [
         _choose(candidates, score, n_best, null_threshold)
         for candidates, score in zip(found, null, strict=True)
     ]
-
-
-def _ends(where: np.ndarray) -> tuple[int, int]:
-    """Where the one run of true entries starts and ends."""
-    places = np.flatnonzero(where)
-    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
 
 
 def _best_spans(

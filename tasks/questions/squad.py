@@ -9,6 +9,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 
 Golds = Sequence[Sequence[str]]
 """The answers that annotators gave to each question; none where there is none."""
@@ -16,17 +17,17 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def exact_match(gold: Golds, predicted: Sequence[str]) -> float:
-    """How often a prediction is one of the answers, but for capitals, punctuation and articles."""
-    return _mean([exact for exact, _ in _scores(gold, predicted)])
+    """The share of predictions among the answers, but for capitals, punctuation and articles."""
+    return fmean(exact for exact, _ in _scores(gold, predicted))
 
 
 def squad_f1(gold: Golds, predicted: Sequence[str]) -> float:
     """The mean F1 of a prediction's words and those of the answer that it is closest to."""
-    return _mean([f1 for _, f1 in _scores(gold, predicted)])
+    return fmean(f1 for _, f1 in _scores(gold, predicted))
 
 
 def squad_breakdown(gold: Golds, predicted: Sequence[str]) -> dict[str, float]:
-    """Both metrics where there is an answer, and how often nothing is said where there is none.
+    """Both metrics where there is an answer, and the share of empty ones where there is none.
 
     Empty unless there are questions of both kinds.
     """
@@ -36,9 +37,9 @@ def squad_breakdown(gold: Golds, predicted: Sequence[str]) -> dict[str, float]:
     if not answered or not rest:
         return {}
     return {
-        "has_answer_exact_match": _mean([exact for exact, _ in answered]),
-        "has_answer_squad_f1": _mean([f1 for _, f1 in answered]),
-        "no_answer_exact_match": _mean([exact for exact, _ in rest]),
+        "has_answer_exact_match": fmean(exact for exact, _ in answered),
+        "has_answer_squad_f1": fmean(f1 for _, f1 in answered),
+        "no_answer_exact_match": fmean(exact for exact, _ in rest),
     }
 
 
@@ -68,7 +69,3 @@ def _f1(gold: str, predicted: str) -> float:
     gold_words, words = gold.split(), predicted.split()
     same = sum((Counter(gold_words) & Counter(words)).values())
     return 2 * same / (len(gold_words) + len(words)) if same else 0.0
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -43,7 +43,13 @@ class TagColumns:
         tags = self._list(row, self.tags, "--data.label-field")
         if len(tags) != len(words):
             raise InputError(f"{row.place}: {len(words)} words have {len(tags)} tags")
-        tags = to_iob2(_checked(row, words, tags))
+        for place, (word, tag) in enumerate(zip(words, tags, strict=True)):
+            if not _IOB.fullmatch(tag):
+                raise InputError(
+                    f"{_place(row, place)}: the tag {tag!r} of {word!r} is neither O nor one that "
+                    "begins with B- or I-"
+                )
+        tags = to_iob2(tags)
         for place, (word, tag) in enumerate(zip(words, tags, strict=True)):
             if labels and tag not in labels:
                 allowed = ", ".join(labels)
@@ -80,16 +86,6 @@ def to_iob2(tags: Sequence[str]) -> tuple[str, ...]:
         f"B{tag[1:]}" if tag.startswith("I-") and last[2:] != tag[2:] else tag
         for last, tag in zip(("O", *tags), tags, strict=False)
     )
-
-
-def _checked(row: Row, words: list[str], tags: list[str]) -> list[str]:
-    for place, (word, tag) in enumerate(zip(words, tags, strict=True)):
-        if not _IOB.fullmatch(tag):
-            raise InputError(
-                f"{_place(row, place)}: the tag {tag!r} of {word!r} is neither O nor one that "
-                "begins with B- or I-"
-            )
-    return tags
 
 
 def _place(row: Row, word: int) -> str:

@@ -9,20 +9,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from seqeval.metrics.sequence_labeling import get_entities, precision_recall_fscore_support
+from seqeval.metrics.sequence_labeling import f1_score, get_entities
 
 from model.errors import InputError
 from tasks.windows import Windows
 
 Tags = Sequence[Sequence[str]]
-
-
-class EntityScores(NamedTuple):
-    """Of whole entities over all sentences and types, between 0 and 1."""
-
-    precision: float
-    recall: float
-    f1: float
 
 
 class Entity(NamedTuple):
@@ -40,26 +32,21 @@ def word_tags(
     words: Sequence[int],
     labels: tuple[str, ...],
 ) -> list[list[str]]:
-    """The likeliest tag of each word: that of its first piece.
+    """The likeliest tag of each word: that of its first piece, from logits [tokens, labels].
 
-    Args:
-        logits: [tokens, labels] of each window, or longer where the window is padded.
-        windows: from `tasks.words.encode`.
-        words: how many words each example has. One that no window predicts, such as one without
-            pieces, is tagged O.
-        labels: the tags by name.
+    `words` has the number of words of each example. One that no window predicts, such as one
+    without pieces, is tagged O.
     """
     tags = [["O"] * count for count in words]
-    notes = zip(logits, windows.notes["word"], windows.example, strict=True)
-    for scores, word, example in notes:
+    for scores, word, example in zip(logits, windows.notes["word"], windows.example, strict=True):
         places = np.flatnonzero(word >= 0)
         for place, best in zip(word[places], scores[places].argmax(-1), strict=True):
             tags[example][place] = labels[best]
     return tags
 
 
-def entity_scores(gold: Tags, predicted: Tags) -> EntityScores:
-    """Precision, recall and F1; 0 where nothing is predicted, or nothing is there.
+def entity_f1(gold: Tags, predicted: Tags) -> float:
+    """F1 of whole entities over all sentences and types; 0 where none are predicted or right.
 
     Raises:
         InputError: a tag is not O and has no form such as B-person.
@@ -70,17 +57,12 @@ def entity_scores(gold: Tags, predicted: Tags) -> EntityScores:
                 f"the tag {tag} names no entity: tags are O, or such as B-person and I-person"
             )
     lists = [list(map(list, tags)) for tags in (gold, predicted)]
-    options: dict[str, Any] = {"average": "micro", "zero_division": 0}
-    scores: Any = precision_recall_fscore_support(*lists, **options)
-    return EntityScores(*map(float, scores[:3]))
-
-
-def entity_f1(gold: Tags, predicted: Tags) -> float:
-    return entity_scores(gold, predicted).f1
+    scores: Any = f1_score(*lists, average="micro", zero_division=0)  # type: ignore[arg-type]
+    return float(scores)
 
 
 def find_entities(text: str, words: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Entity]:
-    """The entities that are scored, in a text with the places where its words start and end."""
+    """The scored entities, in a text with the places where its words start and end."""
     found = []
     for kind, first, last in get_entities(list(tags)):
         start, end = words[first][0], words[last][1]

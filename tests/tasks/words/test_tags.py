@@ -7,9 +7,7 @@ from tasks.words.encode import encode_words
 from tasks.words.examples import TaggedExample
 from tasks.words.tags import (
     Entity,
-    EntityScores,
     entity_f1,
-    entity_scores,
     find_entities,
     word_tags,
 )
@@ -47,12 +45,12 @@ def test_scores_by_hand():
     gold = [["B-x", "I-x", "O", "B-y"], ["B-x", "O"]]
     guess = [["B-x", "I-x", "O", "B-x"], ["B-x", "I-x"]]
     # One of three found is right (its type and both borders), and one of three there is found.
-    assert entity_scores(gold, guess) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert entity_f1(gold, guess) == pytest.approx(1 / 3)
     guess = [["B-x", "I-x", "O", "O"], ["O", "O"]]
-    assert entity_scores(gold, guess) == pytest.approx((1, 1 / 3, 1 / 2))
+    assert entity_f1(gold, guess) == pytest.approx(1 / 2)  # precision 1, recall 1/3
     assert entity_f1(gold, gold) == 1.0
-    assert entity_scores([["O"], []], [["B-x"], []]) == EntityScores(0, 0, 0)
-    assert entity_scores([["O"]], [["O"]]) == EntityScores(0, 0, 0)
+    assert entity_f1([["O"], []], [["B-x"], []]) == 0
+    assert entity_f1([["O"]], [["O"]]) == 0
 
 
 def test_the_mode_is_that_of_conlleval():
