@@ -1,12 +1,11 @@
 """Kind of task: the answer to a question, as a part of a context, or that there is none."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Float
 
 from data.vocabulary import Vocabulary
@@ -14,13 +13,12 @@ from model.errors import InputError
 from model.losses import cross_entropy, distillation_kl
 from model.tasks import QuestionAnswering, read_batch
 from tasks.formats.squad import squad_rows
-from tasks.kind import Arrays, Fetched, Kind, Labels, Mistake, Prediction, Ranking, percent
+from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking, percent
 from tasks.questions.answers import predict_answers
 from tasks.questions.encode import encode_questions
 from tasks.questions.examples import QuestionColumns, QuestionExample
 from tasks.questions.squad import exact_match, squad_breakdown, squad_f1
 from tasks.reading import Asked
-from tasks.windows import Windows
 
 SHOWN = 3  # answers to each question, if nobody says how many
 NEVER = -1e9  # a logit whose probability is 0 in float32, and no NaN at any temperature
@@ -100,7 +98,8 @@ class Answers(Kind):
 
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         """Each with `start`, the score of `no_answer` above the best answer's, and `candidates`."""
-        start, end = fetched["start"], fetched["end"]
+        start, end, threshold = fetched["start"], fetched["end"], self.null_threshold
+        best = predict_answers(start, end, windows, examples, null_threshold=threshold)
         return [
             {
                 "prediction": found.answer.text,
@@ -111,9 +110,7 @@ class Answers(Kind):
                     for c in found.candidates
                 ],
             }
-            for found in predict_answers(
-                start, end, windows, examples, null_threshold=self.null_threshold
-            )
+            for found in best
         ]
 
     def gold(self, example: QuestionExample) -> list[str] | None:

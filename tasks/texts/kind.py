@@ -13,7 +13,7 @@ from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.losses import cross_entropy
 from model.tasks import SequenceClassification
-from tasks.kind import Arrays, Fetched, Kind, Labels, Mistake, Prediction, Ranking, percent
+from tasks.kind import Arrays, Kind, Labels, Mistake, Prediction, Ranking, percent
 from tasks.reading import Asked
 from tasks.texts.encode import encode_texts
 from tasks.texts.examples import TextColumns, TextExample
@@ -27,7 +27,6 @@ from tasks.texts.metrics import (
     pearson,
     spearman,
 )
-from tasks.windows import Windows
 
 
 class _Texts(Kind):

@@ -12,9 +12,8 @@ from data.vocabulary import Vocabulary
 from model.losses import cross_entropy
 from model.tasks import TokenClassification
 from tasks.formats.conll import conll_rows
-from tasks.kind import Arrays, Fetched, Kind, Labels, Mistake, Prediction, Ranking
+from tasks.kind import Arrays, Kind, Labels, Mistake, Prediction, Ranking
 from tasks.reading import Asked
-from tasks.windows import Windows
 from tasks.words.encode import encode_words, split_words
 from tasks.words.examples import TagColumns, TaggedExample, iob2_tags
 from tasks.words.tags import entity_f1, find_entities, word_tags
