@@ -60,7 +60,7 @@ class Glue:
     """Passes over the training examples; by default those of each task's recipe."""
     data: TaskDataConfig = field(default_factory=TaskDataConfig)
     output: Path = Path("runs/glue")
-    """A run folder for each model and task, and the table. The same command goes on in it."""
+    """A run folder for each model and task, and the table. The same command resumes in it."""
 
 
 def run_glue(config: Glue) -> dict[str, Scores]:

@@ -38,7 +38,7 @@ class PredictConfig(Asked):
     """Ask a model about texts: arguments, the lines of a file, or those of standard input.
 
     Its config.json says what it predicts: labels with probabilities, a value, entities with their
-    places, answers to a question, or what may stand for [MASK].
+    places, answers to a question, or fillings for [MASK].
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -112,7 +112,7 @@ def run(config: PredictConfig) -> None:
     model, vocabulary = open_model(config.model)
     kind = kind_of(model)
     check_asked(kind, config)
-    for number, result in enumerate(predict(model, vocabulary, list(_texts(config)), config)):
+    for number, result in enumerate(predict(model, vocabulary, _texts(config), config)):
         if config.jsonl:
             print(json.dumps(result, ensure_ascii=False))
             continue
@@ -121,27 +121,22 @@ def run(config: PredictConfig) -> None:
         print("\n" * (number > 0) + "\n".join([*quoted, *lines_of(kind, result)]))
 
 
-def _texts(config: PredictConfig) -> Iterator[str]:
+def _texts(config: PredictConfig) -> list[str]:
     if config.texts and config.file:
         raise InputError("--file goes without texts as arguments: give one or the other")
     if config.texts:
-        texts = ((f"text {number}", text) for number, text in enumerate(config.texts, 1))
-    else:
-        name = str(config.file or "standard input")
-        lines = read_lines(config.file) if config.file else _standard_input()
-        texts = (
-            (f"{name}, line {number},", line.rstrip("\r\n")) for number, line in enumerate(lines, 1)
-        )
-    none = True
-    for place, text in texts:
-        check_text(text, place)
-        none = False
-        yield text
-    if none:
+        return list(config.texts)
+    name = config.file or "standard input"
+    lines = read_lines(config.file) if config.file else _standard_input()
+    texts = [line.rstrip("\r\n") for line in lines]
+    for number, text in enumerate(texts, 1):
+        check_text(text, f"{name}, line {number},")
+    if not texts:
         raise InputError(
-            f"{config.file or 'standard input'} has no lines: give texts as arguments, or one a "
-            "line in --file or on standard input"
+            f"{name} has no lines: give texts as arguments, or one a line in --file or on standard "
+            "input"
         )
+    return texts
 
 
 def _standard_input() -> Iterator[str]:

@@ -41,10 +41,8 @@ from tasks.model import check_inputs, check_order, load_for_task, only_numbered,
 from tasks.open import TaskData, TaskDataConfig, open_task
 from tasks.predict import predictor
 from tasks.reading import Reading
-from tasks.score import Scored, score
+from tasks.score import score
 from tasks.task import Task
-
-SIDES = ("gold", "prediction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +97,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     for note in data.notes:
         print(note)
     output = make_folder(config.output or Path(f"runs/eval-{task.name}"))
-    results = {}
-    for split in data.splits:
-        scored, remarks = score_split(config, data, split, model, vocabulary)
-        write_split(output, config.model, data, split, scored)
-        results[split] = {"examples": len(data.splits[split]), "remarks": remarks}
-        results[split]["metrics"] = scored.metrics
+    results = {s: score_split(config, data, s, model, vocabulary, output) for s in data.splits}
     record = {
         "settings": config,
         "data": {"source": data.source, "fingerprint": data.fingerprint, "notes": data.notes},
@@ -114,11 +107,12 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     write_json_atomic(output / "results.json", record)
     print(f"\n{config.model} on {task.title}")
     Console(highlight=False).print(scores_table(results))
-    for split, result in results.items():
-        if result["metrics"].get("collapsed"):
+    metrics = {split: result["metrics"] for split, result in results.items()}
+    for split, values in metrics.items():
+        if values.get("collapsed"):
             print(f"{split}: all examples are given the same class")
     print(f"predictions and more: {output}")
-    return {split: result["metrics"] for split, result in results.items()}
+    return metrics
 
 
 def default_splits(config: TaskEvaluation) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -184,9 +178,17 @@ def note_on_reading(model: str, task: Task, reading: Reading) -> str | None:
 
 
 def score_split(
-    config: TaskEvaluation, data: TaskData, split: str, model: Any, vocabulary: Vocabulary
-) -> tuple[Scored, list[str]]:
-    """The predictions and metrics of a split, and remarks on texts that did not fit."""
+    config: TaskEvaluation,
+    data: TaskData,
+    split: str,
+    model: Any,
+    vocabulary: Vocabulary,
+    output: Path,
+) -> dict[str, Any]:
+    """The number of `examples` of a split, the `metrics`, and `remarks` on texts that did not fit.
+
+    Writes every prediction and, where the right ones are known, the mistakes.
+    """
     task, examples, labels = data.task, data.splits[split], model.config.labels
     windows = task.to_windows(examples, vocabulary, labels, config.reading)
     remarks = [f"{split}: {remark}" for remark in windows.remarks]
@@ -194,29 +196,21 @@ def score_split(
         print(remark)
     graphdef, params = nnx.split(model)
     fetched = predictor(graphdef, task.kind, windows)(params)
-    scored = score(task, examples, windows, fetched, labels)
-    if scored.metrics:
-        gold, predicted = ([row[side] for row in scored.predictions] for side in SIDES)
-        scored.metrics.update(task.kind.breakdown(gold, predicted))
-    return scored, remarks
-
-
-def write_split(output: Path, model: str, data: TaskData, split: str, scored: Scored) -> None:
-    """Writes every prediction and, where the right ones are known, what went wrong."""
-    task, predictions = data.task, scored.predictions
+    predictions, metrics = score(task, examples, windows, fetched, labels)
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
     write_text(output / f"predictions-{split}.jsonl", "".join(lines))
-    if scored.metrics:
-        about = f"{model} on {task.title}, {split}"
-        errors = output / f"errors-{split}.md"
-        write_errors(errors, task.kind, about, data.splits[split], predictions)
+    if metrics:
+        gold, predicted = ([row[side] for row in predictions] for side in ("gold", "prediction"))
+        metrics = {**metrics, **task.kind.breakdown(gold, predicted)}
+        about = f"{config.model} on {task.title}, {split}"
+        write_errors(output / f"errors-{split}.md", task.kind, about, examples, predictions)
         if task.kind.single_class:
-            gold, predicted = ([row[side] for row in predictions] for side in SIDES)
             counts = confusion_matrix(gold, predicted, labels=list(task.labels))
             figure = draw_confusion(counts, task.labels, title=f"{task.title}, {split}")
             save_figure(figure, output / f"confusion-{split}.png")
     elif (task.name, split) in FILES:
         write_submission(output / FILES[task.name, split], task, predictions)
+    return {"examples": len(examples), "remarks": remarks, "metrics": metrics}
 
 
 def scores_table(results: dict[str, dict[str, Any]]) -> Table:

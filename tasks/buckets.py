@@ -1,7 +1,7 @@
 """Length buckets: examples of like lengths share a batch, padded to one of a few static shapes.
 
-A program is compiled for each shape, so there are few of them; where they lie is chosen for the
-lengths at hand, so that as little as possible is padding.
+A program is compiled for each shape, so there are few of them; their lengths are chosen for the
+windows at hand, so that as little as possible is padding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ class BucketBatches:
         batch_size: windows an update, over all hosts and micro-batches.
         micro_batches: parts whose gradients are accumulated; all of an update have one length.
         seed: of the order.
-        host, hosts: which share of the rows to read.
+        host, hosts: the share of the rows to read.
 
     Raises:
         InputError: the batch does not divide evenly.

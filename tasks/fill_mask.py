@@ -1,4 +1,4 @@
-"""What a masked-LM model would put in the place of [MASK]."""
+"""Likeliest pieces in the place of [MASK], from a masked-LM model."""
 
 import jax
 import jax.numpy as jnp

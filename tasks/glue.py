@@ -13,11 +13,25 @@ from tasks.task import Task
 from tasks.texts.examples import TextColumns
 from tasks.texts.kind import Classification, Regression
 
-_FILES = {split: (f"{split}.tsv", f"{split}.jsonl") for split in ("train", "dev", "test")}
+_MNLI_SPLITS = {
+    "train": "train",
+    "dev": "dev_matched",
+    "dev_mismatched": "dev_mismatched",
+    "test": "test_matched",
+    "test_mismatched": "test_mismatched",
+}
 _ID = ("index", "id", "idx")
 _BINARY = ("0", "1")
 _SENTENCES = {"text": ("sentence1",), "pair": ("sentence2",), "id": _ID}
 _COLA_HEADER = ("source", "label", "mark", "sentence")
+
+
+def _files(names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The files of each split, from its name in theirs."""
+    return {split: (f"{name}.tsv", f"{name}.jsonl") for split, name in names.items()}
+
+
+_FILES = _files({split: split for split in ("train", "dev", "test")})
 
 
 def _task(name: str, title: str, labels: tuple[str, ...], **settings: Any) -> Task:
@@ -89,24 +103,8 @@ MNLI = _task(
         ("gold_label", "label", "Label"),
         id=_ID,
     ),
-    published=PublishedFiles(
-        ("MNLI",),
-        {
-            "train": ("train.tsv", "train.jsonl"),
-            "dev": ("dev_matched.tsv", "dev_matched.jsonl"),
-            "dev_mismatched": ("dev_mismatched.tsv", "dev_mismatched.jsonl"),
-            "test": ("test_matched.tsv", "test_matched.jsonl"),
-            "test_mismatched": ("test_mismatched.tsv", "test_mismatched.jsonl"),
-        },
-        Table(),
-    ),
-    hub_splits={
-        "train": "train",
-        "dev": "validation_matched",
-        "dev_mismatched": "validation_mismatched",
-        "test": "test_matched",
-        "test_mismatched": "test_mismatched",
-    },
+    published=PublishedFiles(("MNLI",), _files(_MNLI_SPLITS), Table()),
+    hub_splits={s: name.replace("dev", "validation") for s, name in _MNLI_SPLITS.items()},
 )
 QNLI = _task(
     "qnli",

@@ -33,7 +33,7 @@ Prediction = dict[str, Any]
 """Of an example: the `prediction` and how sure the model is; `tasks.score` adds its `id` and, where
 it is known, the right answer (`gold`)."""
 Labels = tuple[str, ...]
-"""The classes by name, in the order of the model's outputs unless said otherwise."""
+"""The classes by name, in the order of the model's outputs."""
 
 
 class Mistake(NamedTuple):
@@ -153,7 +153,7 @@ class Kind(ABC):
     # Predictions and metrics
 
     def fetch(self, model: nnx.Module, batch: Arrays) -> dict[str, Array]:
-        """What predictions are made of, computed on the device for the rows of a batch."""
+        """Arrays that predictions are made of, computed on the device for the rows of a batch."""
         return self.forward(model, batch)
 
     def fetched(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:

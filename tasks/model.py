@@ -31,14 +31,9 @@ def load_for_task(
 
     A head that the checkpoint has is taken if its classes are those of the task, in whatever order:
     `model.config.labels` says which. If they are called otherwise or only numbered (LABEL_0, ...),
-    `order` names them.
+    `order` names them by index.
 
-    Args:
-        checkpoint: opened once, for several models.
-        task: with its labels.
-        order: the names of the model's classes, by index.
-        new_head: draws a head where there is none, or one for other classes; a warning says so.
-        dtype: what it computes in.
+    `new_head` draws a head where there is none, or one for other classes; a warning says so.
 
     Raises:
         InputError: there is no fitting head and none is to be drawn; or the classes have no names.
@@ -110,7 +105,7 @@ def check_order(order: tuple[str, ...], task: Task, *checkpoints: Checkpoint) ->
 
 
 def only_numbered(labels: tuple[str, ...]) -> bool:
-    """Whether classes have no names but those that transformers gives them."""
+    """True if classes have no names but those that transformers gives them."""
     return labels == tuple(f"LABEL_{number}" for number in range(len(labels)))
 
 
@@ -126,13 +121,9 @@ def load_encoder(checkpoint: Checkpoint) -> Any:
 
 
 def check_inputs(path: str, model: Any, vocabulary: Vocabulary, length: int) -> None:
-    """Raises InputError unless a model has all pieces and positions that its windows may have.
+    """Raises InputError unless a model has all pieces and positions of windows of `length` tokens.
 
-    Args:
-        path: of the model, for the message.
-        model: from `model.pretrained.load`.
-        vocabulary: of the tokenizer that cuts the text into pieces.
-        length: tokens of the longest window.
+    The `path` of the model is for the message, the `vocabulary` that of its tokenizer.
     """
     positions, pieces = model.config.max_positions, model.config.vocab_size
     if length > positions:

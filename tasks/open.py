@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model.errors import InputError
+from model.errors import InputError, at_least_one
 from tasks.catalogue import find_task
 from tasks.formats.rows import read_examples
 from tasks.sources import Source, folder_source, hub_source, own_files
@@ -70,11 +70,8 @@ def open_task(
     split, a part of `train` is kept for it, drawn at random from a fixed seed. The classes of a
     user's own set are those of its training file, sorted, or of all files read if it is not given.
 
-    Args:
-        name: one of `tasks.catalogue.TASKS`.
-        config: the source.
-        splits: those that must be there; nothing else is read. By default all that are.
-        labels: the classes that a user's own set may have; by default those that it has.
+    All `splits` must be there, and no others are read; by default those that are. `labels` are the
+    classes that a user's own set may have; by default those that it has.
 
     Raises:
         InputError: no such task, flags that contradict each other, a split that is not there, or
@@ -118,7 +115,10 @@ def open_task(
     if learns_classes and not task.labels:
         task = replace(task, labels=task.kind.classes(sum(examples.values(), ())))
     if "train" in wanted:
-        examples["train"] = _limited(examples["train"], config.train_limit, notes)
+        everything, limit = examples["train"], config.train_limit
+        if limit is not None and limit < len(everything):
+            examples["train"] = tuple(everything[n] for n in draw(limit, len(everything)))
+            notes.append(f"train: {limit:,} of {len(everything):,} examples, drawn with seed 0")
     examples = {split: examples[split] for split in wanted}
     return TaskData(task, examples, _fingerprint(task, examples), source.name, tuple(notes))
 
@@ -126,22 +126,14 @@ def open_task(
 def _read(task: Task, source: Source, split: str, notes: list[str]) -> Examples:
     rows, columns = source.found[split]()
     labelled = not split.startswith("test")
-    examples, left_out = read_examples(
-        rows, columns, task.labels, labelled=labelled, leave_out=task.incomplete is not None
-    )
+    incomplete = task.incomplete is not None
+    examples, left_out = read_examples(rows, columns, task.labels, labelled, incomplete)
     if not examples:
         raise InputError(f"{source.name}: there are no examples in {source.published[split]}")
     if left_out:
         total = len(examples) + left_out
         notes.append(f"{split}: {left_out:,} of {total:,} left out: {task.incomplete}")
     return examples
-
-
-def _limited(examples: Examples, limit: int | None, notes: list[str]) -> Examples:
-    if limit is None or limit >= len(examples):
-        return examples
-    notes.append(f"train: {limit:,} of {len(examples):,} examples, drawn with seed 0")
-    return tuple(examples[number] for number in draw(limit, len(examples)))
 
 
 def _fingerprint(task: Task, examples: dict[str, Examples]) -> str:
@@ -186,8 +178,7 @@ def _missing(task: Task, source: Source, split: str) -> str:
 def _check_flags(task: Task, config: TaskDataConfig) -> None:
     if not 0 < config.dev_share <= 0.5:
         raise InputError(f"--data.dev-share is {config.dev_share}; it should be in (0, 0.5]")
-    if config.train_limit is not None and config.train_limit < 1:
-        raise InputError(f"--data.train-limit is {config.train_limit}; it should be at least 1")
+    at_least_one(config, "train_limit", prefix="--data.")
     own = ["train", "dev", "test"]
     fields = ["text_field", "pair_field", "label_field"]
     meant = [*own, *task.kind.fields] if task.own_files else ["root"]

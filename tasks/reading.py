@@ -1,4 +1,4 @@
-"""Settings of how texts become windows of tokens, and of what is asked about a text."""
+"""Settings of how texts become windows of tokens, and of questions about a text."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Long = Literal["truncate", "head+tail", "windows"]
 
 @dataclass(frozen=True)
 class Reading:
-    """How a text becomes what the model reads."""
+    """Settings of how a text becomes windows."""
 
     max_length: int | None = None
     """Tokens of a window, [CLS] and [SEP] included; by default those of the task."""
@@ -25,12 +25,12 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What is asked about every text."""
+    """Question or other settings that come with every text."""
 
     pair: str | None = None
     """The second text of every pair, for a classifier of pairs."""
     question: str | None = None
-    """What a question answerer is to find in each text."""
+    """The question that each text is to answer."""
     top: int | None = None
     """At most so many labels, answers or fillings; by default all labels, 3 answers, 5 fillings."""
     null_threshold: float | None = None

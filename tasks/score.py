@@ -21,11 +21,7 @@ class Scored(NamedTuple):
 
 
 def score(
-    task: Task,
-    examples: Sequence[Example],
-    windows: Windows,
-    fetched: Fetched,
-    labels: Labels,
+    task: Task, examples: Sequence[Example], windows: Windows, fetched: Fetched, labels: Labels
 ) -> Scored:
     """The predictions and the score of what `tasks.predict.predictor` fetched for the windows."""
     kind = task.kind

@@ -56,11 +56,7 @@ class Task:
         return self.max_length if reading.max_length is None else reading.max_length
 
     def to_windows(
-        self,
-        examples: Sequence[Example],
-        vocabulary: Vocabulary,
-        labels: Labels,
-        reading: Reading,
+        self, examples: Sequence[Example], vocabulary: Vocabulary, labels: Labels, reading: Reading
     ) -> Windows:
         """The examples as windows, see `Kind.to_windows`."""
         return self.kind.to_windows(examples, vocabulary, labels, self.length(reading), reading)

@@ -1,6 +1,6 @@
 """Examples as windows of tokens: ragged arrays, gathered into padded batches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,22 +12,22 @@ Column = Sequence[np.ndarray]
 
 @dataclass(frozen=True)
 class Windows:
-    """What a model reads. A long example may have several windows, each with [CLS] and [SEP]."""
+    """Inputs of a model. A long example may have several windows, each with [CLS] and [SEP]."""
 
     input_ids: Column
     """int32 [tokens] of each window, [CLS] and [SEP] included, not padded."""
     example: Int[np.ndarray, " windows"]
-    """Which example a window is of; those of an example follow each other."""
+    """The example of each window; the windows of an example follow each other."""
     pad_id: int
-    tokens: dict[str, tuple[Column, float | int]] = field(default_factory=dict)
+    tokens: Mapping[str, tuple[Column, float | int]] = field(default_factory=dict)
     """Further arrays that have an entry, or a row, for each token, by name, such as
-    `token_type_ids` or `tags`, each with what fills them up behind the last token."""
+    `token_type_ids` or `tags`, each with the value that fills it up behind the last token."""
     values: dict[str, np.ndarray] = field(default_factory=dict)
     """Arrays that have an entry, or a row, for each window, such as `label`, `start` and `end`."""
     notes: dict[str, Column] = field(default_factory=dict)
-    """What no model reads: for each token its `word`, or its `offsets` in the text."""
+    """Arrays that no model reads: for each token its `word`, or its `offsets` in the text."""
     remarks: tuple[str, ...] = ()
-    """Sentences on what did not fit: nothing is cut without a word."""
+    """Sentences on text that did not fit: nothing is cut without a word."""
 
     def __len__(self) -> int:
         return len(self.input_ids)

@@ -37,8 +37,7 @@ def write_errors(
     ]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     count = f"{about}: {len(mistakes):,} of {len(examples):,} are not right."
-    parts = [f"# {title}", count, *([table] if mistakes else [])]
-    write_text(path, "\n\n".join(parts) + "\n")
+    write_text(path, "\n\n".join([f"# {title}", count, *([table] if mistakes else [])]) + "\n")
 
 
 def _cell(text: str) -> str:

@@ -25,7 +25,7 @@ class Documents:
     ignored: tuple[str, ...] = ()
     """Folders beside those of the labels."""
     clean: Callable[[str], str] | None = None
-    """What is done to each document."""
+    """Applied to each document."""
 
     def __call__(self, path: Path, split: str) -> Iterator[Row]:
         """Yields the documents in a split's folder, or of a split in a .tar.gz.
@@ -71,7 +71,7 @@ _QUOTED = re.compile(r"^>|^\||^In article|^Quoted from|writes in|writes:|wrote:|
 
 
 def body(post: str) -> str:
-    """What the author of the post wrote: it may be empty.
+    """The part of a post that its author wrote: it may be empty.
 
     The header ends with the first blank line. What follows the last line that is blank, or all
     hyphens, is taken for a signature. Lines that quote, or that say who is quoted, are left out.

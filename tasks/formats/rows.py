@@ -36,13 +36,9 @@ class Columns(Protocol):
     """Makes an example of a row."""
 
     def example(self, row: Row, number: int, labels: tuple[str, ...], labelled: bool) -> Example:
-        """The example in a row.
+        """The example in a row; its id is the `number` of the row, from 0, where the row has none.
 
-        Args:
-            row: with the cells that these columns name.
-            number: of the row, from 0: the example's id where the row has none.
-            labels: the allowed ones; empty: any.
-            labelled: True if the row must have a label.
+        `labels` are the allowed ones (empty: any); a row that is `labelled` must have one.
 
         Raises:
             InputError: a cell is missing, or does not hold what it should.
@@ -51,12 +47,7 @@ class Columns(Protocol):
 
 
 def read_examples(
-    rows: Iterable[Row],
-    columns: Columns,
-    labels: tuple[str, ...],
-    *,
-    labelled: bool,
-    leave_out: bool = False,
+    rows: Iterable[Row], columns: Columns, labels: tuple[str, ...], labelled: bool, leave_out: bool
 ) -> tuple[tuple[Example, ...], int]:
     """All examples of a split, and the number of rows that are left out.
 

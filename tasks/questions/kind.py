@@ -147,13 +147,7 @@ class Answers(Kind):
         ranked = sorted(prediction["candidates"], key=lambda c: (c["text"], c["start"]) != best)
         return {
             "answers": [
-                {
-                    "text": c["text"],
-                    "start": c["start"],
-                    "end": c["start"] + len(c["text"]),
-                    "probability": c["probability"],
-                }
-                for c in ranked[: asked.top or SHOWN]
+                {**c, "end": c["start"] + len(c["text"])} for c in ranked[: asked.top or SHOWN]
             ]
         }
 

@@ -11,7 +11,7 @@ from data.wordpiece import encodable
 from model.errors import InputError
 from tasks.reading import Reading
 from tasks.texts.encode import all_or_none
-from tasks.windows import Column, Span, Windows, most_context, spans, too_long
+from tasks.windows import Span, Windows, most_context, spans, too_long
 from tasks.words.examples import TaggedExample
 
 Tokens = Int32[np.ndarray, " tokens"]
@@ -60,14 +60,12 @@ def encode_words(
             tags.append(by_word[predicted])
             words.append(predicted)
             members.append(number)
-    tokens: dict[str, tuple[Column, float]] = {
-        "token_type_ids": ([np.zeros(len(ids), np.int32) for ids in input_ids], 0)
-    }
+    types = [np.zeros(len(ids), np.int32) for ids in input_ids]
     return Windows(
         input_ids=input_ids,
         example=np.array(members, np.int64),
         pad_id=special.pad,
-        tokens=tokens | ({"tags": (tags, -1)} if tagged else {}),
+        tokens={"token_type_ids": (types, 0)} | ({"tags": (tags, -1)} if tagged else {}),
         notes={"word": words},
         remarks=too_long(longer, len(examples), length, "read in several windows"),
     )

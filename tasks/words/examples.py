@@ -43,20 +43,18 @@ class TagColumns:
         tags = self._list(row, self.tags, "--data.label-field")
         if len(tags) != len(words):
             raise InputError(f"{row.place}: {len(words)} words have {len(tags)} tags")
-        for place, (word, tag) in enumerate(zip(words, tags, strict=True)):
-            if not _IOB.fullmatch(tag):
+        places = row.word_places or [f"{row.place}, word {n + 1}" for n in range(len(words))]
+        iob2 = to_iob2(tags)
+        for place, word, given, tag in zip(places, words, tags, iob2, strict=True):
+            if not _IOB.fullmatch(given):
                 raise InputError(
-                    f"{_place(row, place)}: the tag {tag!r} of {word!r} is neither O nor one that "
-                    "begins with B- or I-"
+                    f"{place}: the tag {given!r} of {word!r} is neither O nor one that begins with "
+                    "B- or I-"
                 )
-        tags = to_iob2(tags)
-        for place, (word, tag) in enumerate(zip(words, tags, strict=True)):
             if labels and tag not in labels:
                 allowed = ", ".join(labels)
-                raise InputError(
-                    f"{_place(row, place)}: the tag {tag!r} of {word!r} is none of {allowed}"
-                )
-        return TaggedExample(str(number), tuple(words), tags)
+                raise InputError(f"{place}: the tag {tag!r} of {word!r} is none of {allowed}")
+        return TaggedExample(str(number), tuple(words), iob2)
 
     def _list(self, row: Row, names: Sequence[str], flag: str) -> list[str]:
         name = require_cell(row, names, flag if self.own else "")
@@ -86,7 +84,3 @@ def to_iob2(tags: Sequence[str]) -> tuple[str, ...]:
         f"B{tag[1:]}" if tag.startswith("I-") and last[2:] != tag[2:] else tag
         for last, tag in zip(("O", *tags), tags, strict=False)
     )
-
-
-def _place(row: Row, word: int) -> str:
-    return row.word_places[word] if row.word_places else f"{row.place}, word {word + 1}"

@@ -27,10 +27,7 @@ class Entity(NamedTuple):
 
 
 def word_tags(
-    logits: Iterable[np.ndarray],
-    windows: Windows,
-    words: Sequence[int],
-    labels: tuple[str, ...],
+    logits: Iterable[np.ndarray], windows: Windows, words: Sequence[int], labels: tuple[str, ...]
 ) -> list[list[str]]:
     """The likeliest tag of each word: that of its first piece, from logits [tokens, labels].
 

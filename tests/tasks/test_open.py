@@ -225,7 +225,7 @@ def test_a_bad_file_of_ones_own(name, content, message, tmp_path):
     [
         ("sst2", {"dev_share": 0.0}, "--data.dev-share is 0.0; it should be in (0, 0.5]"),
         ("sst2", {"dev_share": 0.6}, "--data.dev-share is 0.6"),
-        ("sst2", {"train_limit": 0}, "--data.train-limit is 0; it should be at least 1"),
+        ("sst2", {"train_limit": 0}, "--data.train-limit is 0, and must be at least 1"),
         (
             "sst2",
             {"train": "x.csv"},
