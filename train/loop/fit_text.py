@@ -97,7 +97,7 @@ def log_weights(smoothing: float, data: Data) -> Float32[Array, " vocab"]:
 
 
 def title(config: TextConfig, data: Data) -> str:
-    """What is trained on, for the first line of a run."""
+    """The name of the training data, for the first line of a run."""
     return (
         f"the {len(data.train):,} sequences of up to {config.data.sequence_length} tokens "
         f"of {data.corpus.name} ({config.batch_size * config.data.sequence_length:,} an update)"

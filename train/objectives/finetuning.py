@@ -13,7 +13,7 @@ from train.objectives.objective import DeviceBatch, LossInputs, Mean, Numbers, S
 
 @dataclass(frozen=True)
 class TaskLoss:
-    """How much the labels count and how much the teacher, where there is one.
+    """The weights of the labels and of the teacher, where there is one.
 
     The defaults are those of the original's second step (`run_squad_w_distillation.py`).
     """

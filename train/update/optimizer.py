@@ -34,7 +34,7 @@ class OptimizerConfig:
 
 
 class Optimizer(NamedTuple):
-    """What a step needs to turn gradients into new parameters."""
+    """The part of a step that turns gradients into new parameters."""
 
     init: Callable[[Params], optax.OptState]
     update: Callable[
@@ -60,7 +60,7 @@ def learning_rate(
 
 
 def is_matrix(path: tuple, _leaf: Any) -> bool:
-    """Whether a parameter is a kernel or an embedding table, and so may decay."""
+    """True for kernels and embedding tables, which may decay."""
     return path[-1].key in ("kernel", "embedding")
 
 

@@ -23,7 +23,7 @@ Mode = Literal["jit", "pmap"]
 
 @dataclass(frozen=True)
 class ParallelConfig:
-    """How the devices make an update; the result does not depend on it, but for pmap's dropout."""
+    """The devices of an update; the result does not depend on them, except for pmap's dropout."""
 
     parallel: Mode = "jit"
     """`jit`: one program, the batch sharded over a mesh. `pmap`: one program a device."""
