@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -69,7 +70,7 @@ def test_the_loss_that_the_document_adds_works():
     params = nnx.split(student)[1]
     constants = {"teacher": nnx.split(teacher)[1]}
     numbers = objective.numbers(jnp.float32(0))
-    shares = dict.fromkeys(loss.terms(), jnp.float32(1))
+    shares: dict[str, Any] = dict.fromkeys(loss.terms(), jnp.float32(1))
     _, sums = objective.loss(LossInputs(params, constants, arrays, None, numbers, shares))
     inputs = arrays["input_ids"], arrays["attention_mask"]
     ours, theirs = (np.asarray(m.backbone(*inputs).last_hidden) for m in (student, teacher))

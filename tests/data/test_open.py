@@ -16,6 +16,8 @@ picked. If Peter Piper picked a peck of pickled peppers, where's the peck of pic
 class Book(Corpus):
     """A corpus that records which splits are read."""
 
+    reads: list[str]
+
     def __init__(self):
         super().__init__("book", "book", manifest={}, parts={})
         self.__dict__["reads"] = []  # the corpus itself is frozen

@@ -37,6 +37,9 @@ VOCABULARY = vocabulary_of([*WORDS, "##aaa"])
 class Texts(Corpus):
     """A corpus of given documents (name and texts) that records which splits are read."""
 
+    documents: tuple[tuple[str, list[str]], ...]
+    reads: list[str]
+
     def __init__(self, *documents: tuple[str, list[str]], fingerprint: str = "1"):
         super().__init__("texts", fingerprint, manifest={}, parts={})
         self.__dict__.update(documents=documents, reads=[])  # the corpus itself is frozen
@@ -161,7 +164,7 @@ def test_a_long_text_is_encoded_in_pieces(tmp_path, monkeypatch, mode):
     monkeypatch.setattr(tokenise, "PIECE_CHARACTERS", 10)
     encoded = [
         e
-        for batch in tokenise.tokenise(Texts(("", texts)).texts(""), VOCABULARY.tokenizer)
+        for batch in tokenise.tokenise(Texts(("", texts)).texts("train"), VOCABULARY.tokenizer)
         for e in batch
     ]
     assert len(encoded) > 300

@@ -159,11 +159,11 @@ def digests(state: TrainState) -> dict[str, str]:
     """The 128-bit xxHash of every array by its path, of type, shape and bytes."""
     found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        whole = isinstance(leaf, np.ndarray) or leaf.is_fully_addressable
-        # Of several processes each has a whole copy.
-        array = np.ascontiguousarray(leaf if whole else leaf.addressable_data(0))
-        digest = xxhash.xxh3_128(f"{array.dtype}{array.shape}".encode())
-        digest.update(memoryview(array).cast("B") if array.size else b"")
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            leaf = leaf.addressable_data(0)  # of several processes each has a whole copy
+        array = np.ascontiguousarray(leaf)
+        digest = xxhash.xxh3_128(f"{array.dtype}{np.shape(leaf)}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
         found[jax.tree_util.keystr(path)] = digest.hexdigest()
     return found
 
