@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from data.storage.lines import opened, read_lines
 from model.errors import InputError
 
-SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
+ROW_SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
 
 
 class Row(NamedTuple):
@@ -38,7 +38,7 @@ def table_suffix(file: Path) -> str:
 def read_rows(
     file: Path, *, header: Sequence[str] | None = None, only: str | None = None
 ) -> Iterator[Row]:
-    """The rows of a file whose name ends in one of `SUFFIXES`; blank lines are passed over.
+    """The rows of a file whose name ends in one of `ROW_SUFFIXES`; blank lines are passed over.
 
     In tsv nothing is quoted: a quotation mark is text.
 

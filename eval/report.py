@@ -12,7 +12,7 @@ import tyro
 
 from report.run import write_report
 
-Folder = Annotated[
+RunFolder = Annotated[
     Path, tyro.conf.arg(metavar="RUN", help="The run folder, such as runs/distill-tiny.")
 ]
 
@@ -20,4 +20,4 @@ if __name__ == "__main__":
     from train.command.cli import main
 
     PROG = "python -m eval.report"
-    main(lambda: print(write_report(tyro.cli(Folder, prog=PROG, description=__doc__))))
+    main(lambda: print(write_report(tyro.cli(RunFolder, prog=PROG, description=__doc__))))

@@ -13,7 +13,7 @@ import tyro
 
 from report.study.report import write_study_report
 
-Folder = Annotated[
+StudyFolder = Annotated[
     Path, tyro.conf.arg(metavar="STUDY", help="The folder of a study: runs/paper-table-4.")
 ]
 
@@ -21,4 +21,4 @@ if __name__ == "__main__":
     from train.command.cli import main
 
     PROG = "python -m eval.study_report"
-    main(lambda: print(write_study_report(tyro.cli(Folder, prog=PROG, description=__doc__))))
+    main(lambda: print(write_study_report(tyro.cli(StudyFolder, prog=PROG, description=__doc__))))

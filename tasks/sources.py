@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.corpora import hub
-from data.rows import SUFFIXES, Row, table_suffix
+from data.rows import ROW_SUFFIXES, Row, table_suffix
 from model.errors import InputError
 from tasks.formats.rows import Columns, Format
 from tasks.formats.table import Table
@@ -93,7 +93,7 @@ def _reader(kind: Kind, file: Path, fields: Mapping[str, Any]) -> tuple[Format, 
     """The format of a file and the meaning of its cells, by its kind of task and by its name."""
     if not file.is_file():
         raise InputError(f"{file} does not exist, or is a folder: name a file")
-    formats = {**dict.fromkeys(SUFFIXES, (Table(), kind.columns(fields))), **kind.formats}
+    formats = {**dict.fromkeys(ROW_SUFFIXES, (Table(), kind.columns(fields))), **kind.formats}
     found = formats.get(table_suffix(file), formats.get("*"))
     if found is None:
         raise InputError(

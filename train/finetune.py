@@ -45,8 +45,6 @@ from train.recipes import FINETUNE
 from train.update.keys import stream_key
 from train.update.parallel import Parallel
 
-Scores = dict[str, float]
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -63,7 +61,7 @@ class Prepared:
     """Of the buckets of the training batches."""
 
 
-def finetune(config: FinetuneConfig) -> list[Scores]:
+def finetune(config: FinetuneConfig) -> list[dict[str, float]]:
     """Trains as the configuration says, once a seed; returns the development metrics of each.
 
     Raises:
@@ -149,7 +147,7 @@ def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData
     return model
 
 
-def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Scores:
+def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> dict[str, float]:
     """Trains `model`; the development metrics of the step that `config.report` names.
 
     Those of the best step say which `step` that is.
@@ -172,7 +170,7 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> Sco
     rows = parallel.divisible(EVALUATION_ROWS)
     predict = predictor(graphdef, task.kind, prepared.dev, rows=rows, place=parallel.place_rows)
 
-    def evaluate(params: Any, constants: Any) -> Scores:
+    def evaluate(params: Any, constants: Any) -> dict[str, float]:
         labels = model.config.labels
         return score(task, data.splits["dev"], prepared.dev, predict(params), labels).metrics
 

@@ -16,7 +16,7 @@ from model.errors import InputError
 
 _WIKITEXT = (".tokens", ".raw")
 _ROWS = (".jsonl", ".csv", ".parquet")
-SUFFIXES = (".txt", ".md", *_WIKITEXT, *_ROWS)
+TEXT_SUFFIXES = (".txt", ".md", *_WIKITEXT, *_ROWS)
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,16 @@ def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
     Raises:
         InputError: no file of text, or one that is empty, binary, not UTF-8 or damaged.
     """
-    if root.is_file() and table_suffix(root) not in SUFFIXES:
+    if root.is_file() and table_suffix(root) not in TEXT_SUFFIXES:
         raise InputError(
             f"{root} is no kind of text that is read here: its name should end in "
-            f"{', '.join(SUFFIXES)}, or one of these and .gz"
+            f"{', '.join(TEXT_SUFFIXES)}, or one of these and .gz"
         )
     files = (root,) if root.is_file() else tuple(sorted(_below(root)))
     if not files:
         raise InputError(
-            f"the folder {root} holds no text: no file whose name ends in {', '.join(SUFFIXES)}, "
-            "or one of these and .gz"
+            f"the folder {root} holds no text: no file whose name ends in "
+            f"{', '.join(TEXT_SUFFIXES)}, or one of these and .gz"
         )
     digest = hashlib.sha256()
     for file in files:
@@ -105,7 +105,7 @@ def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
 def _below(folder: Path) -> Iterator[Path]:
     for file in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.is_file() and table_suffix(file) in SUFFIXES and not hidden:
+        if file.is_file() and table_suffix(file) in TEXT_SUFFIXES and not hidden:
             yield file
 
 

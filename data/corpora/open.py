@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.config import DataConfig
-from data.corpora.files import SUFFIXES, Files, open_files
+from data.corpora.files import TEXT_SUFFIXES, Files, open_files
 from data.corpora.heldout import Split
 from data.corpora.hub import HUB_NAME, HubSet, open_hub
 from data.corpora.pydocs import Pydocs, open_pydocs
@@ -84,7 +84,7 @@ def _open(name: str, config: DataConfig) -> TextSource:
         return open_pydocs(config.cache, config.heldout_share)
     if path.exists():
         return open_files(path, config.text_field, config.heldout_share)
-    if HUB_NAME.fullmatch(name) and not name.removesuffix(".gz").endswith(SUFFIXES):
+    if HUB_NAME.fullmatch(name) and not name.removesuffix(".gz").endswith(TEXT_SUFFIXES):
         return open_hub(name, config.text_field, config.heldout_share)
     raise InputError(
         f"{name} does not exist: a corpus is `pydocs`, a file, a folder, or the name of a hub data "

@@ -194,7 +194,7 @@ def _this_process() -> ocp.options.MultiprocessingOptions:
 
 
 def _everywhere(holds: bool) -> bool:
-    """Whether something holds on every process of the run."""
+    """True if something holds on every process of the run."""
     if jax.process_count() == 1:
         return holds
     return bool(np.all(multihost_utils.process_allgather(np.asarray(holds))))
