@@ -32,7 +32,7 @@ Fetched = Mapping[str, Sequence[np.ndarray]]
 Prediction = dict[str, Any]
 """Of an example: the `prediction` and how sure the model is; `tasks.score` adds its `id` and, where
 it is known, the right answer (`gold`)."""
-Labels = tuple[str, ...]
+ClassNames = tuple[str, ...]
 """The classes by name, in the order of the model's outputs."""
 
 
@@ -96,7 +96,7 @@ class Kind(ABC):
     def columns(self, fields: Mapping[str, Any]) -> Columns:
         """The meaning of the cells of a user's table, from the names that `fields` lists."""
 
-    def classes(self, examples: Sequence[Any]) -> Labels:
+    def classes(self, examples: Sequence[Any]) -> ClassNames:
         """All classes that occur in labelled examples, for a new model."""
         return ()
 
@@ -105,7 +105,7 @@ class Kind(ABC):
     def to_windows(
         examples: Sequence[Any],
         vocabulary: Vocabulary,
-        labels: Labels,
+        labels: ClassNames,
         length: int,
         reading: Reading,
     ) -> Windows:
@@ -117,7 +117,7 @@ class Kind(ABC):
 
     # Model and losses
 
-    def outputs(self, labels: Labels) -> Labels:
+    def outputs(self, labels: ClassNames) -> ClassNames:
         """Names of the model's outputs, from a task's labels; none where the model sets them."""
         return labels
 
@@ -163,7 +163,7 @@ class Kind(ABC):
 
     @abstractmethod
     def predict(
-        self, examples: Sequence[Any], windows: Windows, fetched: Fetched, labels: Labels
+        self, examples: Sequence[Any], windows: Windows, fetched: Fetched, labels: ClassNames
     ) -> list[Prediction]:
         """A prediction for each example, without its id."""
 
@@ -172,7 +172,7 @@ class Kind(ABC):
         """The right `prediction`; None where that is not known."""
 
     def measure(
-        self, names: Sequence[str], labels: Labels, gold: Any, predicted: Any
+        self, names: Sequence[str], labels: ClassNames, gold: Any, predicted: Any
     ) -> dict[str, float]:
         """The metrics of these names; `labels` in the data set's order."""
         return {name: self.metrics[name](gold, predicted) for name in names}

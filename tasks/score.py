@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from tasks.formats.rows import Example
-from tasks.kind import Fetched, Labels, Prediction
+from tasks.kind import ClassNames, Fetched, Prediction
 from tasks.task import Task
 from tasks.windows import Windows
 
@@ -21,7 +21,7 @@ class Scored(NamedTuple):
 
 
 def score(
-    task: Task, examples: Sequence[Example], windows: Windows, fetched: Fetched, labels: Labels
+    task: Task, examples: Sequence[Example], windows: Windows, fetched: Fetched, labels: ClassNames
 ) -> Scored:
     """The predictions and the score of what `tasks.predict.predictor` fetched for the windows."""
     kind = task.kind

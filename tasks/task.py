@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from data.vocabulary import Vocabulary
 from tasks.formats.published import PublishedFiles
 from tasks.formats.rows import Columns, Example
-from tasks.kind import Kind, Labels
+from tasks.kind import ClassNames, Kind
 from tasks.reading import Reading
 from tasks.windows import Windows
 
@@ -22,7 +22,7 @@ class Task:
     kind: Kind
     metrics: tuple[str, ...]
     """Of `Kind.metrics`. The task's score is their mean, as the paper reports it."""
-    labels: Labels = ()
+    labels: ClassNames = ()
     """The classes by name; empty where the training data say which there are, and for values and
     answers."""
     columns: Columns | None = None
@@ -47,7 +47,7 @@ class Task:
         return self.columns is None
 
     @property
-    def outputs(self) -> Labels:
+    def outputs(self) -> ClassNames:
         """Names of a model's outputs; none where the model sets them itself."""
         return self.kind.outputs(self.labels)
 
@@ -56,7 +56,11 @@ class Task:
         return self.max_length if reading.max_length is None else reading.max_length
 
     def to_windows(
-        self, examples: Sequence[Example], vocabulary: Vocabulary, labels: Labels, reading: Reading
+        self,
+        examples: Sequence[Example],
+        vocabulary: Vocabulary,
+        labels: ClassNames,
+        reading: Reading,
     ) -> Windows:
         """The examples as windows, see `Kind.to_windows`."""
         return self.kind.to_windows(examples, vocabulary, labels, self.length(reading), reading)

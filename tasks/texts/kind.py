@@ -13,7 +13,7 @@ from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.losses import cross_entropy
 from model.tasks import SequenceClassification
-from tasks.kind import Arrays, Kind, Labels, Mistake, Prediction, Ranking, percent
+from tasks.kind import Arrays, ClassNames, Kind, Mistake, Prediction, Ranking, percent
 from tasks.reading import Asked
 from tasks.texts.encode import encode_texts
 from tasks.texts.examples import TextColumns, TextExample
@@ -69,7 +69,7 @@ class Classification(_Texts):
     noun = "a classifier"
     asks = ("pair", "top")
 
-    def classes(self, examples: Sequence[TextExample]) -> Labels:
+    def classes(self, examples: Sequence[TextExample]) -> ClassNames:
         """Sorted."""
         return tuple(sorted({str(e.label) for e in examples if e.label is not None}))
 
@@ -129,7 +129,7 @@ class Regression(_Texts):
     noun = "a model of values"
     asks = ("pair",)
 
-    def outputs(self, labels: Labels) -> Labels:
+    def outputs(self, labels: ClassNames) -> ClassNames:
         """The one output, numbered as transformers does it."""
         return ("LABEL_0",)
 

@@ -12,7 +12,7 @@ from data.vocabulary import Vocabulary
 from model.losses import cross_entropy
 from model.tasks import TokenClassification
 from tasks.formats.conll import conll_rows
-from tasks.kind import Arrays, Kind, Labels, Mistake, Prediction, Ranking
+from tasks.kind import Arrays, ClassNames, Kind, Mistake, Prediction, Ranking
 from tasks.reading import Asked
 from tasks.words.encode import encode_words, split_words
 from tasks.words.examples import TagColumns, TaggedExample, iob2_tags
@@ -39,7 +39,7 @@ class Tags(Kind):
     def columns(self, fields: Mapping[str, Any]) -> TagColumns:
         return TagColumns((fields["text_field"],), (fields["label_field"],), own=True)
 
-    def classes(self, examples: Sequence[TaggedExample]) -> Labels:
+    def classes(self, examples: Sequence[TaggedExample]) -> ClassNames:
         """All tags that the types of the examples' tags may have in IOB2."""
         tags = {tag for example in examples for tag in example.tags or ()}
         return iob2_tags(sorted({tag[2:] for tag in tags if tag != "O"}))

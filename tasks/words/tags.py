@@ -14,7 +14,7 @@ from seqeval.metrics.sequence_labeling import f1_score, get_entities
 from model.errors import InputError
 from tasks.windows import Windows
 
-Tags = Sequence[Sequence[str]]
+TagLists = Sequence[Sequence[str]]
 
 
 class Entity(NamedTuple):
@@ -42,7 +42,7 @@ def word_tags(
     return tags
 
 
-def entity_f1(gold: Tags, predicted: Tags) -> float:
+def entity_f1(gold: TagLists, predicted: TagLists) -> float:
     """F1 of whole entities over all sentences and types; 0 where none are predicted or right.
 
     Raises:
