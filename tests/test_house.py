@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import jaxtyping
@@ -23,13 +24,14 @@ PACKAGES = ("model", "data", "tasks", "report", "train", "eval")
 MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 MOST_MODULES = 16
 
+NOT_A_NUMBER: Any = "three"
 WRONG = {
     "model": lambda: cross_entropy(jnp.zeros((2, 3)), jnp.zeros((5,), jnp.int32)),
-    "data": lambda: rows_of_host(8.0, 1, 0, 1),
+    "data": lambda: rows_of_host(NOT_A_NUMBER, 1, 0, 1),
     "tasks": lambda: combine_windows(np.zeros((3, 2)), np.zeros(4, np.int64)),
     "report": lambda: draw_confusion(np.zeros(3, np.int64), ("a", "b"), title="t"),
     "train": lambda: cosine_distance(jnp.zeros((2, 3)), jnp.zeros((2, 4))),
-    "eval": lambda: lengths_of("three", 128),
+    "eval": lambda: lengths_of(NOT_A_NUMBER, 128),
 }
 
 

@@ -42,6 +42,7 @@ def distill(config: DistillConfig) -> dict[str, float]:
         InputError: teacher, student and data do not fit, or all weights of the loss are 0.
     """
     config.check()
+    check_weights(config.loss)  # at once: a teacher may take minutes to open
     teacher, data = teacher_and_data(config)
     trained = initial_student(teacher, config)
     objective = objective_of(config, trained, teacher, data.vocabulary.special.mask)
@@ -109,10 +110,15 @@ def objective_of(
     )
 
 
-def check_terms(loss: DistillationLoss, student: EncoderConfig, teacher: EncoderConfig) -> None:
-    """Raises InputError for a loss that has no term, or one that does not fit the models."""
+def check_weights(loss: DistillationLoss) -> None:
+    """Raises InputError for a loss that has no term."""
     if not loss.terms():
         raise InputError("all weights of --loss are 0: give at least one term a weight")
+
+
+def check_terms(loss: DistillationLoss, student: EncoderConfig, teacher: EncoderConfig) -> None:
+    """Raises InputError for a loss that has no term, or one that does not fit the models."""
+    check_weights(loss)
     for name, term in loss.terms().items():
         term.check(name, student, teacher)
 

@@ -84,9 +84,8 @@ def updater(
     graphdef, teacher_params = split(teacher)
     state = stacked_state(stacks, {name: split(model)[1] for name, model in models.items()})
     step = jax.jit(make_stacked_step(stacks, graphdef, SPECIAL - 1, TOTAL_STEPS), donate_argnums=0)
-    smoothings = {str(config.masking.smoothing) for config in students.values()}
-    weights = plain_words(shape.vocab_size)
-    constants = {"teacher": teacher_params, "log_weights": dict.fromkeys(smoothings, weights)}
+    weights = [plain_words(shape.vocab_size)] * len(stacks)
+    constants = {"teacher": teacher_params, "log_weights": weights}
     keys, endless = keys_of(0), iter(batches)
     states: list[TrainState] = [state]
 

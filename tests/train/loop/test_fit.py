@@ -172,7 +172,7 @@ def test_a_full_disk_while_saving_is_told(home, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(ocp.CheckpointManager, "save", full)
-    with pytest.raises(InputError, match=r"No space left on device.*same command goes on"):
+    with pytest.raises(InputError, match=r"No space left on device.*same command resumes"):
         pretrain(config)
 
 
