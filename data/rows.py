@@ -23,7 +23,7 @@ class Row(NamedTuple):
     """The file and line, or whatever else finds it, for messages."""
     cells: Mapping[str, Any]
     problem: str = ""
-    """What is wrong with the row as a row, such as a cell too few."""
+    """A fault of the row as a row, such as a missing cell."""
     word_places: Sequence[str] = ()
     """Where each word is, if words have lines of their own."""
     number: int = 0

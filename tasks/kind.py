@@ -66,15 +66,15 @@ class Kind(ABC):
     fields: ClassVar[tuple[str, ...]] = ()
     """The fields of `TaskDataConfig` that name columns of a user's files."""
     has_classes: ClassVar[bool] = False
-    """Whether the model's outputs are classes with names, which data and model may order apart."""
+    """True if the outputs are classes with names, which data and model may order apart."""
     single_class: ClassVar[bool] = False
-    """Whether an example is of one class, so that it counts in a confusion matrix."""
+    """True if an example is of one class, so that it counts in a confusion matrix."""
     model: ClassVar[type[Any]]
     """The model, of `model.tasks`: encoder and head."""
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "token_type_ids")
     """The columns of a batch that a prediction needs."""
     per_token: ClassVar[bool] = False
-    """Whether the model's outputs have an entry for each token of the window."""
+    """True if the outputs have an entry for each token of the window."""
     metrics: ClassVar[Mapping[str, Callable[[Any, Any], float]]]
     """The metrics that a task may name: functions of (gold, predicted), 1 for a perfect model."""
     titles: ClassVar[Mapping[str, str]]

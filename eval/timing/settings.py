@@ -23,7 +23,7 @@ class Speed(Measurement):
     """Settings that every measurement of speed has."""
 
     repeats: int = 5
-    """How often each is timed, after one more time that is not."""
+    """Timed runs of each, after one more run that is not timed."""
 
 
 @dataclass(frozen=True, kw_only=True)
