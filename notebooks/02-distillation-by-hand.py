@@ -402,8 +402,8 @@ middle.set_title("Accuracy at masked tokens")
 right.set_title("Masked-LM loss (nats)")
 for axes, values, style in ((middle, accuracy, "{:.1%}"), (right, loss, "{:.2f}")):
     bars = axes.barh(CHOICES, values, color="#56B4E9", height=0.6)
-    told = axes.bar_label(bars, [style.format(value) for value in values], padding=3, fontsize=8)
-    plt.setp(told, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    labels = axes.bar_label(bars, [style.format(value) for value in values], padding=3, fontsize=8)
+    plt.setp(labels, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     axes.grid(visible=False)
     axes.set_xlim(0, 1.25 * max(values))
 for axes, name in ((middle, "masked_lm_accuracy"), (right, "masked_lm_loss")):

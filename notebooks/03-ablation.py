@@ -7,7 +7,7 @@
 #
 # 1. the study, and what its report says;
 # 2. why the differences are taken inside a seed;
-# 3. what one, two or three seeds would have told;
+# 3. what one, two or three seeds would have shown;
 # 4. p values, and why they are corrected;
 # 5. what was too small to be seen;
 # 6. the committed five-seed reports beside it, and what no number of seeds tells.
@@ -176,7 +176,7 @@ Markdown(
 # one seed have nothing in common.
 
 # %% [markdown]
-# ## 3. What fewer seeds would have told
+# ## 3. What fewer seeds would have shown
 #
 # Many ablations are published with one seed. Here are the differences that every choice of one,
 # two, three or four of our five seeds would have shown.

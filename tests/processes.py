@@ -13,7 +13,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 
 # What every process runs: the tiny pretraining run without dropout. It keeps which sequences it has
-# read, and sends itself a signal where it is told to.
+# read, and sends itself a signal where it is asked to.
 COMMAND = """
 import json, os, signal, sys, threading, time
 from dataclasses import replace
@@ -80,7 +80,7 @@ main(run, hosts=True)
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process of a run ended, and what it said."""
+    """How a process of a run ended, and what it printed."""
 
     status: int
     output: str

@@ -124,6 +124,6 @@ def weights(run: Path) -> bytes:
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:
-    """What was recorded, without what the clock said."""
+    """What was recorded, without times."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in row.items() if k not in TIMINGS} for row in rows]

@@ -9,7 +9,7 @@ of mean d and standard deviation s,
 
 and the p values of all variants of a study are corrected together by Holm's method (Holm 1979, "A
 simple sequentially rejective multiple test procedure"): with a probability of at least 95 % none
-of the variants that equal the reference is said to differ.
+of the variants that equal the reference is reported to differ.
 """
 
 from collections.abc import Mapping, Sequence

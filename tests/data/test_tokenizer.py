@@ -67,10 +67,10 @@ def test_saved_and_loaded_is_the_same(tmp_path, casing):
         assert load_vocabulary(place).fingerprint == bert_vocabulary(ids, casing).fingerprint
 
 
-def test_a_full_disk_is_told_and_leaves_no_half_of_a_file(tmp_path):
+def test_a_full_disk_is_reported_and_leaves_no_half_of_a_file(tmp_path):
     ids = {piece: index for index, piece in enumerate([*SPECIAL_TOKENS, "x" * 1000])}
-    told = pytest.raises(InputError, match=r"cannot write .*vocab\.txt: File too large")
-    with told, full_disk(100):
+    refused = pytest.raises(InputError, match=r"cannot write .*vocab\.txt: File too large")
+    with refused, full_disk(100):
         save_vocabulary(bert_vocabulary(ids, Casing()), tmp_path)
     assert not any(tmp_path.iterdir())
 

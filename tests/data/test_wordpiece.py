@@ -103,7 +103,7 @@ def test_training_is_the_same_in_every_process():
     assert run.stdout.strip() == str(train_wordpiece(texts, 500).pieces), run.stderr
 
 
-def test_training_keeps_capitals_when_told():
+def test_training_keeps_capitals_when_asked():
     vocabulary = train_wordpiece([RHYME], 80, lowercase=False)
     assert "P" in vocabulary.pieces
     assert tokens(vocabulary, "Peter") != tokens(vocabulary, "peter")

@@ -80,13 +80,13 @@ def test_tasks_without_data_are_named_and_the_others_are_run(home, monkeypatch, 
     assert "Not run: cola" in text and "medians of 2 seeds" in text
 
 
-def test_a_disk_that_refuses_the_table_is_told(tmp_path):
+def test_a_disk_that_refuses_the_table_is_reported(tmp_path):
     (tmp_path / "glue.md").mkdir()
     with pytest.raises(InputError, match=r"cannot write .*glue\.md: Is a directory"):
         write_table(Glue(teacher="a", student="b", output=tmp_path), dict(PUBLISHED), {})
 
 
-def test_what_cannot_be_run_is_told(home):
+def test_what_cannot_be_run_is_refused(home):
     config = Glue(teacher="a", student="b", output=home / "none")
     with pytest.raises(InputError, match=r"--tasks rtee is not of GLUE: did you mean rte"):
         run_glue(Glue(teacher="a", student="b", tasks=("rtee",)))

@@ -67,7 +67,7 @@ def test_a_process_does_not_begin_with_the_peak_of_the_one_that_started_it():
         ({"sequence_length": (600,)}, "--sequence-length is 600: the models read 1 to 512 tokens"),
     ],
 )
-def test_what_cannot_be_measured_is_told(changes, message):
+def test_what_cannot_be_measured_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
         measure(**changes)
 

@@ -70,9 +70,9 @@ def call(model, vocabulary, text: str, pair: str | None = None):
 
 def test_labels_with_their_probabilities(home):
     model, vocabulary = open_model(str(home / "classes"))
-    said = predict(model, vocabulary, TEXTS)
-    assert [row["text"] for row in said] == TEXTS
-    for row in said:
+    found = predict(model, vocabulary, TEXTS)
+    assert [row["text"] for row in found] == TEXTS
+    for row in found:
         output, _ = call(model, vocabulary, row["text"])
         expected = softmax(np.asarray(output.logits[0], np.float64))
         names = [model.config.labels[i] for i in np.argsort(-expected)]
@@ -82,18 +82,18 @@ def test_labels_with_their_probabilities(home):
         )
         assert row["label"] == names[0]
         assert row["probability"] == row["probabilities"][names[0]]
-    assert said[0]["probability"] != said[1]["probability"]
+    assert found[0]["probability"] != found[1]["probability"]
     [first] = predict(model, vocabulary, TEXTS[:1], Asked(top=1))
-    assert list(first["probabilities"]) == [said[0]["label"]]
+    assert list(first["probabilities"]) == [found[0]["label"]]
 
 
 def test_the_second_text_of_a_pair(home):
     model, vocabulary = open_model(str(home / "classes"))
-    [said] = predict(model, vocabulary, ["a cat"], Asked(pair="a dog likes it"))
+    [found] = predict(model, vocabulary, ["a cat"], Asked(pair="a dog likes it"))
     output, _ = call(model, vocabulary, "a cat", "a dog likes it")
     expected = softmax(np.asarray(output.logits[0], np.float64))
-    assert said["pair"] == "a dog likes it"
-    np.testing.assert_allclose(said["probability"], expected.max(), rtol=1e-5)
+    assert found["pair"] == "a dog likes it"
+    np.testing.assert_allclose(found["probability"], expected.max(), rtol=1e-5)
 
 
 def test_a_value(home):
@@ -118,16 +118,16 @@ def entities_by_hand(words: list[tuple[int, int]], tags: list[str]) -> list[tupl
 def test_entities_lie_in_the_text(home):
     model, vocabulary = open_model(str(home / "tags"))
     text = "the  red cat's birde\u0301, and a dog's tree."
-    [said, nothing] = predict(model, vocabulary, [text, "\u200b"])
+    [found, nothing] = predict(model, vocabulary, [text, "\u200b"])
     output, encoding = call(model, vocabulary, text)
     words = [(0, 3), (5, 8), (9, 12), (12, 13), (13, 14), (15, 21), (21, 22)]
     words += [(23, 26), (27, 28), (29, 32), (32, 33), (33, 34), (35, 39), (39, 40)]
     first = [encoding.word_ids.index(number) for number in range(len(words))]
     tags = [TAGS[i] for i in np.asarray(output.logits[0]).argmax(-1)[first]]
     expected = entities_by_hand(words, tags)
-    assert [(e["type"], e["start"], e["end"]) for e in said["entities"]] == expected
+    assert [(e["type"], e["start"], e["end"]) for e in found["entities"]] == expected
     assert {kind for kind, _, _ in expected} == {"animal", "plant"}
-    for entity in said["entities"]:
+    for entity in found["entities"]:
         assert entity["text"] == text[entity["start"] : entity["end"]]
     assert nothing["entities"] == []
 
@@ -136,7 +136,7 @@ QUESTION = Asked(question="what?", top=4, reading=Reading(max_question=4))
 CONTEXT = "the old cat sees a red bird, and not one dog"  # no two parts of it are alike
 
 
-def check_answers(said, start, end, inside: list[int], offsets) -> None:
+def check_answers(found, start, end, inside: list[int], offsets) -> None:
     """By looking at all spans of the tokens that are `inside` the context."""
     scores = {
         (offsets[first][0], offsets[last][1]): float(start[first]) + float(end[last])
@@ -144,47 +144,47 @@ def check_answers(said, start, end, inside: list[int], offsets) -> None:
         if first <= last
     }
     ranked = sorted(scores, key=lambda place: -scores[place])
-    assert [(a["start"], a["end"]) for a in said["answers"]] == ranked[:4]
+    assert [(a["start"], a["end"]) for a in found["answers"]] == ranked[:4]
     shares = softmax([scores[place] for place in ranked[:20]])
-    np.testing.assert_allclose([a["probability"] for a in said["answers"]], shares[:4], rtol=1e-4)
-    for answer in said["answers"]:
+    np.testing.assert_allclose([a["probability"] for a in found["answers"]], shares[:4], rtol=1e-4)
+    for answer in found["answers"]:
         assert answer["text"] == CONTEXT[answer["start"] : answer["end"]]
 
 
 def test_answers_are_the_best_spans(home):
     model, vocabulary = open_model(str(home / "answers"))
-    [said] = predict(model, vocabulary, [CONTEXT], QUESTION)
-    assert said["question"] == "what?"
+    [found] = predict(model, vocabulary, [CONTEXT], QUESTION)
+    assert found["question"] == "what?"
     output, encoding = call(model, vocabulary, "what?", CONTEXT)
     inside = [place for place, side in enumerate(encoding.sequence_ids) if side == 1]
     start, end = np.asarray(output.start_logits[0]), np.asarray(output.end_logits[0])
-    check_answers(said, start, end, inside, encoding.offsets)
+    check_answers(found, start, end, inside, encoding.offsets)
 
 
 def test_no_answer_where_the_threshold_says_so(home):
     model, vocabulary = open_model(str(home / "answers"))
     asked = Asked(question="what?", reading=Reading(max_question=4))
     for threshold, text in ((-1e3, ""), (1e3, "cat")):
-        [said] = predict(model, vocabulary, ["cat"], replace(asked, null_threshold=threshold))
-        assert said["answers"][0]["text"] == text
-        assert {answer["text"] for answer in said["answers"]} == {"", "cat"}
+        [found] = predict(model, vocabulary, ["cat"], replace(asked, null_threshold=threshold))
+        assert found["answers"][0]["text"] == text
+        assert {answer["text"] for answer in found["answers"]} == {"", "cat"}
 
 
 @pytest.mark.parametrize("kind", [MaskedLM, PreTraining])
 def test_what_may_stand_for_a_mask(kind, vocabulary, tmp_path):
     model, vocabulary = open_model(str(save_model(tmp_path, kind, vocabulary)))
     text = "the [MASK] sees a [MASK]"
-    [said] = predict(model, vocabulary, [text], Asked(top=3))
+    [found] = predict(model, vocabulary, [text], Asked(top=3))
     output, encoding = call(model, vocabulary, text)
     places = [place for place, token in enumerate(encoding.tokens) if token == "[MASK]"]
-    for place, mask in zip(places, said["masks"], strict=True):
+    for place, mask in zip(places, found["masks"], strict=True):
         shares = softmax(np.asarray(output.logits[0, place], np.float64))
         best = np.argsort(-shares)[:3]
         assert [filling["token"] for filling in mask] == [vocabulary.pieces[i] for i in best]
         np.testing.assert_allclose([f["probability"] for f in mask], shares[best], rtol=1e-5)
 
 
-def test_long_texts_are_told_and_read_as_asked(home, caplog):
+def test_long_texts_are_reported_and_read_as_asked(home, caplog):
     model, vocabulary = open_model(str(home / "classes"))
     words = runs.WORDS * 2
     [whole] = predict(model, vocabulary, [" ".join(words)])
@@ -272,7 +272,7 @@ def test_results_for_people(home, name, text, asked, lines, capsys):
         ("nowhere", ("a",), {}, "nowhere"),
     ],
 )
-def test_what_cannot_be_said_is_told(home, vocabulary, name, texts, settings, message):
+def test_what_cannot_be_predicted_is_refused(home, vocabulary, name, texts, settings, message):
     (home / "texts.txt").write_text("a\n")
     (home / "blank.txt").write_text("a\n\nb\n")
     (home / "none.txt").write_text("")
@@ -341,5 +341,5 @@ def test_answers_are_those_of_transformers(home):
     with torch.no_grad():
         output = model(**batch)
     inside = [place for place, side in enumerate(batch.sequence_ids(0)) if side == 1]
-    [said] = predict(*open_model(str(home / "answers")), [CONTEXT], QUESTION)
-    check_answers(said, output.start_logits[0], output.end_logits[0], inside, offsets)
+    [found] = predict(*open_model(str(home / "answers")), [CONTEXT], QUESTION)
+    check_answers(found, output.start_logits[0], output.end_logits[0], inside, offsets)

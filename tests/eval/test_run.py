@@ -127,16 +127,16 @@ def by_hand(folder: Path, rows: Rows) -> list[dict[str, float]]:
 
 def test_classes_go_by_name(home, capsys):
     metrics, output = evaluate(home, "sst2", "sst2")
-    said = predictions(output, "dev")
+    rows = predictions(output, "dev")
     expected = by_hand(home / "sst2", [(text,) for text in TEXTS])
     gold = [("negative", "positive")[number % 2] for number in range(30)]
     right = 0
-    for row, shares, answer in zip(said, expected, gold, strict=True):
+    for row, shares, answer in zip(rows, expected, gold, strict=True):
         assert row["probabilities"] == pytest.approx(shares, rel=1e-4)
         assert row["prediction"] == max(shares, key=shares.__getitem__)
         assert row["gold"] == answer
         right += row["prediction"] == answer
-    assert len({row["prediction"] for row in said}) == 2
+    assert len({row["prediction"] for row in rows}) == 2
     assert metrics == {"dev": {"score": right / 30, "accuracy": right / 30, "collapsed": 0.0}}
 
     printed = " ".join(capsys.readouterr().out.split())
@@ -172,8 +172,8 @@ def test_classes_that_have_no_names_or_others(home, model):
     _, output = evaluate(home, "sst2", "sst2")
     expected = [row["probabilities"]["positive"] for row in predictions(output, "dev")]
     _, output = evaluate(home, model, "sst2", labels=("negative", "positive"))
-    said = [row["probabilities"]["negative"] for row in predictions(output, "dev")]
-    assert said == pytest.approx(expected, rel=1e-5)
+    rows = [row["probabilities"]["negative"] for row in predictions(output, "dev")]
+    assert rows == pytest.approx(expected, rel=1e-5)
     if model == "numbered":
         with pytest.raises(InputError, match="--labels negative positive"):
             evaluate(home, model, "sst2")
@@ -194,7 +194,7 @@ def test_both_halves_of_mnli_and_its_diagnostic_set(home):
     assert not list(output.glob("confusion*")) and not list(output.glob("errors*"))
 
 
-def test_a_development_set_that_is_not_there_is_told(home, tmp_path, capsys):
+def test_a_development_set_that_is_not_there_is_reported(home, tmp_path, capsys):
     shutil.copytree(home / "glue" / "MNLI", tmp_path, dirs_exist_ok=True)
     (tmp_path / "dev_mismatched.tsv").unlink()
     metrics, output = evaluate(home, "mnli", "mnli", data=TaskDataConfig(root=tmp_path))
@@ -214,7 +214,7 @@ def test_a_test_set_without_answers_is_written_to_be_handed_in(home):
 
 
 @pytest.mark.parametrize(
-    ("task", "said", "written"),
+    ("task", "predicted", "written"),
     [
         ("cola", ["acceptable", "unacceptable"], ["1", "0"]),
         ("mrpc", ["equivalent", "not_equivalent"], ["1", "0"]),
@@ -225,8 +225,8 @@ def test_a_test_set_without_answers_is_written_to_be_handed_in(home):
         ("wnli", ["entailment", "not_entailment"], ["1", "0"]),
     ],
 )
-def test_each_submission_has_its_own_way_to_say_it(task, said, written, tmp_path):
-    rows = [{"id": str(number), "prediction": value} for number, value in enumerate(said)]
+def test_each_submission_has_its_own_way_to_say_it(task, predicted, written, tmp_path):
+    rows = [{"id": str(number), "prediction": value} for number, value in enumerate(predicted)]
     write_submission(tmp_path / FILES[task, "test"], find_task(task), rows)
     lines = (tmp_path / FILES[task, "test"]).read_text().splitlines()
     assert lines == ["index\tprediction", *(f"{n}\t{text}" for n, text in enumerate(written))]
@@ -245,11 +245,11 @@ def test_every_task_of_glue_has_a_submission():
 
 def test_values(home):
     metrics, output = evaluate(home, "value", "stsb")
-    said = [row["prediction"] for row in predictions(output, "dev")]
-    pearson = np.corrcoef(said, np.arange(30) / 10)[0, 1]
+    rows = [row["prediction"] for row in predictions(output, "dev")]
+    pearson = np.corrcoef(rows, np.arange(30) / 10)[0, 1]
     assert metrics["dev"]["pearson"] == pytest.approx(pearson, rel=1e-4)
     text = (output / "errors-dev.md").read_text()
-    off = max(abs(value - number / 10) for number, value in enumerate(said))
+    off = max(abs(value - number / 10) for number, value in enumerate(rows))
     assert text.splitlines()[0] == "# The values that are farthest off"
     assert f"\n| {off:.3f} | " in text
     assert not list(output.glob("confusion*"))
@@ -311,7 +311,7 @@ def test_own_examples_need_not_have_every_class(home):
     assert "blue" in guesses
 
 
-def test_long_texts_are_told(home, capsys):
+def test_long_texts_are_reported(home, capsys):
     _, output = evaluate(home, "sst2", "sst2", reading=Reading(max_length=7))
     longer = sum(len(text.split()) > 5 for text in TEXTS)
     sentence = f"dev: {longer} of 30 are longer than 7 tokens: their beginning is read"
@@ -358,15 +358,15 @@ def test_many_classes_leave_room_for_counts_only():
         ("sst2", "classification", {"data": TaskDataConfig()}, "reads your own files"),
     ],
 )
-def test_what_cannot_be_scored_is_told(home, model, task, settings, message):
+def test_what_cannot_be_scored_is_refused(home, model, task, settings, message):
     with pytest.raises(InputError, match=message):
         evaluate(home, model, task, **settings)
 
 
 def test_own_classes_that_the_model_does_not_know(home):
     data = TaskDataConfig(dev=home / "colours.csv")
-    told = r"colours.csv, line 2: the label 'red' is none of contradiction, neutral, entail"
-    with pytest.raises(InputError, match=told):
+    sentence = r"colours.csv, line 2: the label 'red' is none of contradiction, neutral, entail"
+    with pytest.raises(InputError, match=sentence):
         evaluate(home, "mnli", "classification", data=data)
 
 
@@ -401,17 +401,17 @@ def test_own_examples_with_an_empty_column_of_labels_are_predicted(home, tmp_pat
 def test_an_order_of_classes_against_the_models_own(home):
     """By name and never by position: what it calls its own classes counts."""
     assert MODELS["sst2"][1] == ("positive", "negative")
-    told = r"--labels negative positive: .*sst2 itself calls its classes positive, negative, in"
-    with pytest.raises(InputError, match=told):
+    sentence = r"--labels negative positive: .*sst2 itself calls its classes positive, negative, in"
+    with pytest.raises(InputError, match=sentence):
         evaluate(home, "sst2", "sst2", labels=("negative", "positive"))
     same, _ = evaluate(home, "sst2", "sst2")
     assert evaluate(home, "sst2", "sst2", labels=("positive", "negative"))[0] == same
-    told = r"--labels a b: stsb has no classes, leave it out"
-    with pytest.raises(InputError, match=told):
+    sentence = r"--labels a b: stsb has no classes, leave it out"
+    with pytest.raises(InputError, match=sentence):
         evaluate(home, "value", "stsb", labels=("a", "b"))
 
 
-def test_texts_read_otherwise_than_in_training_are_told(home, tmp_path, capsys):
+def test_texts_read_otherwise_than_in_training_are_reported(home, tmp_path, capsys):
     shutil.copytree(home / "sst2", tmp_path / "model")
     then = asdict(Reading(max_length=7, long="head+tail", max_question=9))
     run = {"kind": "finetune", "task": "sst2", "reading": then}
@@ -426,8 +426,8 @@ def test_texts_read_otherwise_than_in_training_are_told(home, tmp_path, capsys):
     then = asdict(Reading(max_length=7, long="windows", overlap=2))  # matters to windows alone
     (tmp_path / "config.json").write_text(json.dumps(run | {"reading": then}))
     evaluate_task(evaluation)
-    told = "with --reading.long windows --reading.overlap 2: give"
-    assert told in capsys.readouterr().out
+    sentence = "with --reading.long windows --reading.overlap 2: give"
+    assert sentence in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_written(home):
@@ -461,10 +461,10 @@ def test_models_of_transformers_predict_the_same_here(home, name, tmp_path):
         shares = torch.softmax(theirs(**batch).logits, -1).numpy()
     theirs.save_pretrained(tmp_path)
     _, output = evaluate(home, str(tmp_path), "sst2", output=tmp_path / "out")
-    said = predictions(output, "dev")
-    assert [row["prediction"] for row in said] == [
+    rows = predictions(output, "dev")
+    assert [row["prediction"] for row in rows] == [
         config.id2label[place] for place in shares.argmax(-1)
     ]
-    assert len({row["prediction"] for row in said}) == 2
-    found = [[row["probabilities"][label] for label in ("positive", "negative")] for row in said]
+    assert len({row["prediction"] for row in rows}) == 2
+    found = [[row["probabilities"][label] for label in ("positive", "negative")] for row in rows]
     np.testing.assert_allclose(found, shares, rtol=0, atol=1e-5)

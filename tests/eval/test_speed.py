@@ -64,8 +64,8 @@ def test_functions_are_called_alternately():
 def test_updates_are_measured_and_written(smallest, tmp_path, capsys):
     speed(config(loops=("pretrain",), json=tmp_path / "speed.json"))
     printed = capsys.readouterr().out
-    for told in (OURS, "An update of pretraining, sequences of 8 tokens", "MFU", "FLOP/s"):
-        assert told in printed
+    for text in (OURS, "An update of pretraining, sequences of 8 tokens", "MFU", "FLOP/s"):
+        assert text in printed
     record = json.loads((tmp_path / "speed.json").read_text())
     [loop] = record["loops"]
     ours = loop["contenders"][OURS]
@@ -142,7 +142,7 @@ def test_without_a_batch_the_most_that_fits_is_taken(monkeypatch, tmp_path, fits
 
 
 @pytest.mark.parametrize("rows", [0, 32])
-def test_a_batch_that_does_not_fit_is_told(monkeypatch, tmp_path, rows):
+def test_a_batch_that_does_not_fit_is_reported(monkeypatch, tmp_path, rows):
     monkeypatch.setattr(timing_loops, "Worker", Inline)
     with pytest.raises(InputError, match=r"batch of \d+ does not fit; a smaller --batch.*9 GiB"):
         start_worker(Sized(rows, 0), OURS, tmp_path)
@@ -227,7 +227,7 @@ def test_the_tables_hold_medians_and_ratios():
     ],
     ids=str,
 )
-def test_settings_that_cannot_be_measured_are_told(changes, sentence):
+def test_settings_that_cannot_be_measured_are_refused(changes, sentence):
     with pytest.raises(InputError, match=sentence):
         speed(UpdateSpeed(**{"size": "tiny", **changes}))
 
@@ -244,7 +244,7 @@ def test_without_grain_the_other_loops_are_named(monkeypatch):
         speed(config())
 
 
-def test_a_file_that_cannot_be_written_is_told(monkeypatch, smallest, tmp_path):
+def test_a_file_that_cannot_be_written_is_reported(monkeypatch, smallest, tmp_path):
     with pytest.raises(InputError, match="cannot write"):
         speed(config(json=tmp_path / "nowhere" / "speed.json"))
 
@@ -271,7 +271,7 @@ def test_torch_trains_on_what_was_written(tmp_path, loop):
 
 
 @pytest.mark.oracle
-def test_torch_without_a_gpu_is_told(tmp_path):
+def test_torch_without_a_gpu_is_reported(tmp_path):
     measured = case("pretrain")
     measured.save_for_torch(tmp_path)
     with pytest.raises(InputError, match=r"torch .* sees no gpu"):

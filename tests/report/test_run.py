@@ -93,7 +93,7 @@ def test_the_first_paragraph_says_what_was_run_and_what_came_out(report):
     )
 
 
-def test_results_are_told_at_the_start_the_best_and_the_end(report):
+def test_results_are_reported_for_the_start_the_best_and_the_end(report):
     text = report.read_text()
     table = [re.split(r" *\| *", line)[1:-1] for line in text.split("\n") if line[:1] == "|"]
     assert table[0] == ["held-out text", "start (0)", "best (20)", "final (40)", "unigram floor"]
@@ -119,7 +119,7 @@ def test_a_best_that_is_also_the_last_is_one_column(tmp_path):
 
 
 @pytest.mark.parametrize("teacher", [None, "assets/bert"])
-def test_a_fine_tuning_is_told_by_its_model_and_its_task(tmp_path, teacher):
+def test_a_fine_tuning_is_named_by_its_model_and_its_task(tmp_path, teacher):
     config = {"kind": "finetune", "model": "assets/small", "task": "cola", "teacher": teacher}
     config = CONFIG | config
     scores = {"score": 0.5, "matthews": 0.5, "collapsed": 0.0, "seconds": 1.0}
@@ -137,7 +137,7 @@ def test_a_fine_tuning_is_told_by_its_model_and_its_task(tmp_path, teacher):
     assert "score" not in text and "| collapsed" not in text
 
 
-def test_settings_and_origin_are_told_by_their_dotted_names(report):
+def test_settings_and_origin_are_listed_by_their_dotted_names(report):
     text = report.read_text()
     settings, origin = text.split("## Settings")[1].split("## Where it comes from")
     assert '| `data.corpus` | `["a\\|b"]` |' in settings

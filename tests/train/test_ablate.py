@@ -141,7 +141,7 @@ def test_a_study_leaves_all_that_it_should(undisturbed, home):
     assert narrow.config.hidden_size == 8
 
 
-def test_a_study_that_was_stopped_goes_on_and_every_student_is_the_same(
+def test_a_study_that_was_stopped_resumes_and_every_student_is_the_same(
     home, undisturbed, monkeypatch
 ):
     """In the middle of the second block, far from a checkpoint: bit by bit."""
@@ -149,7 +149,7 @@ def test_a_study_that_was_stopped_goes_on_and_every_student_is_the_same(
     study = study_of(home, "stopped", seeds=2, run=RunConfig(checkpoint_every=20, devices=1))
     with monkeypatch.context() as patch:
         stop_at(patch, 31, seed=57)
-        with pytest.raises(Stopped, match="same command goes on"):
+        with pytest.raises(Stopped, match="same command resumes"):
             ablate(study)
     assert (study.base.output / "seed-56" / DONE).is_file()
     assert not (study.base.output / "seed-57" / DONE).exists()
@@ -226,7 +226,7 @@ def test_devices_that_share_students_or_rows_change_nothing(
         assert tiny.difference(ours, theirs) < 1e-5
 
 
-# What is declared, and what goes on
+# What is declared, and what resumes
 
 
 @pytest.fixture(scope="module")
@@ -287,14 +287,14 @@ def test_a_folder_with_something_else_is_not_taken(home, compiled):
         ablate(quick(home, "other/thesis.tex/study"))
 
 
-def test_a_log_of_fine_tuning_that_cannot_be_written_is_told(home, tmp_path, colours):
+def test_a_log_of_fine_tuning_that_cannot_be_written_is_reported(home, tmp_path, colours):
     (tmp_path / "downstream" / "a" / "classification.log").mkdir(parents=True)
     study = quick(home, "never", downstream=("classification",), task_data=colours)
     with pytest.raises(InputError, match=r"cannot write .*classification\.log: Is a directory"):
         downstream_scores(study, tmp_path / "model" / "a", seed=1, positions=16)
 
 
-def test_a_study_stopped_between_blocks_goes_on_with_those_that_are_left(
+def test_a_study_stopped_between_blocks_resumes_with_those_that_are_left(
     home, compiled, monkeypatch, capsys
 ):
     study = quick(home, "between", seeds=3)
@@ -459,7 +459,7 @@ def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
     assert all(study.primary in run.metrics for run in found.runs)
 
 
-# What cannot be done is told in a sentence
+# What cannot be done is refused in a sentence
 
 
 @pytest.mark.parametrize(
@@ -525,7 +525,7 @@ def test_a_study_that_does_not_fit_into_memory_says_how_many_students_would(
     assert not (home / "refused").exists()
 
 
-def test_what_is_wrong_with_a_study_is_told_before_it_is_compiled(home, colours):
+def test_what_is_wrong_with_a_study_is_refused_before_it_is_compiled(home, colours):
     study = quick(home, "refused")
     base = replace(study.base, run=RunConfig(parallel="pmap", devices=1))
     missing = replace(colours, train=home / "nowhere.csv")

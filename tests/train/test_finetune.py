@@ -1,4 +1,4 @@
-"""Fine-tuning as a whole, on a few rows and narrow models: what it leaves, and how it goes on."""
+"""Fine-tuning as a whole, on a few rows and narrow models: what it leaves, and how it resumes."""
 
 import csv
 import json
@@ -147,7 +147,7 @@ def test_labels_have_names_in_the_exported_model(home):
     assert about["id2label"] == {"0": "green", "1": "red"}
 
 
-def test_a_stopped_fine_tuning_goes_on_bit_by_bit(home, monkeypatch):
+def test_a_stopped_fine_tuning_resumes_bit_by_bit(home, monkeypatch):
     whole = config(home, output=home / "whole")
     finetune(whole)
     write = MetricLog.step
@@ -218,7 +218,7 @@ def test_seeds_are_reported_one_by_one_and_together(home, capsys):
     assert (several.output / "seed-2" / "best" / "model.safetensors").is_file()
 
 
-def test_a_collapsed_seed_is_told(home, capsys):
+def test_a_collapsed_seed_is_reported(home, capsys):
     still = config(home, output=home / "collapsed", steps=1)
     still = replace(still, optimizer=replace(still.optimizer, learning_rate=1e3))
     [results] = finetune(still)
@@ -272,7 +272,7 @@ def test_a_model_keeps_its_own_order_of_classes(home):
         ({"teacher": "{home}/teacher"}, "has no head for"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence(home, changes, message):
+def test_what_cannot_be_done_is_refused_in_a_sentence(home, changes, message):
     changes = {
         name: value.format(home=home) if isinstance(value, str) else value
         for name, value in changes.items()
@@ -357,10 +357,10 @@ def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
     assert inputs["input_ids"][0].tolist() == ids
     with torch.no_grad():
         expected = theirs.eval()(**inputs)
-    said = ours(jnp.array([ids]))
+    output = ours(jnp.array([ids]))
     names = ("start_logits", "end_logits") if task == "answers" else ("logits",)
     for name in names:
-        np.testing.assert_allclose(getattr(said, name), getattr(expected, name), atol=1e-5)
+        np.testing.assert_allclose(getattr(output, name), getattr(expected, name), atol=1e-5)
     if task in ("classification", "tags"):
         assert theirs.config.id2label == dict(enumerate(ours.config.labels))
     if task == "regression":

@@ -75,20 +75,20 @@ def test_micro_batches_are_those_that_the_devices_can_share():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "devices", "said"),
+    ("recipe", "devices", "sentence"),
     [
         (DISTILL["wikitext-103"](), 256, r"--batch-size 240 .*256 devices x 5 rows .* is 1280$"),
         (PRETRAIN["bert-base-uncased"](), 256, "2048, or --masking.group-rows 1$"),
         (replace(FULL, batch_size=100), 8, "the nearest that does is 128"),
     ],
 )
-def test_a_batch_that_the_chips_cannot_share(recipe, devices, said):
-    with pytest.raises(InputError, match=said):
+def test_a_batch_that_the_chips_cannot_share(recipe, devices, sentence):
+    with pytest.raises(InputError, match=sentence):
         micro_batch_choices(recipe, devices)
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "sentence"),
     [
         (["--utilisation", "1.5"], "--utilisation is 1.5"),
         (["--price", "-1"], "--price is -1"),
@@ -100,8 +100,8 @@ def test_a_batch_that_the_chips_cannot_share(recipe, devices, said):
         (["--teacher", "me/mine"], "shape of me/mine is not known"),
     ],
 )
-def test_settings_that_make_no_sense(flags, said, without_tpu):
-    with pytest.raises(InputError, match=said):
+def test_settings_that_make_no_sense(flags, sentence, without_tpu):
+    with pytest.raises(InputError, match=sentence):
         plan_command(["distill:tiny", "--topology", "v5e:2x2", *flags])
 
 
@@ -110,16 +110,16 @@ def test_a_recipe_that_fits(without_tpu, capsys, tmp_path):
     flags = ["--topology", "v5e:4x4", "--utilisation", "0.5", "--price", "2", "--json", str(file)]
     made = plan_command(["distilbert-base-uncased", *flags, "--data.mode", "packed"])
     assert made.fits
-    said, numbers = capsys.readouterr().out, json.loads(file.read_text())
-    assert "It fits: 16 micro-batches of 16 sequences a chip take 3.60 of 15.75 GiB" in said
-    assert "Largest batch that fits a chip: 136 sequences" in said
+    printed, numbers = capsys.readouterr().out, json.loads(file.read_text())
+    assert "It fits: 16 micro-batches of 16 sequences a chip take 3.60 of 15.75 GiB" in printed
+    assert "Largest batch that fits a chip: 136 sequences" in printed
     # 0.66 GFLOP a token by hand (docs of the recipe), the head of both models at every position.
     a_token = numbers["flops_per_update"] / (4096 * 512)
     assert a_token == pytest.approx(0.66e9, rel=0.05)
     seconds = numbers["flops_per_update"] / (16 * 197e12 * 0.5)
     assert numbers["hours"] == pytest.approx(5502 * seconds / 3600)
     assert numbers["dollars"] == pytest.approx(numbers["hours"] * 16 * 2)
-    assert "50% of 197 TFLOP/s a chip (--utilisation), $2.00 a chip-hour (--price)" in said
+    assert "50% of 197 TFLOP/s a chip (--utilisation), $2.00 a chip-hour (--price)" in printed
     assert numbers["largest_rows_per_device"] == 136
     assert numbers["configuration"]["batch_size"] == 4096
 
@@ -128,10 +128,10 @@ def test_a_recipe_that_does_not_fit_says_which_batch_does(without_tpu, capsys):
     made = plan_command(["distilbert-base-uncased", "--topology", "v5e:1x1"])
     assert not made.fits
     assert made.step is not None and made.step.micro_batches == 32
-    said = capsys.readouterr().out
-    assert "does not run: it needs 27.60 GiB of 15.75 GiB. Change --micro-batches to 32:" in said
-    assert "32 micro-batches of 128 sequences a chip take 14.80 of 15.75 GiB" in said
-    assert "128 tokens a sequence are assumed, and padding takes as long" in said
+    printed = capsys.readouterr().out
+    assert "does not run: it needs 27.60 GiB of 15.75 GiB. Change --micro-batches to 32:" in printed
+    assert "32 micro-batches of 128 sequences a chip take 14.80 of 15.75 GiB" in printed
+    assert "128 tokens a sequence are assumed, and padding takes as long" in printed
 
 
 def test_a_sum_above_the_memory_that_the_compiler_fits_all_the_same(
@@ -143,23 +143,23 @@ def test_a_sum_above_the_memory_that_the_compiler_fits_all_the_same(
     monkeypatch.setattr(FakeCompiler, "limit", 16.5)
     monkeypatch.setattr(FakeCompiler, "a_row", 0.44)
     plan_command(flags)
-    said = capsys.readouterr().out
-    assert "32 sequences at a time, 16.08 GiB (compiled" in said
-    assert "exceeds the device's memory; the compiler nevertheless reports that it fits" in said
+    printed = capsys.readouterr().out
+    assert "32 sequences at a time, 16.08 GiB (compiled" in printed
+    assert "exceeds the device's memory; the compiler nevertheless reports that it fits" in printed
 
 
-def test_micro_batches_that_the_chips_cannot_share_are_told(without_tpu, capsys):
+def test_micro_batches_that_the_chips_cannot_share_are_reported(without_tpu, capsys):
     plan_command(["distilbert-base-uncased", "--topology", "v5e:16x16", "--no-search"])
-    said = capsys.readouterr().out
-    assert "16 micro-batches do not divide among the chips. Change --micro-batches to 2:" in said
-    assert "Largest" not in said
+    printed = capsys.readouterr().out
+    assert "16 micro-batches do not divide among the chips. Change --micro-batches to 2:" in printed
+    assert "Largest" not in printed
 
 
 def test_not_even_the_smallest_batch_fits(without_tpu, monkeypatch, capsys):
     monkeypatch.setattr(FakeCompiler, "a_row", 9)
     assert plan_command(["distilbert-base-uncased", "--topology", "v5e:1x1"]).step is None
-    said = capsys.readouterr().out
-    assert "no smaller batch does: give --run.remat, or lower --data.sequence-length" in said
+    printed = capsys.readouterr().out
+    assert "no smaller batch does: give --run.remat, or lower --data.sequence-length" in printed
 
 
 def test_the_tables_of_the_documents_are_those_of_the_plans_kept_beside_them(capsys):
@@ -171,7 +171,7 @@ def test_the_tables_of_the_documents_are_those_of_the_plans_kept_beside_them(cap
     assert set(printed) <= set(kept)
 
 
-def test_a_file_that_is_no_plan_is_told(tmp_path):
+def test_a_file_that_is_no_plan_is_reported(tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(InputError, match=r"other\.json is no plan of train\.plan --json: 'recipe'"):
         table_command(["--table", str(tmp_path / "other.json")])

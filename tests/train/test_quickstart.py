@@ -41,14 +41,14 @@ def test_it_leaves_a_table_a_picture_and_a_student(home, capsys):
     assert record["sizes"][DISTILLED]["parameters"] < record["sizes"][TEACHER]["parameters"]
 
 
-def test_a_disk_that_refuses_the_table_is_told(tmp_path):
+def test_a_disk_that_refuses_the_table_is_reported(tmp_path):
     measured = dict.fromkeys(
         ("masked_lm_loss", "masked_lm_accuracy", "unigram_loss", "unigram_accuracy"), 0.5
     ) | {"top1_agreement": 1.0, "masked_lm_accuracy": 0.7}
     results = [{TEACHER: measured, DISTILLED: measured, ALONE: measured}]
     sizes = {name: {"parameters": 1.0, "bytes": 4.0, "speed": 1.0} for name in results[0]}
-    told = pytest.raises(InputError, match=r"cannot write .*quickstart\.md: File too large")
-    with told, full_disk(100):
+    refused = pytest.raises(InputError, match=r"cannot write .*quickstart\.md: File too large")
+    with refused, full_disk(100):
         report.write_summary(tmp_path, results, sizes, steps=1, seconds=1.0)
     assert not any(tmp_path.iterdir())
 

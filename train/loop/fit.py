@@ -188,7 +188,7 @@ class TrainingRun:
                 raise Stopped(
                     stop,
                     f"stopped at step {number:,} of {self.steps:,}; everything is saved in "
-                    f"{readable(self.config.output)}: the same command goes on from there",
+                    f"{readable(self.config.output)}: the same command resumes from there",
                 )
         return results
 

@@ -87,7 +87,7 @@ def _check_same(path: Path, record: dict[str, Any]) -> None:
         others = f" (and {', '.join(changed[1:])})" if changed[1:] else ""
         raise InputError(
             f"{path.parent} holds another run: {field} is {before} there and {now} here{others}; "
-            "give it the old value to go on with that run, or choose another folder with --output"
+            "give it the old value to resume that run, or choose another folder with --output"
         )
 
 

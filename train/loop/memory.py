@@ -51,7 +51,7 @@ def out_of_memory(fitting: Callable[[], str]) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise InputError(
-            "out of memory: go on with --run.remat, which computes activations twice to keep few, "
+            "out of memory: resume with --run.remat, which computes activations twice to keep few, "
             "or begin anew in another --output with more --micro-batches, which run an update in "
             f"smaller parts{fitting()}"
         ) from error

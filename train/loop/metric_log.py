@@ -181,7 +181,7 @@ class MetricLog:
         except OSError as error:
             raise InputError(
                 f"cannot record metrics in {self.path.parent} ({error.strerror}): mend that, then "
-                "the same command goes on from the last checkpoint"
+                "the same command resumes from the last checkpoint"
             ) from error
 
 

@@ -39,7 +39,7 @@ NUMPY = """
        The axis may be a tuple of integers since then.
 
     ====== ================================================
-    name   what the column of the table is said to hold
+    name   what the column of the table holds
     ====== ================================================
 """
 GOOGLE = """

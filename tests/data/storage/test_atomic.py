@@ -9,11 +9,11 @@ from model.errors import InputError
 from tests.disk import full_disk
 
 
-def test_a_full_disk_leaves_the_old_file_and_is_told(tmp_path: Path):
+def test_a_full_disk_leaves_the_old_file_and_is_reported(tmp_path: Path):
     path = tmp_path / "table.md"
     path.write_text("old")
-    told = pytest.raises(InputError, match=rf"^cannot write {path}: File too large$")
-    with told, full_disk(100), replacing(path) as temporary:
+    refused = pytest.raises(InputError, match=rf"^cannot write {path}: File too large$")
+    with refused, full_disk(100), replacing(path) as temporary:
         temporary.write_text("x" * 1000)
     assert [file.name for file in tmp_path.iterdir()] == ["table.md"]
     assert path.read_text() == "old"
@@ -26,13 +26,13 @@ def test_another_error_stays_what_it_is(tmp_path: Path):
     assert not any(tmp_path.iterdir())
 
 
-def test_what_cannot_be_a_folder_is_told(tmp_path: Path):
+def test_what_cannot_be_a_folder_is_reported(tmp_path: Path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match=f"^cannot write {path}: "):
             make_folder(path)
-    told = pytest.raises(InputError, match="No such file or directory")
-    with told, replacing(tmp_path / "nowhere" / "table.md") as temporary:
+    refused = pytest.raises(InputError, match="No such file or directory")
+    with refused, replacing(tmp_path / "nowhere" / "table.md") as temporary:
         temporary.write_text("")
 
 

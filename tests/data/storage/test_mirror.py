@@ -163,7 +163,7 @@ def test_a_cache_is_filled_by_one_machine_for_all(buckets):
     assert len(made) == 2
 
 
-def test_a_store_that_cannot_be_reached_is_told(buckets, monkeypatch):
+def test_a_store_that_cannot_be_reached_is_reported(buckets, monkeypatch):
     folder = mirror(Path("gs://bucket/run"))
 
     def forbidden(*_, **__):
@@ -184,7 +184,7 @@ def test_a_store_that_cannot_be_reached_is_told(buckets, monkeypatch):
         download(mirror(Path("gs://bucket/run")))
 
 
-def test_a_run_in_a_bucket_goes_on_upon_another_machine(buckets, tmp_path, monkeypatch):
+def test_a_run_in_a_bucket_resumes_on_another_machine(buckets, tmp_path, monkeypatch):
     home = runs.make_home(tmp_path / "texts")
     config = runs.pretrain_config(home)
     there = buckets / "bucket" / "run"

@@ -68,19 +68,19 @@ def test_no_commit_outside_git_nor_without_git(repository, tmp_path_factory, mon
 def test_provenance_tells_versions_and_devices_and_not_the_machines_name(monkeypatch):
     monkeypatch.setattr("os.uname", lambda: os.uname_result(("L", "secret-name", "1", "1", "m")))
     monkeypatch.setattr("socket.gethostname", lambda: "secret-name")
-    told = provenance()
-    assert json.loads(json.dumps(told)) == told
+    origin = provenance()
+    assert json.loads(json.dumps(origin)) == origin
     for name in ("jax", "flax", "optax", "tokenizers", "datasets", "numpy"):
-        assert told["versions"][name] == import_module(name).__version__
-    assert told["versions"]["python"] == sys.version.split()[0]
-    assert told["devices"] == {
+        assert origin["versions"][name] == import_module(name).__version__
+    assert origin["versions"]["python"] == sys.version.split()[0]
+    assert origin["devices"] == {
         "platform": "cpu",
         "kind": "cpu",
         "count": jax.device_count(),
         "hosts": 1,
     }
-    assert told["command"].startswith("python ")
-    assert "secret-name" not in json.dumps(told)
+    assert origin["command"].startswith("python ")
+    assert "secret-name" not in json.dumps(origin)
 
 
 def test_a_notebook_was_started_by_no_command(monkeypatch):
@@ -170,6 +170,6 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["config.json"]  # noqa: PTH208
 
 
-def test_a_missing_folder_is_told(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(InputError, match="cannot write"):
         write_json_atomic(tmp_path / "nowhere/config.json", {})

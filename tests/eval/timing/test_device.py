@@ -25,7 +25,7 @@ def test_the_published_peak_of_a_device_is_found_by_its_name(kind, peak):
 
 
 @pytest.mark.parametrize("device", ["gpu", "tpu"])
-def test_a_device_that_is_not_there_is_told(device):
+def test_a_device_that_is_not_there_is_reported(device):
     extra = {"gpu": "cuda", "tpu": "tpu"}[device]
     with pytest.raises(InputError, match=rf"--device {device}: .* only cpu .*\.\[{extra}\]"):
         use(device)

@@ -36,7 +36,7 @@ def test_the_command_of_a_student_has_its_settings():
 
 
 @pytest.mark.parametrize("name", ["batch_size", "sequence_length", "repeats", "steps"])
-def test_numbers_below_one_are_told(name):
+def test_numbers_below_one_are_reported(name):
     changes: dict[str, Any] = {name: 0}
     with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is 0"):
         speed(StudySpeed(**changes))

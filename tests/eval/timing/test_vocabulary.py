@@ -31,12 +31,12 @@ def test_both_ways_are_measured(tmp_path, capsys):
     assert json.loads(file.read_text())["measured"] == [row]
 
 
-def test_no_sequences_are_told():
+def test_no_sequences_are_reported():
     with pytest.raises(InputError, match="--batch-size is 0, and must be at least 1"):
         measure(VocabularySpeed(batch_size=(0,)))
 
 
-def test_what_no_device_can_hold_is_told(monkeypatch, capsys):
+def test_what_no_device_can_hold_is_reported(monkeypatch, capsys):
     def lowered(loss, *_):
         if loss is LOSSES["at once"]:
             return TooLarge()

@@ -45,18 +45,18 @@ def test_a_worker_answers_from_another_process():
         assert [worker.update(), worker.update()] == [2.0, 3.0]  # the first was for compiling
 
 
-def test_a_process_that_dies_is_told():
+def test_a_process_that_dies_is_reported():
     with Worker(Doomed) as worker, pytest.raises(InputError, match=r"ended: .*smaller --batch"):
         worker.update()
 
 
-def test_a_process_that_dies_with_its_only_question_is_told():
+def test_a_process_that_dies_with_its_only_question_is_reported():
     with pytest.raises(InputError, match=r"ended: .*smaller --batch"):
         answer_once(die)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "kind"),
     [
         (
             ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes\nmore"),
@@ -66,8 +66,8 @@ def test_a_process_that_dies_with_its_only_question_is_told():
         (InputError("no such device"), InputError),
     ],
 )
-def test_errors_come_back_as_what_they_mean(error, told):
-    with pytest.raises(told) as raised:
+def test_errors_come_back_as_what_they_mean(error, kind):
+    with pytest.raises(kind) as raised:
         _call("update", partial(fail, error))
     assert str(raised.value) in str(error)
 

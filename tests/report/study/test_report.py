@@ -166,12 +166,12 @@ def test_every_value_is_in_the_json_and_a_row_a_variant_in_the_csv(folder):
     with (folder / "table.csv").open() as file:
         rows = {row["variant"]: row for row in csv.DictReader(file)}
     assert list(rows) == list(DIFFERENCES)
-    told = primary["rows"]["without MLM"]
+    entry = primary["rows"]["without MLM"]
     row = rows["without MLM"]
-    assert float(row["masked_lm_accuracy"]) == told["mean"] == pytest.approx(0.2505)
-    assert float(row["difference"]) == told["difference"]["mean"] == pytest.approx(0.0005)
-    assert float(row["interval"]) == told["difference"]["interval"]
-    assert float(row["p_holm"]) == told["difference"]["p_holm"]
+    assert float(row["masked_lm_accuracy"]) == entry["mean"] == pytest.approx(0.2505)
+    assert float(row["difference"]) == entry["difference"]["mean"] == pytest.approx(0.0005)
+    assert float(row["interval"]) == entry["difference"]["interval"]
+    assert float(row["p_holm"]) == entry["difference"]["p_holm"]
     assert float(row["downstream_sst2"]) == pytest.approx(0.7505)
     assert rows["full"]["difference"] == ""
 
@@ -185,7 +185,7 @@ def test_a_metric_where_lower_is_better_turns_the_sentence_round(tmp_path):
     )
 
 
-def test_several_that_lose_are_told_from_the_worst_on(tmp_path):
+def test_several_that_lose_are_listed_from_the_worst_on(tmp_path):
     worse = {**DIFFERENCES, "longer": [10 * d for d in DIFFERENCES["without KL"]]}
     assert "“longer” (−30.00 ± 0.88 points) is worst, then “without KL” (−3.00" in first_sentence(
         report_of(tmp_path, runs=runs_of(worse))
@@ -205,7 +205,7 @@ def test_fewer_than_five_seeds_have_no_intervals(tmp_path):
     assert not any("±" in cell for row in rows for cell in row)
 
 
-def test_what_is_missing_is_said(tmp_path):
+def test_what_is_missing_is_named(tmp_path):
     runs = [run for run in runs_of() if run["variant"] != "longer"]
     del runs[9]  # seed 5 without KL
     text = report_of(tmp_path, runs=runs)
@@ -265,7 +265,7 @@ def test_published_deltas_are_compared_by_sign_and_order(tmp_path):
         ({}, {"curve": [[1]]}, "line 2: curve.0 is [1], and must be a list [an integer, "),
     ],
 )
-def test_mistakes_are_told_with_their_place(tmp_path, study, runs, message):
+def test_mistakes_are_reported_with_their_place(tmp_path, study, runs, message):
     lines = runs_of()
     lines[1] |= runs or {}
     with pytest.raises(InputError, match=re.escape(message)):

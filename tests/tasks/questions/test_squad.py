@@ -43,7 +43,7 @@ def test_answers_of_punctuation_alone_count_in_version_1_and_not_in_2():
     assert squad_f1(gold, ["x", "y", "z"]) == pytest.approx(1 / 3)
 
 
-def test_questions_with_and_without_an_answer_are_told_apart():
+def test_questions_with_and_without_an_answer_differ():
     gold = [["one two"], ["three"], [], [], []]
     predicted = ["one", "Three", "", "four", "the"]
     assert exact_match(gold, predicted) == pytest.approx(3 / 5)
@@ -97,7 +97,7 @@ def test_the_rules_of_the_official_script_for_version_1():
         [" ".join(answers[0].split()[:2]) for answers in gold],
     ):
         theirs = squad(
-            [{"id": str(n), "prediction_text": said} for n, said in enumerate(predicted)],
+            [{"id": str(n), "prediction_text": text} for n, text in enumerate(predicted)],
             [
                 {"id": str(n), "answers": {"text": answers, "answer_start": [0] * len(answers)}}
                 for n, answers in enumerate(gold)

@@ -20,8 +20,8 @@ def logits_of(windows, tags: list[list[str]], length: int = 0) -> list[np.ndarra
     """Logits that say `tags` at predicted first pieces and the first label anywhere else."""
     logits = []
     for word, example in zip(windows.notes["word"], windows.example, strict=True):
-        said = [0 if w < 0 else LABELS.index(tags[example][w]) for w in word]
-        scores = np.eye(len(LABELS), dtype=np.float32)[said]
+        tagged = [0 if w < 0 else LABELS.index(tags[example][w]) for w in word]
+        scores = np.eye(len(LABELS), dtype=np.float32)[tagged]
         logits.append(np.pad(scores, [(0, max(0, length - len(scores))), (0, 0)]))
     return logits
 

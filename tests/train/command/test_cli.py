@@ -45,10 +45,10 @@ main(lambda: print([jax.config.values[name] for name in (
     assert (shortest == 0.0) == (given is None)
 
 
-@pytest.mark.parametrize("said", ["print('short')", "print('long' * 100_000)", "sys.exit(0)"])
-def test_a_reader_that_has_gone_gets_no_traceback(said):
+@pytest.mark.parametrize("command", ["print('short')", "print('long' * 100_000)", "sys.exit(0)"])
+def test_a_reader_that_has_gone_gets_no_traceback(command):
     """As in `... --help | head`."""
-    code = f"import sys; from train.command.cli import main; main(lambda: (print('x'), {said}))"
+    code = f"import sys; from train.command.cli import main; main(lambda: (print('x'), {command}))"
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE)

@@ -135,8 +135,8 @@ def test_sigterm_on_one_host_stops_all_after_the_same_step(home, process):
     output = f"asked-{process}"
     orders = {"process": process, "step": 3, "signal": signal.SIGTERM, "pause": 0.3}
     ends = processes.run(home, 2, 1, output=output, **orders)
-    said = [end.errors.split("stopped at ")[-1].split(";")[0] for end in ends]
-    assert said[0] == said[1] and said[0].startswith("step "), ends
+    stopped = [end.errors.split("stopped at ")[-1].split(";")[0] for end in ends]
+    assert stopped[0] == stopped[1] and stopped[0].startswith("step "), ends
     assert [end.status for end in ends] == [128 + signal.SIGTERM] * 2
     assert "preemption_notifier" not in ends[0].errors + ends[1].errors
     all_ended_well(processes.run(home, 2, 1, output=output))
@@ -145,7 +145,7 @@ def test_sigterm_on_one_host_stops_all_after_the_same_step(home, process):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("process", [0, 1])
-def test_a_killed_process_is_told_by_the_other_and_the_run_goes_on(home, process):
+def test_a_killed_process_is_reported_by_the_other_and_the_run_resumes(home, process):
     output = f"killed-{process}"
     orders = {"process": process, "step": 8, "signal": signal.SIGKILL, "pause": 0.3}
     start = time.monotonic()
@@ -153,9 +153,9 @@ def test_a_killed_process_is_told_by_the_other_and_the_run_goes_on(home, process
     assert time.monotonic() - start < 90  # of which the start takes most
     left = ends[1 - process]
     assert left.status == 3
-    told = [line for line in left.errors.splitlines() if line.startswith("error:")]
-    assert len(told) == 1, left.errors
-    assert f"process {1 - process} of 2 has stopped because another one ended" in told[0]
+    errors = [line for line in left.errors.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, left.errors
+    assert f"process {1 - process} of 2 has stopped because another one ended" in errors[0]
     assert "***" not in left.errors and "Traceback" not in left.errors, left.errors
     assert f"process {process} of 2 was ended by SIGKILL" in ends[process].errors
     all_ended_well(processes.run(home, 2, 1, output=output))
@@ -171,7 +171,7 @@ def same_as_undisturbed(home, output):
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_with_what_one_saved_and_the_other_way_round(home):
+def test_two_processes_resume_what_one_saved_and_the_other_way_round(home):
     for first, second in (((1, 4), (2, 1)), ((2, 2), (1, 1)), ((2, 2), (1, 8))):
         output = f"moved-{first}-{second}"
         orders = {"process": 0, "step": 8, "signal": signal.SIGTERM, "pause": 0.3}

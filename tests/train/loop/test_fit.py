@@ -1,4 +1,4 @@
-"""Whole runs: what they leave behind, how they stop and go on, and what they refuse."""
+"""Whole runs: what they leave behind, how they stop and resume, and what they refuse."""
 
 import dataclasses
 import errno
@@ -86,11 +86,11 @@ def test_frozen_positions_are_those_of_the_teacher(home, undisturbed):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_goes_on_bit_by_bit(home, undisturbed, monkeypatch, number):
+def test_a_stopped_run_resumes_bit_by_bit(home, undisturbed, monkeypatch, number):
     config = runs.distill_config(home, output=home / f"stopped-{number}")
     with monkeypatch.context() as patch:
         stop_at(patch, 7, number)
-        with pytest.raises(Stopped, match="same command goes on") as stopped:
+        with pytest.raises(Stopped, match="same command resumes") as stopped:
             distill(config)
     assert stopped.value.exit_status == 128 + number
     assert not (config.output / "model").exists()
@@ -165,7 +165,7 @@ def test_a_learning_rate_that_breaks_the_model_is_noticed(home):
         pretrain(config)
 
 
-def test_a_full_disk_while_saving_is_told(home, monkeypatch):
+def test_a_full_disk_while_saving_is_reported(home, monkeypatch):
     config = runs.pretrain_config(home, output=home / "full")
 
     def full(self, *args, **kwargs):
@@ -176,7 +176,7 @@ def test_a_full_disk_while_saving_is_told(home, monkeypatch):
         pretrain(config)
 
 
-def test_a_checkpoint_that_fails_without_a_word_is_told(tmp_path, monkeypatch):
+def test_a_checkpoint_that_fails_without_a_word_is_reported(tmp_path, monkeypatch):
     """The last of a long message is the reason."""
     checkpoints = Checkpoints(tmp_path)
     for error, reason in (
@@ -239,7 +239,7 @@ def test_an_unreadable_checkpoint_is_named(home):
     ],
     ids=str,
 )
-def test_settings_that_do_not_fit_are_told_before_the_run(home, changes, sentence):
+def test_settings_that_do_not_fit_are_refused_before_the_run(home, changes, sentence):
     config = runs.pretrain_config(home, output=home / "refused")
     for name, value in changes.items():
         if name.startswith("data."):
@@ -252,7 +252,7 @@ def test_settings_that_do_not_fit_are_told_before_the_run(home, changes, sentenc
     assert not config.output.exists()
 
 
-def test_teachers_that_do_not_fit_are_told(home, tmp_path):
+def test_teachers_that_do_not_fit_are_refused(home, tmp_path):
     other = runs.write_teacher(tmp_path / "other", words=[*runs.WORDS, "zebra", "quartz"])
     config = runs.distill_config(home, output=home / "refused", teacher=str(other))
     with pytest.raises(InputError, match="vocabular"):
@@ -271,7 +271,7 @@ def test_teachers_that_do_not_fit_are_told(home, tmp_path):
     assert not config.output.exists()
 
 
-def test_pretraining_goes_on_from_a_shallower_model(home):
+def test_pretraining_starts_from_a_shallower_model(home):
     config = runs.pretrain_config(home)
     start = open_checkpoint(home / "teacher")
     deep = initial_masked_lm(replace(config, model=runs.MODEL.replace(num_layers=3)), start)

@@ -61,7 +61,7 @@ def run(home: Path, when: str, output: str) -> int:
 
 
 @pytest.mark.slow
-def test_killed_runs_go_on_bit_by_bit(tmp_path):
+def test_killed_runs_resume_bit_by_bit(tmp_path):
     home = runs.make_home(tmp_path)
     assert run(home, "never", "undisturbed") == 0
     # Before the first checkpoint, during a save, between checkpoints, right at one.

@@ -1,4 +1,4 @@
-"""What is said where a device has too little memory."""
+"""Messages where a device has too little memory."""
 
 import re
 from types import SimpleNamespace
@@ -37,10 +37,12 @@ def test_a_run_without_memory_says_what_to_do_and_how_much_fits(tmp_path, monkey
 
     monkeypatch.setattr(loop.Parallel, "compile", broken)
     monkeypatch.setattr(memory, "memory_limit", lambda: 400_000)
-    with pytest.raises(InputError, match=r"go on with --run\.remat.*more --micro-batches") as told:
+    with pytest.raises(
+        InputError, match=r"resume with --run\.remat.*more --micro-batches"
+    ) as caught:
         pretrain(runs.pretrain_config(home))
-    assert "8 sequences at a time need" in str(told.value)
-    assert re.search(r"about [1-7] fit$", str(told.value))
+    assert "8 sequences at a time need" in str(caught.value)
+    assert re.search(r"about [1-7] fit$", str(caught.value))
 
 
 @jax.jit
@@ -59,18 +61,18 @@ def test_as_many_fit_as_the_compiler_says(monkeypatch):
     state, constants, batch, keys = inputs(64)
     needed = {n: memory_needed(quadratic.lower(*inputs(n)).compile()) for n in (24, 25, 64)}
     monkeypatch.setattr(memory, "memory_limit", lambda: (needed[24] + needed[25]) // 2)
-    told = sequences_that_fit(quadratic, state, constants, batch, keys, axis=1)
-    assert told.startswith("; 64 sequences at a time need")
-    assert told.endswith(": about 24 fit")
+    sentence = sequences_that_fit(quadratic, state, constants, batch, keys, axis=1)
+    assert sentence.startswith("; 64 sequences at a time need")
+    assert sentence.endswith(": about 24 fit")
 
 
 @pytest.mark.parametrize("limit", [10, 10**12])
-def test_no_number_is_told_where_all_or_nothing_fits(monkeypatch, limit):
+def test_no_number_is_given_where_all_or_nothing_fits(monkeypatch, limit):
     monkeypatch.setattr(memory, "memory_limit", lambda: limit)
     state, constants, batch, keys = inputs(64)
     assert sequences_that_fit(quadratic, state, constants, batch, keys, axis=1) == ""
 
 
-def test_no_number_is_told_of_a_step_that_cannot_be_compiled_anew():
+def test_no_number_is_given_for_a_step_that_cannot_be_compiled_anew():
     state, constants, batch, keys = inputs(2)
     assert sequences_that_fit(SimpleNamespace(), state, constants, batch, keys, axis=1) == ""

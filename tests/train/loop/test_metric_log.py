@@ -159,11 +159,11 @@ for step in itertools.count(1):
     for _ in range(50):
         process.stdout.readline()
     process.kill()
-    said = [50, *map(int, process.stdout.read().split("\n")[:-1])][-1]
+    printed = [50, *map(int, process.stdout.read().split("\n")[:-1])][-1]
     process.stdout.close()
     assert process.wait() == -9
     rows = read_metrics(tmp_path)
-    assert len(rows) >= said
+    assert len(rows) >= printed
     assert [(row["step"], row["loss"]) for row in rows] == [
         (step, 1 / step) for step in range(1, len(rows) + 1)
     ]
@@ -180,11 +180,11 @@ def test_a_folder_without_metrics_is_no_run_folder(tmp_path):
         read_metrics(tmp_path)
 
 
-def test_a_full_disk_is_one_sentence_and_the_run_can_go_on(tmp_path):
+def test_a_full_disk_is_one_sentence_and_the_run_can_resume(tmp_path):
     with pytest.raises(InputError) as caught, open_log(tmp_path) as log, full_disk(4096):
         train(log, 1, 200)
     assert str(tmp_path) in str(caught.value)
-    assert "goes on from the last checkpoint" in str(caught.value)
+    assert "resumes from the last checkpoint" in str(caught.value)
     steps = [row["step"] for row in without_timings(tmp_path) if row["kind"] == "train"]
     assert 10 < len(steps) < 200
     assert steps == list(range(1, len(steps) + 1))
@@ -262,8 +262,8 @@ def test_on_a_pipe_a_slow_run_is_not_silent_for_long(tmp_path, monkeypatch):
         for step in range(1, 13):
             now += 6.0
             log.step(step, {"loss": 1.0}, 128)
-    said = [line.split("/")[0] for line in out.getvalue().splitlines()]
-    assert said == ["step 1", "step 2", "step 3", "step 7", "step 11"]
+    steps = [line.split("/")[0] for line in out.getvalue().splitlines()]
+    assert steps == ["step 1", "step 2", "step 3", "step 7", "step 11"]
     assert "21 tokens/s  9 min left" in out.getvalue().splitlines()[-1]
 
 

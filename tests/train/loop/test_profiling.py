@@ -47,7 +47,7 @@ def test_the_time_inside_next_is_measured():
 @pytest.mark.parametrize(
     "text", ["", "10", "10-20", "20:10", "0:5", "a:b", "1:2:3", "-1:4", "1.5:2"]
 )
-def test_what_is_no_range_of_updates_is_told(text):
+def test_what_is_no_range_of_updates_is_reported(text):
     with pytest.raises(InputError, match="as 10:20"):
         RunConfig(profile=text)
 
@@ -60,7 +60,7 @@ def test_a_range_of_updates(tmp_path):
 
 
 def traced(folder):
-    """The events of the only trace in a run folder: name and what is said of each."""
+    """The events of the only trace in a run folder: name and the arguments of each."""
     (path,) = (folder / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb")
     data = jax.profiler.ProfileData.from_file(str(path))
     events = [event for plane in data.planes for line in plane.lines for event in line.events]

@@ -44,7 +44,7 @@ def trained(teacher):
 
 
 @pytest.fixture(scope="module")
-def told(teacher, trained):
+def compared(teacher, trained):
     """The masked batch; every term's mean; the gradient of each."""
     objective = DistillationObjective(
         nnx.graphdef(trained), nnx.graphdef(teacher), tiny.MASKING, tiny.MASK_ID, LOSS.terms()
@@ -73,8 +73,8 @@ def told(teacher, trained):
     return jax.device_get((masked, values, gradients))
 
 
-def test_hidden_states_are_compared_at_the_teachers_width(teacher, trained, told):
-    masked, values, _ = told
+def test_hidden_states_are_compared_at_the_teachers_width(teacher, trained, compared):
+    masked, values, _ = compared
     ids, attended = masked["input_ids"], masked["attention_mask"]
     ours, theirs = (
         call(model.backbone, ids, attended, outputs=("hidden_states",)).hidden_states
@@ -101,8 +101,8 @@ def norm(tree):
     return float(np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(tree))))
 
 
-def test_the_lift_learns_from_what_it_lifts_and_from_nothing_else(told):
-    *_, gradients = told
+def test_the_lift_learns_from_what_it_lifts_and_from_nothing_else(compared):
+    *_, gradients = compared
     assert set(gradients) == SAME_WIDTH | {"ce", "mlm", "relations"}
     for name, gradient in gradients.items():
         assert (norm(gradient["lift"]["kernel"]) > 1e-3) is (name in SAME_WIDTH), name

@@ -118,15 +118,15 @@ def test_pmap_gives_the_same():
     def of_device(features, theirs, labels, where):
         given = Given(TEACHER._replace(features=theirs), labels, where)
         student = STUDENT._replace(features=features)
-        told, gradient = jax.value_and_grad(chunked, has_aux=True)(student, given)
-        summed = jax.lax.psum((told, gradient.table, gradient.bias), "data")
+        loss, gradient = jax.value_and_grad(chunked, has_aux=True)(student, given)
+        summed = jax.lax.psum((loss, gradient.table, gradient.bias), "data")
         return *summed, gradient.features
 
     arguments = jax.tree.map(parts, (STUDENT.features, TEACHER.features, LABELS, WHERE))
     *summed, features = jax.pmap(of_device, "data")(*arguments)
-    told, table, bias = jax.tree.map(lambda leaf: leaf[0], summed)
+    loss, table, bias = jax.tree.map(lambda leaf: leaf[0], summed)
     gradient = Decoder(features.reshape(STUDENT.features.shape), table, bias)
-    assert_same(jax.device_get((told, gradient)), jax.device_get(graded(plain)(STUDENT)))
+    assert_same(jax.device_get((loss, gradient)), jax.device_get(graded(plain)(STUDENT)))
 
 
 def test_a_study_gives_each_student_its_own():

@@ -42,10 +42,10 @@ def first_step(loop, config, monkeypatch):
     return caught.value.args
 
 
-def assert_planned(loop, config, monkeypatch, **told):
-    """The plan is `told` what the loop reads from the data."""
+def assert_planned(loop, config, monkeypatch, **sizes):
+    """`sizes` gives the plan what the loop reads from the data."""
     program, batch = first_step(loop, config, monkeypatch)
-    config = replace(config, **told)
+    config = replace(config, **sizes)
     length = batch["input_ids"].shape[-1]
     if hasattr(config, "reading"):  # the plan is for the longest bucket, this is the first batch's
         config = replace(config, reading=replace(config.reading, max_length=length))

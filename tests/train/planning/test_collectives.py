@@ -97,14 +97,14 @@ def test_sums_of_gradients_and_metrics_are_all_that_is_expected():
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "sentence"),
     [
         (reduce((300, 100), kind="all-gather"), "all-gather of 120,000 bytes, for source"),
         (reduce((8, 512, 768)), "all-reduce of 12,582,912 bytes, for source"),
         (reduce((8, 512), times=5), "all-reduces of 81,984 bytes altogether that are no"),
     ],
 )
-def test_anything_else_is_told(more, said):
+def test_anything_else_is_reported(more, sentence):
     fine = [reduce((300, 100), (30000,)), reduce((100,), (), times=16)]
     [line] = not_reductions([*fine, more], PARAMETERS)
-    assert line.startswith(said)
+    assert line.startswith(sentence)

@@ -1,4 +1,4 @@
-"""How many updates a recipe makes, from sizes that are told with it."""
+"""The number of updates of a recipe, from sizes that are given with it."""
 
 from dataclasses import replace
 

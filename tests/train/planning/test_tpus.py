@@ -18,7 +18,7 @@ def test_the_slices_that_exist():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "sentence"),
     [
         ("v5e:3x4", "there is no TPU topology 'v5e:3x4': did you mean v5e:.*v5e: 1x1, .* 16x16$"),
         ("v5:2x4", "did you mean v5.:2x.*v3: 2x2, .*v4: .*v5e: .*v5p: .*v6e: "),
@@ -30,8 +30,8 @@ def test_the_slices_that_exist():
         ("v6e-7", "there is no TPU topology 'v6e-7': did you mean v6e:"),
     ],
 )
-def test_a_slice_that_does_not_exist(name, said):
-    with pytest.raises(InputError, match=said):
+def test_a_slice_that_does_not_exist(name, sentence):
+    with pytest.raises(InputError, match=sentence):
         find_topology(name)
 
 

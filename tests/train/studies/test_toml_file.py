@@ -65,7 +65,7 @@ def test_a_study_in_a_file_with_flags_over_it(tmp_path):
         ("[[variants]]", "[variants]", "own.toml is not TOML|write .*variants"),
     ],
 )  # fmt: skip
-def test_mistakes_in_a_file_are_told_with_their_place(tmp_path, old, new, message):
+def test_mistakes_in_a_file_are_reported_with_their_place(tmp_path, old, new, message):
     path = tmp_path / "own.toml"
     path.write_bytes(OWN.replace(old, new).encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match=message):
@@ -98,6 +98,6 @@ def test_help_lists_the_studies():
 def test_help_of_a_study_lists_flags_of_the_study_and_of_its_students(capsys):
     with pytest.raises(SystemExit):
         chosen_study(["temperature", "--help"])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for flag in ("--seeds", "--primary", "--downstream", "--tune", "--teacher", "--batch-size"):
-        assert flag in told
+        assert flag in printed

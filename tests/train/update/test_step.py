@@ -190,7 +190,7 @@ def test_numbers_move_from_the_first_update_to_the_last():
     ramps = loss((1.0, 0.0), (4.0, 1.0))
 
     @jax.jit
-    def told(numbers, number):
+    def described(numbers, number):
         step = make_step(objective(ramps, numbers), GRADIENTS, total_steps=3)
         before = init_state(params, GRADIENTS)._replace(step=number)
         state, metrics = step(before, constants, batch, KEYS)
@@ -201,7 +201,7 @@ def test_numbers_move_from_the_first_update_to_the_last():
         numbers = {name: numbers_of(getattr(loss, name)) for name in ramps.terms()}
         pair = lambda ends: isinstance(ends, tuple)  # noqa: E731
         numbers = jax.tree.map(jnp.float32, numbers, is_leaf=pair)
-        return jax.device_get(told(numbers, jnp.int32(number)))
+        return jax.device_get(described(numbers, jnp.int32(number)))
 
     for number, (weight, temperature) in enumerate([(1.0, 4.0), (0.5, 2.5), (0.0, 1.0)]):
         moving, still = at(ramps, number), at(loss(weight, temperature), number)
