@@ -199,6 +199,52 @@ pd.DataFrame({"by hand": by_hand, "functions": functions, "step": library}).map(
 )
 
 # %% [markdown]
+# ### A loss of your own
+#
+# A term is a class with its options and one method, its value at every token. This one is the
+# Jensen-Shannon divergence: symmetric, and never more than $T^2 \ln 2$. It gets logits a few tokens
+# at a time; terms of hidden states look alike ([docs/losses.md](../docs/losses.md)). With the class
+# in [objectives/terms.py](../train/objectives/terms.py) and its line in the table there,
+# `python -m train.distill tiny --loss.js.weight 5` trains with it, and studies compare it.
+
+# %%
+from dataclasses import dataclass
+
+from jax.scipy.special import entr
+from scipy.spatial.distance import jensenshannon
+
+from train.objectives.schedule import Number
+from train.objectives.terms import DistillationLoss, LogitTerm
+
+
+@dataclass(frozen=True)
+class JensenShannon(LogitTerm):
+    """T^2 JS(teacher, student) of softened distributions (Lin 1991)."""
+
+    temperature: Number = 2.0
+
+    def values(self, student, teacher, labels, now):
+        t = now["temperature"]
+        p, q = jax.nn.softmax(teacher / t), jax.nn.softmax(student / t)
+        return t**2 * jnp.sum(entr((p + q) / 2) - (entr(p) + entr(q)) / 2, axis=-1)
+
+
+@dataclass(frozen=True)
+class MyLoss(DistillationLoss):
+    """The table of all terms, with one more line."""
+
+    js: JensenShannon = JensenShannon()
+
+
+my_terms = MyLoss().with_weights(js=5.0, mlm=2.0, cos=1.0).terms()
+mine = DistillationObjective(model, nnx.graphdef(teacher), recipe.masking, special.mask, my_terms)
+_, with_mine = jax.jit(make_step(mine, optimizer, 500))(state, constants, batches.batch(0), keys)
+
+p, q = (jax.nn.softmax(output.logits[attended] / T) for output in (theirs, ours))
+np.testing.assert_allclose(with_mine["js"], np.mean(T**2 * jensenshannon(p, q, axis=-1) ** 2), 1e-4)
+pd.Series({name: float(with_mine[name]) for name in (*my_terms, "loss")}, name="value").to_frame()
+
+# %% [markdown]
 # ## 3. Temperature
 #
 # What does the teacher say about one masked token? Write another sentence here. Bars: the
