@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from data.storage.cache import make_once
 from data.tokenise import Encoded, tokenise
 from data.vocabulary import Vocabulary
 from model.errors import InputError
+from model.terminal import say
 
 FORMAT = 1  # of the files and of the rules of cutting: with a new number older caches are unused
 LINE_EVERY = 10.0  # seconds between lines of progress
@@ -76,7 +76,7 @@ def _reported(
         size += sum(len(piece.text.encode()) for piece, _ in batch)
         if time.perf_counter() - printed > LINE_EVERY:
             printed = time.perf_counter()
-            print(line(), file=sys.stderr)
+            say(line(), error=True)
         yield batch
-    print(line(), file=sys.stderr)
+    say(line(), error=True)
     speed.update(bytes=size, seconds=time.perf_counter() - start)

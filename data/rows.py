@@ -4,7 +4,6 @@ Corpora take one column of text of them, tasks their examples.
 """
 
 import csv
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from data.storage.lines import opened, read_lines
 from model.errors import InputError
+from model.json_text import parse_json
 
 ROW_SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
 
@@ -131,10 +131,11 @@ def _objects(file: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            cells = json.loads(line)
-        except json.JSONDecodeError as error:
+            cells = parse_json(line)
+        except ValueError as error:
+            reason = getattr(error, "msg", error)
             raise InputError(
-                f"{file}, line {number}, is not JSON ({error.msg}): each line should be an object "
+                f"{file}, line {number}, is not JSON ({reason}): each line should be an object "
                 'like {"text": "..."}'
             ) from None
         if not isinstance(cells, dict):

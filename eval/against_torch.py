@@ -57,7 +57,7 @@ def compare_with_torch(config: FinetuneConfig) -> dict[str, Any]:
     task = prepared.data.task
     if task.kind.model is not SequenceClassification:
         raise InputError(f"only classification and regression are compared, and not {task.name}")
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     ours, theirs = losses_without_dropout(config, prepared)
     difference = float(np.max(np.abs(np.subtract(ours, theirs))))
     console.print(

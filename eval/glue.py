@@ -21,7 +21,9 @@ from data.storage.atomic import write_text
 from data.storage.mirror import check_on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from model.errors import InputError, above_zero, at_least_one, did_you_mean
-from report.tables import markdown_table, terminal_table
+from model.terminal import say
+from report.markdown import code, escaped, text_table
+from report.tables import terminal_table
 from tasks.glue import AVERAGED, glue_average
 from tasks.open import TaskDataConfig, open_task
 from train.command.processes import check_alone
@@ -79,14 +81,13 @@ def run_glue(config: Glue) -> dict[str, Scores]:
     for task in config.tasks:
         if task not in AVERAGED:
             raise InputError(f"--tasks {task} is not of GLUE: {did_you_mean(task, AVERAGED)}")
-    console = Console(highlight=False)
     missing: dict[str, str] = {}
     for task in config.tasks:
         try:
             open_task(task, config.data, splits=("train", "dev"))
         except InputError as error:
             missing[task] = str(error)
-            console.print(f"{task} is left out: {error}", markup=False, soft_wrap=True)
+            say(f"{task} is left out: {error}")
     if len(missing) == len(config.tasks):
         raise InputError("there are no data for any of the tasks: see the lines above")
 
@@ -96,7 +97,7 @@ def run_glue(config: Glue) -> dict[str, Scores]:
         if task in missing:
             continue
         for role, model in models.items():
-            console.print(f"\n[bold]{task}[/], {role}")
+            say("", f"{task}, {role}")
             recipe = FINETUNE[task]()
             results = finetune(
                 replace(
@@ -109,7 +110,7 @@ def run_glue(config: Glue) -> dict[str, Scores]:
                 )
             )
             scores[role][task] = 100 * statistics.median(result["score"] for result in results)
-    console.print(glue_table(scores))
+    Console(highlight=False, markup=False).print(glue_table(scores))
     write_table(config, scores, missing)
     return scores
 
@@ -153,11 +154,11 @@ def glue_table(scores: Mapping[str, Scores]) -> Table:
 
 def write_table(config: Glue, scores: dict[str, Scores], missing: dict[str, str]) -> None:
     """glue.md for people, glue.json for programs."""
-    markdown = markdown_table(HEADER, rows(scores))
+    table = text_table(HEADER, rows(scores))
     seeds = "one seed" if config.seeds == 1 else f"medians of {config.seeds} seeds"
-    left_out = "".join(f"\nNot run: {task}: {why}\n" for task, why in missing.items())
+    left_out = "".join(f"\nNot run: {task}: {escaped(why)}\n" for task, why in missing.items())
     text = (
-        f"# GLUE\n\n{markdown}\n\nTeacher: `{config.teacher}`; student: `{config.student}`; "
+        f"# GLUE\n\n{table}\n\nTeacher: {code(config.teacher)}; student: {code(config.student)}; "
         f"{seeds}, development sets, the final step.\n{left_out}"
     )
     write_text(config.output / "glue.md", text)

@@ -81,7 +81,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     metrics = heldout.evaluator(student, teacher)(params, teacher_params)
     sequences = min(len(data.heldout), config.heldout_sequences or len(data.heldout))
     title = f"{config.model} on {sequences:,} held-out sequences of {data.corpus.name}"
-    Console(highlight=False).print(metrics_table(metrics, title))
+    Console(highlight=False, markup=False).print(metrics_table(metrics, title))
     if config.json is not None:
         record = {"settings": config, "sequences": sequences, "corpus": data.corpus.fingerprint}
         write_json_atomic(config.json, {**record, "metrics": metrics, "provenance": provenance()})

@@ -29,6 +29,7 @@ from eval.inference import Description, check_asked, describe, kind_of, lines_of
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
+from model.terminal import say
 from tasks.reading import Asked
 from tasks.words.encode import check_text
 
@@ -114,11 +115,11 @@ def run(config: PredictConfig) -> None:
     check_asked(kind, config)
     for number, result in enumerate(predict(model, vocabulary, _texts(config), config)):
         if config.jsonl:
-            print(json.dumps(result, ensure_ascii=False))
+            say(json.dumps(result, ensure_ascii=False))
             continue
         asked = [result[name] for name in ("text", "pair", "question") if name in result]
         quoted = [shorten(text, 100, placeholder=" ...") for text in asked]
-        print("\n" * (number > 0) + "\n".join([*quoted, *lines_of(kind, result)]))
+        say(*[""] * (number > 0), *quoted, *lines_of(kind, result))
 
 
 def _texts(config: PredictConfig) -> list[str]:
@@ -141,7 +142,7 @@ def _texts(config: PredictConfig) -> list[str]:
 
 def _standard_input() -> Iterator[str]:
     if sys.stdin.isatty():
-        print("One text a line; Ctrl-D after the last.", file=sys.stderr)
+        say("One text a line; Ctrl-D after the last.", error=True)
     for number, line in enumerate(sys.stdin.buffer, 1):
         try:
             yield line.decode("utf-8")

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from model.terminal import say
 from report.run import write_report
 
 RunFolder = Annotated[
@@ -20,4 +21,4 @@ if __name__ == "__main__":
     from train.command.cli import main
 
     PROG = "python -m eval.report"
-    main(lambda: print(write_report(tyro.cli(RunFolder, prog=PROG, description=__doc__))))
+    main(lambda: say(str(write_report(tyro.cli(RunFolder, prog=PROG, description=__doc__)))))

@@ -30,6 +30,7 @@ from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
+from model.terminal import say
 from report.naming import NAMES, in_tables, written
 from report.plots import save_figure
 from report.predictions.confusion import draw_confusion
@@ -92,10 +93,9 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     model = load_for_task(checkpoint, task, order=config.labels)
     vocabulary = load_vocabulary(checkpoint.place)
     if note := note_on_reading(config.model, task, config.reading):
-        print(note)
+        say(note)
     check_inputs(config.model, model, vocabulary, task.length(config.reading))
-    for note in data.notes:
-        print(note)
+    say(*data.notes)
     output = make_folder(config.output or Path(f"runs/eval-{task.name}"))
     results = {s: score_split(config, data, s, model, vocabulary, output) for s in data.splits}
     record = {
@@ -105,13 +105,13 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
         "provenance": provenance(),
     }
     write_json_atomic(output / "results.json", record)
-    print(f"\n{config.model} on {task.title}")
-    Console(highlight=False).print(scores_table(results))
+    say("", f"{config.model} on {task.title}")
+    Console(highlight=False, markup=False).print(scores_table(results))
     metrics = {split: result["metrics"] for split, result in results.items()}
     for split, values in metrics.items():
         if values.get("collapsed"):
-            print(f"{split}: all examples are given the same class")
-    print(f"predictions and more: {output}")
+            say(f"{split}: all examples are given the same class")
+    say(f"predictions and more: {output}")
     return metrics
 
 
@@ -192,8 +192,7 @@ def score_split(
     task, examples, labels = data.task, data.splits[split], model.config.labels
     windows = task.to_windows(examples, vocabulary, labels, config.reading)
     remarks = [f"{split}: {remark}" for remark in windows.remarks]
-    for remark in remarks:
-        print(remark)
+    say(*remarks)
     graphdef, params = nnx.split(model)
     fetched = predictor(graphdef, task.kind, windows)(params)
     predictions, metrics = score(task, examples, windows, fetched, labels)

@@ -28,6 +28,7 @@ from eval.timing.loops import measure_updates
 from eval.timing.measurement import run_measurement
 from eval.timing.reading import measure_reading
 from eval.timing.settings import ReadingSpeed, Speed, StudySpeed, UpdateSpeed, VocabularySpeed
+from model.terminal import say
 
 MEASUREMENTS: dict[str, type[Speed]] = {
     "reading": ReadingSpeed,
@@ -45,7 +46,7 @@ def speed(settings: Speed) -> dict[str, Any]:
     """
     result = run_measurement(settings, _measure)
     medians = "" if getattr(settings, "commands", False) else f"Medians of {settings.repeats}. "
-    print(
+    say(
         f"{medians}Load average before: {result['load_average_before']:.1f} (the ratios mean "
         "something only on a quiet machine, where it is near 0)."
     )

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from model.terminal import say
 from report.study.report import write_study_report
 
 StudyFolder = Annotated[
@@ -21,4 +22,6 @@ if __name__ == "__main__":
     from train.command.cli import main
 
     PROG = "python -m eval.study_report"
-    main(lambda: print(write_study_report(tyro.cli(StudyFolder, prog=PROG, description=__doc__))))
+    main(
+        lambda: say(str(write_study_report(tyro.cli(StudyFolder, prog=PROG, description=__doc__))))
+    )

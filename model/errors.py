@@ -4,12 +4,18 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from model.terminal import visible
+
 
 class InputError(ValueError):
     """Bad input, described in one sentence: what is wrong, where, and what would be right.
 
-    Commands print the message without a traceback and exit with status 2.
+    Commands print the message without a traceback and exit with status 2. It is one line, whatever
+    the names in it are.
     """
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

@@ -4,18 +4,21 @@ Figures are made without pyplot and without rcParams, so that drawing one change
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from data.storage.atomic import replacing
+from model.terminal import visible
 
 Points = Sequence[tuple[int, float]]
 """(update, value), in order; values that are not finite are left out."""
@@ -61,9 +64,24 @@ def plot_panels(path: Path, panels: Sequence[Panel], *, xlabel: str, title: str)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a PNG, whole or not at all."""
+    """Writes a PNG, whole or not at all; texts in it are shown as they are."""
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, FuncFormatter):  # it writes the names of ticks anew when it draws
+            axis.set_major_formatter(partial(_shown_tick, formatter.func))
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # "$" in a name begins no formula
+        text.set_text(_shown(text.get_text()))
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=160, facecolor="white")
+
+
+def _shown(text: str) -> str:
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def _shown_tick(name: Callable[..., str], *at: Any) -> str:
+    return _shown(name(*at))
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:

@@ -8,9 +8,9 @@ import numpy as np
 from data.storage.atomic import write_text
 from data.storage.provenance import write_json_atomic
 from data.storage.run_folder import read_metrics
+from report.markdown import text_table
 from report.plots import Panel, plot_panels
 from report.study.comparison import interval
-from report.tables import markdown_table
 
 TEACHER = "teacher"
 START = "before training"
@@ -78,7 +78,7 @@ def write_summary(
     folder: Path, results: Sequence[ByModel], sizes: ByModel, *, steps: int, seconds: float
 ) -> None:
     """Writes quickstart.md for people and quickstart.json, with every value, for programs."""
-    table = markdown_table(*quickstart_table(results, sizes))
+    table = text_table(*quickstart_table(results, sizes))
     seeds = "one seed" if len(results) == 1 else f"{len(results)} seeds, mean ± 95 % t interval"
     floor = results[0][TEACHER]
     text = f"""# Quickstart

@@ -9,10 +9,13 @@ from flax.traverse_util import flatten_dict
 
 from data.storage.atomic import write_text
 from data.storage.run_folder import read_metrics, read_run_config, without_compilation
+from model.hf.checkpoint import open_checkpoint
+from model.hf.weight_map import class_name
+from report.markdown import code, escaped, fenced, text_table
 from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, by_name, in_tables, noun, written
 from report.plots import Panel, Points, Smoothing, plot_panels
 from report.results import totals
-from report.tables import duration, listed, markdown_table
+from report.tables import duration, listed
 
 Record = Mapping[str, Any]  # a line of metrics.jsonl, or config.json
 
@@ -40,8 +43,8 @@ def write_report(folder: Path) -> Path:
     heldout = [row for row in rows if row["kind"] == "heldout"]
     where = "the development set" if config["kind"] == "finetune" else "held-out text"
     parts = [
-        f"# {folder.absolute().name}",
-        _what_was_run(config, rows, train) + _what_came_out(where, heldout),
+        f"# {escaped(folder.absolute().name)}",
+        f"{_what_was_run(config, rows, train)} {escaped(_what_came_out(where, heldout))}",
         *_results(where, heldout),
         *_pictures(folder, where, train, heldout),
         *_how_to_load(folder / "model"),
@@ -55,9 +58,9 @@ def write_report(folder: Path) -> Path:
 def _what_was_run(config: Record, rows: Sequence[Record], train: Sequence[Record]) -> str:
     what = LOOP_TITLES.get(config["kind"], "Training")
     if config["kind"] == "finetune":
-        what += f" of `{config['model']}` for {config['task']}"
+        what += f" of {code(config['model'])} for {escaped(config['task'])}"
     if config.get("teacher"):
-        what += f" from `{config['teacher']}`"
+        what += f" from {code(config['teacher'])}"
     if not train:
         return f"{what}, before the first update."
     run = totals(rows)
@@ -69,7 +72,7 @@ def _what_was_run(config: Record, rows: Sequence[Record], train: Sequence[Record
     return (
         f"{what}: {done:,}{of} updates on {run['tokens']:,} tokens in "
         f"{duration(run['seconds'])} on {devices['count']} × "
-        f"{devices['kind']}, {run['tokens_per_second']:,.0f} tokens/s at the median "
+        f"{escaped(devices['kind'])}, {run['tokens_per_second']:,.0f} tokens/s at the median "
         "(compilation and evaluation are in the time, not in the speed). Waiting for data took "
         f"{100 * waited / updating:.1f} % of the time of the updates."
     )
@@ -77,7 +80,7 @@ def _what_was_run(config: Record, rows: Sequence[Record], train: Sequence[Record
 
 def _what_came_out(where: str, heldout: Sequence[Record]) -> str:
     if not heldout:
-        return f" It was not evaluated on {where}."
+        return f"It was not evaluated on {where}."
     first, best, last = heldout[0], _best(heldout), heldout[-1]
     names = [name for name in FLOORS if name in last] or _metrics(last)
 
@@ -85,7 +88,7 @@ def _what_came_out(where: str, heldout: Sequence[Record]) -> str:
         start = f"went from {written(name, first[name])} to" if name in first is not last else "is"
         return f"the {noun(name)} {start} {written(name, last[name])}"
 
-    text = f" On {where} {listed([change(name) for name in names])}."
+    text = f"On {where} {listed([change(name) for name in names])}."
     floors = [written(name, last[FLOORS[name]]) for name in names if FLOORS.get(name) in last]
     if floors:
         text += (
@@ -119,7 +122,7 @@ def _results(where: str, heldout: Sequence[Record]) -> list[str]:
         cells = [written(name, row.get(name)) for _, row in columns.values()]
         cells += [written(name, floors.get(name))] if floors else []
         lines.append([NAMES.get(name, name), *cells])
-    return ["## Results", markdown_table(header, lines)]
+    return ["## Results", text_table(header, lines)]
 
 
 def _pictures(
@@ -163,15 +166,17 @@ def _curve(rows: Sequence[Record], name: str) -> Points:
 def _how_to_load(model: Path) -> list[str]:
     if not (model / "model.safetensors").is_file():
         return []
-    architecture = json.loads((model / "config.json").read_text())["architectures"][0]
+    checkpoint, folder = open_checkpoint(model), str(model)
+    name = class_name(checkpoint.model_class(), checkpoint.config.architecture)
     return [
         "## The model",
-        f"`{model.name}/` is a Hugging Face folder; transformers loads it:",
-        "```python\n"
-        f"from transformers import AutoTokenizer, {architecture}\n\n"
-        f'model = {architecture}.from_pretrained("{model}")\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("{model}")\n'
-        "```",
+        f"{code(f'{model.name}/')} is a Hugging Face folder; transformers loads it:",
+        fenced(
+            f"from transformers import AutoTokenizer, {name}\n\n"
+            f"model = {name}.from_pretrained({folder!r})\n"
+            f"tokenizer = AutoTokenizer.from_pretrained({folder!r})",
+            "python",
+        ),
     ]
 
 
@@ -181,8 +186,8 @@ def _settings(config: Record) -> list[str]:
     parts = []
     for title, tree in [("Settings", settings), ("Where it comes from", origin)]:
         leaves = flatten_dict(tree, sep=".")
-        lines = [[f"`{name}`", f"`{_value(value)}`"] for name, value in leaves.items()]
-        parts += [f"## {title}", markdown_table(["field", "value"], lines, left=2)]
+        lines = [[code(name), code(_value(value))] for name, value in leaves.items()]
+        parts += [f"## {title}", text_table(["field", "value"], lines, left=2)]
     return parts
 
 
@@ -207,5 +212,4 @@ def _best(heldout: Sequence[Record]) -> Record:
 
 
 def _value(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text.replace("\n", " ")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

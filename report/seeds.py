@@ -9,8 +9,10 @@ from rich.console import Console
 
 from data.storage.atomic import write_text
 from data.storage.provenance import write_json_atomic
+from model.terminal import say
+from report.markdown import code, escaped, text_table
 from report.naming import NAMES, in_tables, written
-from report.tables import markdown_table, terminal_table
+from report.tables import terminal_table
 from tasks.task import Task
 
 
@@ -49,13 +51,11 @@ def report_seeds(
         if each.get("collapsed")
     ]
 
-    console = Console(highlight=False)
-    console.print(terminal_table(title, header, rows))
-    for remark in remarks:
-        console.print(remark)
+    Console(highlight=False, markup=False).print(terminal_table(title, header, rows))
+    say(*remarks)
 
-    markdown = markdown_table(header, rows)
-    text = "\n\n".join([f"# {title}", f"`{model}`", markdown, *remarks]) + "\n"
+    table = text_table(header, rows)
+    text = "\n\n".join([f"# {escaped(title)}", code(model), table, *remarks]) + "\n"
     record = {"task": task.name, "model": model, "teacher": teacher, "report": reported}
     write_text(folder / "results.md", text)
     write_json_atomic(folder / "results.json", {**record, "seeds": results})

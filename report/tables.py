@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
+
+from model.terminal import visible
 
 
 def terminal_table(
@@ -12,16 +15,21 @@ def terminal_table(
     """Columns flush right, but for one without a heading; `compact` spares the space between."""
     padding = (0, 1, 0, 0) if compact else (0, 1)
     # A narrow table is widened, so that its title stays in one line.
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=padding, min_width=len(title))
+    table = Table(title=_shown(title), box=box.SIMPLE_HEAD, padding=padding, min_width=len(title))
     for text in header:
-        table.add_column(text, justify="right" if text else "left")
+        table.add_column(_shown(text), justify="right" if text else "left")
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(_shown, line))
     return table
 
 
+def _shown(text: str) -> Text:
+    """A text as it is, without the styles that rich finds in brackets; its lines stay lines."""
+    return Text("\n".join(map(visible, text.split("\n"))))
+
+
 def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """A Markdown table whose first `left` columns are flush left."""
+    """A table of cells in Markdown, whose first `left` columns are flush left."""
     rule = [*["---"] * left, *["---:"] * (len(header) - left)]
     rows = [[cell.replace("|", "\\|") for cell in row] for row in [header, rule, *lines]]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

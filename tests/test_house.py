@@ -73,6 +73,28 @@ def test_a_public_name_means_one_thing():
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
+def calls(path: Path, function: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == function:
+            yield node
+
+
+def test_only_one_module_prints():
+    """`say` shows what texts of others hold; `print` sends it to the terminal."""
+    places = {str(path.relative_to(ROOT)) for path in MODULES for _ in calls(path, "print")}
+    # Its last print is read by another process of ours.
+    assert places == {"model/terminal.py", "train/command/supervisor.py"}
+
+
+def test_no_console_takes_names_in_brackets_for_styles():
+    markup = [
+        {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}.get("markup")
+        for path in MODULES
+        for call in calls(path, "Console")
+    ]
+    assert markup and set(markup) == {"False"}
+
+
 def test_docstrings_open_with_what_a_thing_is():
     opening = re.compile(r"(What|How|Which|Whether|Where|When|Why|Who)\b")
     questions = [

@@ -19,6 +19,8 @@ from pathlib import Path
 from data.storage.atomic import write_text
 from data.storage.mirror import check_on_disk
 from model.errors import InputError, above_zero, at_least_one
+from model.hf.config import read_settings
+from model.terminal import say
 from report.study.folder import RESULTS, read_study
 from report.study.report import write_study_report
 from tasks.open import open_task
@@ -55,16 +57,16 @@ def ablate(study: StudyConfig) -> Path:
     seeds = [study.base.seed + number for number in range(study.seeds)]
     left = [seed for seed in seeds if not (folder / f"seed-{seed}" / DONE).is_file()]
     if left:
-        print(cohort.plan(len(seeds), len(left)))
+        say(cohort.plan(len(seeds), len(left)))
     for seed in left:
-        print(f"\nseed {seed}, {seeds.index(seed) + 1} of {len(seeds)}")
+        say("", f"seed {seed}, {seeds.index(seed) + 1} of {len(seeds)}")
         started = time.monotonic()
         run_block(study, cohort, seed)
         add_seconds(folder, time.monotonic() - started)
     lines = [(folder / f"seed-{seed}" / DONE).read_text(encoding="utf-8") for seed in seeds]
     write_text(folder / RESULTS, "".join(lines))
     report = write_study_report(folder)
-    print(f"\n{conclusion_of(report)}\n\nThe report is {report}")
+    say("", conclusion_of(report), "", f"The report is {report}")
     return report
 
 
@@ -99,7 +101,7 @@ def run_block(study: StudyConfig, cohort: Cohort, seed: int) -> None:
             record["metrics"] |= downstream_scores(study, student, seed, positions)
         else:
             record["metrics"] |= {f"downstream_{task}": math.nan for task in study.downstream}
-            print(f"{record['variant']} has diverged: it is not fine-tuned")
+            say(f"{record['variant']} has diverged: it is not fine-tuned")
     write_text(folder / DONE, "".join(json.dumps(record) + "\n" for record in records))
 
 
@@ -114,7 +116,7 @@ def tuned(study: StudyConfig) -> StudyConfig:
         for variant in study.variants
         for rate in study.tune
     ]
-    print(f"tuning the learning rate of every variant, with seed {base.seed}")
+    say(f"tuning the learning rate of every variant, with seed {base.seed}")
     ablate(replace(study, base=base, seeds=1, tune=(), variants=tuple(trials)))
     values = read_study(base.output).values(study.primary)
     best = max if study.better == "higher" else min
@@ -124,7 +126,7 @@ def tuned(study: StudyConfig) -> StudyConfig:
         finite = [rate for rate in study.tune if math.isfinite(measured[rate])]
         rates.append(best(finite or study.tune, key=measured.__getitem__))
     pairs = list(zip(study.variants, rates, strict=True))
-    print("learning rates: " + ", ".join(f"{variant.name} {rate:g}" for variant, rate in pairs))
+    say("learning rates: " + ", ".join(f"{variant.name} {rate:g}" for variant, rate in pairs))
     variants = tuple(variant.at_rate(rate) for variant, rate in pairs)
     return replace(study, variants=variants, tune=())
 
@@ -134,8 +136,8 @@ def _trial(variant: Variant, rate: float) -> str:
 
 
 def conclusion_of(report: Path) -> str:
-    """The first sentence of a report."""
-    return report.read_text(encoding="utf-8").split("\n\n")[1]
+    """The conclusion of a study, from the results beside its report."""
+    return read_settings(report.with_name("results.json"))["conclusion"]
 
 
 def chosen_study(argv: list[str]) -> StudyConfig:

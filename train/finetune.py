@@ -24,6 +24,7 @@ from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.student import initialise, student_config
+from model.terminal import say
 from report.naming import in_tables
 from report.run import write_report
 from report.seeds import report_seeds
@@ -71,7 +72,7 @@ def finetune(config: FinetuneConfig) -> list[dict[str, float]]:
     results = {}
     for number, seed in enumerate(range(config.seed, config.seed + config.seeds), 1):
         if config.seeds > 1:
-            print(f"\nseed {seed}, {number} of {config.seeds}")
+            say("", f"seed {seed}, {number} of {config.seeds}")
         folder = config.output if config.seeds == 1 else config.output / f"seed-{seed}"
         once = replace(config, seed=seed, output=folder, seeds=1)
         first = prepared.model
@@ -118,12 +119,10 @@ def prepare(config: FinetuneConfig) -> Prepared:
         for split in ("train", "dev")
     )
     lengths = bucket_lengths(train.lengths, most=config.buckets)
-    for note in data.notes:
-        print(note)
+    say(*data.notes)
     for split, windows in (("train", train), ("dev", dev)):
-        for remark in windows.remarks:
-            print(f"{split}: {remark}")
-    print(f"batches of texts of up to {', '.join(map(str, lengths))} tokens")
+        say(*(f"{split}: {remark}" for remark in windows.remarks))
+    say(f"batches of texts of up to {', '.join(map(str, lengths))} tokens")
     if teacher:
         train = with_soft_targets(config, teacher, task, vocabulary, train, model.config.labels)
     return Prepared(data, checkpoint, vocabulary, model, train, dev, lengths)

@@ -20,6 +20,7 @@ import tyro
 from data.storage.atomic import check_writable
 from data.storage.provenance import write_json_atomic
 from model.errors import InputError
+from model.terminal import say
 from train.command.cli import choose, main
 from train.config import TrainConfig
 from train.planning.abstract_step import abstract_step, group_rows
@@ -149,7 +150,7 @@ def plan_command(argv: Sequence[str]) -> Plan:
     # A program that nothing here can run is not worth keeping.
     jax.config.update("jax_enable_compilation_cache", False)
     made = plan(config, recipe)
-    print(plan_report(name, config, made))
+    say(*plan_report(name, config, made).split("\n"))
     if config.json is not None:
         write_json_atomic(config.json, record(config, name, made))
     return made
@@ -157,7 +158,8 @@ def plan_command(argv: Sequence[str]) -> Plan:
 
 def table_command(argv: Sequence[str]) -> None:
     """Prints the tables that the command line asks for with --table."""
-    print(plan_tables(tyro.cli(PlanTables, prog="python -m train.plan", args=argv).table))
+    tables = plan_tables(tyro.cli(PlanTables, prog="python -m train.plan", args=argv).table)
+    say(*tables.split("\n"))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ start, the same batches, masks and number of updates, also learns without the te
 alone; and one learns from the teacher but starts from random weights. Nothing is downloaded.
 """
 
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from model.errors import at_least_one
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.tasks import MaskedLM
+from model.terminal import say
 from report.quickstart import (
     ALONE,
     DISTILLED,
@@ -87,21 +89,17 @@ def quickstart(config: Quickstart) -> None:
     check_alone("train.quickstart")
     check_on_disk(config.output, "the quickstart's folder")
     at_least_one(config, "steps", "seeds")
-    # A file or a pipe has no width of its own: 80 columns would break the table.
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 120
     started = time.monotonic()
     recipe = replace(recipes_distill.distill_tiny(), teacher=config.teacher, steps=config.steps)
     recipe = replace(recipe, evaluate_every=max(config.steps // 4, 1))
     checkpoint = open_checkpoint(config.teacher)
     teacher = load(checkpoint, MaskedLM)
-    console.print(f"\n[bold]1. The teacher[/] ({config.teacher}) fills in masks")
+    say("", f"1. The teacher ({config.teacher}) fills in masks")
     vocabulary = load_vocabulary(checkpoint.place)
     for sentence in SENTENCES:
         guesses = fill_mask(teacher, vocabulary, sentence, top=3)[0]
         filled = ", ".join(f"{piece} {share:.0%}" for piece, share in guesses)
-        console.print(f"  {sentence:<56} {filled}", markup=False)
+        say(f"  {sentence:<56} {filled}")
 
     data = open_data(replace(recipe.data, tokenizer=checkpoint.place))
     special = data.vocabulary.special
@@ -113,7 +111,7 @@ def quickstart(config: Quickstart) -> None:
         return heldout.evaluator(student, graphdef)(params, teacher_params)
 
     fixed = {TEACHER: measure(teacher)}
-    console.print(
+    say(
         f"On held-out text it guesses {fixed[TEACHER]['masked_lm_accuracy']:.1%} of the masked "
         f"tokens; always guessing the most frequent gives {fixed[TEACHER]['unigram_accuracy']:.1%}."
     )
@@ -127,7 +125,7 @@ def quickstart(config: Quickstart) -> None:
         start = student_of(initial_student(teacher, seeded))
         scores = {**fixed, START: measure(start)}
         for place, (name, variant) in enumerate(variants(seeded).items(), 2):
-            console.print(f"\n[bold]{place}. {name.capitalize()}[/] (seed {seed})")
+            say("", f"{place}. {name.capitalize()} (seed {seed})")
             run = folder / name.replace(" ", "-")
             distill(replace(variant, output=run))
             scores[name] = measure(load(run / "model", MaskedLM))
@@ -143,16 +141,21 @@ def quickstart(config: Quickstart) -> None:
     )
     measured = {name: {**sizes(each), "speed": speeds[name]} for name, each in models.items()}
     table = terminal_table("On held-out text", *quickstart_table(results, measured), compact=True)
-    console.print()
-    console.print(table)
+    say("")
+    # A file or a pipe has no width of its own: 80 columns would break the table.
+    width = None if sys.stdout.isatty() else 120
+    Console(highlight=False, markup=False, width=width).print(table)
     seconds = time.monotonic() - started
     write_summary(config.output, results, measured, steps=config.steps, seconds=seconds)
     draw_accuracy(folder, config.output / "curves.png")
-    console.print(
-        f"\n[bold]{headline(results)}[/]\n\n"
+    say(
+        "",
+        headline(results),
+        "",
         f"All of it took {seconds / 60:.1f} minutes. Table and curves: "
-        f"{config.output / 'quickstart.md'}\nThe student is in {model}; in transformers:\n"
-        f'  DistilBertForMaskedLM.from_pretrained("{model}")'
+        f"{config.output / 'quickstart.md'}",
+        f"The student is in {model}; in transformers:",
+        f"  DistilBertForMaskedLM.from_pretrained({str(model)!r})",
     )
 
 

@@ -167,7 +167,7 @@ def literals(path: Path) -> Iterator[str]:
 def _harvest() -> Iterator[tuple[str, Text]]:
     """(package, text) without copies; text that packages share belongs to the first of them."""
     copies = overlap.CopyFilter()
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     shown = {"console": console, "transient": True, "disable": not console.is_terminal}
     for package in track(DOCUMENTED, "Reading documentation (once)", **shown):
         for name, path in documentation_files(package):

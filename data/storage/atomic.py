@@ -48,11 +48,13 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text so that `path` holds the old text or the new one, never a part.
 
+    Halves of surrogate pairs, which JSON may hold and UTF-8 cannot, become escapes of JSON.
+
     Raises:
         InputError: the disk refuses (it is full or read-only, there is no such folder).
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
         file.flush()
         os.fsync(file.fileno())
 

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from data.storage.atomic import write_text
+from data.storage.credentials import without_credentials
 
 LIBRARIES = (
     "jax",
@@ -64,9 +65,10 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def command_line() -> str | None:
-    """The command line; None in a notebook, whose kernel nobody starts by hand."""
+    """The command line without credentials; None in a notebook, which nobody starts by hand."""
     arguments = sys.orig_argv[1:]
-    return None if "ipykernel_launcher" in arguments else shlex.join(["python", *arguments])
+    command = shlex.join(["python", *arguments])
+    return None if "ipykernel_launcher" in arguments else without_credentials(command)
 
 
 def git_state(folder: Path) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def git_state(folder: Path) -> dict[str, Any]:
 def to_jsonable(value: Any) -> Any:
     """Nested dataclasses in the form that `json` reads back: dicts, lists, strings, numbers, None.
 
-    Paths become strings, tuples lists, and dtypes their names.
+    Paths become strings, tuples lists, dtypes their names, and credentials `***`.
 
     Raises:
         TypeError: the value holds something else.
@@ -105,7 +107,7 @@ def to_jsonable(value: Any) -> Any:
             return dict(item)
         return str(item) if isinstance(item, Path) else np.dtype(item).name
 
-    return json.loads(json.dumps(value, default=convert))
+    return json.loads(without_credentials(json.dumps(value, default=convert)))
 
 
 def changed_fields(

@@ -48,7 +48,7 @@ def run_measurement(settings: Settings, measure: Measure[Settings]) -> dict[str,
     jax.config.update("jax_enable_compilation_cache", False)  # compiling is measured too
     load = os.getloadavg()[0]
     # In a file or pipe lines are not broken; rich would fold a table at 80 columns.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
     result = {**measure(settings, console), "load_average_before": load}
     if settings.json is not None:
         record = provenance()

@@ -86,7 +86,8 @@ def open_checkpoint(name: str | Path) -> Checkpoint:
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise _no_model(str(name))
-    settings = read_settings(path)
+    # Null is what an absent key says, too.
+    settings = {key: value for key, value in read_settings(path).items() if value is not None}
     return Checkpoint(str(name), folder, commit, settings, encoder_config(settings, path))
 
 

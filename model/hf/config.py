@@ -1,6 +1,5 @@
 """`config.json` of transformers to and from `EncoderConfig`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from flax import nnx
 from model.config import Architecture, EncoderConfig
 from model.errors import InputError
 from model.hf.weight_map import class_name
+from model.json_text import parse_json
 from model.tasks import SequenceClassification, TokenClassification
 
 # Field of EncoderConfig -> its keys in config.json, those of BERT and of DistilBERT.
@@ -55,7 +55,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         InputError: it is no JSON object.
     """
     try:
-        settings = json.loads(path.read_text("utf-8"))
+        settings = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(settings, dict):
@@ -131,8 +131,9 @@ def write_config(config: EncoderConfig, task: type[nnx.Module], dtype: str) -> d
         raise InputError(f"transformers has no {task.__name__} model of {architecture}")
     if architecture == "distilbert" and config.layer_norm_eps != 1e-12:
         raise InputError(
-            "transformers' DistilBERT has a LayerNorm epsilon of 1e-12, always; "
-            f"that of this model is {config.layer_norm_eps}"
+            "transformers' DistilBERT has a LayerNorm epsilon of 1e-12, always, and this model "
+            f"{config.layer_norm_eps}, as a student has its teacher's: start from a model whose "
+            "config.json has a layer_norm_eps of 1e-12"
         )
     if architecture == "bert" and config.type_vocab_size == 0:
         raise InputError("transformers' BERT has token types; this one has none")

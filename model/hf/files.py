@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from model.errors import InputError, first_line
+from model.hf.config import read_settings
 
 Tensors = dict[str, np.ndarray]
 
@@ -73,13 +74,25 @@ def read_tensors(weights: Path) -> Tensors:
 
 
 def _shards(weights: Path) -> list[str]:
-    """The files that an index lists; none if `weights` is no index."""
+    """The files that an index lists; none if `weights` is no index.
+
+    Raises:
+        InputError: it is no index, or lists a file of another folder.
+    """
     if weights.suffix != ".json":
         return []
-    try:
-        return sorted(set(json.loads(weights.read_text("utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f'{weights} is not an index of shards: it has no "weight_map"') from None
+    listed = read_settings(weights).get("weight_map")
+    if not isinstance(listed, dict) or not listed:
+        raise InputError(f'{weights} is not an index of shards: it has no "weight_map"')
+    for tensor, name in listed.items():
+        # A folder is passed on as a whole: its index has no business elsewhere on the disk.
+        plain = isinstance(name, str) and name.isprintable() and name not in ("", ".", "..")
+        if not plain or Path(name).name != name:
+            raise InputError(
+                f"{weights}: weight_map puts {tensor} into {name!r:.60}, and must name a file of "
+                "the same folder"
+            )
+    return sorted(set(listed.values()))
 
 
 def _read_pickle(file: Path) -> Tensors:

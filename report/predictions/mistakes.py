@@ -5,6 +5,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from data.storage.atomic import write_text
+from report.markdown import escaped, text_table
 from tasks.formats.rows import Example
 from tasks.kind import Kind, Prediction
 
@@ -30,19 +31,15 @@ def write_errors(
         if (mistake := kind.mistake(prediction)).badness > 0
     ]
     mistakes.sort(key=lambda pair: -pair[0].badness)
-    rows = [(measure, "gold", "predicted", "text", "id"), ("---:", "---", "---", "---", "---")]
-    rows += [
-        (number.format(badness), *map(_cell, (right, predicted, kind.quote(example), example.id)))
+    header = (measure, "gold", "predicted", "text", "id")
+    lines = [
+        (number.format(badness), *map(_short, (right, predicted, kind.quote(example), example.id)))
         for (badness, right, predicted), example in mistakes[:MOST]
     ]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     count = f"{about}: {len(mistakes):,} of {len(examples):,} are not right."
-    write_text(path, "\n\n".join([f"# {title}", count, *([table] if mistakes else [])]) + "\n")
+    table = [text_table(header, lines, left=len(header))] if mistakes else []
+    write_text(path, "\n\n".join([f"# {title}", escaped(count), *table]) + "\n")
 
 
-def _cell(text: str) -> str:
-    """A text as one cell of a table, as it is: without what Markdown would take for a sign."""
-    short = shorten(text, LONGEST, placeholder=" ...")
-    for sign in "\\`*_[]<>|":
-        short = short.replace(sign, f"\\{sign}")
-    return short
+def _short(text: str) -> str:
+    return shorten(text, LONGEST, placeholder=" ...")

@@ -37,9 +37,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.storage.run_folder import json_rows
-from data.storage.typed import as_type
 from model.errors import InputError
 from model.hf.config import read_settings
+from model.typed import as_type
 
 STUDY, RESULTS = "study.json", "results.jsonl"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.storage.atomic import replacing, write_text
 from data.storage.provenance import write_json_atomic
+from report.markdown import code, escaped, fenced
 from report.naming import capital, label
 from report.study.comparison import MIN_SEEDS, Comparison, compare_variants
 from report.study.conclusion import beside_published, conclusion
@@ -52,8 +53,8 @@ def write_study_report(folder: Path) -> Path:
     }
     sentence = conclusion(study, comparisons[study.primary])
     parts = [
-        f"# {study.title}",
-        sentence,
+        f"# {escaped(study.title)}",
+        escaped(sentence),
         *_report(study, comparisons, draw_pictures(folder, study, comparisons)),
     ]
     with replacing(folder / "table.csv") as file:
@@ -67,22 +68,22 @@ def write_study_report(folder: Path) -> Path:
 
 def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str]) -> list[str]:
     primary = comparisons[study.primary]
-    shown = {file: f"![{caption}]({file})" for file, caption in pictures.items()}
+    shown = {file: f"![{escaped(caption)}]({file})" for file, caption in pictures.items()}
     published = beside_published(study, primary)
     others = other_metrics(study, comparisons)
     several = len(primary.seeds) >= MIN_SEEDS
     held = "Intervals and p values hold" if several else "The values hold"
     planned = len(study.seeds) * len(study.variants)
     parts = [
-        f"{held} for this teacher (`{study.teacher}`) and this corpus "
-        f"({study.corpus}): they say how the result varies with the seed, not what another teacher "
-        "or another text would give.",
-        _remarks(study, primary),
+        f"{held} for this teacher ({code(study.teacher)}) and this corpus "
+        f"({escaped(study.corpus)}): they say how the result varies with the seed, not what "
+        "another teacher or another text would give.",
+        escaped(_remarks(study, primary)),
         shown.get("differences.png"),
-        f"## {capital(label(study.primary))}",
+        f"## {escaped(capital(label(study.primary)))}",
         main_table(study, comparisons),
         HOW_TO_READ,
-        published and f"{published} {SIGN_AND_ORDER}",
+        published and f"{escaped(published)} {SIGN_AND_ORDER}",
         "### Every value",
         values_table(study, primary),
         *(["## Other metrics"] if others else []),
@@ -93,7 +94,7 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         f"{study.steps:,} updates a student, {len(study.runs)} of {planned} students done, "
         f"{study.seconds / 60:,.1f} minutes. One row a variant is in `table.csv`, every value in "
         "`results.json`.",
-        f"```\n{study.command}\n```",
+        fenced(study.command),
     ]
     return [part for part in parts if part]
 

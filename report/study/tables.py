@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from report.markdown import escaped, text_table
 from report.naming import (
     AGREEMENT,
     CLIPPED,
@@ -18,7 +19,6 @@ from report.naming import (
 )
 from report.study.comparison import Comparison
 from report.study.folder import Study
-from report.tables import markdown_table
 
 Comparisons = Mapping[str, Comparison]
 """By metric; the primary one is among them."""
@@ -49,7 +49,7 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
             cells.append("" if paper is None else f"{paper.delta:+.2f} {paper.unit}")
         cells += [_mean(comparisons[other], name) for other in beside]
         lines.append([cell.replace("-", MINUS) if cell[:1] == "-" else cell for cell in cells])
-    return markdown_table([*header, *map(label, beside)], lines)
+    return text_table([*header, *map(label, beside)], lines)
 
 
 def values_table(study: Study, comparison: Comparison) -> str:
@@ -59,7 +59,7 @@ def values_table(study: Study, comparison: Comparison) -> str:
         [name, *(written(metric, row.values.get(seed), decimals=2) for seed in study.seeds)]
         for name, row in comparison.rows.items()
     ]
-    return markdown_table(["seed", *map(str, study.seeds)], lines)
+    return text_table(["seed", *map(str, study.seeds)], lines)
 
 
 def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
@@ -77,7 +77,7 @@ def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
         f"These are not tested: the study declared {noun(study.primary)} as its one primary metric "
         "before it ran."
     )
-    return [markdown_table(["", *map(label, names)], lines), note]
+    return [text_table(["", *map(label, names)], lines), escaped(note)]
 
 
 def variants_table(study: Study) -> str:
@@ -92,7 +92,7 @@ def variants_table(study: Study) -> str:
         ]
         for name, variant in study.variants.items()
     ]
-    return markdown_table(["", "what it is", "parameters", "size", "sentences/s"], lines, left=2)
+    return text_table(["", "what it is", "parameters", "size", "sentences/s"], lines, left=2)
 
 
 def write_csv(path: Path, study: Study, comparisons: Comparisons) -> None:

@@ -1,12 +1,12 @@
 """Questions about a text: the JSON of SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018)."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from data.rows import Row
 from data.storage.lines import opened
 from model.errors import InputError
+from model.json_text import parse_json
 
 
 def squad_rows(path: Path, split: str) -> Iterator[Row]:
@@ -18,7 +18,7 @@ def squad_rows(path: Path, split: str) -> Iterator[Row]:
     with opened(path) as stream:
         content = stream.read()
     try:
-        articles = json.loads(content.decode("utf-8-sig"))["data"]
+        articles = parse_json(content.decode("utf-8-sig"))["data"]
         for article in articles:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:

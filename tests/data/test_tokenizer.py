@@ -94,6 +94,7 @@ def test_truncation_and_padding_in_a_file_are_left_out(tmp_path):
         ("vocab.txt", b"\x93NUMPY\xff\xfe", "UTF-8"),
         ("vocab.txt", "\n".join([*PIECES, "un"]).encode(), "'un' is listed 2 times"),
         ("tokenizer.json", b"{", "not a tokenizer.json"),
+        ("tokenizer.json", b"[" * 200_000, "not a tokenizer.json"),
         ("tokenizer.json", Tokenizer(BPE()).to_str().encode(), r"no \[PAD\]"),
     ],
 )
@@ -114,9 +115,10 @@ def test_a_tokenizer_that_is_not_berts(tmp_path):
 
 def test_a_broken_config_beside_a_vocabulary(tmp_path):
     path = write_vocabulary(tmp_path, PIECES)
-    (tmp_path / "tokenizer_config.json").write_text("{")
-    with pytest.raises(InputError, match=r"tokenizer_config\.json cannot be read as JSON"):
-        load_vocabulary(path)
+    for content in ("{", "[" * 200_000):
+        (tmp_path / "tokenizer_config.json").write_text(content)
+        with pytest.raises(InputError, match=r"tokenizer_config\.json cannot be read as JSON"):
+            load_vocabulary(path)
 
 
 def test_a_folder_without_a_tokenizer(tmp_path):

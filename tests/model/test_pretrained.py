@@ -249,8 +249,26 @@ def test_shards(folder: Path, pretraining: Any) -> None:
     (folder / "model-00002-of-00002.safetensors").unlink()
     with fails("model-00002-of-00002.safetensors, which model.safetensors.index.json lists, is"):
         load(folder)
-    index.write_text("{}")
-    with fails("model.safetensors.index.json is not an index"):
+    for content in ("{}", '{"weight_map": []}', '{"weight_map": {}}'):
+        index.write_text(content)
+        with fails("model.safetensors.index.json is not an index"):
+            load(folder)
+    index.write_text("[" * 200_000)
+    with fails("index.json cannot be read as JSON: it is nested too deeply"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret", "/etc/passwd", "sub/model", "..", ".", "", "a\0b", "a\nb", 5, None, ["x"]],
+)
+def test_an_index_lists_only_files_beside_it(folder: Path, name: Any) -> None:
+    weights = folder / "model.safetensors"
+    weights.rename(folder.parent / "secret")
+    weights.with_name("model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": name}})
+    )
+    with fails("weight_map puts a into", "and must name a file of the same folder"):
         load(folder)
 
 
@@ -368,6 +386,7 @@ def test_a_folder_without_a_model(folder: Path) -> None:
         (b"{", "config.json cannot be read as JSON"),
         (b"\xff\xfe", "config.json cannot be read as JSON"),
         (b"[]", "config.json holds no JSON object"),
+        (b"[" * 200_000, "config.json cannot be read as JSON: it is nested too deeply"),
         (b"{}", "lacks vocab_size, hidden_size, num_hidden_layers, num_attention_heads, inter"),
     ],
 )
@@ -454,6 +473,16 @@ def test_an_absent_classifier_dropout_is_that_of_the_encoder(folder: Path) -> No
     for absent in (None, ...):
         edit_config(folder, hidden_dropout_prob=0.3, classifier_dropout=absent)
         assert open_checkpoint(folder).config.classifier_dropout == 0.3
+
+
+def test_null_is_an_absent_key(folder: Path) -> None:
+    before = open_checkpoint(folder).config
+    keys = ("hidden_act", "is_decoder", "position_embedding_type", "model_type", "id2label")
+    keys += ("num_labels", "problem_type", "layer_norm_eps", "type_vocab_size")
+    for key in keys:
+        edit_config(folder, **{key: None})
+    assert open_checkpoint(folder).config == before
+    assert type(load(folder)) is PreTraining
 
 
 def test_labels(folder: Path) -> None:

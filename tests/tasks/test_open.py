@@ -200,6 +200,8 @@ def test_tags_in_tables_are_lists_or_have_spaces_between(tmp_path):
         ("a.csv", "text,label\n", "there are no examples"),
         ("a.csv", "", "there are no examples"),
         ("a.jsonl", '{"text": "x", "label": "y"}\n{"text"', "line 2, is not JSON"),
+        ("a.jsonl", "[" * 200_000, "line 1, is not JSON (it is nested too deeply)"),
+        ("a.jsonl", '{"text": ' + "1" * 5000 + "}", "line 1, is not JSON (Exceeds the limit"),
         ("a.jsonl", '["x", "y"]\n', "line 1, is not a JSON object with named values"),
         ("a.jsonl", '{"text": 1, "label": "y"}\n', "line 1: 'text' is int, not text"),
         ("a.jsonl", '{"text": null, "label": "y"}\n', "line 1: the text of 'text' is empty"),

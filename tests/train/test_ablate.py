@@ -468,6 +468,9 @@ def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
         ({"a": {}, "A": {}, "a b": {}, "a-b": {}}, "cannot be called 'a-b'"),
         ({"..": {}}, r"cannot be called '\.\.'"),
         ({"a/b": {}}, "cannot be called 'a/b'"),
+        ({"a" * 300: {}}, "cannot be called 'a.* at most 255 bytes"),
+        ({"ä" * 128: {}}, "cannot be called 'ä.* at most 255 bytes"),
+        ({"a\0b": {}}, r"cannot be called 'a\\x00b'.* no control character"),
         ({}, "has no variants"),
         ({"a": {"loss.cosine.weight": 2}},
          r"variant 'a': there is no setting 'loss\.cosine\.weight'; did you mean "

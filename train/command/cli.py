@@ -14,6 +14,7 @@ import tyro
 
 from data.storage.mirror import default_cache, mirror
 from model.errors import InputError, did_you_mean
+from model.terminal import VisibleFormatter, say
 from train.command.signals import Stopped
 from train.command.supervisor import on_all_hosts
 from train.config import TextConfig, TrainConfig
@@ -43,7 +44,8 @@ def choose(
         width = max(map(len, recipes)) + 2
         lines = {name: (recipes[name].__doc__ or "").strip().split("\n")[0] for name in recipes}
         listing = "\n".join(f"  {name:<{width}}{lines[name]}" for name in sorted(recipes))
-        print("\n\n".join(filter(None, [usage, (about or "").strip(), listing, hint])))
+        text = "\n\n".join(filter(None, [usage, (about or "").strip(), listing, hint]))
+        say(*text.split("\n"))
         raise SystemExit(0 if argv else 2)
     name, *flags = argv
     if name not in recipes:
@@ -82,7 +84,9 @@ def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
 
     def work() -> int:
         # Libraries have set a longer format; set here, as work on several hosts has its own stderr.
-        logging.basicConfig(format="%(message)s", force=True)
+        handler = logging.StreamHandler()
+        handler.setFormatter(VisibleFormatter())
+        logging.basicConfig(handlers=[handler], force=True)
         return _status(run)
 
     sys.exit(_status(lambda: sys.exit(on_all_hosts(work))) if hosts else work())
@@ -99,12 +103,12 @@ def _status(run: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return 2
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        say(str(stopped), error=True)
         return stopped.exit_status
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted", error=True)
         return 130
     return 0

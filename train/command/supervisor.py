@@ -19,6 +19,7 @@ from pathlib import Path
 import jax
 
 from model.errors import InputError
+from model.terminal import say
 from train.command.processes import JOIN_SECONDS, Cluster, find_cluster, join, join_seconds
 
 MESSAGES = "DISTILBERT_FLAX_MESSAGES"  # set for the child: the file descriptor of the user's stderr
@@ -72,13 +73,13 @@ def _supervise(cluster: Cluster) -> int:
                 "has stopped because another one ended or cannot be reached: its output says why; "
                 "once that is fixed, the same command on all hosts resumes from the last checkpoint"
             )
-        print(f"error: {cluster} {loss}", file=sys.stderr)
+        say(f"error: {cluster} {loss}", error=True)
         return LOST
     if status < 0 or status == 1:
         sys.stderr.write(dump)
     if status < 0:
         name = signal.Signals(-status).name
-        print(f"error: {cluster} was ended by {name}, the others stop too", file=sys.stderr)
+        say(f"error: {cluster} was ended by {name}, the others stop too", error=True)
         return 128 - status
     return status
 
@@ -94,7 +95,7 @@ def _work(cluster: Cluster, run: Callable[[], int]) -> int:
     sys.stderr = os.fdopen(int(os.environ[MESSAGES]), "w", buffering=1)
     try:
         join(cluster)
-        print(_joined(cluster), file=sys.stderr)
+        say(_joined(cluster), error=True)
         print(_joined(cluster), file=sys.__stderr__, flush=True)  # for the supervisor
         if cluster.index > 0:  # what a run prints it prints once
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115

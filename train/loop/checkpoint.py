@@ -20,6 +20,7 @@ from jax.experimental import multihost_utils
 
 from data.storage.mirror import address
 from model.errors import InputError, first_line
+from model.terminal import say
 from train.update.step import TrainState
 
 # Orbax tells every step of its work; a user wants to hear of failures.
@@ -134,7 +135,7 @@ class Checkpoints:
                 if aside.exists():
                     aside.rmtree()
                 (self.folder / str(step)).rename(aside)
-                print(
+                say(
                     f"checkpoint {step} is damaged: {damage}. It is now {aside}; the run resumes "
                     f"from checkpoint {good}"
                 )

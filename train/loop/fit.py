@@ -91,6 +91,8 @@ def fit(
         InputError: something that the user can fix.
         Stopped: a signal asked for it; the same command resumes.
     """
+    if is_first():
+        learner.check_export()  # before the folder is taken
     run = TrainingRun(
         config, kind, learner, batches, parallel, constants, evaluate, facts, best_by, shown
     )

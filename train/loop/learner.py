@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 
 from data.tokenizer import save_vocabulary
@@ -33,6 +35,20 @@ class Learner:
     @property
     def parameters(self) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+
+    def check_export(self) -> None:
+        """Exports the model before training, with empty arrays, into a folder that is not kept.
+
+        What the export refuses costs no training then.
+
+        Raises:
+            InputError: the format does not hold such a model, or a name is no name of a file.
+        """
+        empty = jax.tree.map(
+            lambda leaf: np.zeros((*leaf.shape[:-1], 0), leaf.dtype), self.state.params
+        )
+        with TemporaryDirectory() as folder:
+            self.export(empty, Path(folder) / "model")
 
 
 def one_model(

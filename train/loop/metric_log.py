@@ -25,10 +25,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 from data.storage.atomic import replacing
 from data.storage.run_folder import json_rows
 from model.errors import InputError
+from model.terminal import visible
 from report.tables import duration
 from train.loop.tensorboard import EventLog
 
@@ -67,7 +69,7 @@ class MetricLog:
         self.print_every = print_every
         self.shown = shown
         self.writes = writes
-        self.console = console or Console(quiet=not writes)
+        self.console = console or Console(quiet=not writes, markup=False)
         if writes:
             with self._explained():
                 folder.mkdir(parents=True, exist_ok=True)
@@ -131,8 +133,8 @@ class MetricLog:
 
     def say(self, message: str) -> None:
         """Prints a line; on a terminal it appears above the bar."""
-        # Text may hold "[unused1]" and the like, which rich would take for a style.
-        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+        # As text, and not as a string: rich would take "[unused1]" and the like for a style.
+        self.console.print(Text(visible(message)), soft_wrap=True)
 
     def flush(self) -> None:
         """Brings all rows to the disk; call it before a checkpoint that they belong to."""

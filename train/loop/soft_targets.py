@@ -8,6 +8,7 @@ from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint
+from model.terminal import say
 from tasks.model import load_for_task
 from tasks.predict import EVALUATION_ROWS, predictor
 from tasks.task import Task
@@ -39,7 +40,7 @@ def with_soft_targets(
             f"there are texts of {longest} tokens, above the {teacher.config.max_positions} "
             f"positions of the teacher {checkpoint.name}: lower --reading.max-length"
         )
-    print(f"{checkpoint.name} reads the {len(windows):,} training windows, once")
+    say(f"{checkpoint.name} reads the {len(windows):,} training windows, once")
     graphdef, params = split(teacher)
     parallel = Parallel(config.run)
     rows = parallel.divisible(EVALUATION_ROWS)

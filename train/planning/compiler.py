@@ -2,12 +2,12 @@
 
 import math
 import re
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 
+from model.terminal import say
 from train.loop.memory import is_out_of_memory
 from train.planning.abstract_step import AbstractStep
 from train.planning.collectives import Collective, collectives
@@ -68,7 +68,7 @@ class StepCompiler:
         """
         size = rows, micro_batches
         if size not in self.done:
-            print(f"compiling {micro_batches} x {rows} sequences a device ...", file=sys.stderr)
+            say(f"compiling {micro_batches} x {rows} sequences a device ...", error=True)
             self.done[size] = self._compile(rows, micro_batches)
         outcome = self.done[size]
         if isinstance(outcome, TooLargeError):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import InputError
-from report.tables import markdown_table
+from report.markdown import code, escaped, text_table
 from train.planning.compiler import GIB
 from train.planning.tpus import find_topology
 
@@ -45,12 +45,12 @@ def plan_tables(files: Sequence[Path]) -> str:
         tokens = first["batch_size"] * first["sequence_length"]
         updates = first["updates"]
         parts.append(
-            f"`{name}`: {first['batch_size']:,} sequences of {first['sequence_length']} tokens and "
-            f"{first['flops_per_update']:.3g} FLOPs an update "
+            f"{code(name)}: {first['batch_size']:,} sequences of {first['sequence_length']} tokens "
+            f"and {first['flops_per_update']:.3g} FLOPs an update "
             f"({first['flops_per_update'] / tokens / 1e9:.2f} GFLOP a token); "
-            + (f"{updates:,} updates ({first['updates_because']})." if updates else "")
+            + (f"{updates:,} updates ({escaped(first['updates_because'])})." if updates else "")
         )
-        parts.append(markdown_table(_HEADER, [_line(made) for made in plans]))
+        parts.append(text_table(_HEADER, [_line(made) for made in plans]))
     return "\n\n".join(parts)
 
 

@@ -63,6 +63,9 @@ class StudyConfig:
     in a block of its own, with a seed that the study does not use."""
 
 
+LONGEST_NAME = 255
+"""Bytes in the name of a folder, on all common file systems."""
+
 TUNING = "tuning"
 """The folder, in that of a study, in which its learning rates are tuned."""
 
@@ -83,10 +86,13 @@ def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
         if name in configs:
             raise InputError(f"two variants of the study are called {name!r}: rename one")
         alike = folder_name(name) in map(folder_name, configs)
-        if alike or "/" in name or not any(map(str.isalnum, name)):
+        long = len(folder_name(name).encode()) > LONGEST_NAME
+        shown = name.isprintable() and any(map(str.isalnum, name))
+        if alike or long or "/" in name or not shown:
             raise InputError(
-                f"a variant cannot be called {name!r}: its name is that of a folder too, and must "
-                "differ from the others in letters or digits and have no /"
+                f"a variant cannot be called {name!r:.80}: its name is that of a folder too, and "
+                "must differ from the others in letters or digits, have no / and no control "
+                f"character, and take at most {LONGEST_NAME} bytes"
             )
         configs[name] = with_settings(study.base, variant.settings, f"variant {name!r}")
         for shared in SHARED:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.storage.atomic import make_folder, writing
+from model.terminal import say
 from tasks.catalogue import find_task
 from train.finetune import finetune
 from train.recipes import FINETUNE
@@ -44,5 +45,5 @@ def downstream_scores(
         with writing(log), log.open("w", encoding="utf-8") as file, redirect_stdout(file):
             (result,) = finetune(config)
         scores[f"downstream_{task}"] = result["score"]
-        print(f"{student.name} on {task}: {100 * result['score']:.2f} %", flush=True)
+        say(f"{student.name} on {task}: {100 * result['score']:.2f} %")
     return scores

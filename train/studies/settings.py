@@ -6,8 +6,8 @@ from typing import Any, TypeVar, get_type_hints
 
 from flax.traverse_util import unflatten_dict
 
-from data.storage.typed import as_type
 from model.errors import InputError, did_you_mean
+from model.typed import as_type
 
 Config = TypeVar("Config")
 

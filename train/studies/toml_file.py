@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from flax.traverse_util import flatten_dict
 
-from data.storage.typed import as_type
 from model.errors import InputError, did_you_mean
+from model.typed import as_type
 from train.recipes import DISTILL
 from train.studies.config import StudyConfig, Variant
 from train.studies.settings import with_settings
@@ -35,7 +35,7 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # of TOML, or of UTF-8
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, or of tables too deep
         raise InputError(f"{path} is not TOML: {error}") from error
     known = _checked(record, STUDY_KEYS, str(path))
     tables = known.pop("variants", [])

@@ -21,6 +21,7 @@ from data.storage.provenance import (
 )
 from model.errors import InputError
 from tests.disk import full_disk
+from tests.hostile import ADDRESS, SECRET
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -122,6 +123,22 @@ def test_a_real_configuration_survives_the_disk(tmp_path):
     read = json.loads((tmp_path / "config.json").read_text())
     assert changed_fields(read, to_jsonable(config)) == []
     assert read["corpus"] == ["a", "b"]
+
+
+def test_credentials_are_neither_recorded_nor_part_of_the_command(tmp_path, monkeypatch):
+    config = DataConfig(tokenizer="vocab.txt", corpus=(ADDRESS, "owner/name"))
+    argv = ["python", "-m", "train.distill", "tiny", "--data.corpus", ADDRESS, "--steps", "3"]
+    monkeypatch.setattr(sys, "orig_argv", argv)
+    write_json_atomic(tmp_path / "config.json", {"data": config, "provenance": provenance()})
+    text = (tmp_path / "config.json").read_text()
+    assert SECRET not in text and "https://***@host/corpus?token=***" in text
+    assert json.loads(text)["data"]["corpus"][1] == "owner/name"
+    assert json.loads(text)["provenance"]["command"].endswith("--steps 3")
+
+
+def test_halves_of_surrogate_pairs_survive_the_disk(tmp_path):
+    write_json_atomic(tmp_path / "a.json", {"label": "a\ud800\U0001f642b"})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"label": "a\ud800\U0001f642b"}
 
 
 def test_what_json_cannot_hold_is_an_error():

@@ -89,6 +89,7 @@ def test_a_file_that_is_something_else(tmp_path):
     whole = file.read_text()
     for content, message in (
         (whole[:-9], r"is not JSON, or cut short"),
+        ("[" * 200_000, r"is not JSON, or cut short: it is nested too deeply"),
         ("[]", r"does not have SQuAD's structure"),
         ('{"data": [{"paragraphs": [{"qas": []}]}]}', r"there are no examples"),
         (whole.replace('"context"', '"text"'), r"SQuAD's structure.*'context'"),

@@ -50,6 +50,7 @@ def test_a_study_in_a_file_with_flags_over_it(tmp_path):
     [
         ("base = ", "base ", "own.toml is not TOML"),
         ("matter", "m\udcfftter", "own.toml is not TOML"),
+        ("= 8", "= " + "[" * 200_000, "own.toml is not TOML"),
         ("title", "titel", "there is no key 'titel'; did you mean title"),
         ("about", "description", "variant 2: there is no key 'description'; there are name, about"),
         ("variants]]", "variant]]", "there is no key 'variant'; did you mean variants"),

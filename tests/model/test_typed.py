@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pytest
 
-from data.storage.typed import as_type
 from model.errors import InputError
+from model.typed import as_type
 
 
 @dataclass(frozen=True)
