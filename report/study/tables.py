@@ -46,9 +46,10 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
             cells.append("" if least is None else difference(study.primary, least)[1:])
         if published:
             paper = variant.published
-            cells.append("" if paper is None else f"{paper.delta:+.2f} {paper.unit}")
+            delta = "" if paper is None else f"{paper.delta:+.2f}".replace("-", MINUS)
+            cells.append("" if paper is None else f"{delta} {paper.unit}")
         cells += [_mean(comparisons[other], name) for other in beside]
-        lines.append([cell.replace("-", MINUS) if cell[:1] == "-" else cell for cell in cells])
+        lines.append(cells)
     return text_table([*header, *map(label, beside)], lines)
 
 
