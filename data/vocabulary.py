@@ -31,13 +31,13 @@ class Vocabulary:
 
     @cached_property
     def pieces(self) -> tuple[str, ...]:
-        """The pieces, by id."""
+        """The pieces, by id; an id without a piece, a blank line in a vocab.txt, has ""."""
         by_id = {index: piece for piece, index in self.tokenizer.get_vocab().items()}
-        return tuple(by_id[index] for index in sorted(by_id))
+        return tuple(by_id.get(index, "") for index in range(max(by_id) + 1))
 
     @property
     def size(self) -> int:
-        """The number of pieces."""
+        """The number of ids, from 0 to that of the last piece."""
         return len(self.pieces)
 
     @cached_property
@@ -50,6 +50,26 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """A hexadecimal digest of everything that decides which ids a text gets."""
         return hashlib.sha256(self.tokenizer.to_str().encode()).hexdigest()
+
+    def check_rows(self, rows: int, model: str) -> tuple[str, ...]:
+        """A remark if a model has more word embeddings than there are ids.
+
+        Many models have some more, so that their number divides well. They stay as they are.
+
+        Raises:
+            InputError: it has fewer: some pieces would have no embedding.
+        """
+        if rows < self.size:
+            raise InputError(
+                f"{model} has {rows} word embeddings and its tokenizer {self.size} ids: there is "
+                f"none for {self.pieces[rows]!r} and what follows, so they do not belong together"
+            )
+        if rows == self.size:
+            return ()
+        return (
+            f"{model} has {rows} word embeddings and its tokenizer {self.size} ids: the last "
+            f"{rows - self.size} are never read",
+        )
 
     def check_teacher(self, teacher: "Vocabulary") -> None:
         """Raises an InputError that names the first token in which a teacher's vocabulary differs.

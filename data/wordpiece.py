@@ -1,19 +1,28 @@
 """BERT's WordPiece tokenizer: cleaning of text, and learning of a vocabulary.
 
-The machinery is the `tokenizers` library's. The order in which text is cleaned and folded is that
-of the pure-Python tokenizer in transformers (`BertTokenizerLegacy`), whose ids these are.
+The machinery is the `tokenizers` library's, put together as in `BertTokenizer` of transformers 5,
+whose ids these are.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer, Sequence
+from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
 
 from data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from model.errors import InputError
+
+LONGEST_WORD = 100  # characters; BERT makes one [UNK] of a longer word
+# Before it read accents and sigmas as transformers does, this project wrote one of these sequences.
+_FORMER = (
+    ("BertNormalizer", "NFC", "BertNormalizer"),
+    ("BertNormalizer", "NFC", "Replace", "BertNormalizer"),
+)
 
 
 class Casing(NamedTuple):
@@ -26,47 +35,54 @@ class Casing(NamedTuple):
     """Every Chinese character is a word."""
 
 
-def normalizer(casing: Casing) -> normalizers.Normalizer:
-    """Clean, compose, fold: where the library's own BertNormalizer leaves decomposed accents apart.
+def normalizer(casing: Casing) -> BertNormalizer:
+    """BERT's cleaning and folding of text, before it is split into words."""
+    return BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=casing.split_chinese,
+        strip_accents=casing.strip_accents,
+        lowercase=casing.lowercase,
+    )
 
-    It also lowercases letter by letter; a capital sigma that ends a word is another letter.
+
+def bert_vocabulary(
+    pieces: Mapping[str, int], casing: Casing, added: Iterable[AddedToken] = ()
+) -> Vocabulary:
+    """The vocabulary of these pieces, with their ids, and of tokens that are looked for first.
+
+    Those that are no pieces get the next free ids.
     """
-    steps: list[normalizers.Normalizer] = [
-        normalizers.BertNormalizer(
-            clean_text=True,
-            handle_chinese_chars=casing.split_chinese,
-            strip_accents=False,
-            lowercase=False,
-        ),
-        normalizers.NFC(),
-    ]
-    if casing.lowercase:
-        final_sigma = Regex(r"(?<=\p{L}\p{M}?)Σ(?!\p{M}*\p{L})")
-        steps.append(normalizers.Replace(final_sigma, "ς"))
-    steps.append(
-        normalizers.BertNormalizer(
-            clean_text=False,
-            handle_chinese_chars=False,
-            strip_accents=casing.strip_accents,
-            lowercase=casing.lowercase,
-        )
-    )
-    return normalizers.Sequence(steps)
-
-
-def bert_vocabulary(pieces: Mapping[str, int], casing: Casing) -> Vocabulary:
-    """The vocabulary of these pieces (with their ids), which include the special tokens."""
-    # BERT makes one [UNK] of a word longer than 100 characters.
-    model = WordPiece(dict(pieces), unk_token="[UNK]", max_input_chars_per_word=100)
+    model = WordPiece(dict(pieces), unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD)
     tokenizer = Tokenizer(model)
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    tokenizer.normalizer = normalizer(casing)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(
-        ("[SEP]", pieces["[SEP]"]), ("[CLS]", pieces["[CLS]"])
-    )
+    tokenizer.normalizer = normalizer(casing)  # first: some added tokens are normalized, too
+    tokenizer.add_special_tokens([token for token in SPECIAL_TOKENS if token in pieces])
+    tokenizer.add_tokens(list(added))
+    tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
-    return Vocabulary(tokenizer)
+    vocabulary = Vocabulary(tokenizer)
+    special = vocabulary.special
+    ends = ("[SEP]", special.sep), ("[CLS]", special.cls)
+    tokenizer.post_processor = processors.BertProcessing(*ends)
+    return vocabulary
+
+
+def bert_casing(tokenizer: Tokenizer) -> Casing | None:
+    """The casing of a tokenizer that `bert_vocabulary` can make, or None for any other."""
+    model, split, steps = tokenizer.model, tokenizer.pre_tokenizer, [tokenizer.normalizer]
+    if isinstance(steps[0], Sequence) and tuple(type(s).__name__ for s in steps[0]) in _FORMER:
+        steps = list(steps[0])  # type: ignore[arg-type]
+    first, last = steps[0], steps[-1]
+    if not (
+        isinstance(model, WordPiece)
+        and (model.unk_token, model.continuing_subword_prefix) == ("[UNK]", "##")
+        and model.max_input_chars_per_word == LONGEST_WORD
+        and isinstance(split, BertPreTokenizer)
+        and isinstance(first, BertNormalizer)
+        and isinstance(last, BertNormalizer)
+        and first.clean_text
+    ):
+        return None
+    return Casing(last.lowercase, last.strip_accents, first.handle_chinese_chars)
 
 
 def train_wordpiece(

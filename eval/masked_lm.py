@@ -26,6 +26,7 @@ from model.errors import InputError, at_least_one
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
 from model.tasks import MaskedLM
+from model.terminal import say
 from report.naming import FLOORS, NAMES, written
 from report.tables import terminal_table
 from train.loop.heldout import HeldOut
@@ -92,15 +93,21 @@ def check_vocabularies(config: Evaluation, data: Data, checkpoints: dict[str, Ch
     """Raises InputError unless every model has the vocabulary of the text."""
     pieces = data.vocabulary.size
     for checkpoint in checkpoints.values():
-        size = checkpoint.config.vocab_size
-        if size != pieces:
+        rows = checkpoint.config.vocab_size
+        if config.data.tokenizer and rows != pieces:
             raise InputError(
-                f"{checkpoint.name} has a vocabulary of {size} and the tokenizer "
-                f"{config.data.tokenizer or config.model} of {pieces}: give the model's own with "
-                "--data.tokenizer"
+                f"{checkpoint.name} has a vocabulary of {rows} and --data.tokenizer "
+                f"{config.data.tokenizer} one of {pieces}: give the model's own"
             )
+        say(*data.vocabulary.check_rows(rows, checkpoint.name))
     if config.teacher:
         data.vocabulary.check_teacher(load_vocabulary(checkpoints["teacher"].place))
+        student, teacher = (checkpoints[role].config.vocab_size for role in ("model", "teacher"))
+        if student != teacher:
+            raise InputError(
+                f"{config.model} has {student} word embeddings and {config.teacher} {teacher}: "
+                f"their predictions can be compared only if the numbers are the same"
+            )
 
 
 def metrics_table(metrics: dict[str, float], title: str) -> Table:

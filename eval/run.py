@@ -94,8 +94,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     vocabulary = load_vocabulary(checkpoint.place)
     if note := note_on_reading(config.model, task, config.reading):
         say(note)
-    check_inputs(config.model, model, vocabulary, task.length(config.reading))
-    say(*data.notes)
+    remarks = check_inputs(config.model, model, vocabulary, task.length(config.reading))
+    say(*remarks, *data.notes)
     output = make_folder(config.output or Path(f"runs/eval-{task.name}"))
     results = {s: score_split(config, data, s, model, vocabulary, output) for s in data.splits}
     record = {

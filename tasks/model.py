@@ -120,19 +120,16 @@ def load_encoder(checkpoint: Checkpoint) -> Any:
     return load(checkpoint, DistilBert if checkpoint.config.architecture == "distilbert" else Bert)
 
 
-def check_inputs(path: str, model: Any, vocabulary: Vocabulary, length: int) -> None:
+def check_inputs(path: str, model: Any, vocabulary: Vocabulary, length: int) -> tuple[str, ...]:
     """Raises InputError unless a model has all pieces and positions of windows of `length` tokens.
 
-    The `path` of the model is for the message, the `vocabulary` that of its tokenizer.
+    The `path` of the model is for the message, the `vocabulary` that of its tokenizer. Returns the
+    remarks of `Vocabulary.check_rows`.
     """
-    positions, pieces = model.config.max_positions, model.config.vocab_size
+    positions = model.config.max_positions
     if length > positions:
         raise InputError(
             f"--reading.max-length {length} is above the {positions} positions of {path}: give at "
             f"most {positions}"
         )
-    if vocabulary.size > pieces:
-        raise InputError(
-            f"{path} has a vocabulary of {pieces}, and the tokenizer beside it knows "
-            f"{vocabulary.size} pieces: they do not belong together"
-        )
+    return vocabulary.check_rows(model.config.vocab_size, path)

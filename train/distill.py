@@ -23,6 +23,7 @@ from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.student import student_from_teacher
 from model.tasks import MaskedLM
+from model.terminal import say
 from train.command.cli import choose, main
 from train.command.processes import first_before_others
 from train.config import DistillConfig
@@ -76,6 +77,7 @@ def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
         data = open_data(replace(config.data, tokenizer=config.data.tokenizer or checkpoint.place))
     if config.data.tokenizer:
         data.vocabulary.check_teacher(load_vocabulary(checkpoint.place))
+    say(*data.vocabulary.check_rows(teacher.config.vocab_size, config.teacher))
     return teacher, data
 
 

@@ -113,13 +113,13 @@ def prepare(config: FinetuneConfig) -> Prepared:
     check_order(config.labels, task, *filter(None, (learner, teacher)))
     vocabulary = load_vocabulary(checkpoint.place)
     model = initial_model(config, checkpoint, data)
-    check_inputs(config.model, model, vocabulary, task.length(config.reading))
+    remarks = check_inputs(config.model, model, vocabulary, task.length(config.reading))
     train, dev = (
         task.to_windows(data.splits[split], vocabulary, model.config.labels, config.reading)
         for split in ("train", "dev")
     )
     lengths = bucket_lengths(train.lengths, most=config.buckets)
-    say(*data.notes)
+    say(*remarks, *data.notes)
     for split, windows in (("train", train), ("dev", dev)):
         say(*(f"{split}: {remark}" for remark in windows.remarks))
     say(f"batches of texts of up to {', '.join(map(str, lengths))} tokens")

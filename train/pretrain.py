@@ -20,6 +20,7 @@ from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
 from model.student import sinusoids
 from model.tasks import MaskedLM
+from model.terminal import say
 from train.command.cli import choose, main
 from train.command.processes import first_before_others
 from train.config import PretrainConfig
@@ -44,15 +45,16 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         )
     with first_before_others():
         data = open_data(config.data)
-    vocab_size = data.vocabulary.size
+    start = open_checkpoint(config.start) if config.start else None
+    vocab_size = start.config.vocab_size if start else data.vocabulary.size
     if vocab_size != config.model.vocab_size:
         raise InputError(
-            f"the tokenizer has {vocab_size} pieces and the model {config.model.vocab_size}: "
-            f"set --model.vocab-size {vocab_size}"
+            f"{config.start or 'the tokenizer'} has {vocab_size} pieces and the model "
+            f"{config.model.vocab_size}: set --model.vocab-size {vocab_size}"
         )
-    start = open_checkpoint(config.start) if config.start else None
     if start:
         data.vocabulary.check_teacher(load_vocabulary(start.place))
+        say(*data.vocabulary.check_rows(vocab_size, start.name))
     model = initial_masked_lm(config, start)
     mask_id = data.vocabulary.special.mask
     objective = MaskedLMObjective(nnx.graphdef(model), config.masking, mask_id)

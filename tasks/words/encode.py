@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Int32
 from tokenizers import PreTokenizedString, Tokenizer
+from tokenizers.normalizers import BertNormalizer
 
 from data.vocabulary import Vocabulary
 from data.wordpiece import encodable
@@ -102,9 +103,11 @@ def split_words(text: str, tokenizer: Tokenizer) -> list[Span]:
     They are separated by white space; punctuation, and each Chinese character, is a word of its
     own. The text has no halves of surrogate pairs.
     """
+    # Cleaning and parting Chinese characters is all: a letter would lose its accent.
+    chinese = getattr(tokenizer.normalizer, "handle_chinese_chars", True)
+    clean = BertNormalizer(True, chinese, strip_accents=False, lowercase=False)
     words = PreTokenizedString(text)
-    # Cleaning and parting Chinese characters is all: composing accents would move the places.
-    words.normalize(lambda part: tokenizer.normalizer[0].normalize(part))
+    words.normalize(lambda part: clean.normalize(part))
     tokenizer.pre_tokenizer.pre_tokenize(words)
     return [span for _, span, _ in words.get_splits("original", "char")]
 

@@ -3,8 +3,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
+from tokenizers import Regex, Tokenizer
+from tokenizers.models import BPE, WordPiece
+from tokenizers.normalizers import NFC, NFKC, BertNormalizer, Lowercase, Replace, Sequence
+from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.processors import TemplateProcessing
 
 from data.tokenizer import load_vocabulary, save_vocabulary
 from data.vocabulary import SPECIAL_TOKENS, Vocabulary
@@ -83,7 +86,120 @@ def test_truncation_and_padding_in_a_file_are_left_out(tmp_path):
     assert tokens(load_vocabulary(tmp_path), "a a a a a a") == ["a"] * 6
 
 
+def bert_tokenizer(normalizer=None) -> Tokenizer:
+    """The tokenizer of "ﬁ", "fi", "the" and "The", lowercased; with another normalizer if given."""
+    tokenizer = vocabulary_of("ﬁ", "fi", "the", "The", lowercase=True).tokenizer
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        (None, "The"),  # the file itself says it
+        ({}, "the"),  # transformers' default
+        ({"do_lower_case": False}, "The"),
+        ({"do_lower_case": True}, "the"),
+        ({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": True}, "The"),
+    ],
+)
+def test_the_config_goes_before_the_tokenizer_unless_it_is_run_as_it_stands(
+    tmp_path, config, found
+):
+    bert_tokenizer(BertNormalizer(lowercase=False)).save(str(tmp_path / "tokenizer.json"))
+    if config is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    assert tokens(load_vocabulary(tmp_path), "The") == [found]
+
+
+OTHER_NORMALIZERS = [
+    Sequence([NFKC(), BertNormalizer()]),
+    Sequence([BertNormalizer(), Replace("ﬁ", "fi")]),
+    BertNormalizer(clean_text=False),
+    Sequence([NFKC(), Lowercase()]),
+]
+
+
+@pytest.mark.parametrize("normalizer", OTHER_NORMALIZERS)
+def test_what_transformers_would_leave_out_is_run_as_it_stands_or_refused(tmp_path, normalizer):
+    file = tmp_path / "tokenizer.json"
+    bert_tokenizer(normalizer).save(str(file))
+    own = Tokenizer.from_file(str(file))
+    for config in (None, {"tokenizer_class": "PreTrainedTokenizerFast"}):
+        if config is not None:
+            (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+        read = load_vocabulary(tmp_path)
+        for text in ("The ﬁ", "a\u200bthe"):
+            assert read.tokenizer.encode(text).ids == own.encode(text).ids
+        save_vocabulary(read, tmp_path / "saved")
+        assert load_vocabulary(tmp_path / "saved").fingerprint == read.fingerprint
+    for name in ("BertTokenizer", "DistilBertTokenizerFast", None):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
+        with pytest.raises(InputError, match='write "tokenizer_class": "PreTrainedTokenizerFast"'):
+            load_vocabulary(tmp_path)
+
+
+def test_what_this_project_wrote_before_is_read_as_berts(tmp_path):
+    former = Sequence(
+        [
+            BertNormalizer(strip_accents=False, lowercase=False),
+            NFC(),
+            Replace(Regex(r"(?<=\p{L}\p{M}?)Σ(?!\p{M}*\p{L})"), "ς"),
+            BertNormalizer(clean_text=False, handle_chinese_chars=False),
+        ]
+    )
+    bert_tokenizer(former).save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    expected = vocabulary_of("ﬁ", "fi", "the", "The", lowercase=True)
+    assert load_vocabulary(tmp_path).fingerprint == expected.fingerprint
+
+
+def test_marks_blank_lines_and_white_space_in_a_vocabulary(tmp_path):
+    lines = [*SPECIAL_TOKENS, "", "the ", "", "a"]
+    (tmp_path / "vocab.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    vocabulary = load_vocabulary(tmp_path)
+    assert vocabulary.pieces == (*SPECIAL_TOKENS, "", "the", "", "a")
+    assert vocabulary.tokenizer.encode("a the", add_special_tokens=False).ids == [8, 6]
+    save_vocabulary(vocabulary, tmp_path / "saved")
+    assert load_vocabulary(tmp_path / "saved").fingerprint == vocabulary.fingerprint
+
+
 # Bad input
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "config.json"])
+@pytest.mark.parametrize("class_name", ["BertJapaneseTokenizer", "RobertaTokenizerFast"])
+def test_the_class_of_another_tokenizer(tmp_path, name, class_name):
+    write_vocabulary(tmp_path, PIECES)
+    (tmp_path / name).write_text(json.dumps({"tokenizer_class": class_name}))
+    with pytest.raises(InputError, match=rf"{name}: .*{class_name.removesuffix('Fast')}") as error:
+        load_vocabulary(tmp_path)
+    assert "BertTokenizer, DistilBertTokenizer" in str(error.value)
+
+
+def test_a_class_that_needs_a_tokenizer_json(tmp_path):
+    write_vocabulary(tmp_path, PIECES)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend"}')
+    with pytest.raises(InputError, match=r"vocab\.txt: .* needs a tokenizer\.json"):
+        load_vocabulary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("pre_tokenizer", Metaspace(), "does not split text at white space"),
+        ("pre_tokenizer", None, "does not split text at white space"),
+        ("post_processor", TemplateProcessing("$A", "$A $B", []), r"does not put \[CLS\]"),
+        ("model", WordPiece(dict(zip(PIECES, range(20))), unk_token="un"), "no WordPiece model"),  # noqa: B905
+    ],
+)
+def test_a_tokenizer_that_does_not_do_what_berts_does(tmp_path, attribute, value, message):
+    tokenizer = bert_tokenizer(NFKC())
+    setattr(tokenizer, attribute, value)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match=message):
+        load_vocabulary(tmp_path)
 
 
 @pytest.mark.parametrize(

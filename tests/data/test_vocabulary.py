@@ -28,6 +28,15 @@ def test_pieces_and_special_ids():
     assert vocabulary.special == SpecialIds(pad=0, unk=1, cls=2, sep=3, mask=4)
 
 
+def test_a_model_has_an_embedding_for_every_piece():
+    vocabulary = vocabulary_of("a", "b")
+    assert vocabulary.check_rows(7, "model") == ()
+    (remark,) = vocabulary.check_rows(16, "model")
+    assert remark.startswith("model has 16 word embeddings and its tokenizer 7 ids: the last 9 are")
+    with pytest.raises(InputError, match=r"model has 6 word .* 7 ids: there is none for 'b'"):
+        vocabulary.check_rows(6, "model")
+
+
 def test_vocabularies_are_compared_token_by_token():
     vocabulary_of("a", "b").check_teacher(vocabulary_of("a", "b"))
     with pytest.raises(InputError, match="token 6 is 'b' for the teacher and 'c' for the student"):

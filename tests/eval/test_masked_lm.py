@@ -179,9 +179,28 @@ def test_another_vocabulary_is_refused(home, tmp_path):
     save_vocabulary(train_wordpiece(["ab"], 80), tmp_path / "short")
     data = replace(evaluation(home).data, tokenizer=str(tmp_path / "short"), mode="packed")
     with pytest.raises(
-        InputError, match=r"student has a vocabulary of 80 and the tokenizer .*short"
+        InputError, match=r"student has a vocabulary of 80 and --data\.tokenizer .*short"
     ):
         evaluate_checkpoint(evaluation(home, data=data))
+
+
+def test_embeddings_without_a_piece_are_told(home, metrics, tmp_path, capsys):
+    student = load(home / "student", MaskedLM)
+    rows = student.config.vocab_size
+    padded = MaskedLM(student.config.replace(vocab_size=rows + 2), rngs=nnx.Rngs(1))
+    state = nnx.to_pure_dict(nnx.state(student, nnx.Param))
+    words = state["backbone"]["embeddings"]["word"]
+    words["embedding"] = jnp.pad(words["embedding"], ((0, 2), (0, 0)))
+    # So that the two rows are never predicted, and change nothing.
+    state["head"]["bias"] = jnp.pad(state["head"]["bias"], (0, 2), constant_values=-1e9)
+    nnx.update(padded, state)
+    folder = shutil.copytree(home / "student", tmp_path / "padded")
+    save(padded, folder)
+    found = evaluate_checkpoint(evaluation(home, model=str(folder), teacher=None))
+    assert f"{rows + 2} word embeddings and its tokenizer {rows} ids" in capsys.readouterr().out
+    assert found == pytest.approx({name: metrics[name] for name in found}, rel=1e-6)
+    with pytest.raises(InputError, match=f"padded has {rows + 2} word embeddings and .* {rows}:"):
+        evaluate_checkpoint(evaluation(home, model=str(folder)))
 
 
 def test_a_teacher_of_another_width_is_compared_by_its_predictions(home, tmp_path):

@@ -268,7 +268,7 @@ def test_results_for_people(home, name, text, asked, lines, capsys):
         ("masks", ("a [MASK]" * 12,), {}, "up to 24 tokens here"),
         ("choices", ("a",), {}, "a MultipleChoice model has nothing to say about a text"),
         ("many", ("a",), {}, "many gives a text several labels at once"),
-        ("small", ("a",), {}, "has a vocabulary of 6, and the tokenizer"),
+        ("small", ("a",), {}, "has 6 word embeddings and its tokenizer"),
         ("nowhere", ("a",), {}, "nowhere"),
     ],
 )

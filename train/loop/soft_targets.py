@@ -34,6 +34,7 @@ def with_soft_targets(
     """
     vocabulary.check_teacher(load_vocabulary(checkpoint.place))
     teacher = load_for_task(checkpoint, task, order=config.labels, dtype=compute_dtype(config))
+    vocabulary.check_rows(teacher.config.vocab_size, checkpoint.name)
     longest = max(windows.lengths)
     if longest > teacher.config.max_positions:
         raise InputError(
