@@ -181,7 +181,7 @@ def _check_steps(vocabulary: Vocabulary, path: Path) -> None:
 
 
 def _casing(path: Path) -> Casing | None:
-    """What tokenizer_config.json says, with transformers' defaults; None if it is not there."""
+    """The casing in tokenizer_config.json, with transformers' defaults; None without the file."""
     file = path.with_name(CONFIG_FILE)
     if not file.is_file():
         return None
@@ -200,7 +200,7 @@ def _casing(path: Path) -> Casing | None:
 
 
 def _as_it_stands(path: Path) -> bool:
-    """Whether the files beside a vocabulary name a class that runs any tokenizer.json."""
+    """True if the files beside a vocabulary name a class that runs any tokenizer.json."""
     for file in map(path.with_name, (CONFIG_FILE, MODEL_CONFIG)):
         name = read_optional(file).get("tokenizer_class") or ""
         if not isinstance(name, str):
