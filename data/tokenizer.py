@@ -51,7 +51,7 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
         path = found[0]
     vocabulary = _read_json(path) if path.suffix == ".json" else _read_pieces(path)
     by_id: dict[int, str] = {}
-    for token, index in vocabulary.tokenizer.get_vocab().items():
+    for token, index in sorted(vocabulary.tokenizer.get_vocab().items()):
         if by_id.setdefault(index, token) != token:
             raise InputError(
                 f"{path}: the tokens {by_id[index]!r} and {token!r} have the same id, {index}: an "
