@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from data.storage.mirror import check_on_disk
+from data.storage.mirror import on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from data.storage.run_folder import read_metrics, without_compilation
 from eval.timing.device import check_torch
@@ -180,8 +180,7 @@ def config_of(argv: list[str]) -> FinetuneConfig:
     """The configuration that the command line asks for."""
     check_alone("eval.against_torch")
     config = choose(FINETUNE, "eval.against_torch", argv, about=__doc__, what="task")
-    check_on_disk(config.output, "a comparison's folder")
-    return config
+    return replace(config, output=on_disk(config.output, "a comparison's folder"))
 
 
 if __name__ == "__main__":

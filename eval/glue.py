@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data.storage.atomic import write_text
-from data.storage.mirror import check_on_disk
+from data.storage.mirror import on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from model.errors import InputError, above_zero, at_least_one, did_you_mean
 from model.terminal import say
@@ -75,7 +75,7 @@ def run_glue(config: Glue) -> dict[str, Scores]:
         InputError: a setting makes no sense, a task is not of GLUE, or there are no data for any.
     """
     check_alone("eval.glue")
-    check_on_disk(config.output, "the folder of all runs")
+    config = replace(config, output=on_disk(config.output, "the folder of all runs"))
     at_least_one(config, "seeds")
     above_zero(config, "epochs")
     for task in config.tasks:

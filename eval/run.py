@@ -23,7 +23,7 @@ from rich.table import Table
 from sklearn.metrics import confusion_matrix
 
 from data.storage.atomic import make_folder, write_text
-from data.storage.mirror import check_on_disk
+from data.storage.mirror import on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from data.storage.run_folder import CONFIG, read_run_config
 from data.tokenizer import load_vocabulary
@@ -77,7 +77,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
         InputError: task, data and model do not fit, or the disk refuses.
     """
     if config.output is not None:
-        check_on_disk(config.output, "an evaluation's folder")
+        config = replace(config, output=on_disk(config.output, "an evaluation's folder"))
     splits, left_out = (config.split, ()) if config.split else default_splits(config)
     checkpoint = open_checkpoint(config.model)
     data = open_for_model(config, checkpoint, splits)

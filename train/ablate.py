@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.storage.atomic import write_text
-from data.storage.mirror import check_on_disk
+from data.storage.holding import holding
+from data.storage.mirror import on_disk
 from model.errors import InputError, above_zero, at_least_one
 from model.hf.config import read_settings
 from model.terminal import say
@@ -43,6 +44,12 @@ def ablate(study: StudyConfig) -> Path:
         Stopped: a signal asked for it; the same command resumes the study.
     """
     check_study(study)
+    with holding(study.base.output):
+        return run_study(study)
+
+
+def run_study(study: StudyConfig) -> Path:
+    """Runs or resumes a study whose folder is held; returns and raises what `ablate` does."""
     if study.tune:
         study = tuned(study)
     folder = study.base.output
@@ -147,8 +154,8 @@ def chosen_study(argv: list[str]) -> StudyConfig:
     if argv and argv[0].endswith(".toml"):
         recipes[argv[0]] = read_study_file(Path(argv[0]))
     study = choose(recipes, "train.ablate", argv, about=__doc__, what="study")
-    check_on_disk(study.base.output, "a study's folder")
-    return study
+    folder = on_disk(study.base.output, "a study's folder")
+    return replace(study, base=replace(study.base, output=folder))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from train.command.cli import choose, main
 from train.command.processes import first_before_others
 from train.config import DistillConfig
 from train.loop.fit_text import fit_text
+from train.loop.folder import alone_in_output
 from train.loop.learner import compute_dtype
 from train.objectives.distillation import DistillationObjective
 from train.objectives.projection import LiftedStudent, student_of
@@ -36,6 +37,7 @@ from train.recipes import DISTILL
 from train.update.keys import stream_key
 
 
+@alone_in_output
 def distill(config: DistillConfig) -> dict[str, float]:
     """Trains as the configuration says; returns the held-out metrics.
 

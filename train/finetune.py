@@ -39,6 +39,7 @@ from train.command.cli import choose, main
 from train.command.processes import first_before_others, is_first
 from train.config import FinetuneConfig
 from train.loop.fit import fit, total_steps
+from train.loop.folder import alone_in_output
 from train.loop.learner import compute_dtype, one_model
 from train.loop.soft_targets import with_soft_targets
 from train.objectives.finetuning import TaskObjective
@@ -62,6 +63,7 @@ class Prepared:
     """Of the buckets of the training batches."""
 
 
+@alone_in_output
 def finetune(config: FinetuneConfig) -> list[dict[str, float]]:
     """Trains as the configuration says, once a seed; returns the development metrics of each.
 

@@ -25,12 +25,14 @@ from train.command.cli import choose, main
 from train.command.processes import first_before_others
 from train.config import PretrainConfig
 from train.loop.fit_text import fit_text
+from train.loop.folder import alone_in_output
 from train.loop.learner import compute_dtype
 from train.objectives.distillation import MaskedLMObjective
 from train.recipes import PRETRAIN
 from train.update.keys import stream_key
 
 
+@alone_in_output
 def pretrain(config: PretrainConfig) -> dict[str, float]:
     """Trains as the configuration says; returns the held-out metrics.
 

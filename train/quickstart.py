@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 
 from data.open import open_data
-from data.storage.mirror import check_on_disk
+from data.storage.mirror import on_disk
 from data.tokenizer import load_vocabulary
 from model.errors import at_least_one
 from model.hf.checkpoint import open_checkpoint
@@ -87,7 +87,7 @@ def quickstart(config: Quickstart) -> None:
         InputError: a setting makes no sense, or the teacher cannot be used.
     """
     check_alone("train.quickstart")
-    check_on_disk(config.output, "the quickstart's folder")
+    config = replace(config, output=on_disk(config.output, "the quickstart's folder"))
     at_least_one(config, "steps", "seeds")
     started = time.monotonic()
     recipe = replace(recipes_distill.distill_tiny(), teacher=config.teacher, steps=config.steps)

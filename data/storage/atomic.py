@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR
 
 from model.errors import InputError, first_line
+from model.hf.temporaries import temporary_folder
 
 
 @contextmanager
@@ -29,20 +31,17 @@ def writing(path: Path, flag: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path`, which takes the place of `path` at the end.
+    """A temporary file that takes the place of `path` at the end.
 
     After an error `path` is as it was and the temporary file is gone.
 
     Raises:
         InputError: the disk refuses (it is full or read-only, there is no such folder).
     """
-    temporary = _beside(path)
-    with writing(path):
-        try:
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    path = path.expanduser()
+    with writing(path), temporary_folder(path.parent) as folder:
+        yield folder / path.name
+        (folder / path.name).replace(path)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,15 +69,41 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def check_folder(path: Path) -> None:
+    """Raises InputError where no folder can be: a file has the name, or it is too long."""
+    with writing(path), suppress(FileNotFoundError):
+        if not S_ISDIR(path.stat().st_mode):
+            raise InputError(f"{path} is a file: give the name of a folder")
+
+
 def check_writable(path: Path | None) -> None:
     """Raises InputError if the file that long work ends with could not be written."""
-    if path is not None:
+    if path is None:
+        return
+    path = nameable(path)
+    with writing(path):
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a folder, name a file")
-        with writing(path):
-            _beside(path).touch()
-            _beside(path).unlink()
+        with temporary_folder(path.parent) as folder:
+            (folder / path.name).touch()
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
+def nameable(path: Path) -> Path:
+    """A path that a user gave to write to, with `~` resolved.
+
+    Raises:
+        InputError: nothing on a disk can have this name, or no record could hold it.
+    """
+    name = str(path)
+    try:
+        name.encode()
+        path = path.expanduser()
+    except UnicodeEncodeError:
+        problem = "it is not UTF-8 text"
+    except RuntimeError:
+        problem = "there is no such user"
+    else:
+        if "\0" not in name:
+            return path
+        problem = "it has a NUL character"
+    raise InputError(f"cannot write {name!r}: {problem}")

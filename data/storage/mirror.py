@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import fsspec
 
+from data.storage.atomic import check_folder, nameable
 from model.errors import InputError, first_line
+from model.hf.temporaries import PREFIX
 
 
 def default_cache() -> Path:
@@ -23,9 +24,10 @@ def default_cache() -> Path:
     return Path(os.environ.get("DISTILBERT_FLAX_CACHE", "~/.cache/distilbert-flax")).expanduser()
 
 
-_ADDRESS = re.compile(r"(\w+):/+(.+)")
+_ADDRESS = re.compile(r"(\w+):(?:/+(.*))?")
+OWNER = f"{PREFIX}owner"  # names the process that has a folder
 _COMPLETE = ".complete"  # is uploaded last: a folder that has it can be downloaded whole
-_NOT_MIRRORED = ("checkpoints", _COMPLETE)
+_NOT_MIRRORED = ("checkpoints", _COMPLETE, OWNER)
 
 _uploaded: dict[Path, tuple[int, int]] = {}  # time and size of the files in the store
 
@@ -33,23 +35,31 @@ _uploaded: dict[Path, tuple[int, int]] = {}  # time and size of the files in the
 def mirror(path: Path) -> Path:
     """The local folder for one named on the command line: itself, or the mirror of a `gs://` one.
 
-    `Path` has turned `gs://bucket` into `gs:/bucket`.
+    `Path` has turned `gs://bucket` into `gs:/bucket`, and nothing into the current folder.
 
     Raises:
-        InputError: another kind of address.
+        InputError: another kind of address, or not the name of a folder.
     """
+    path = nameable(path)
+    if path == Path():
+        raise InputError("a folder's name is empty, or that of the one you are in: give another")
     found = _ADDRESS.fullmatch(str(path))
     if found is None:
+        check_folder(path)
         return path
     if found[1] != "gs":
         raise InputError(f"{path}: of addresses only gs://bucket/folder can be written to")
+    if not found[2]:
+        raise InputError("gs:// names no bucket: give gs://bucket/folder")
     return _mirrors() / found[2]
 
 
-def check_on_disk(folder: Path, what: str) -> None:
-    """Raises InputError where --output names a folder in object storage, or its mirror."""
-    if mirror(folder) != folder or address(folder) is not None:
+def on_disk(folder: Path, what: str) -> Path:
+    """The folder that --output names; raises InputError for one in object storage."""
+    local = mirror(folder)
+    if address(local) is not None:
         raise InputError(f"--output: {what} lies on a disk, not in object storage")
+    return local
 
 
 def address(folder: Path) -> str | None:
@@ -84,7 +94,7 @@ def download(folder: Path, *, complete: bool = False, into: Path | None = None) 
     if (there := address(folder)) is None:
         return False
     target = into or folder
-    with _reaching(there):
+    with reaching(there):
         store, root = fsspec.core.url_to_fs(there)
         shutil.rmtree(target, ignore_errors=True)
         if complete and not store.exists(f"{root}/{_COMPLETE}"):
@@ -111,7 +121,7 @@ def upload(folder: Path, *, complete: bool = False) -> None:
     """
     if (there := address(folder)) is None:
         return
-    with _reaching(there):
+    with reaching(there):
         store, root = fsspec.core.url_to_fs(there)
         for path in filter(Path.is_file, folder.rglob("*")):
             if _uploaded.get(path) != (state := _state(path)):
@@ -130,7 +140,8 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _reaching(there: str) -> Iterator[Any]:
+def reaching(there: str) -> Iterator[None]:
+    """Turns what a store raises into one sentence."""
     try:
         yield
     except ImportError as error:

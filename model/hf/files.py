@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from model.errors import InputError, first_line
 from model.hf.config import read_settings
+from model.hf.temporaries import temporary_folder
 
 Tensors = dict[str, np.ndarray]
 
@@ -117,21 +118,20 @@ def write_model(folder: Path, config: dict[str, Any], tensors: Tensors) -> None:
         InputError: no space, no permission, or `folder` is a file.
     """
     created = not folder.exists()
-    unfinished = {name: folder / f".{name}.{os.getpid()}" for name in (CONFIG_FILE, WEIGHTS_FILE)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished[CONFIG_FILE].write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-        save_file(tensors, unfinished[WEIGHTS_FILE], metadata={"format": "pt"})
-        for file in unfinished.values():
-            with file.open("rb") as content:
-                os.fsync(content.fileno())
-        for name, file in unfinished.items():
-            file.replace(folder / name)
+        with temporary_folder(folder) as unfinished:
+            settings, weights = unfinished / CONFIG_FILE, unfinished / WEIGHTS_FILE
+            settings.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+            save_file(tensors, weights, metadata={"format": "pt"})
+            for file in (settings, weights):
+                with file.open("rb") as content:
+                    os.fsync(content.fileno())
+            for file in (settings, weights):
+                file.replace(folder / file.name)
     except (OSError, SafetensorError) as error:
         raise InputError(f"the model could not be written to {folder}: {error}") from None
     finally:
-        with suppress(OSError):
-            for file in unfinished.values():
-                file.unlink(missing_ok=True)
-            if created:
+        if created:
+            with suppress(OSError):
                 folder.rmdir()  # refuses to remove a folder that holds the model

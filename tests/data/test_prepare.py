@@ -21,6 +21,7 @@ from data.sequences import Sequences
 from data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from data.wordpiece import Casing, bert_vocabulary
 from model.errors import InputError
+from model.hf.temporaries import PREFIX
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 WORDS = [letter * 3 for letter in "abcdefghijklmnopqrst"]
@@ -244,7 +245,7 @@ class Dies(Texts):
 
 
 def folders(cache: Path) -> list[str]:
-    return [path.suffix for path in (cache / "sequences").iterdir() if path.is_dir()]
+    return [path.name for path in (cache / "sequences").iterdir() if path.is_dir()]
 
 
 def test_the_remains_of_a_killed_run_are_replaced(tmp_path):
@@ -257,9 +258,11 @@ def test_the_remains_of_a_killed_run_are_replaced(tmp_path):
     """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == -signal.SIGKILL, run.stderr
-    assert folders(tmp_path) == [".partial"]
+    (dead,) = folders(tmp_path)
+    assert dead.startswith(PREFIX)
     assert len(made(Texts(("d", ["aaa " * 30])), tmp_path)) == 3
-    assert folders(tmp_path) == [""]
+    (whole,) = folders(tmp_path)
+    assert not whole.startswith(PREFIX)
 
 
 # bad input

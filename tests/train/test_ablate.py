@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from safetensors.numpy import load_file
 
+from data.storage.holding import LOCK
 from model.errors import InputError
+from model.hf.temporaries import PREFIX
 from model.pretrained import load
 from model.tasks import MaskedLM
 from report.study.folder import read_study
@@ -285,6 +288,26 @@ def test_a_folder_with_something_else_is_not_taken(home, compiled):
         ablate(quick(home, "other"))
     with pytest.raises(InputError, match=r"cannot write .*thesis\.tex/study: Not a directory"):
         ablate(quick(home, "other/thesis.tex/study"))
+
+
+def test_a_study_in_use_and_a_block_in_use_are_refused(home, compiled, monkeypatch):
+    study = quick(home, "held")
+    folder, train = study.base.output, Cohort.train
+    (folder / f"{PREFIX}of-a-killed-one").mkdir(parents=True)
+    with FileLock(folder / LOCK), pytest.raises(InputError, match="held is in use by another"):
+        ablate(study)
+    assert not (folder / "study.json").exists()
+
+    def train_beside_another(self, seed, block):
+        block.mkdir()
+        with FileLock(block / LOCK):
+            train(self, seed, block)
+
+    monkeypatch.setattr(Cohort, "train", train_beside_another)
+    with pytest.raises(InputError, match=r"seed-\d+ is in use by another process"):
+        ablate(study)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"study.json", f"seed-{study.base.seed}"}
 
 
 def test_a_log_of_fine_tuning_that_cannot_be_written_is_reported(home, tmp_path, colours):

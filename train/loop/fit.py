@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 
 from data.batches import Batch
+from data.storage.holding import check_held
 from data.storage.mirror import readable, upload
 from data.storage.run_folder import read_metrics
 from model.errors import InputError
@@ -20,7 +21,7 @@ from train.command.processes import is_first
 from train.command.signals import Signals, Stopped
 from train.config import TrainConfig
 from train.loop.checkpoint import Checkpoints
-from train.loop.folder import claim
+from train.loop.folder import alone_in_output, claim
 from train.loop.learner import Learner
 from train.loop.memory import out_of_memory, sequences_that_fit
 from train.loop.metric_log import MetricLog
@@ -54,6 +55,7 @@ def total_steps(config: TrainConfig, batches: TrainingBatches) -> int:
     return config.steps or max(math.ceil(config.epochs * batches.steps_per_epoch), 1)
 
 
+@alone_in_output
 def fit(
     config: TrainConfig,
     *,
@@ -250,6 +252,7 @@ class TrainingRun:
     def save(self) -> None:
         """Saves a checkpoint, once all that was recorded before it is on disk."""
         self.log.flush()
+        check_held(self.config.output)
         if is_first():
             upload(self.config.output)
         self.checkpoints.save(self.state, self.record)

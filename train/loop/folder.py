@@ -1,14 +1,19 @@
 """The run folder: which run it holds, and whether a command may resume that."""
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from data.storage.atomic import make_folder
+from data.storage.holding import holding
 from data.storage.mirror import address, download, upload
 from data.storage.provenance import changed_fields, provenance, to_jsonable, write_json_atomic
 from data.storage.run_folder import CONFIG, read_run_config
 from model.errors import InputError
+from model.hf.temporaries import contents
 from train.command.processes import first_before_others, is_first
 from train.config import TrainConfig
 
@@ -16,6 +21,29 @@ SECONDS_TO_APPEAR = 20.0
 
 # Fields that may differ when a run resumes: how it is carried out, and where things lie.
 FREE = frozenset({"run", "output", "data.cache", "provenance"})
+
+Config = TypeVar("Config", bound=TrainConfig)
+Rest = ParamSpec("Rest")
+Result = TypeVar("Result")
+
+
+def alone_in_output(
+    run: Callable[Concatenate[Config, Rest], Result],
+) -> Callable[Concatenate[Config, Rest], Result]:
+    """The function, with its run folder kept from other commands while it runs.
+
+    Process 0 does that for all processes of a run.
+
+    Raises:
+        InputError: another command has the folder.
+    """
+
+    @wraps(run)
+    def alone(config: Config, *rest: Rest.args, **named: Rest.kwargs) -> Result:
+        with holding(config.output) if is_first() else nullcontext():
+            return run(config, *rest, **named)
+
+    return alone
 
 
 def claim(config: TrainConfig, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +74,7 @@ def _claim_first(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
     download(folder)
     if path.exists():
         _check_same(path, record)
-    elif folder.exists() and any(folder.iterdir()):
+    elif contents(folder):
         raise InputError(
             f"{folder} is not empty and holds no run: choose another folder with --output"
         )

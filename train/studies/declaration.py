@@ -15,6 +15,7 @@ from data.storage.provenance import (
     write_json_atomic,
 )
 from model.errors import InputError
+from model.hf.temporaries import contents
 from report.reading_speed import sentences_per_second, sizes
 from report.study.folder import STUDY
 from train.loop.fit_text import facts
@@ -59,7 +60,7 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
         "provenance": provenance(),
     }
     if old is None:
-        if path.parent.is_dir() and any(p.name != TUNING for p in path.parent.iterdir()):
+        if any(entry.name != TUNING for entry in contents(path.parent)):
             raise InputError(
                 f"{path.parent} is not empty and holds no study: choose another folder with "
                 "--output"

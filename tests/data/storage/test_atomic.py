@@ -46,6 +46,9 @@ def test_a_file_for_later_is_tried_and_not_left(tmp_path: Path):
     for folder in (tmp_path, Path()):
         with pytest.raises(InputError, match="it is a folder, name a file"):
             check_writable(folder)
+    for name in ("a\0b", "a\udcff", "~nobody-of-this-name/x", "a" * 300):
+        with pytest.raises(InputError, match=r"^cannot write "):
+            check_writable(tmp_path / name if "~" not in name else Path(name))
     path = tmp_path / "nowhere" / "new.json"
     with pytest.raises(InputError, match=f"^cannot write {path}: No such file or directory$"):
         check_writable(path)

@@ -1,6 +1,7 @@
 """Folders in object storage, of which a local folder plays the part."""
 
 import os
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -13,8 +14,9 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import _registry, known_implementations
 from orbax.checkpoint._src.path import gcs_utils
 
+from data.storage.atomic import check_writable, write_text
 from data.storage.cache import make_once
-from data.storage.mirror import _uploaded, address, download, mirror, readable, upload
+from data.storage.mirror import _uploaded, address, download, mirror, on_disk, readable, upload
 from eval.against_torch import config_of as comparison
 from eval.glue import Glue, run_glue
 from eval.run import TaskEvaluation, evaluate_task
@@ -88,6 +90,38 @@ def test_only_addresses_have_mirrors(buckets, tmp_path):
     assert mirror(Path("runs/gs")) == Path("runs/gs") and address(Path("runs/gs")) is None
     with pytest.raises(InputError, match=r"s3:/bucket/run: of addresses only gs://"):
         mirror(Path("s3://bucket/run"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", "a folder's name is empty, or that of the one you are in: give another"),
+        ("gs://", "gs:// names no bucket: give gs://bucket/folder"),
+        ("file", "file is a file: give the name of a folder"),
+        ("file/run", "cannot write file/run: Not a directory"),
+        ("a" * 300, f"cannot write {'a' * 300}: File name too long"),
+        ("a\0b", r"cannot write 'a\x00b': it has a NUL character"),
+        ("a\udcff", r"cannot write 'a\udcff': it is not UTF-8 text"),
+        ("~nobody-of-this-name/run", "cannot write '~nobody-of-this-name/run': there is no such"),
+    ],
+)
+def test_a_name_that_is_none_is_told(tmp_path, monkeypatch, name, told):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    config = runs.pretrain_config(tmp_path, output=Path(name))
+    with pytest.raises(InputError, match=f"^{re.escape(told)}"):
+        with_mirrors(config)
+    with pytest.raises(InputError, match=f"^{re.escape(told)}"):
+        on_disk(Path(name), "a study's folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert mirror(Path("~/runs/a")) == tmp_path / "runs" / "a"
+    check_writable(Path("~/numbers.json"))
+    write_text(Path("~/numbers.json"), "1")
+    assert (tmp_path / "numbers.json").read_text() == "1"
 
 
 @pytest.mark.parametrize(
