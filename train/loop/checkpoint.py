@@ -5,7 +5,6 @@ be restored as other weights. So every checkpoint holds a digest of each array a
 before it is used.
 """
 
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,10 +20,8 @@ from jax.experimental import multihost_utils
 from data.storage.mirror import address
 from model.errors import InputError, first_line
 from model.terminal import say
+from train.loop import untold
 from train.update.step import TrainState
-
-# Orbax tells every step of its work; a user wants to hear of failures.
-logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class Checkpoints:
@@ -90,6 +87,7 @@ class Checkpoints:
     def close(self) -> None:
         """Waits until everything is on disk; not where the devices have failed: it never would."""
         if isinstance(sys.exc_info()[1], jax.errors.JaxRuntimeError):
+            untold.release()
             return
         self._explained(self._manager.wait_until_finished)
         self._manager.close()
@@ -115,7 +113,7 @@ class Checkpoints:
                 folder / "state", args=ocp.args.PyTreeRestore(item=target, restore_args=kinds)
             )
         except Exception as error:  # damaged files raise almost anything in the readers' depths
-            _ignore_late_reads()
+            untold.release(error)
             return None, f"it cannot be read ({first_line(error)})"
         if int(state.step) != step:
             return None, f"it holds step {int(state.step)}"
@@ -144,16 +142,21 @@ class Checkpoints:
             self._manager.reload()
 
     def _explained(self, action: Callable[[], object]) -> None:
+        told = None
         try:
             action()
         except jax.errors.JaxRuntimeError:  # at a barrier: another process is lost
             raise
         except Exception as error:  # tensorstore raises its own kinds, the disk OSError
-            reason = first_line(error)[-200:]  # after the names of many folders
+            told = error
+            # A long message ends with the reason, after the names of many folders.
+            reason = untold.disk_refusal(error) or first_line(error)[-200:]
             raise InputError(
                 f"a checkpoint could not be saved in {self.folder} ({reason}): make room or mend "
                 "the folder, then the same command resumes from the last whole checkpoint"
             ) from error
+        finally:
+            untold.release(told)
 
 
 def digests(state: TrainState) -> dict[str, str]:
@@ -167,20 +170,6 @@ def digests(state: TrainState) -> dict[str, str]:
         digest.update(array.reshape(-1).view(np.uint8).data)
         found[jax.tree_util.keystr(path)] = digest.hexdigest()
     return found
-
-
-def _ignore_late_reads() -> None:
-    """Hides what reads print that are still under way when the first of them has failed.
-
-    Orbax has then closed the event loop to which they report.
-    """
-    before = sys.unraisablehook
-
-    def hook(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            before(unraisable)
-
-    sys.unraisablehook = hook
 
 
 def _place(array: np.ndarray, like: jax.ShapeDtypeStruct) -> jax.Array:

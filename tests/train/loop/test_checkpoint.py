@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
+from tests.disk import full_disk
 from train.loop.checkpoint import Checkpoints
 from train.update.step import TrainState
 
@@ -117,3 +118,13 @@ def test_the_step_inside_must_be_the_step_of_the_name(saved, tmp_path):
     run = copy_of(saved, tmp_path)
     (run / "checkpoints" / "7").rename(run / "checkpoints" / "24")
     assert same(restored(run), state(3))
+
+
+def test_a_full_disk_is_reported_in_one_sentence(tmp_path, capfd, caplog):
+    checkpoints = Checkpoints(tmp_path)
+    told = r"^a checkpoint could not be saved in .* \(File too large\): make room"
+    with full_disk(100_000), pytest.raises(InputError, match=told):
+        checkpoints.save(state(1), {})
+        checkpoints.close()
+    output = capfd.readouterr()
+    assert output.out + output.err == "" and caplog.records == []
