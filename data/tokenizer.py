@@ -86,6 +86,11 @@ def save_vocabulary(vocabulary: Vocabulary, folder: Path, max_length: int = 512)
     added = tokenizer.get_added_tokens_decoder()
     if [*added.values()] != [AddedToken(token, special=True) for token in SPECIAL_TOKENS]:
         listed = json.loads(tokenizer.to_str())["added_tokens"]
+        config["additional_special_tokens"] = [
+            token["content"]
+            for token in listed
+            if token["special"] and token["content"] not in SPECIAL_TOKENS
+        ]
         config["added_tokens_decoder"] = {str(token.pop("id")): token for token in listed}
     contents["tokenizer.json"] = tokenizer.to_str(pretty=True)
     contents[CONFIG_FILE] = json.dumps(config, indent=2) + "\n"

@@ -100,16 +100,28 @@ def _tags(example: TaggedExample, labels: tuple[str, ...]) -> Int32[np.ndarray, 
 def split_words(text: str, tokenizer: Tokenizer) -> list[Span]:
     """The places of the words that BERT splits a text into: `text[start:end]` of each.
 
-    They are separated by white space; punctuation, and each Chinese character, is a word of its
-    own. The text has no halves of surrogate pairs.
+    They are separated by white space; punctuation, each Chinese character and each added token is a
+    word of its own. The text has no halves of surrogate pairs.
     """
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    added = tokenizer.get_added_tokens_decoder().keys() - {tokenizer.token_to_id("[UNK]")}
+    words, end = [], 0
+    for index, (first, last) in zip(encoding.ids, encoding.offsets, strict=True):
+        if index in added:
+            words += [*_words_between(text, end, first, tokenizer), (first, last)]
+            end = last
+    return [*words, *_words_between(text, end, len(text), tokenizer)]
+
+
+def _words_between(text: str, start: int, end: int, tokenizer: Tokenizer) -> list[Span]:
     # Cleaning and parting Chinese characters is all: a letter would lose its accent.
     chinese = getattr(tokenizer.normalizer, "handle_chinese_chars", True)
     clean = BertNormalizer(True, chinese, strip_accents=False, lowercase=False)
-    words = PreTokenizedString(text)
+    words = PreTokenizedString(text[start:end])
     words.normalize(lambda part: clean.normalize(part))
     tokenizer.pre_tokenizer.pre_tokenize(words)
-    return [span for _, span, _ in words.get_splits("original", "char")]
+    splits = words.get_splits("original", "char")
+    return [(start + first, start + last) for _, (first, last), _ in splits]
 
 
 def check_text(text: str, place: str) -> None:

@@ -98,9 +98,7 @@ def test_ids_that_contradict_each_other(tmp_path, files, message):
 def test_two_tokens_with_one_id(tmp_path):
     folder = folder_of(tmp_path, added_tokens={"[E1]": FIRST + 1})
     (folder / "vocab.txt").write_text("\n".join([*PIECES[:5], "", "", *PIECES[5:]]) + "\n")
-    with pytest.raises(
-        InputError, match=r"'##1' and '\[E1\]' have the same id, 13: .* blank"
-    ):
+    with pytest.raises(InputError, match=r"'##1' and '\[E1\]' have the same id, 13: .* blank"):
         load_vocabulary(folder)
 
 

@@ -1,5 +1,7 @@
 import pytest
+from tokenizers import AddedToken
 
+from data.wordpiece import Casing, bert_vocabulary
 from model.errors import InputError
 from tasks.words.encode import check_text, split_words
 from tests.spelling import speller
@@ -20,6 +22,18 @@ def test_words_are_those_of_bert():
     words = [text[start:end] for start, end in split_words(text, speller().tokenizer)]
     joined = "Ann - Lee ' s 3 . 5 ml , e . g . of C2H5OH : 日 本 語 !"
     assert words == joined.split(" ")
+
+
+def test_an_added_token_is_a_word():
+    ids = {piece: index for index, piece in enumerate(speller().pieces)}
+    added = [AddedToken("[E1]", special=True), AddedToken("new york", lstrip=True)]
+    tokenizer = bert_vocabulary(ids, Casing(), added).tokenizer
+    text = "[E1]Ann[E1] in  NEW YORK, <E1> ☃ [MASK]cafe\u0301 [UNK]"
+    words = [text[start:end].strip() for start, end in split_words(text, tokenizer)]
+    parts = "[E1]|Ann|[E1]|in|NEW YORK|,|<|E1|>|☃|[MASK]|cafe\u0301|[|UNK|]"
+    assert words == parts.split("|")
+    whole = tokenizer.encode(text.removesuffix("[UNK]")).ids
+    assert tokenizer.encode(words[:-3], is_pretokenized=True).ids == whole
 
 
 def test_no_words_in_nothing():
