@@ -164,3 +164,22 @@ def test_ids_are_those_of_transformers_or_the_folder_is_refused(tmp_path, seeds)
         assert_same_ids(vocabulary, saved)
         assert_same_ids(load_vocabulary(saved), saved)
     assert read > 40
+
+
+@pytest.mark.oracle
+def test_tokens_that_a_user_added_in_transformers_are_read_and_written_again(tmp_path):
+    from transformers import AutoTokenizer, BertTokenizer
+
+    ids = {piece: index for index, piece in enumerate(PIECES)}
+    theirs = BertTokenizer(vocab=ids, do_lower_case=False)
+    theirs.add_tokens(["covid", "New York", AddedToken("zz", lstrip=True)])
+    theirs.add_special_tokens({"additional_special_tokens": ["[E1]", "<ent>"]})
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = load_vocabulary(tmp_path / "theirs")
+    assert ours.size == len(theirs)
+    save_vocabulary(ours, tmp_path / "ours")
+    for folder in (tmp_path / "theirs", tmp_path / "ours"):
+        (folder / "config.json").write_text('{"model_type": "distilbert"}')
+        assert_same_ids(ours, folder)
+        read = AutoTokenizer.from_pretrained(folder)
+        assert sorted(read.all_special_tokens) == sorted(theirs.all_special_tokens)
