@@ -94,7 +94,7 @@ def fit(
         Stopped: a signal asked for it; the same command resumes.
     """
     if is_first():
-        learner.check_export()  # before the folder is taken
+        learner.check_export()  # before anything is written
     run = TrainingRun(
         config, kind, learner, batches, parallel, constants, evaluate, facts, best_by, shown
     )
