@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from data.storage.mirror import default_cache
+from model.ranges import Range
 
 SequenceMode = Literal["packed", "lines"]
 
@@ -21,13 +22,13 @@ class DataConfig:
     also .gz), or a hub name `owner/name[:config][@revision]`; several are mixed."""
     heldout: tuple[str, ...] = ()
     """Text to evaluate on, named like the corpus; by default whole documents of the corpus."""
-    heldout_share: float = 0.02
+    heldout_share: Annotated[float, Range(0, 0.5, above=True)] = 0.02
     """The share of documents held out when `heldout` is empty and the corpus brings none."""
     text_field: str = "text"
     """The field that holds the text in jsonl, csv, parquet and hub rows."""
     mode: SequenceMode = "packed"
     """`packed`: documents joined and cut to full length. `lines`: one sequence for each text."""
-    sequence_length: int = 128
+    sequence_length: Annotated[int, Range(3, 65536)] = 128
     """Tokens in a sequence, [CLS] and [SEP] included."""
     cache: Path = field(default_factory=default_cache)
     """The folder that keeps prepared text and sequences."""

@@ -10,7 +10,7 @@ device needs the rows of another.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,36 +18,33 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32, Int, Int32, PRNGKeyArray
 
 from model.errors import InputError
+from model.ranges import Range, Rows, Share, check_settings
 
 
 @dataclass(frozen=True)
 class MaskingConfig:
     """The tokens that are predicted, and their replacements in the input (BERT, section 3.1)."""
 
-    share: float = 0.15
+    share: Annotated[float, Range(0, 1, above=True)] = 0.15
     """The share of the attended tokens that is predicted."""
-    mask: float = 0.8
+    mask: Share = 0.8
     """Of these, the share replaced by [MASK]."""
-    keep: float = 0.1
+    keep: Share = 0.1
     """The share left as it is."""
-    random: float = 0.1
+    random: Share = 0.1
     """The share replaced by a token drawn uniformly from the whole vocabulary."""
-    smoothing: float = 0.0
+    smoothing: Annotated[float, Range(0, 10)] = 0.0
     """A token is drawn with weight count ** -smoothing; 0 is uniform, 0.7 is the original's."""
-    group_rows: int = 8
+    group_rows: Rows = 8
     """The number of consecutive rows over which one draw is made."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise InputError(f"masking share is {self.share}; it must be above 0 and at most 1.")
-        actions = (self.mask, self.keep, self.random)
-        if min(actions) < 0 or not math.isclose(sum(actions), 1):
+        check_settings(self, "--masking.")
+        if not math.isclose(self.mask + self.keep + self.random, 1):
             raise InputError(
-                f"masking mask, keep and random are {self.mask}, {self.keep} and {self.random}; "
-                "they are shares of the predicted tokens and must sum to 1."
+                f"--masking.mask, --masking.keep and --masking.random are {self.mask}, {self.keep} "
+                f"and {self.random}: these shares of the predicted tokens must sum to 1"
             )
-        if self.group_rows < 1:
-            raise InputError(f"masking group_rows is {self.group_rows}; it must be at least 1.")
 
 
 class Masked(NamedTuple):

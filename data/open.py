@@ -62,11 +62,11 @@ def open_vocabulary(config: DataConfig, corpus: Corpus) -> Vocabulary:
         raise InputError("--data.tokenizer is missing: name one, or wordpiece:8192 to learn one")
     if not name.startswith("wordpiece:"):
         return load_vocabulary(name)
-    wanted = re.fullmatch(r"wordpiece:(\d+)(:cased)?", name)
+    wanted = re.fullmatch(r"wordpiece:([1-9]\d{0,6})(:cased)?", name, re.ASCII)
     if wanted is None:
         raise InputError(
-            f"--data.tokenizer {name}: after wordpiece: comes the number of pieces, as in "
-            f"wordpiece:8192 or wordpiece:8192:cased"
+            f"--data.tokenizer {name}: after wordpiece: comes the number of pieces, below 10 "
+            f"million, as in wordpiece:8192 or wordpiece:8192:cased"
         )
 
     def make(folder: Path) -> None:

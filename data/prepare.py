@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from data.clock import seconds_since
 from data.config import SequenceMode
 from data.corpora.heldout import Split
 from data.corpora.open import Corpus
@@ -69,14 +70,14 @@ def _reported(
     printed = start
 
     def line() -> str:
-        megabytes, seconds = size / 1e6, time.perf_counter() - start
+        megabytes, seconds = size / 1e6, seconds_since(start)
         return f"tokenised {title}: {megabytes:.1f} MB, {megabytes / seconds:.1f} MB/s"
 
     for batch in batches:
         size += sum(len(piece.text.encode()) for piece, _ in batch)
-        if time.perf_counter() - printed > LINE_EVERY:
+        if seconds_since(printed) > LINE_EVERY:
             printed = time.perf_counter()
             say(line(), error=True)
         yield batch
     say(line(), error=True)
-    speed.update(bytes=size, seconds=time.perf_counter() - start)
+    speed.update(bytes=size, seconds=seconds_since(start))

@@ -19,6 +19,7 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
+from data.clock import seconds_since
 from data.storage.mirror import on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from data.storage.run_folder import read_metrics, without_compilation
@@ -144,7 +145,7 @@ def train_both(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[st
         "torch": {
             **theirs,
             "examples_per_second": config.batch_size * (steps - 1) / torch_seconds,
-            "seconds_with_evaluation": time.perf_counter() - started,
+            "seconds_with_evaluation": seconds_since(started),
         },
     }
 

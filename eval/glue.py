@@ -20,7 +20,8 @@ from rich.table import Table
 from data.storage.atomic import write_text
 from data.storage.mirror import on_disk
 from data.storage.provenance import provenance, write_json_atomic
-from model.errors import InputError, above_zero, at_least_one, did_you_mean
+from model.errors import InputError, did_you_mean
+from model.ranges import Epochs, Seeds, check_settings
 from model.terminal import say
 from report.markdown import code, escaped, text_table
 from report.tables import terminal_table
@@ -56,9 +57,9 @@ class Glue:
     """A folder or hub name."""
     tasks: tuple[str, ...] = AVERAGED
     """Of GLUE; by default all nine."""
-    seeds: int = 1
+    seeds: Seeds = 1
     """Fine-tunings of each model on each task; the paper made 5."""
-    epochs: float | None = None
+    epochs: Epochs | None = None
     """Passes over the training examples; by default those of each task's recipe."""
     data: TaskDataConfig = field(default_factory=TaskDataConfig)
     output: Path = Path("runs/glue")
@@ -74,10 +75,9 @@ def run_glue(config: Glue) -> dict[str, Scores]:
     Raises:
         InputError: a setting makes no sense, a task is not of GLUE, or there are no data for any.
     """
+    check_settings(config)
     check_alone("eval.glue")
     config = replace(config, output=on_disk(config.output, "the folder of all runs"))
-    at_least_one(config, "seeds")
-    above_zero(config, "epochs")
     for task in config.tasks:
         if task not in AVERAGED:
             raise InputError(f"--tasks {task} is not of GLUE: {did_you_mean(task, AVERAGED)}")

@@ -7,7 +7,8 @@ from typing import Any
 from flax import nnx
 
 from data.vocabulary import Vocabulary
-from model.errors import InputError, at_least_one
+from model.errors import InputError
+from model.ranges import check_settings
 from model.tasks import MaskedLM
 from tasks.fill_mask import fill_mask
 from tasks.kind import Kind, percent
@@ -44,6 +45,7 @@ def kind_of(model: nnx.Module) -> Kind | None:
 
 def check_asked(kind: Kind | None, asked: Asked) -> None:
     """Raises InputError if a model of this kind, or a masked LM, cannot be asked this."""
+    check_settings(asked)
     noun, asks = ("a masked LM", ("top",)) if kind is None else (kind.noun, kind.asks)
     for name in ("pair", "question", "top", "null_threshold"):
         flag, value = f"--{name.replace('_', '-')}", getattr(asked, name)
@@ -53,7 +55,6 @@ def check_asked(kind: Kind | None, asked: Asked) -> None:
             check_text(value, flag)
     if kind is not None:
         kind.as_asked(asked)
-    at_least_one(asked, "top")
 
 
 def describe(

@@ -22,9 +22,10 @@ from data.open import Data, open_data
 from data.storage.atomic import check_writable
 from data.storage.provenance import provenance, write_json_atomic
 from data.tokenizer import load_vocabulary
-from model.errors import InputError, at_least_one
+from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
+from model.ranges import Count, Rows, check_settings
 from model.tasks import MaskedLM
 from model.terminal import say
 from report.naming import FLOORS, NAMES, written
@@ -41,9 +42,9 @@ class Evaluation:
     teacher: str | None = None
     """The model to compare it with."""
     data: DataConfig = DataConfig()
-    batch_size: int = 32
+    batch_size: Rows = 32
     """Sequences that are read at a time; changes only the speed."""
-    heldout_sequences: int | None = None
+    heldout_sequences: Count | None = None
     """The largest number of held-out sequences, evenly spread (recipes: 1024); by default all."""
     json: Path | None = None
     """A file for the metrics and their provenance."""
@@ -55,7 +56,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     Raises:
         InputError: model, teacher, tokenizer and data do not fit.
     """
-    at_least_one(config, "batch_size", "heldout_sequences")
+    check_settings(config)
     check_writable(config.json)
     names = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
     checkpoints = {role: open_checkpoint(name) for role, name in names.items()}

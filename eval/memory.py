@@ -27,8 +27,9 @@ from eval.timing.peak import peak_main_memory
 from eval.timing.settings import SIZES
 from eval.timing.worker import answer_once
 from model.config import EncoderConfig
-from model.errors import InputError, at_least_one
+from model.errors import InputError
 from model.pretrained import save
+from model.ranges import Length, Rows
 from model.tasks import SequenceClassification, backbone
 from report.reading_speed import encoder
 from report.tables import terminal_table
@@ -57,15 +58,15 @@ print(peak_main_memory())
 class MemoryUse(Measurement):
     """Measure the memory that BERT and DistilBERT take."""
 
-    batch_size: tuple[int, ...] = (1, 32)
+    batch_size: tuple[Rows, ...] = (1, 32)
     """Sequences at a time."""
-    sequence_length: tuple[int, ...] = (128, 512)
+    sequence_length: tuple[Length, ...] = (128, 512)
     """Tokens in a sequence, all of them attended."""
     against: Literal["torch"] | None = None
     """`torch`: Hugging Face's models read too, in processes of their own."""
 
     def check(self) -> None:
-        at_least_one(self, "batch_size", "sequence_length")
+        super().check()
         check_lengths(self.sequence_length, SIZES["base"][0].max_positions)
         if self.against:
             check_torch("--against torch")

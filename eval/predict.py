@@ -29,6 +29,7 @@ from eval.inference import Description, check_asked, describe, kind_of, lines_of
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
+from model.ranges import check_settings
 from model.terminal import say
 from tasks.reading import Asked
 from tasks.words.encode import check_text
@@ -44,9 +45,7 @@ class PredictConfig(Asked):
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A folder or hub name of a BERT or DistilBERT, ours or Hugging Face's."""
-    texts: Annotated[
-        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[TEXT [TEXT ...]]")
-    ] = ()
+    texts: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TEXT ...")] = ()
     """The texts, each in quotes; a question answerer looks for answers in them."""
     file: Path | None = None
     """Read the texts from here, one a line."""
@@ -110,12 +109,13 @@ def run(config: PredictConfig) -> None:
     Raises:
         InputError: as `predict`; the message names the argument, or the file and line.
     """
+    check_settings(config)
     model, vocabulary = open_model(config.model)
     kind = kind_of(model)
     check_asked(kind, config)
     for number, result in enumerate(predict(model, vocabulary, _texts(config), config)):
         if config.jsonl:
-            say(json.dumps(result, ensure_ascii=False))
+            say(json.dumps(result, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
             continue
         asked = [result[name] for name in ("text", "pair", "question") if name in result]
         quoted = [shorten(text, 100, placeholder=" ...") for text in asked]

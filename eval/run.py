@@ -30,6 +30,7 @@ from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
+from model.ranges import check_settings
 from model.terminal import say
 from report.naming import NAMES, in_tables, written
 from report.plots import save_figure
@@ -41,7 +42,7 @@ from tasks.catalogue import find_task
 from tasks.model import check_inputs, check_order, load_for_task, only_numbered, spelled
 from tasks.open import TaskData, TaskDataConfig, open_task
 from tasks.predict import predictor
-from tasks.reading import Reading
+from tasks.reading import NullThreshold, Reading
 from tasks.score import score
 from tasks.task import Task
 
@@ -63,7 +64,7 @@ class TaskEvaluation:
     labels: tuple[str, ...] = ()
     """The names of the model's classes in its own order, where it only numbers them (LABEL_0,
     LABEL_1) or calls them otherwise than the task."""
-    null_threshold: float | None = None
+    null_threshold: NullThreshold | None = None
     """For questions: predict "no answer" when its score exceeds the best answer's by more than
     this. By default 0 for squad2 and answers; for squad there is always an answer."""
     output: Path | None = None
@@ -76,6 +77,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     Raises:
         InputError: task, data and model do not fit, or the disk refuses.
     """
+    check_settings(config)
     if config.output is not None:
         config = replace(config, output=on_disk(config.output, "an evaluation's folder"))
     splits, left_out = (config.split, ()) if config.split else default_splits(config)

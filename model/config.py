@@ -1,12 +1,19 @@
 """One configuration for both models: each difference of BERT and DistilBERT is a field."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from model.errors import InputError
+from model.ranges import Dropout, Length, Range, check_settings
 
 Architecture = Literal["bert", "distilbert"]
 DType = Literal["float32", "bfloat16"]
+Width = Annotated[int, Range(1, 16384)]
+InnerWidth = Annotated[int, Range(1, 65536)]
+"""Width inside a feed-forward."""
+Depth = Annotated[int, Range(1, 256)]
+"""Number of layers."""
+Heads = Annotated[int, Range(1, 1024)]
 
 
 @dataclass(frozen=True)
@@ -14,31 +21,32 @@ class EncoderConfig:
     """The shape of an encoder. The defaults are those of BERT-base (Devlin et al. 2019, section 3).
 
     Raises:
-        InputError: `num_heads` does not divide `hidden_size`.
+        InputError: a number is out of its range, or `num_heads` does not divide `hidden_size`.
     """
 
     architecture: Architecture = "bert"
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_layers: int = 12
-    num_heads: int = 12
-    intermediate_size: int = 3072
-    max_positions: int = 512
-    type_vocab_size: int = 2
+    vocab_size: Annotated[int, Range(1, 10**7)] = 30522
+    hidden_size: Width = 768
+    num_layers: Depth = 12
+    num_heads: Heads = 12
+    intermediate_size: InnerWidth = 3072
+    max_positions: Length = 512
+    type_vocab_size: Annotated[int, Range(0, 1000)] = 2
     """Segment types; 0 for DistilBERT, which has no token-type embeddings."""
-    hidden_dropout: float = 0.1
-    attention_dropout: float = 0.1
-    classifier_dropout: float = 0.1
+    hidden_dropout: Dropout = 0.1
+    attention_dropout: Dropout = 0.1
+    classifier_dropout: Dropout = 0.1
     """Dropout before a classifier: 0.1 in BERT, 0.2 in DistilBERT (not for token classes)."""
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int = 0
+    initializer_range: Annotated[float, Range(0, 10)] = 0.02
+    layer_norm_eps: Annotated[float, Range(1e-30, 1)] = 1e-12
+    pad_token_id: Annotated[int, Range(0, 10**7)] = 0
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     """Names of the classes of a classification head, in the order of their indices."""
     dtype: DType = "float32"
     """The dtype of activations. Parameters, LayerNorm, softmax and logits stay float32."""
 
     def __post_init__(self) -> None:
+        check_settings(self, prefix="")
         if self.hidden_size % self.num_heads:
             raise InputError(
                 f"num_heads {self.num_heads} does not divide hidden_size {self.hidden_size}"

@@ -1,8 +1,7 @@
-"""The exception for a user's mistakes, with checks and phrases that many modules share."""
+"""The exception for a user's mistakes, with phrases that many modules share."""
 
 import difflib
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from model.terminal import visible
 
@@ -34,35 +33,3 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, which may fill a page; its type if there is none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
-
-
-def at_least_one(settings: Any, *names: str, prefix: str = "--") -> None:
-    """Raises InputError unless these settings are 1 or more; None is not checked.
-
-    Args:
-        settings: an object whose fields are numbers, tuples of numbers, or None.
-        names: the names of the fields to check.
-        prefix: the start of their flags.
-    """
-    _check_each(settings, names, prefix, lambda number: number >= 1, "at least 1")
-
-
-def above_zero(settings: Any, *names: str, prefix: str = "--") -> None:
-    """Raises InputError unless these settings, as in `at_least_one`, are more than 0."""
-    _check_each(settings, names, prefix, lambda number: number > 0, "above 0")
-
-
-def _check_each(
-    settings: Any,
-    names: Iterable[str],
-    prefix: str,
-    fits: Callable[[float], bool],
-    wanted: str,
-) -> None:
-    for name in names:
-        value, flag = getattr(settings, name), f"{prefix}{name}".replace("_", "-")
-        if value == ():
-            raise InputError(f"{flag} names no number, and needs at least one")
-        for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and not fits(number):
-                raise InputError(f"{flag} is {number}, and must be {wanted}")

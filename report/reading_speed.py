@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from data.clock import seconds_since
 from model.pretrained import save
 
 
@@ -61,5 +62,5 @@ def time_alternately(
         for name, function in functions.items():
             start = time.perf_counter()
             jax.block_until_ready(function())
-            times[name].append(time.perf_counter() - start)
+            times[name].append(seconds_since(start))
     return times

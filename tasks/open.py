@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from model.errors import InputError, at_least_one
+from model.errors import InputError
+from model.ranges import Count, Range, check_settings
 from tasks.catalogue import find_task
 from tasks.formats.rows import read_examples
 from tasks.sources import Source, folder_source, hub_source, own_files
@@ -33,9 +35,9 @@ class TaskDataConfig:
     """The column that holds a second text, where texts come in pairs."""
     label_field: str = "label"
     """The column that holds the class, the value, or for `tags` the tags."""
-    train_limit: int | None = None
+    train_limit: Count | None = None
     """At most so many training examples, drawn at random (always the same ones)."""
-    dev_share: float = 0.1
+    dev_share: Annotated[float, Range(0, 0.5, above=True)] = 0.1
     """The share of the training examples that is kept for development where a set has no
     development split."""
 
@@ -176,9 +178,7 @@ def _missing(task: Task, source: Source, split: str) -> str:
 
 
 def _check_flags(task: Task, config: TaskDataConfig) -> None:
-    if not 0 < config.dev_share <= 0.5:
-        raise InputError(f"--data.dev-share is {config.dev_share}; it should be in (0, 0.5]")
-    at_least_one(config, "train_limit", prefix="--data.")
+    check_settings(config, "--data.")
     own = ["train", "dev", "test"]
     fields = ["text_field", "pair_field", "label_field"]
     meant = [*own, *task.kind.fields] if task.own_files else ["root"]

@@ -1,25 +1,28 @@
 """Settings of how texts become windows of tokens, and of questions about a text."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from model.ranges import Count, Length, Range
 
 Long = Literal["truncate", "head+tail", "windows"]
+NullThreshold = Annotated[float, Range(-1e6, 1e6)]
 
 
 @dataclass(frozen=True)
 class Reading:
     """Settings of how a text becomes windows."""
 
-    max_length: int | None = None
+    max_length: Length | None = None
     """Tokens of a window, [CLS] and [SEP] included; by default those of the task."""
     long: Long = "truncate"
     """Longer texts: keep their beginning (`truncate`), beginning and end (`head+tail`), or all of
     them in several `windows`, whose logits are averaged."""
-    overlap: int = 128
+    overlap: Annotated[int, Range(0, 65536)] = 128
     """Tokens that neighbouring windows of a text share."""
-    doc_stride: int = 128
+    doc_stride: Length = 128
     """Tokens from the start of one window to the next where answers are looked for."""
-    max_question: int = 64
+    max_question: Length = 64
     """Tokens of a question; longer ones are cut."""
 
 
@@ -31,9 +34,9 @@ class Asked:
     """The second text of every pair, for a classifier of pairs."""
     question: str | None = None
     """The question that each text is to answer."""
-    top: int | None = None
+    top: Count | None = None
     """At most so many labels, answers or fillings; by default all labels, 3 answers, 5 fillings."""
-    null_threshold: float | None = None
+    null_threshold: NullThreshold | None = None
     """For a question answerer that has learned it (SQuAD 2.0): predict "no answer" when its score
     exceeds the best answer's by more than this, usually 0. By default it always answers."""
     reading: Reading = Reading()

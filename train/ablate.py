@@ -19,8 +19,9 @@ from pathlib import Path
 from data.storage.atomic import write_text
 from data.storage.holding import holding
 from data.storage.mirror import on_disk
-from model.errors import InputError, above_zero, at_least_one
+from model.errors import InputError
 from model.hf.config import read_settings
+from model.ranges import check_settings
 from model.terminal import say
 from report.study.folder import RESULTS, read_study
 from report.study.report import write_study_report
@@ -78,10 +79,10 @@ def run_study(study: StudyConfig) -> Path:
 
 
 def check_study(study: StudyConfig) -> None:
-    """Raises InputError for settings that do not go together."""
-    at_least_one(study, "seeds")
-    above_zero(study, "task_epochs", "task_learning_rate")
-    study.base.check()
+    """Raises InputError for settings out of their range, or that do not go together."""
+    check_settings(study)
+    if study.tune and study.base.seed == 0:
+        raise InputError("--seed is 0, and --tune tries rates with the seed before: give 1 or more")
     if study.base.run.parallel != "jit":
         raise InputError("a study is one program: --run.parallel must be jit")
     task = study.primary.removeprefix("downstream_")

@@ -1,15 +1,17 @@
 """The configuration of a run. Every field affects the result, except those of `run`."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from data.config import DataConfig
 from data.masking import MaskingConfig
-from model.config import EncoderConfig
-from model.errors import InputError, above_zero, at_least_one
+from model.config import Depth, EncoderConfig, Heads, InnerWidth, Width
+from model.errors import InputError
+from model.ranges import Count, Epochs, Range, Rows, Seeds, check_settings
 from tasks.open import TaskDataConfig
 from tasks.reading import Reading
 from train.objectives.finetuning import TaskLoss
@@ -22,11 +24,11 @@ from train.update.parallel import ParallelConfig
 class RunConfig(ParallelConfig):
     """The execution of a run; these settings may change when it is resumed."""
 
-    checkpoint_every: int = 500
+    checkpoint_every: Count = 500
     """Updates between checkpoints; another is saved when the run is stopped and at the end."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: Count = 2
     """The number of checkpoints that are kept on disk."""
-    print_every: int = 100
+    print_every: Count = 100
     """Updates between lines when the output is not a terminal."""
     profile: str | None = None
     """The first and the last update to trace for xprof and TensorBoard, as 10:20."""
@@ -43,30 +45,26 @@ class TrainConfig:
     output: Path
     """The run folder: configuration, metrics, checkpoints, report and the trained model."""
     optimizer: OptimizerConfig = OptimizerConfig()
-    batch_size: int
+    batch_size: Rows
     """Sequences in an update, over all micro-batches and devices."""
-    micro_batches: int = 1
+    micro_batches: Rows = 1
     """The parts of an update's batch, which run one after the other to save memory."""
-    steps: int | None = None
+    steps: Count | None = None
     """Updates; by default as many as `epochs` need."""
-    epochs: float = 3.0
+    epochs: Epochs = 3.0
     """Passes over the data, if `steps` is not given."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """The dtype of the models' activations; auto: bfloat16 on TPU and GPU, float32 on CPU."""
-    evaluate_every: int | None = None
+    evaluate_every: Count | None = None
     """Updates between evaluations, by default those of an epoch. There is also an evaluation before
     the first update and after the last."""
-    seed: int = 56
+    seed: Annotated[int, Range(0, 10**9)] = 56
     """The seed of random weights, the order of the data, masks and dropout."""
     run: RunConfig = RunConfig()
 
     def check(self) -> None:
-        """Raises InputError for settings under which nothing would be trained or reported."""
-        at_least_one(self, "batch_size", "micro_batches", "steps", "evaluate_every")
-        above_zero(self, "epochs")
-        above_zero(self.optimizer, "clip_norm", prefix="--optimizer.")
-        every = ("checkpoint_every", "print_every")
-        at_least_one(self.run, "devices", "keep_checkpoints", *every, prefix="--run.")
+        """Raises InputError for settings out of their range, or that do not go together."""
+        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +73,8 @@ class TextConfig(TrainConfig):
 
     data: DataConfig
     masking: MaskingConfig = MaskingConfig()
-    heldout_sequences: int = 1024
+    heldout_sequences: Count = 1024
     """The largest number of held-out sequences to evaluate on, evenly spread."""
-
-    def check(self) -> None:
-        super().check()
-        at_least_one(self, "heldout_sequences")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +97,18 @@ class StudentConfig:
     layers: str = "original"
     """Teacher layers to copy: `original` ([0,2,4,7,9,11] of 12), `first`, `last`, `even`, `odd`,
     explicit indices such as `0,2,4,7,9,11`, or `random` for no copy at all."""
-    num_layers: int | None = None
+    num_layers: Depth | None = None
     """Layers of the student; by default half the teacher's, or the number of indices given."""
     copy_head: bool = False
     """Copy the masked-LM head's dense layer and LayerNorm too: the original's --vocab_transform."""
     token_types: Literal["drop", "fold"] = "drop"
     """BERT's type-0 vector: drop it, as the original does, or add it to every position."""
-    hidden_size: int | None = None
+    hidden_size: Width | None = None
     """The student's width, by default the teacher's. With another width nothing can be copied:
     give --student.layers random."""
-    num_heads: int | None = None
+    num_heads: Heads | None = None
     """The student's attention heads, by default the teacher's number."""
-    intermediate_size: int | None = None
+    intermediate_size: InnerWidth | None = None
     """The width inside the student's feed-forward: by default the teacher's, or four times the
     student's width if that differs."""
 
@@ -149,19 +143,17 @@ class FinetuneConfig(TrainConfig):
     labels: tuple[str, ...] = ()
     """The names of the classes in the order of the model and the teacher, if these only number
     them (LABEL_0, LABEL_1) or use other names than the task."""
-    seeds: int = 1
+    seeds: Seeds = 1
     """The number of seeds, from `seed` on; median, mean and spread of the scores are reported."""
     report: Literal["final", "best"] = "final"
     """Report the last step, as published numbers do, or the best one. The best is too optimistic,
     because it is chosen by the score that is reported."""
-    buckets: int = 6
+    buckets: Annotated[int, Range(1, 1000)] = 6
     """The largest number of lengths of batches: texts of similar length share a batch. With 1 all
     texts are padded to the same length."""
 
     def check(self) -> None:
         super().check()
-        at_least_one(self, "seeds", "buckets")
-        above_zero(self.loss, "temperature", prefix="--loss.")
         if not self.teacher and self.loss != TaskLoss():
             raise InputError("--loss.* needs a teacher: name one with --teacher")
         if not (self.loss.task or self.loss.soft):
@@ -176,9 +168,9 @@ def updates_to_trace(profile: str) -> tuple[int, int]:
     Raises:
         InputError: it is not of the form 10:20.
     """
-    first, _, last = profile.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+    named = re.fullmatch(r"([1-9]\d{0,8}):([1-9]\d{0,8})", profile, re.ASCII)
+    if not named or int(named[1]) > int(named[2]):
         raise InputError(
             f"--run.profile is {profile!r}: give the first and the last update to trace, as 10:20"
         )
-    return int(first), int(last)
+    return int(named[1]), int(named[2])

@@ -20,6 +20,7 @@ import tyro
 from data.storage.atomic import check_writable
 from data.storage.provenance import write_json_atomic
 from model.errors import InputError
+from model.ranges import check_settings
 from model.terminal import say
 from train.command.cli import choose, main
 from train.config import TrainConfig
@@ -44,7 +45,7 @@ def plan(config: PlanConfig, recipe: TrainConfig) -> Plan:
         InputError: there is no such slice, the chips cannot share the batch, libtpu is missing, or
             an assumption makes no sense.
     """
-    config.check()
+    check_settings(config)
     recipe.check()
     check_writable(config.json)
     topology = find_topology(config.topology)

@@ -19,9 +19,9 @@ from rich.console import Console
 from data.open import open_data
 from data.storage.mirror import on_disk
 from data.tokenizer import load_vocabulary
-from model.errors import at_least_one
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
+from model.ranges import Count, Seeds, check_settings
 from model.tasks import MaskedLM
 from model.terminal import say
 from report.quickstart import (
@@ -64,9 +64,9 @@ class Quickstart:
     """The folder of the runs, the table, the picture and the student."""
     teacher: str = recipes_distill.TINY_TEACHER
     """The model to distil."""
-    steps: int = 200
+    steps: Count = 200
     """Updates of each of the three students."""
-    seeds: int = 1
+    seeds: Seeds = 1
     """The number of comparisons, each with its own order of the data and masks."""
 
 
@@ -86,9 +86,9 @@ def quickstart(config: Quickstart) -> None:
     Raises:
         InputError: a setting makes no sense, or the teacher cannot be used.
     """
+    check_settings(config)
     check_alone("train.quickstart")
     config = replace(config, output=on_disk(config.output, "the quickstart's folder"))
-    at_least_one(config, "steps", "seeds")
     started = time.monotonic()
     recipe = replace(recipes_distill.distill_tiny(), teacher=config.teacher, steps=config.steps)
     recipe = replace(recipe, evaluate_every=max(config.steps // 4, 1))

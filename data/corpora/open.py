@@ -13,6 +13,7 @@ from data.corpora.hub import HUB_NAME, HubSet, open_hub
 from data.corpora.pydocs import Pydocs, open_pydocs
 from data.corpora.text import Text
 from model.errors import InputError
+from model.ranges import check_settings
 
 TextSource = Pydocs | Files | HubSet
 """Each has a `name`; a `fingerprint` of the text and of the settings of its split; a `manifest` for
@@ -45,13 +46,10 @@ def open_corpus(config: DataConfig) -> Corpus:
     """The corpus that `config` names. Local files are checked at once, before other work.
 
     Raises:
-        InputError: a name is unknown, a file or hub data set cannot be read, or nothing can be
-            held out.
+        InputError: a setting is out of range, a name is unknown, a file or hub data set cannot be
+            read, or nothing can be held out.
     """
-    if not 0 < config.heldout_share <= 0.5:
-        raise InputError(
-            f"--data.heldout-share is {config.heldout_share}; it should be in (0, 0.5]"
-        )
+    check_settings(config, "--data.")
     sources = {name: _open(name, config) for name in (*config.corpus, *config.heldout)}
     for name in config.heldout:
         if name in config.corpus and not sources[name].own_heldout:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from data.clock import seconds_since
 from model.config import DType
 from model.errors import InputError
 from train.command.malloc import keep_freed_memory
@@ -123,7 +124,7 @@ def measured_peak(dtype: DType, size: int) -> float:
     for _ in range(5):
         start = time.perf_counter()
         products(a).block_until_ready()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(seconds_since(start))
     return 4 * 2 * size**3 / min(seconds)
 
 

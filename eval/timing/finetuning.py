@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Int
 
+from data.clock import seconds_since
 from eval.timing import device
 from eval.timing.peak import peak_memory
 from eval.timing.updates import SPECIAL, TOTAL_STEPS
@@ -152,7 +153,7 @@ class FlaxEpochs:
             if length not in self._steps:
                 lowered = step.lower(self._state, {}, batch, self._keys)
                 self._steps[length] = lowered.compile()
-        self._compile_seconds = time.perf_counter() - start
+        self._compile_seconds = seconds_since(start)
 
     def update(self) -> float:
         steps = self._source.steps_per_epoch
@@ -164,7 +165,7 @@ class FlaxEpochs:
             self._state, _ = step(self._state, {}, batch, self._keys)
         jax.block_until_ready(self._state)
         self._epoch += 1
-        return time.perf_counter() - start
+        return seconds_since(start)
 
     def facts(self) -> dict[str, Any]:
         return {

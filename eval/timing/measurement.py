@@ -13,6 +13,7 @@ from rich.console import Console
 from data.storage.atomic import check_writable
 from data.storage.provenance import provenance, versions, write_json_atomic
 from model.errors import InputError
+from model.ranges import check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class Measurement:
 
     def check(self) -> None:
         """Raises InputError for what cannot be measured."""
+        check_settings(self)
 
 
 Settings = TypeVar("Settings", bound=Measurement)

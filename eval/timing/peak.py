@@ -18,7 +18,7 @@ def peak_main_memory() -> int:
     On Linux the kernel's VmHWM: ru_maxrss begins with that of the process that started this one.
     """
     status = Path("/proc/self/status")
-    if status.is_file() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+    if status.is_file() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text("utf-8"))):
         return int(found[1]) * 1024
     import resource  # not there on Windows
 

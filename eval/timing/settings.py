@@ -7,7 +7,8 @@ from typing import Literal, get_args
 from eval.timing.device import Device, check_torch
 from eval.timing.measurement import Measurement, check_lengths
 from model.config import EncoderConfig, bert_base, distilbert_base, tiny_bert, tiny_distilbert
-from model.errors import InputError, at_least_one
+from model.errors import InputError
+from model.ranges import Count, Dropout, Length, Rows
 
 Loop = Literal["pretrain", "distill", "finetune"]
 Size = Literal["base", "tiny"]
@@ -22,7 +23,7 @@ SIZES: dict[Size, tuple[EncoderConfig, EncoderConfig]] = {
 class Speed(Measurement):
     """Settings that every measurement of speed has."""
 
-    repeats: int = 5
+    repeats: Count = 5
     """Timed runs of each, after one more run that is not timed."""
 
 
@@ -30,9 +31,9 @@ class Speed(Measurement):
 class ReadingSpeed(Speed):
     """Sentences that BERT and DistilBERT read in a second, beside the paper's ratio."""
 
-    batch_size: tuple[int, ...] = (1, 8, 32)
+    batch_size: tuple[Rows, ...] = (1, 8, 32)
     """Sentences at a time."""
-    sequence_length: tuple[int, ...] = ()
+    sequence_length: tuple[Length, ...] = ()
     """Tokens in a sentence, all of them attended; by default 128 and, at the size base, 512."""
     size: Size = "base"
     """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
@@ -42,7 +43,7 @@ class ReadingSpeed(Speed):
     """`torch`: Hugging Face's models read alternately with ours, on the CPU."""
 
     def check(self) -> None:
-        at_least_one(self, "batch_size", "repeats")
+        super().check()
         check_lengths(self.sequence_length, SIZES[self.size][0].max_positions)
         if self.against:
             check_torch("--against torch")
@@ -54,12 +55,12 @@ class UpdateSpeed(Speed):
 
     loops: tuple[Loop, ...] = get_args(Loop)
     """Loops to measure."""
-    batch_size: tuple[int, ...] = ()
+    batch_size: tuple[Rows, ...] = ()
     """Sequences of an update of pretraining and distillation; by default 8 on a CPU, and elsewhere
     the most that fit, up to 256."""
-    sequence_length: tuple[int, ...] = ()
+    sequence_length: tuple[Length, ...] = ()
     """Tokens in these sequences; by default 128 and, where it is no CPU, 512."""
-    texts: int = 2048
+    texts: Rows = 2048
     """Texts of an epoch of fine-tuning. Among few of them torch finds fewer of like length for a
     batch, and pads more than in a whole epoch of SST-2."""
     size: Size = "base"
@@ -68,18 +69,15 @@ class UpdateSpeed(Speed):
     """Where; by default where JAX computes on this machine."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Type that our models compute in; auto: bfloat16, and float32 on a CPU."""
-    attention_dropout: float | None = None
+    attention_dropout: Dropout | None = None
     """Measure with this dropout of attention too, beside the models' own (0.1). With 0 a GPU can
     use cuDNN's attention."""
     against: Literal["torch"] | None = None
     """`torch`: Hugging Face's models make the same updates, on a CPU alternately with ours."""
 
     def check(self) -> None:
-        at_least_one(self, *(["batch_size"] if self.batch_size else []), "texts", "repeats")
+        super().check()
         check_lengths(self.sequence_length, SIZES[self.size][0].max_positions)
-        rate = self.attention_dropout
-        if rate is not None and not 0 <= rate < 1:
-            raise InputError(f"--attention-dropout is {rate}, and must be in [0, 1)")
         if "finetune" in self.loops and importlib.util.find_spec("grain") is None:
             raise InputError(
                 "--loops finetune needs grain, which is not installed: pip install grain, or give "
@@ -95,17 +93,17 @@ class StudySpeed(Speed):
 
     size: Size = "tiny"
     """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
-    batch_size: int | None = None
+    batch_size: Rows | None = None
     """Sequences an update; by default 16 of 64 tokens, or 8 of 128 for `base`."""
-    sequence_length: int | None = None
+    sequence_length: Length | None = None
     """Tokens in a sequence."""
     commands: bool = False
     """Time whole commands at the tiny size instead, once: from start to exit."""
-    steps: int = 200
+    steps: Count = 200
     """Updates of each command."""
 
     def check(self) -> None:
-        at_least_one(self, "batch_size", "repeats", "steps")
+        super().check()
         if self.sequence_length is not None:
             check_lengths([self.sequence_length], SIZES[self.size][0].max_positions)
 
@@ -116,13 +114,13 @@ class VocabularySpeed(Speed):
 
     step: bool = False
     """The whole update of distillation, BERT-base and DistilBERT-base; memory only."""
-    batch_size: tuple[int, ...] = (8,)
+    batch_size: tuple[Rows, ...] = (8,)
     """Sequences on each device."""
-    sequence_length: int = 128
+    sequence_length: Length = 128
     """Tokens in a sequence."""
     topology: str | None = None
     """TPUs to compile for, such as v5e:2x4, in bfloat16; by default this machine, in float32."""
 
     def check(self) -> None:
-        at_least_one(self, "batch_size", "repeats")
+        super().check()
         check_lengths([self.sequence_length], bert_base().max_positions)

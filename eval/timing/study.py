@@ -20,6 +20,7 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
+from data.clock import seconds_since
 from eval.timing.settings import SIZES, StudySpeed
 from eval.timing.updates import SPECIAL, TOTAL_STEPS, FlaxStep, cycled, plain_words, random_batch
 from model.tasks import MaskedLM
@@ -130,4 +131,4 @@ def _seconds(command: str) -> float:
     subprocess.run(
         [sys.executable, "-m", *shlex.split(command)], check=True, stdout=subprocess.DEVNULL
     )
-    return time.perf_counter() - start
+    return seconds_since(start)

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoModelForSequenceClassification
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from data.clock import seconds_since
 from eval.timing.device import Device
 from eval.timing.torch_training import TorchTraining
 from tasks.buckets import BucketBatches
@@ -112,7 +113,7 @@ def timed_losses(updates: Iterator[float]) -> tuple[list[float], float]:
     losses = [next(updates)]
     start = time.perf_counter()
     losses += list(updates)
-    return losses, time.perf_counter() - start
+    return losses, seconds_since(start)
 
 
 class TorchEpochs:
@@ -133,7 +134,7 @@ class TorchEpochs:
         for _ in self._training.train(self._batches()):
             pass
         self._training.wait()
-        return time.perf_counter() - start
+        return seconds_since(start)
 
     def facts(self) -> dict[str, Any]:
         return {

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from transformers import BertForMaskedLM, DistilBertForMaskedLM
 
+from data.clock import seconds_since
 from eval.timing.device import Device
 from eval.timing.torch_training import TorchTraining
 from train.objectives.schedule import ends
@@ -120,7 +121,7 @@ class TorchUpdates:
         start = time.perf_counter()
         self._step(batch)
         self._step.wait()
-        return time.perf_counter() - start
+        return seconds_since(start)
 
     def facts(self) -> dict[str, Any]:
         return {"peak_memory_bytes": self._step.peak_memory()}

@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float32
 
+from data.clock import seconds_since
 from data.masking import MaskingConfig
 from eval.timing import device
 from eval.timing.peak import peak_memory
@@ -110,7 +111,7 @@ class FlaxUpdates:
     def update(self) -> float:
         start = time.perf_counter()
         self._next()
-        return time.perf_counter() - start
+        return seconds_since(start)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -171,7 +172,7 @@ class FlaxStep:
             step = jax.jit(self._step, donate_argnums=0)
             start = time.perf_counter()
             self._compiled = step.lower(self._state, constants, batch, keys).compile()
-            self.compile_seconds = time.perf_counter() - start
+            self.compile_seconds = seconds_since(start)
         self._state, metrics = jax.block_until_ready(
             self._compiled(self._state, constants, batch, keys)
         )

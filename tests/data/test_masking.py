@@ -263,11 +263,11 @@ def test_rows_that_do_not_fill_groups_are_an_error_naming_both():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"share": 0.0}, "share is 0.0"),
-        ({"share": 1.5}, "share is 1.5"),
+        ({"share": 0.0}, "--masking.share is 0.0: give a number above 0, at most 1"),
+        ({"share": 1.5}, "--masking.share is 1.5"),
         ({"mask": 0.7}, "0.7, 0.1 and 0.1"),
-        ({"mask": 1.1, "keep": -0.2}, "1.1, -0.2 and 0.1"),
-        ({"group_rows": 0}, "group_rows is 0"),
+        ({"mask": 1.1, "keep": -0.2}, "--masking.mask is 1.1: give a number from 0 to 1"),
+        ({"group_rows": 0}, "--masking.group-rows is 0"),
     ],
 )
 def test_impossible_shares_are_errors(settings, message):

@@ -157,8 +157,8 @@ def test_the_command_prints_and_writes(home, metrics, tmp_path, capsys):
 def test_settings_that_do_not_fit_are_refused(home):
     data = evaluation(home).data
     for changes, sentence in (
-        ({"batch_size": 0}, "--batch-size is 0, and must be at least 1"),
-        ({"heldout_sequences": 0}, "--heldout-sequences is 0, and must be at least 1"),
+        ({"batch_size": 0}, "--batch-size is 0: give a number from 1"),
+        ({"heldout_sequences": 0}, "--heldout-sequences is 0: give a number from 1"),
         ({"data": replace(data, sequence_length=17)}, "17 is above the 16 positions of .*student"),
         ({"model": str(home / "nowhere")}, "nowhere"),
     ):

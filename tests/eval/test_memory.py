@@ -62,8 +62,8 @@ def test_a_process_does_not_begin_with_the_peak_of_the_one_that_started_it():
     ("changes", "message"),
     [
         ({"batch_size": (0,)}, "--batch-size is 0"),
-        ({"batch_size": ()}, "--batch-size names no number"),
-        ({"sequence_length": ()}, "--sequence-length names no number"),
+        ({"batch_size": ()}, "--batch-size names nothing"),
+        ({"sequence_length": ()}, "--sequence-length names nothing"),
         ({"sequence_length": (600,)}, "--sequence-length is 600: the models read 1 to 512 tokens"),
     ],
 )

@@ -214,15 +214,15 @@ def test_the_tables_hold_medians_and_ratios():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"batch_size": (0,)}, "--batch-size is 0, and must be at least 1"),
-        ({"repeats": 0}, "--repeats is 0, and must be at least 1"),
+        ({"batch_size": (0,)}, "--batch-size is 0: give a number from 1"),
+        ({"repeats": 0}, "--repeats is 0: give a number from 1"),
         (
             {"sequence_length": (129,)},
             "--sequence-length is 129: the models read 1 to 128 tokens",
         ),
         ({"sequence_length": (0,)}, "--sequence-length is 0"),
         ({"texts": 0}, "--texts is 0"),
-        ({"attention_dropout": 1.0}, r"--attention-dropout is 1.0, and must be in \[0, 1\)"),
+        ({"attention_dropout": 1.0}, "--attention-dropout is 1.0: give a number from 0 to 0.99"),
         ({"device": "gpu"}, "--device gpu: JAX finds none"),
     ],
     ids=str,

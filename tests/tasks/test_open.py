@@ -225,9 +225,9 @@ def test_a_bad_file_of_ones_own(name, content, message, tmp_path):
 @pytest.mark.parametrize(
     ("task", "settings", "message"),
     [
-        ("sst2", {"dev_share": 0.0}, "--data.dev-share is 0.0; it should be in (0, 0.5]"),
+        ("sst2", {"dev_share": 0.0}, "--data.dev-share is 0.0: give a number above 0, at most 0.5"),
         ("sst2", {"dev_share": 0.6}, "--data.dev-share is 0.6"),
-        ("sst2", {"train_limit": 0}, "--data.train-limit is 0, and must be at least 1"),
+        ("sst2", {"train_limit": 0}, "--data.train-limit is 0: give a number from 1"),
         (
             "sst2",
             {"train": "x.csv"},

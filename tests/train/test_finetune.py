@@ -263,11 +263,11 @@ def test_a_model_keeps_its_own_order_of_classes(home):
     [
         ({"seeds": 0}, "--seeds is 0"),
         ({"buckets": 0}, "--buckets is 0"),
-        ({"steps": 0}, "--steps is 0, and must be at least 1"),
+        ({"steps": 0}, "--steps is 0: give a number from 1"),
         ({"run": RunConfig(checkpoint_every=0)}, "--run.checkpoint-every is 0"),
         ({"loss": TaskLoss(soft=0.0)}, "--loss.* needs a teacher: name one with --teacher"),
         ({"loss": TaskLoss(0.0, 0.0), "teacher": "any"}, "--loss.task and --loss.soft are 0"),
-        ({"loss": TaskLoss(temperature=0.0)}, "--loss.temperature is 0.0, and must be above 0"),
+        ({"loss": TaskLoss(temperature=0.0)}, "--loss.temperature is 0.0: give a number from 0.01"),
         ({"batch_size": 7, "micro_batches": 2}, "--batch-size 7 is not a multiple of 2"),
         ({"teacher": "{home}/teacher"}, "has no head for"),
     ],

@@ -54,9 +54,9 @@ def test_a_disk_that_refuses_the_table_is_reported(tmp_path):
 
 
 def test_numbers_that_leave_nothing_to_compare(tmp_path):
-    with pytest.raises(InputError, match="--seeds is 0, and must be at least 1"):
+    with pytest.raises(InputError, match="--seeds is 0: give a number from 1 to 1000"):
         quickstart(Quickstart(output=tmp_path / "out", seeds=0))
-    with pytest.raises(InputError, match="--steps is 0, and must be at least 1"):
+    with pytest.raises(InputError, match="--steps is 0: give a number from 1"):
         quickstart(Quickstart(output=tmp_path / "out", steps=0))
 
 

@@ -1,12 +1,15 @@
 """The command line of all commands: a recipe by name, flags over it, mistakes in one sentence."""
 
 import inspect
+import io
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import NoReturn, TypeVar
 
 import jax
@@ -87,6 +90,9 @@ def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
         handler = logging.StreamHandler()
         handler.setFormatter(VisibleFormatter())
         logging.basicConfig(handlers=[handler], force=True)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal may not know all characters
+                stream.reconfigure(errors="backslashreplace")
         return _status(run)
 
     sys.exit(_status(lambda: sys.exit(on_all_hosts(work))) if hosts else work())
@@ -95,7 +101,16 @@ def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
 def _status(run: Callable[[], object]) -> int:
     try:
         try:
+            _check_words(sys.argv)
             run()
+        except (RuntimeError, AssertionError) as error:  # both come from JAX without a device
+            if _device_is_missing():
+                raise InputError(
+                    f"JAX_PLATFORMS is {os.environ['JAX_PLATFORMS']!r}, and JAX finds no such "
+                    "device here: unset it to use what there is, or set it to cpu, or to cuda or "
+                    "tpu on a machine with one (pip install -e '.[cuda]' or '.[tpu]')"
+                ) from error
+            raise
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -112,3 +127,22 @@ def _status(run: Callable[[], object]) -> int:
         say("interrupted", error=True)
         return 130
     return 0
+
+
+def _check_words(argv: Sequence[str]) -> None:
+    """Raises InputError for an empty word, which as a path would mean the current folder."""
+    for before, word in pairwise(argv):
+        if not word or re.fullmatch(r"--[\w.-]+=", word):
+            flag = word.rstrip("=") or before
+            raise InputError(f"there is an empty value after {flag}: give one, or leave it out")
+
+
+def _device_is_missing() -> bool:
+    """True if JAX cannot start on the devices that the environment asks for."""
+    if not os.environ.get("JAX_PLATFORMS"):
+        return False
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError):
+        return True
+    return False

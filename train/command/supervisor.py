@@ -49,7 +49,7 @@ def _supervise(cluster: Cluster) -> int:
     """Runs this very command in a child process and explains its end."""
     messages = os.dup(2)
     with (
-        tempfile.TemporaryFile("w+", errors="replace") as native,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as native,
         subprocess.Popen(
             [sys.executable, *sys.orig_argv[1:]],
             env={**os.environ, MESSAGES: str(messages)},
@@ -92,7 +92,7 @@ def _work(cluster: Cluster, run: Callable[[], int]) -> int:
     """Joins the others and runs `run`."""
     if sys.platform == "linux":  # the work ends with its supervisor, however that ends
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    sys.stderr = os.fdopen(int(os.environ[MESSAGES]), "w", buffering=1)
+    sys.stderr = os.fdopen(int(os.environ[MESSAGES]), "w", buffering=1, errors="backslashreplace")
     try:
         join(cluster)
         say(_joined(cluster), error=True)

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from data.clock import seconds_since
 from data.storage.atomic import replacing
 from data.storage.run_folder import json_rows
 from model.errors import InputError
@@ -156,8 +157,8 @@ class MetricLog:
             self._events.write(step, {f"{kind}/{name}": n for name, n in numbers.items()})
 
     def _lap(self) -> float:
-        now = time.perf_counter()
-        seconds, self._clock = now - self._clock, now
+        seconds = seconds_since(self._clock)
+        self._clock += seconds
         return seconds
 
     def _status(self, step: int, metrics: Mapping[str, float]) -> str:
@@ -173,7 +174,7 @@ class MetricLog:
             step <= self.start_step + 3
             or step % self.print_every == 0
             or step == self.total_steps
-            or time.perf_counter() - self._line_clock > SECONDS_BETWEEN_LINES
+            or seconds_since(self._line_clock) > SECONDS_BETWEEN_LINES
         )
 
     @contextmanager

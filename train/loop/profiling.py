@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from data.batches import Batch
+from data.clock import seconds_since
 from model.errors import InputError
 from train.config import updates_to_trace
 
@@ -22,7 +23,7 @@ def timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
         start = time.perf_counter()
         with jax.profiler.TraceAnnotation("data"):
             batch = next(batches)
-        yield batch, time.perf_counter() - start
+        yield batch, seconds_since(start)
 
 
 class Tracer:

@@ -1,7 +1,7 @@
 """Objective of fine-tuning: a kind of task, alone or with a fine-tuned teacher."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from tasks.kind import Kind
 from train.objectives.losses import masked_sum, weighted_sum
 from train.objectives.objective import DeviceBatch, LossInputs, Mean, Numbers, Scalars
+from train.objectives.schedule import TEMPERATURES, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,11 @@ class TaskLoss:
     The defaults are those of the original's second step (`run_squad_w_distillation.py`).
     """
 
-    task: float = 0.5
+    task: Annotated[float, WEIGHTS] = 0.5
     """Of the loss on the labels; 1 where there is no teacher."""
-    soft: float = 0.5
+    soft: Annotated[float, WEIGHTS] = 0.5
     """Of T^2 KL(teacher || student); squared difference where a value is learned."""
-    temperature: float = 2.0
+    temperature: Annotated[float, TEMPERATURES] = 2.0
     """Softens teacher and student alike in the KL."""
 
 

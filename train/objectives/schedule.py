@@ -4,8 +4,12 @@ from collections.abc import Mapping
 
 from jaxtyping import Array, Float
 
+from model.ranges import Range
+
 Number = float | tuple[float, float]
 """A constant; or the values at the first and the last update, with a straight line between."""
+WEIGHTS = Range(0, 10**6)
+TEMPERATURES = Range(0.01, 1000)
 
 Now = Mapping[str, float | Float[Array, ""]]
 """The present values of several numbers, by name."""

@@ -6,13 +6,14 @@ the class and give it a line in `DistillationLoss` (docs/losses.md).
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_type_hints
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 
 from model.config import EncoderConfig
-from model.errors import InputError, above_zero
+from model.errors import InputError
+from model.ranges import Range
 from train.objectives.forward import Forward, Positions
 from train.objectives.layer_pairs import layer_pairs
 from train.objectives.losses import (
@@ -25,7 +26,7 @@ from train.objectives.losses import (
     score_error,
     squared_error,
 )
-from train.objectives.schedule import Now, Number, ends
+from train.objectives.schedule import TEMPERATURES, WEIGHTS, Now, Number, ends
 
 Losses = Float[Array, "..."]
 Logits = Float32[Array, "rows tokens vocab"]
@@ -36,7 +37,7 @@ Labels = Int[Array, "rows tokens"]
 class LogitTerm:
     """A term that compares logits, a few tokens at a time, and so trains the masked-LM head."""
 
-    weight: Number = 0.0
+    weight: Annotated[Number, WEIGHTS] = 0.0
     """Weight of this term; a pair is interpolated linearly over the run."""
     positions: Positions = "attended"
     """At all attended tokens, or at the predicted ones only."""
@@ -70,11 +71,8 @@ class MaskedTokens(LogitTerm):
 class ForwardKL(LogitTerm):
     """T^2 KL(teacher || student) of softened distributions (Hinton et al. 2015, section 2)."""
 
-    temperature: Number = 2.0
+    temperature: Annotated[Number, TEMPERATURES] = 2.0
     """Softens teacher and student alike; two values: from the first to the last update."""
-
-    def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
-        above_zero(self, "temperature", prefix=f"--loss.{name}.")
 
     def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Losses:
         return distillation_kl(student, teacher, now["temperature"])
@@ -109,7 +107,7 @@ class ForwardTerm:
     """Whether it compares hidden states, so that a narrower student's must be lifted."""
     positions: ClassVar[Positions] = "attended"
 
-    weight: Number = 0.0
+    weight: Annotated[Number, WEIGHTS] = 0.0
     """Weight of this term; a pair is interpolated linearly over the run."""
 
     def check(self, name: str, student: EncoderConfig, teacher: EncoderConfig) -> None:
@@ -213,7 +211,7 @@ class Relations(LayerTerm):
 
     outputs: ClassVar[tuple[str, ...]] = ("qkv",)
 
-    heads: int = 0
+    heads: Annotated[int, Range(0, 1024)] = 0
     """Relation heads, into which queries, keys and values are split again; 0: as many as the
     teacher has attention heads. The paper uses 48 for a teacher of 12."""
 
@@ -221,7 +219,7 @@ class Relations(LayerTerm):
         super().check(name, student, teacher)
         heads = self.heads or teacher.num_heads
         for whose, config in (("student", student), ("teacher", teacher)):
-            if heads < 1 or config.hidden_size % heads:
+            if config.hidden_size % heads:
                 raise InputError(
                     f"--loss.{name}.heads {heads} does not divide the {whose}'s width of "
                     f"{config.hidden_size}: choose a divisor of it"
@@ -283,8 +281,9 @@ class DistillationLoss:
 
 def numbers_of(term: Term) -> dict[str, tuple[float, float]]:
     """The options of a term that are numbers, at the first and at the last update."""
+    kinds = get_type_hints(type(term))
     return {
         field.name: ends(getattr(term, field.name))
         for field in fields(term)
-        if field.type == Number
+        if kinds[field.name] == Number
     }

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from data.storage.provenance import provenance
-from model.errors import InputError, above_zero
+from model.ranges import Length, Range
 from train.config import TrainConfig
 from train.planning.abstract_step import sequence_length
 from train.planning.compiler import CompiledStep
@@ -20,24 +20,18 @@ class PlanConfig:
 
     topology: str
     """The slice, such as `v5e:4x4`: chip (v3, v4, v5e, v5p, v6e) and layout."""
-    utilisation: float = 0.4
+    utilisation: Annotated[float, Range(0, 1, above=True)] = 0.4
     """Assumed share of the chips' peak that the step reaches, in model FLOPs."""
-    price: float | None = None
+    price: Annotated[float, Range(0, 10**6, above=True)] | None = None
     """Dollars of a chip-hour; by default about the list price."""
-    sequences: int | None = None
+    sequences: Annotated[int, Range(1, 10**12)] | None = None
     """Sequences or examples of an epoch; by default from the published size of the data."""
-    line_tokens: int = 128
+    line_tokens: Length = 128
     """Assumed tokens of a sequence where each text is a sequence (`--data.mode lines`)."""
     search: bool = True
     """Look for the largest batch that fits: three or four times as much to compile."""
     json: Path | None = None
     """A file for every number, the assumptions and the versions."""
-
-    def check(self) -> None:
-        """Raises InputError for what cannot be assumed."""
-        if not 0 < self.utilisation <= 1:
-            raise InputError(f"--utilisation is {self.utilisation}, and must be above 0, at most 1")
-        above_zero(self, "price", "sequences", "line_tokens")
 
 
 @dataclass(frozen=True)

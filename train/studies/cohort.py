@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from data.clock import seconds_since
 from model.blocks.flash import without_cudnn
 from model.errors import InputError
 from report.tables import duration
@@ -47,7 +48,6 @@ class Cohort:
         for name, config in students.items():
             student = student_of(self.models[name]).config
             try:
-                config.check()
                 check_terms(config.loss, student, self.teacher.config)
             except InputError as error:
                 raise InputError(f"variant {name!r}: {error}") from error
@@ -108,7 +108,7 @@ class Cohort:
         state, _ = jax.block_until_ready(self.step(state, *inputs))
         start = time.perf_counter()
         jax.block_until_ready(self.step(state, *inputs))
-        self.seconds = time.perf_counter() - start
+        self.seconds = seconds_since(start)
 
     def metrics(self) -> list[str]:
         """The names of the metrics that all students have, without those of fine-tuning."""

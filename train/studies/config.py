@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from model.errors import InputError
+from model.ranges import Epochs, LearningRate, Seeds
 from report.study.folder import PublishedDelta
 from tasks.open import TaskDataConfig
 from train.config import DistillConfig
@@ -42,7 +43,7 @@ class StudyConfig:
     """The first is the reference."""
     base: Annotated[DistillConfig, tyro.conf.arg(name="")]
     """The settings that all share; its seed is the first, its output the folder of the study."""
-    seeds: int = 5
+    seeds: Seeds = 5
     """Blocks. Inside one all variants see the same batches and masks; from 5 on there are
     intervals."""
     primary: str = "masked_lm_accuracy"
@@ -54,11 +55,11 @@ class StudyConfig:
     """Tasks that every student is fine-tuned on; the development score of TASK is the metric
     downstream_TASK."""
     task_data: TaskDataConfig = TaskDataConfig()
-    task_epochs: float | None = None
+    task_epochs: Epochs | None = None
     """Epochs of fine-tuning, by default those of the task."""
-    task_learning_rate: float | None = None
+    task_learning_rate: LearningRate | None = None
     """The peak of the learning rate of fine-tuning, by default that of the task."""
-    tune: tuple[float, ...] = ()
+    tune: tuple[LearningRate, ...] = ()
     """Learning rates of which every variant is given its best: the one with the best primary metric
     in a block of its own, with a seed that the study does not use."""
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_type_hints
 from flax.traverse_util import unflatten_dict
 
 from model.errors import InputError, did_you_mean
+from model.ranges import check_settings
 from model.typed import as_type
 
 Config = TypeVar("Config")
@@ -31,7 +32,8 @@ def with_settings(config: Config, settings: Mapping[str, Any], where: str) -> Co
     `where` is the beginning of a message.
 
     Raises:
-        InputError: a setting is unknown or of another type, or some do not go together.
+        InputError: a setting is unknown, of another type or out of range, or some do not go
+            together.
     """
     types = setting_types(config)
     values = {}
@@ -41,9 +43,11 @@ def with_settings(config: Config, settings: Mapping[str, Any], where: str) -> Co
             raise InputError(f"{where}: there is no setting {name!r}; {hint}")
         values[name] = as_type(types[name], value, where, name)
     try:
-        return _replaced(config, unflatten_dict(values, sep="."))
+        changed = _replaced(config, unflatten_dict(values, sep="."))
+        check_settings(changed)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    return changed
 
 
 def _replaced(config: Any, tree: Mapping[str, Any]) -> Any:

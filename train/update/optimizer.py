@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,26 +10,30 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float32
 
+from model.ranges import LearningRate, Range, Share
 from train.objectives.objective import Params
+
+# In float32, 1 - beta must not be 0.
+Beta = Annotated[float, Range(0, 0.999999)]
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """Settings of AdamW; the defaults are those of the original DistilBERT code (train.py)."""
 
-    learning_rate: float = 5e-4
+    learning_rate: LearningRate = 5e-4
     """The peak, reached after the warm-up."""
-    warmup_share: float = 0.05
+    warmup_share: Share = 0.05
     """The share of all updates over which the rate rises linearly from 0; it then falls to 0."""
-    beta1: float = 0.9
+    beta1: Beta = 0.9
     """Of AdamW's running mean of gradients."""
-    beta2: float = 0.98
+    beta2: Beta = 0.98
     """Of its running mean of their squares."""
-    epsilon: float = 1e-6
+    epsilon: Annotated[float, Range(1e-30, 1)] = 1e-6
     """Added to the root of that mean."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Range(0, 10)] = 0.0
     """Touches matrices only: neither biases nor any LayerNorm, of either model."""
-    clip_norm: float = 5.0
+    clip_norm: Annotated[float, Range(0, 1e9, above=True)] = 5.0
     """Gradients longer than this, over all trained parameters, are scaled down to it."""
 
 

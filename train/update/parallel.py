@@ -11,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from model.errors import InputError
+from model.ranges import Count
 from train.objectives.objective import DeviceBatch
 from train.update.step import Step, TrainState
 
@@ -27,7 +28,7 @@ class ParallelConfig:
 
     parallel: Mode = "jit"
     """`jit`: one program, the batch sharded over a mesh. `pmap`: one program a device."""
-    devices: int | None = None
+    devices: Count | None = None
     """How many devices to use; by default all."""
     remat: bool = False
     """Activation checkpointing: what a layer computes is not kept for the gradient but computed

@@ -32,7 +32,7 @@ def test_both_ways_are_measured(tmp_path, capsys):
 
 
 def test_no_sequences_are_reported():
-    with pytest.raises(InputError, match="--batch-size is 0, and must be at least 1"):
+    with pytest.raises(InputError, match="--batch-size is 0: give a number from 1"):
         measure(VocabularySpeed(batch_size=(0,)))
 
 

@@ -110,6 +110,54 @@ def test_a_mistake_is_one_sentence_and_a_status(capsys):
     assert capsys.readouterr().err == "error: the moon is not a corpus: name a file\n"
 
 
+@pytest.mark.parametrize("words", [["--output", "", "--steps", "2"], ["--data.tokenizer="]])
+def test_an_empty_word_is_refused_for_every_flag(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.distill", "tiny", *words])
+    with pytest.raises(SystemExit) as done:
+        main(lambda: pytest.fail("it has begun"))
+    flag = words[0].rstrip("=")
+    told = f"error: there is an empty value after {flag}: give one, or leave it out\n"
+    assert (done.value.code, capsys.readouterr().err) == (2, told)
+
+
+def run_code(code: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", f"import jax; from train.command.cli import main; {code}"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("platform", ["cuda", "gpuu"])
+def test_a_device_that_is_not_there_is_reported_in_a_sentence(platform):
+    done = run_code("main(lambda: jax.numpy.zeros(2))", JAX_PLATFORMS=platform)
+    told = done.stderr.decode().splitlines()
+    assert done.returncode == 2
+    assert told[-1].startswith(f"error: JAX_PLATFORMS is '{platform}', and JAX finds no")
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_other_failures_keep_their_traceback():
+    done = run_code("main(lambda: 1 / 0 or None)", JAX_PLATFORMS="cpu")
+    assert done.returncode == 1 and b"ZeroDivisionError" in done.stderr
+    done = run_code("main(lambda: (_ for _ in ()).throw(RuntimeError('x')))", JAX_PLATFORMS="cpu")
+    assert done.returncode == 1 and done.stderr.rstrip().endswith(b"RuntimeError: x")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"},
+     {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+    ids=["output", "locale"],
+)  # fmt: skip
+def test_a_terminal_without_a_character_shows_its_number(environment):
+    code = "import rich; main(lambda: (print('T\\xb2'), rich.print('T\\xb2')))"
+    done = run_code(code, **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"T\\xb2")
+
+
 # A teacher of two narrow layers has not the heads and layers that these name.
 NARROW = StudentConfig(layers="random", num_layers=1, hidden_size=8, intermediate_size=8)
 FITTED = {

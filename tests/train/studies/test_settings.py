@@ -65,7 +65,10 @@ def test_settings_are_the_innermost_fields():
         ({"loss.ce.weight": [1, 2, 3]}, "[1, 2, 3], and must be a number or a list [a number, a "),
         ({"dtype": "half"}, "'half', and must be 'auto' or 'float32' or 'bfloat16'"),
         ({"data.corpus": "books"}, "is 'books', and must be a list [text in quotes, ...]"),
-        ({"masking.mask": 0.9}, "masking mask, keep and random are 0.9, 0.1 and 0.1"),
+        ({"loss.ce.temperature": float("nan")}, "--loss.ce.temperature is nan: give a number from"),
+        ({"data.corpus": []}, "--data.corpus names nothing: give at least one value"),
+        ({"data.tokenizer": "a\0b"}, r"--data.tokenizer is 'a\x00b': leave out the character NUL"),
+        ({"masking.mask": 0.9}, "random are 0.9, 0.1 and 0.1: these shares"),
     ],
 )
 def test_mistakes_name_the_place_and_the_setting(settings, message):
