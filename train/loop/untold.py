@@ -1,8 +1,9 @@
-"""Errors that Orbax logs, before they reach us, in every thread that they pass.
+"""Errors that Orbax logs, before they reach us, in every thread and task that they pass.
 
 They are kept back until it is known whether a sentence tells the user.
 """
 
+import atexit
 import logging
 import os
 import re
@@ -10,21 +11,30 @@ import sys
 from typing import Any
 
 # Orbax tells every step of its work; a user wants to hear of failures.
-_ORBAX = logging.getLogger("absl")
-_ORBAX.setLevel(logging.ERROR)
+logging.getLogger("absl").setLevel(logging.ERROR)
 
 _kept: list[tuple[logging.LogRecord, BaseException]] = []
+_told: BaseException | None = None
 
 
 def release(told: BaseException | None = None) -> None:
-    """Logs what was kept back and is no news after `told`, an error that the user is told of.
+    """Logs what was kept back and is news beside `told`, an error that the user is told of.
 
-    News are all errors but this one, and those of a disk that refused to take other files too.
+    News are all errors but this one, and those of a disk that refused other files too. Until the
+    next call only what is news is kept.
     """
+    global _told
+    _told = told
     for record, error in _kept:
-        if error is not told and not (told and disk_refusal(told) and disk_refusal(error)):
-            _ORBAX.callHandlers(record)
+        if _is_news(error):
+            logging.getLogger(record.name).callHandlers(record)
     _kept.clear()
+
+
+def _is_news(error: BaseException) -> bool:
+    if _told is None:
+        return True
+    return error is not _told and not (disk_refusal(_told) and disk_refusal(error))
 
 
 def disk_refusal(error: BaseException) -> str | None:
@@ -37,12 +47,16 @@ def disk_refusal(error: BaseException) -> str | None:
 
 def _keep(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    if error is not None:
+    if error is None or (record.name == "asyncio" and "orbax" not in record.getMessage()):
+        return True
+    if _is_news(error):
         _kept.append((record, error))
-    return error is None
+    return False
 
 
-_ORBAX.addFilter(_keep)
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).addFilter(_keep)
+atexit.register(lambda: release(_told))  # some tasks end late
 
 
 def _without_late_reports(hook: Any) -> Any:

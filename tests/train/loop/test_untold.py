@@ -41,11 +41,25 @@ def test_what_is_not_told_is_logged(caplog):
     assert caplog.messages == []
     release(FULL)
     assert caplog.messages == [f"thread failed: {BROKEN}"]
-    log(FULL)
-    release(BROKEN)
-    log(BROKEN)
-    release()
-    assert caplog.messages[1:] == [f"thread failed: {FULL}", f"thread failed: {BROKEN}"]
+    for told in (BROKEN, None):
+        release()  # another checkpoint was saved
+        log(FULL)
+        release(told)
+    assert caplog.messages[1:] == [f"thread failed: {FULL}"] * 2
+
+
+def test_late_errors_of_a_failure_that_was_told_are_not_logged(caplog):
+    release(FULL)
+    log(FULL_FOR_TENSORSTORE, BROKEN)
+    release(FULL)
+    assert caplog.messages == [f"thread failed: {BROKEN}"]
+
+
+def test_of_tasks_only_those_of_orbax_are_kept_back(caplog):
+    for place in ("orbax/checkpoint/a.py", "notebook.py"):
+        logging.getLogger("asyncio").error("Task of %s failed", place, exc_info=FULL)
+    release(FULL)
+    assert caplog.messages == ["Task of notebook.py failed"]
 
 
 def test_an_error_in_words_is_logged_at_once(caplog):
