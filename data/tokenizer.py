@@ -105,7 +105,7 @@ def _read_json(path: Path) -> Vocabulary:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises bare Exceptions
         raise InputError(f"{path}: this is not a tokenizer.json ({error})") from None
-    added = read_added_tokens(path, json.loads(text)["added_tokens"])
+    added = read_added_tokens(path, json.loads(text).get("added_tokens") or [])
     _check_special_tokens({*tokenizer.get_vocab(), *(t.content for t in added.listed)}, path)
     own, told, as_it_stands = bert_casing(tokenizer), _casing(path), _as_it_stands(path)
     if own and not as_it_stands:
