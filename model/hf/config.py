@@ -1,5 +1,6 @@
 """`config.json` of transformers to and from `EncoderConfig`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,13 @@ def read_settings(path: Path) -> dict[str, Any]:
     """The content of a `config.json` or another file of settings.
 
     Raises:
-        InputError: it is no JSON object.
+        InputError: it is no JSON object, or a text in it is none.
     """
     try:
         settings = parse_json(path.read_text("utf-8"))
+        json.dumps(settings, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path} holds half of a surrogate pair, which is no text") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(settings, dict):

@@ -126,6 +126,7 @@ def test_two_tokens_with_one_id(tmp_path):
             r"mask_token is '<mask>', and BERT's, \[MASK\], is needed",
         ),
         (CONFIG, "pad_token", None, r"pad_token is None, and BERT's, \[PAD\], is needed"),
+        (CONFIG, "bos_token", "\ud800", "half of a surrogate pair"),
         (NAMES, "cls_token", {"content": 2}, "should be a token"),
         (NAMES, "cls_token", entry("<s>"), r"BERT's, \[CLS\], is needed"),
         (NAMES, "additional_special_tokens", True, "should be a list"),
