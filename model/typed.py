@@ -1,5 +1,6 @@
 """Values of JSON and TOML, checked against type annotations and made what these ask for."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
@@ -70,7 +71,7 @@ def as_type(kind: Any, value: Any, place: str, name: str = "") -> Any:
         return kind(**known)  # type: ignore[operator]
     elif type(value) is kind:
         return value
-    elif kind is float and type(value) is int:
+    elif kind is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     elif kind is Path and isinstance(value, str | Path):
         return Path(value)

@@ -33,7 +33,7 @@ class Checkpoint:
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes of transformers that config.json names under `architectures`."""
-        return tuple(self.settings.get("architectures") or ())
+        return tuple(self.settings.get("architectures", ()))
 
     def model_class(self) -> type[Any]:
         """The class here for what the checkpoint calls itself.

@@ -1,8 +1,9 @@
 """`config.json` of transformers to and from `EncoderConfig`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from flax import nnx
 
@@ -10,7 +11,9 @@ from model.config import Architecture, EncoderConfig
 from model.errors import InputError
 from model.hf.weight_map import class_name
 from model.json_text import parse_json
+from model.ranges import Range, ranges_in
 from model.tasks import SequenceClassification, TokenClassification
+from model.typed import as_type
 
 # Field of EncoderConfig -> its keys in config.json, those of BERT and of DistilBERT.
 _KEYS: dict[str, tuple[str, str | None]] = {
@@ -48,6 +51,17 @@ _FIXED: dict[Architecture, dict[str, tuple[Any, ...]]] = {
     "distilbert": {"activation": _GELU},
 }
 
+_KINDS: dict[str, Any] = {
+    "model_type": str,
+    "architectures": tuple[str, ...],
+    "problem_type": str,
+    "num_labels": int,
+    "id2label": Mapping[str, str | int],
+}
+"""What is no size: key -> the type of its value."""
+_CLASSES = Range(1, 100_000)
+_HINTS = get_type_hints(EncoderConfig, include_extras=True)
+
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The content of a `config.json` or another file of settings.
@@ -60,7 +74,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         json.dumps(settings, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise InputError(f"{path} holds half of a surrogate pair, which is no text") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(settings, dict):
         raise InputError(f"{path} holds no JSON object")
@@ -73,16 +87,19 @@ def encoder_config(raw: dict[str, Any], path: Path) -> EncoderConfig:
     Raises:
         InputError: another architecture, or a setting that the models here do not have.
     """
+    for key, kind in _KINDS.items():
+        if key in raw:
+            as_type(kind, raw[key], str(path), key)
     # Google's small BERTs came before `model_type`.
     model_type = raw.get("model_type", "distilbert" if "n_layers" in raw else "bert")
     if model_type not in CONFIG_KEYS:
         raise InputError(
-            f"{path} is of a {model_type} model, and only bert and distilbert can be read"
+            f"{path} is of a {model_type:.60} model, and only bert and distilbert can be read"
         )
     for key, allowed in _FIXED[model_type].items():
         if raw.get(key, allowed[0]) not in allowed:
             raise InputError(
-                f"{path}: {key} is {raw[key]!r}, and the models here know {allowed[0]!r} only"
+                f"{path}: {key} is {raw[key]!r:.60}, and the models here know {allowed[0]!r} only"
             )
     fields = {name: _number(raw, key, name, path) for name, key in CONFIG_KEYS[model_type].items()}
     fields = {name: value for name, value in fields.items() if value is not None}
@@ -101,25 +118,29 @@ def encoder_config(raw: dict[str, Any], path: Path) -> EncoderConfig:
 
 
 def _number(raw: dict[str, Any], key: str, field: str, path: Path) -> Any:
-    value = raw.get(key)
-    kind = type(getattr(EncoderConfig, field))
-    if value is None:
+    if key not in raw:
         return None
-    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
-        raise InputError(f"{path}: {key} is {value!r}, and should be a number ({kind.__name__})")
-    return kind(value)
+    number = as_type(type(getattr(EncoderConfig, field)), raw[key], str(path), key)
+    (limits,) = ranges_in(_HINTS[field])
+    if number not in limits:
+        raise InputError(f"{path}: {key} is {number!r:.60}, and must be {limits}")
+    return number
 
 
 def _labels(raw: dict[str, Any], path: Path) -> tuple[str, ...]:
     """The names of the classes by index; transformers' default is two, LABEL_0 and LABEL_1."""
-    names = raw.get("id2label")
-    if names is None:
-        return tuple(f"LABEL_{index}" for index in range(raw.get("num_labels", 2)))
+    if "id2label" not in raw:
+        number = raw.get("num_labels", 2)
+        if number not in _CLASSES:
+            raise InputError(f"{path}: num_labels is {number}, and must be {_CLASSES}")
+        return tuple(f"LABEL_{index}" for index in range(number))
+    names = raw["id2label"]
     try:
         return tuple(str(names[str(index)]) for index in range(len(names)))
-    except (KeyError, TypeError):
+    except KeyError:
         raise InputError(
-            f'{path}: id2label should name the classes "0", "1", "2" and so on, and is {names!r}'
+            f'{path}: id2label should name the classes "0", "1", "2" and so on, and is '
+            f"{names!r:.60}"
         ) from None
 
 
