@@ -46,7 +46,7 @@ class EncoderConfig:
     """The dtype of activations. Parameters, LayerNorm, softmax and logits stay float32."""
 
     def __post_init__(self) -> None:
-        check_settings(self, prefix="")
+        check_settings(self, prefix="", texts=False)  # the classes are of the data
         if self.hidden_size % self.num_heads:
             raise InputError(
                 f"num_heads {self.num_heads} does not divide hidden_size {self.hidden_size}"

@@ -49,26 +49,28 @@ LearningRate = Annotated[float, Range(0, 10, above=True)]
 Dropout = Annotated[float, Range(0, 0.99)]
 
 
-def check_settings(settings: Any, prefix: str = "--") -> None:
+def check_settings(settings: Any, prefix: str = "--", *, texts: bool = True) -> None:
     """Raises InputError for a setting, at any depth, that is out of its range, empty, or no text.
 
     Args:
         settings: a dataclass.
         prefix: the start of the flags of its fields; "" calls these by their names in Python.
+        texts: check texts and lists too, which some dataclasses have from data.
     """
     hints = _hints(type(settings))
     for field in fields(settings):
         value, hint = getattr(settings, field.name), hints[field.name]
         flag = _flag(prefix, field.name, hint)
         if is_dataclass(value):
-            check_settings(value, prefix if flag == prefix else f"{flag}.")
+            check_settings(value, prefix if flag == prefix else f"{flag}.", texts=texts)
             continue
-        if value == () and field.default != () and field.default is not MISSING:
+        if texts and value == () and field.default != () and field.default is not MISSING:
             raise InputError(f"{flag} names nothing: give at least one value, or leave it out")
         limits = next(ranges_in(hint), None)
         for each in value if isinstance(value, tuple) else (value,):
             if isinstance(each, str | Path):
-                _check_text(flag, str(each))
+                if texts:
+                    _check_text(flag, str(each))
             elif limits is not None and each is not None and each not in limits:
                 raise InputError(f"{flag} is {each}: give a number {limits}")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import pytest
 
+from model.config import EncoderConfig
 from model.errors import InputError
 from model.ranges import Range, check_settings
 
@@ -45,6 +46,13 @@ class Settings:
 def test_a_sentence_names_the_flag_and_what_would_be_right(changes: dict[str, Any], sentence):
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
         check_settings(Settings(**changes), "--run.")
+
+
+def test_texts_that_come_from_data_are_free():
+    check_settings(Settings(names=("", "a\0"), rows=()), texts=False)
+    assert EncoderConfig(labels=()).num_labels == 0
+    with pytest.raises(InputError, match=r"^num_layers is 1000000: give a number from 1 to 256$"):
+        EncoderConfig(num_layers=10**6)
 
 
 def test_what_is_in_range_or_not_given_is_accepted():
