@@ -23,6 +23,7 @@ NAMES = {
     "tokens_per_second": "tokens/s",
     "masked_lm_loss": "masked-LM loss (nats)",
     "masked_lm_accuracy": "masked-LM accuracy",
+    "calibration_error": "calibration error",
     "exp_masked_lm_loss": "exp(masked-LM loss)",
     "kl_to_teacher": "KL to teacher (nats)",
     "top1_agreement": "top-1 agreement with teacher",
@@ -38,7 +39,7 @@ NAMES |= {
     for term in ("cos", "hidden", "embeddings", "attention", "relations")
 }
 SHARES = {
-    *("masked_lm_accuracy", "top1_agreement", "clipped", "score"),
+    *("masked_lm_accuracy", "calibration_error", "top1_agreement", "clipped", "score"),
     *(name for kind in KINDS.values() for name in kind.titles),
 }
 FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}

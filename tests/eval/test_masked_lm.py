@@ -73,6 +73,7 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
     models = [load(home / name, MaskedLM) for name in ("student", "teacher")]
     sums: dict[str, float] = defaultdict(float)
     predicted, cosines = 0, []
+    bins: dict[int, float] = defaultdict(float)
     for index in range(len(data.heldout)):
         ids = np.asarray(data.heldout[index], np.int32)
         padded = np.pad(ids, (0, 16 - len(ids)), constant_values=special.pad)
@@ -100,7 +101,9 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
             sums["unigram_accuracy"] += token == commonest
             sums["kl_to_teacher"] += sum(p * np.log(p / q))
             sums["top1_agreement"] += bool(q.argmax() == p.argmax())
+            bins[math.ceil(15 * q.max())] += q.max() - (q.argmax() == token)
     expected = {name: value / predicted for name, value in sums.items()}
+    expected["calibration_error"] = sum(map(abs, bins.values())) / predicted
     expected["hidden_cosine"] = float(np.mean(cosines))
     expected["exp_masked_lm_loss"] = math.exp(expected["masked_lm_loss"])
     assert set(metrics) == set(expected)

@@ -1,14 +1,14 @@
 """Metrics on held-out sequences: masked-LM quality, and a student's distance from its teacher."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float32
+from jaxtyping import Array, Bool, Float, Float32
 
 from data.batches import heldout_batches
 from data.masking import MaskingConfig, mask_tokens, token_log_weights
@@ -27,8 +27,9 @@ from train.objectives.projection import LiftedStudent, student_of
 # loss would be another quantity.
 MASKING = MaskingConfig(group_rows=1)
 MASK_SEED = 0
+BINS = 15
 
-Sums = dict[str, tuple[Float32[Array, ""], Float32[Array, ""]]]
+Sums = dict[str, tuple[Float32[Array, "*bins"], Float32[Array, ""]]]
 
 
 class HeldOut:
@@ -41,6 +42,8 @@ class HeldOut:
     exp_masked_lm_loss: its exponential; not the pseudo-perplexity of Salazar et al. 2020.
     unigram_loss, unigram_accuracy: the floor, a model that knows only how often tokens occur in the
         training text (add-one smoothed) and always guesses the most frequent.
+    calibration_error: how far the probabilities of first guesses are from how often these are
+        right, as the expected calibration error over 15 bins (Guo et al. 2017, equation 3).
     kl_to_teacher, top1_agreement: KL(teacher || student) at temperature 1, and the share of tokens
         where both guess the same.
     hidden_cosine: the cosine of the last hidden states, where both are equally wide.
@@ -122,32 +125,56 @@ class HeldOut:
         hidden = student.backbone(*inputs).last_hidden
         logits = student.predict_tokens(gather_positions(hidden, masked.positions))
         guess = jnp.argmax(logits, axis=-1)
+        right = guess == masked.labels
         values = {
             "masked_lm_loss": cross_entropy(logits, masked.labels),
-            "masked_lm_accuracy": guess == masked.labels,
+            "masked_lm_accuracy": right,
             "unigram_loss": -jnp.asarray(self.log_unigram)[masked.labels],
             "unigram_accuracy": masked.labels == int(self.log_unigram.argmax()),
         }
+        sums = {"calibration_error": calibration_gaps(logits, right, masked.valid)}
         if teacher is None:
-            return {
-                name: masked_sum(v.astype(jnp.float32), masked.valid) for name, v in values.items()
-            }
+            return sums | sums_of(values, masked.valid)
         teacher_hidden = teacher.backbone(*inputs).last_hidden
         teacher_logits = teacher.predict_tokens(gather_positions(teacher_hidden, masked.positions))
         values |= {
             "kl_to_teacher": distillation_kl(logits, teacher_logits, 1.0),
             "top1_agreement": guess == jnp.argmax(teacher_logits, axis=-1),
         }
-        sums = {name: masked_sum(v.astype(jnp.float32), masked.valid) for name, v in values.items()}
+        sums |= sums_of(values, masked.valid)
         if hidden.shape != teacher_hidden.shape:
             return sums
         cosine = 1.0 - cosine_distance(hidden, teacher_hidden)
         return sums | {"hidden_cosine": masked_sum(cosine, batch["attention_mask"])}
 
 
+def sums_of(values: Mapping[str, Array], where: Bool[Array, "groups k"]) -> Sums:
+    """The sum and count of every metric over the predicted tokens."""
+    return {name: masked_sum(each.astype(jnp.float32), where) for name, each in values.items()}
+
+
+def calibration_gaps(
+    logits: Float[Array, "groups k vocab"],
+    right: Bool[Array, "groups k"],
+    where: Bool[Array, "groups k"],
+) -> tuple[Float32[Array, " bins"], Float32[Array, ""]]:
+    """Probability of the first guess minus whether it is right, summed by bins of probability.
+
+    The number of predictions is that of all bins.
+    """
+    confidence = jnp.max(nnx.softmax(logits), axis=-1)
+    bins = jnp.clip(jnp.ceil(confidence * BINS).astype(jnp.int32) - 1, 0, BINS - 1)
+    gaps = jnp.where(where, confidence - right.astype(jnp.float32), 0)
+    return jnp.zeros(BINS).at[bins].add(gaps), jnp.sum(where, dtype=jnp.float32)
+
+
 def means(total: Sums) -> dict[str, float]:
     """The metrics of the sums and counts that `HeldOut.total` added up."""
-    each = {name: float(value / count) for name, (value, count) in total.items()}
+    whole = dict(total)
+    if "calibration_error" in whole:
+        gaps, count = whole["calibration_error"]
+        whole["calibration_error"] = jnp.sum(jnp.abs(gaps)), count
+    each = {name: float(value / count) for name, (value, count) in whole.items()}
     if "masked_lm_loss" in each:
         each["exp_masked_lm_loss"] = math.exp(min(each["masked_lm_loss"], 700.0))
     return each

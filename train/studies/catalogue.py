@@ -36,6 +36,32 @@ def glue_points(delta: float) -> PublishedDelta:
     return PublishedDelta(delta, "GLUE points")
 
 
+def worth_of_teacher() -> StudyConfig:
+    """The students of the quickstart with their teacher and without it, with error bars.
+
+    Both start as the teacher's layers, and see the same batches and masks as often.
+
+        python -m train.ablate worth-of-teacher
+
+    Two CPU cores: a quarter of an hour. Results: docs/results/worth-of-teacher.
+    """
+    return StudyConfig(
+        name="worth-of-teacher",
+        title="What the teacher is worth",
+        base=replace(
+            tiny_base("worth-of-teacher"),
+            batch_size=32,
+            steps=200,
+            evaluate_every=25,
+            heldout_sequences=1024,
+        ),
+        variants=(
+            Variant("without teacher", {"loss.ce.weight": 0, "loss.cos.weight": 0}, "masked LM"),
+            Variant("distilled", about="KL 5, masked LM 2, cosine 1"),
+        ),
+    )
+
+
 def paper_table_4() -> StudyConfig:
     """The worth of each loss and of the start from the teacher: table 4 of Sanh et al. 2019.
 
@@ -137,7 +163,6 @@ def faithful() -> StudyConfig:
         base=replace(
             base,
             data=replace(base.data, mode="lines"),
-            masking=replace(base.masking, smoothing=0.0),
             student=replace(base.student, copy_head=True, token_types="fold"),
             micro_batches=4,
             freeze_positions=False,
@@ -216,6 +241,7 @@ def objectives() -> StudyConfig:
 
 
 STUDIES: dict[str, Callable[[], StudyConfig]] = {
+    "worth-of-teacher": worth_of_teacher,
     "paper-table-4": paper_table_4,
     "paper-table-4-small": paper_table_4_small,
     "temperature": temperature,
