@@ -180,7 +180,7 @@ if made is not None:
 # counted above.
 
 # %%
-run = run_length(full, None, 128)
+run = run_length(full, None, None)
 updates = run.updates
 total = per_token["full"] * full.batch_size * sequence_length(full) * updates
 print(f"{updates:,} updates: {run.because}")

@@ -1,6 +1,8 @@
 """Names of the metrics of training and evaluation in print, and how their values are written."""
 
+import math
 from collections.abc import Iterable
+from typing import Any
 
 from tasks.catalogue import TASKS
 from tasks.kinds import KINDS
@@ -100,6 +102,8 @@ def written(metric: str, number: float | None, *, decimals: int = 1) -> str:
         return ""
     if is_share(metric):
         text = f"{100 * number:.{decimals}f} %"
+    elif 0 < abs(number) < 0.01:
+        text = f"{number:.2g}"
     else:
         text = f"{number:,.3f}" if abs(number) < 100 else f"{number:,.0f}"
     return text.replace("-", MINUS)
@@ -108,11 +112,25 @@ def written(metric: str, number: float | None, *, decimals: int = 1) -> str:
 def difference(metric: str, number: float, half: float | None = None, *, unit: bool = True) -> str:
     """A difference with its interval: "−3.41 ± 0.31 points"."""
     factor, name = scale(metric)
-    digits = 2 if factor == 100 else 3
+    digits = visible(factor * (half or 0), 2 if factor == 100 else 3)
     text = f"{factor * number:+.{digits}f}".replace("-", MINUS)
     if half is not None:
         text += f" ± {factor * half:.{digits}f}"
     return f"{text} {name}" if unit and name else text
+
+
+def visible(half: float, decimals: int) -> int:
+    """Decimals that show the first digit of half an interval, and not fewer than `decimals`."""
+    return max(decimals, -math.floor(math.log10(half))) if half > 0 else decimals
+
+
+def as_text(value: Any) -> str:
+    """A setting in print; "" for None."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return " to ".join(map(as_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def probability(p: float | None) -> str:

@@ -44,6 +44,7 @@ def ablate(study: StudyConfig) -> Path:
         InputError: the study, its data or its folder cannot be used as they are.
         Stopped: a signal asked for it; the same command resumes the study.
     """
+    started = time.monotonic()
     check_study(study)
     with holding(study.base.output):
         return run_study(study)
@@ -68,9 +69,10 @@ def run_study(study: StudyConfig) -> Path:
         say(cohort.plan(len(seeds), len(left)))
     for seed in left:
         say("", f"seed {seed}, {seeds.index(seed) + 1} of {len(seeds)}")
-        started = time.monotonic()
-        run_block(study, cohort, seed)
-        add_seconds(folder, time.monotonic() - started)
+        try:
+            run_block(study, cohort, seed)
+        finally:  # also the time of a block that is stopped; the first has that of all before it
+            started = add_seconds(folder, started)
     lines = [(folder / f"seed-{seed}" / DONE).read_text(encoding="utf-8") for seed in seeds]
     write_text(folder / RESULTS, "".join(lines))
     report = write_study_report(folder)

@@ -11,7 +11,8 @@
      "variants": {
        "triple loss": {"about": "one line", "parameters": 2278016, "bytes": 9112064,
                        "sentences_per_second": 571.0, "published": null},
-       "without KL": {..., "published": {"delta": -2.96, "unit": "GLUE points"}}},
+       "without KL": {..., "settings": {"loss.ce.weight": 0},      what differs from the base
+                      "published": {"delta": -2.96, "unit": "GLUE points"}}},
      "steps": 200,
      "teacher": "assets/bert-tiny-pydocs",
      "corpus": "pydocs",
@@ -19,7 +20,8 @@
      "seconds": 1234.5}
 
 A published delta is the variant minus the reference of a metric where higher is better. Other
-fields are allowed, and kept in results.json. `results.jsonl` has a line a run, in any order, and
+fields are allowed, and kept in results.json; the report also reads `base`, the configuration that
+all share, and `provenance`. `results.jsonl` has a line a run, in any order, and
 may be incomplete. A run may have any metrics.
 
     {"variant": "without KL", "seed": 1,
@@ -60,6 +62,8 @@ class VariantRecord:
     parameters: int
     bytes: int
     sentences_per_second: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What differs from the base, by dotted name."""
     published: PublishedDelta | None = None
 
 
@@ -93,6 +97,11 @@ class Study:
     """study.json as it is."""
     runs: tuple[StudentResult, ...] = ()
 
+    def setting(self, variant: str, name: str) -> Any:
+        """A variant's setting by its dotted name; None where study.json does not tell it."""
+        own = self.variants[variant].settings
+        return own[name] if name in own else of_base(self.record, name)
+
     def values(self, metric: str) -> dict[str, dict[int, float]]:
         """The values of a metric, by variant (all of them, in their order) and seed."""
         found: dict[str, dict[int, float]] = {name: {} for name in self.variants}
@@ -104,6 +113,14 @@ class Study:
     def metrics(self) -> list[str]:
         """The names of all metrics that some run has."""
         return list(dict.fromkeys(name for run in self.runs for name in run.metrics))
+
+
+def of_base(record: Mapping[str, Any], name: str) -> Any:
+    """A setting that all variants share, by its dotted name; None where it is not recorded."""
+    value: Any = record.get("base")
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def read_study(folder: Path) -> Study:

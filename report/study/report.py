@@ -10,11 +10,13 @@ from report.markdown import code, escaped, fenced
 from report.naming import capital, label
 from report.study.comparison import MIN_SEEDS, Comparison, compare_variants
 from report.study.conclusion import beside_published, conclusion
+from report.study.conditions import conditions_table
 from report.study.folder import Study, read_study
 from report.study.plots import draw_pictures
 from report.study.tables import (
     Comparisons,
     main_table,
+    other_losses,
     other_metrics,
     values_table,
     variants_table,
@@ -30,6 +32,10 @@ HOW_TO_READ = (
     "“Detectable” is the smallest true difference that this many seeds find with a probability of "
     "80 % (two-sided paired t test at 0.05, before Holm's correction): λ s / √n, with s the "
     "standard deviation of the n differences and λ from the noncentral t distribution."
+)
+NOT_THE_SAME = (
+    "The variants measure these losses with settings of their own, so a smaller value is not a "
+    "better one. The held-out metrics above are the same for all."
 )
 SIGN_AND_ORDER = (
     "Only sign and order can be set against each other: the published numbers are of other models, "
@@ -70,7 +76,7 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
     primary = comparisons[study.primary]
     shown = {file: f"![{escaped(caption)}]({file})" for file, caption in pictures.items()}
     published = beside_published(study, primary)
-    others = other_metrics(study, comparisons)
+    others, losses = other_metrics(study, comparisons), other_losses(study, comparisons)
     several = len(primary.seeds) >= MIN_SEEDS
     held = "Intervals and p values hold" if several else "The values hold"
     planned = len(study.seeds) * len(study.variants)
@@ -88,12 +94,15 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         values_table(study, primary),
         *(["## Other metrics"] if others else []),
         *others,
+        *(["## Training losses that cannot be compared", NOT_THE_SAME] if losses else []),
+        *losses,
         shown.get("curves.png"),
         "## The variants",
         variants_table(study),
-        f"{study.steps:,} updates a student, {len(study.runs)} of {planned} students done, "
-        f"{study.seconds / 60:,.1f} minutes. One row a variant is in `table.csv`, every value in "
-        "`results.json`.",
+        f"{len(study.runs)} of {planned} students done. One row a variant is in `table.csv`, every "
+        "value in `results.json`.",
+        "## How it was run",
+        conditions_table(study),
         fenced(study.command),
     ]
     return [part for part in parts if part]

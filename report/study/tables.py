@@ -10,6 +10,7 @@ from report.naming import (
     CLIPPED,
     LOSS,
     MINUS,
+    as_text,
     by_name,
     difference,
     label,
@@ -27,7 +28,7 @@ Comparisons = Mapping[str, Comparison]
 def main_table(study: Study, comparisons: Comparisons) -> str:
     """A row a variant: the primary metric, its difference to the reference, and how it trained."""
     primary = comparisons[study.primary]
-    terms = [name for name in comparisons if name.startswith(LOSS)]
+    terms = [name for name in _losses(comparisons) if not _own_settings(study, name)]
     beside = [name for name in (AGREEMENT, CLIPPED, *terms) if name in comparisons]
     beside = [name for name in beside if name != study.primary]
     published = any(variant.published for variant in study.variants.values())
@@ -51,6 +52,39 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
         cells += [_mean(comparisons[other], name) for other in beside]
         lines.append(cells)
     return text_table([*header, *map(label, beside)], lines)
+
+
+def other_losses(study: Study, comparisons: Comparisons) -> list[str]:
+    """A table for each training loss that variants measure differently, with their settings."""
+    tables = []
+    for metric in _losses(comparisons):
+        settings = _own_settings(study, metric)
+        if settings:
+            lines = [
+                [
+                    name,
+                    *(as_text(study.setting(name, setting)) for setting in settings),
+                    _mean(comparisons[metric], name),
+                ]
+                for name in study.variants
+            ]
+            tables.append(text_table(["", *settings, label(metric)], lines))
+    return tables
+
+
+def _losses(comparisons: Comparisons) -> list[str]:
+    return [name for name in comparisons if name.startswith(LOSS)]
+
+
+def _own_settings(study: Study, loss: str) -> list[str]:
+    """The settings that some variant has to itself and on which the value of a loss depends."""
+    term = f"loss.{loss.removeprefix(LOSS)}."
+    names = [name for variant in study.variants.values() for name in variant.settings]
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if name.startswith((term, "loss.mean", "masking.")) and name != f"{term}weight"
+    ]
 
 
 def values_table(study: Study, comparison: Comparison) -> str:

@@ -1,17 +1,60 @@
 """The number of updates of a run, without opening its data: published sizes and assumptions."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.stats import lognorm
+
+from data.cutting import SHORTEST
 from train.config import FinetuneConfig, TextConfig, TrainConfig
 from train.planning.abstract_step import sequence_length
 from train.recipes.pretrain import BOOKCORPUS, WIKIPEDIA
 
-# Devlin et al. 2019, section 3.1: 2,500 and 800 million words, at 1.16 word pieces each (assumed).
+PIECES = 1.16
+"""Word pieces a word, assumed."""
+LINE_TOKENS = 128
+"""Tokens of a text whose corpus has no published lengths, assumed."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The rows of a corpus, of which `lines` makes sequences. Lengths are taken as lognormal."""
+
+    rows: int
+    mean: float
+    """Words of a row."""
+    median: float
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of an epoch."""
+        return round(self.rows * self.mean * PIECES)
+
+    def lines(self, length: int) -> tuple[int, int]:
+        """The number of sequences that `data.cutting.Lines` makes of all rows, and their tokens."""
+        spread = math.sqrt(2 * math.log(self.mean / self.median))
+        quantiles = (np.arange(100_000) + 0.5) / 100_000
+        pieces = np.round(lognorm(spread, scale=self.median * PIECES).ppf(quantiles))
+        full, rest = np.divmod(pieces, length - 2)
+        kept = rest + 2 >= SHORTEST
+        tokens = full * length + np.where(kept, rest + 2, 0)
+        return round(self.rows * np.mean(full + kept)), round(self.rows * np.mean(tokens))
+
+
+# Wikipedia: 6,407,814 articles, 3.37 million of them with 200 words or more (as others counted),
+# which puts the median at 215; 20 GB, of which a word takes 6 bytes (assumed). BookCorpus: its card
+# on the hub; 984,846,357 words in 74,004,228 sentences, median 11 (Zhu et al. 2015, table 2).
+TEXTS = {
+    WIKIPEDIA: Texts(6_407_814, mean=523, median=215),
+    BOOKCORPUS: Texts(74_004_228, mean=984_846_357 / 74_004_228, median=11),
+}
+"""Corpora whose rows have published lengths."""
+
 # WikiText-103 (Merity et al. 2016): 103 million words, about 0.1 B tokens as others count them.
 TOKENS = {
-    WIKIPEDIA: 2_900_000_000,
-    BOOKCORPUS: 930_000_000,
+    **{name: texts.tokens for name, texts in TEXTS.items()},
     "Salesforce/wikitext:wikitext-103-v1": 100_000_000,
 }
 """Tokens of an epoch of a corpus."""
@@ -47,26 +90,41 @@ class RunLength:
     """Tokens of text in a sequence; the rest of it is padding, which takes as long."""
 
 
-def run_length(config: TrainConfig, sequences: int | None, line_tokens: int) -> RunLength:
+def text_size(
+    corpora: Sequence[str], length: int, line_tokens: int | None, *, lines: bool
+) -> tuple[int, int, str] | None:
+    """Sequences of an epoch, tokens in a sequence and their source; None if it is not known."""
+    if not set(corpora) <= TOKENS.keys():
+        return None
+    tokens = sum(TOKENS[name] for name in corpora)
+    source = f"{tokens / 1e9:.3g} B tokens of {' and '.join(corpora)}"
+    if not lines:
+        return math.ceil(tokens / (length - 2)), length, f"{source}, packed"
+    if line_tokens is None and set(corpora) <= TEXTS.keys():
+        each = [TEXTS[name].lines(length) for name in corpora]
+        sequences, kept = (sum(numbers) for numbers in zip(*each, strict=True))
+        return sequences, round(kept / sequences), f"{source}, a sequence for each text"
+    full = min(line_tokens or LINE_TOKENS, length)
+    return math.ceil(tokens / full), full, f"{source}, {full} a line (--line-tokens)"
+
+
+def run_length(config: TrainConfig, sequences: int | None, line_tokens: int | None) -> RunLength:
     """The length of the run that a configuration asks for.
 
     Args:
         config: of any loop.
         sequences: sequences or examples of an epoch; by default a published size.
-        line_tokens: assumed length of a text where each is a sequence (`--data.mode lines`).
+        line_tokens: length of a text where each is a sequence (`--data.mode lines`); by default
+            from the published lengths of the corpus, or LINE_TOKENS.
     """
     length = sequence_length(config)
     full = length
     if isinstance(config, TextConfig):
         lines = config.data.mode == "lines"
-        full = min(line_tokens, length) if lines else length
-        known = [TOKENS.get(corpus) for corpus in config.data.corpus]
-        source = "--sequences"
-        if sequences is None and None not in known:
-            tokens = sum(size or 0 for size in known)
-            sequences = math.ceil(tokens / (full if lines else length - 2))
-            source = f"{tokens / 1e9:.3g} B tokens of {' and '.join(config.data.corpus)}"
-            source += f", {full} a line (--line-tokens)" if lines else ", packed"
+        size = text_size(config.data.corpus, length, line_tokens, lines=lines)
+        assumed = min(line_tokens or LINE_TOKENS, length) if lines else length
+        epoch, full, source = size or (None, assumed, "")
+        sequences, source = (epoch, source) if sequences is None else (sequences, "--sequences")
     else:
         assert isinstance(config, FinetuneConfig)
         source = "--sequences" if sequences else f"the published size of {config.task}"

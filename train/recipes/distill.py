@@ -45,9 +45,11 @@ def distill_base_uncased() -> DistillConfig:
     of epochs of the released model are unpublished.
 
     English Wikipedia and BookCorpus, one sequence for each text (`lines`), 4,096 sequences of up to
-    512 tokens an update: at most 2.1 M tokens, far fewer where texts are short. About 22,000
-    updates for the paper's corpus at 128 tokens a line, 5,600 when packed to full length
-    (--data.mode packed). The original: 8 V100 GPUs, 90 hours, GLUE 77.0 (published). Not run here.
+    512 tokens an update: at most 2.1 M tokens. Most texts are short: BookCorpus on the hub has 74 M
+    rows of one sentence each (published). All make about 62 M sequences of 80 tokens on average, so
+    45,000 updates, or 7,200 when packed to full length (--data.mode packed); computed in
+    train/planning/run_length.py. The original: 8 V100 GPUs, 90 hours, GLUE 77.0 (published). Not
+    run here.
 
         python -m train.distill distilbert-base-uncased
     """
@@ -66,16 +68,19 @@ def distill_base_uncased() -> DistillConfig:
 
 
 def distill_base_cased() -> DistillConfig:
-    """DistilBERT from bert-base-cased: the uncased recipe with the cased teacher.
+    """DistilBERT from bert-base-cased: the uncased recipe with the cased teacher, on Wikipedia.
 
-    GLUE 75.9 (published). Not run here.
+    BookCorpus is left out: on the hub it is lower-cased, and a cased teacher does not expect that.
+    The original read both, with case; GLUE 75.9 (published). Not run here.
 
         python -m train.distill distilbert-base-cased
     """
+    uncased = distill_base_uncased()
     return replace(
-        distill_base_uncased(),
+        uncased,
         output=Path("runs/distilbert-base-cased"),
         teacher="google-bert/bert-base-cased",
+        data=replace(uncased.data, corpus=(WIKIPEDIA,)),
     )
 
 
@@ -105,7 +110,8 @@ def wikitext_103() -> DistillConfig:
 
     Wu et al.'s re-implementation (frankaging/Causal-Distill) reports a GLUE average over 8 tasks of
     75.80 for this setting (published). It weights its losses equally; the weights of its baseline
-    are not stated, so 1/3 each is an assumption. Not run here: well under one TPU v5e chip-hour.
+    are not stated, so 1/3 each is an assumption. Not run here: 2.8 chip-hours of TPU v5e, computed
+    by train.plan.
 
         python -m train.distill wikitext-103
     """

@@ -1,6 +1,7 @@
 """The study.json of a study (report/study/folder.py): written before it runs, never changed."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,12 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
         )
 
 
-def add_seconds(folder: Path, seconds: float) -> None:
-    """Adds to the time that the study took."""
+def add_seconds(folder: Path, since: float) -> float:
+    """Adds the time since then (of `time.monotonic`) to that of the study; returns the time now."""
+    now = time.monotonic()
     record = json.loads((folder / STUDY).read_text(encoding="utf-8"))
-    write_json_atomic(folder / STUDY, {**record, "seconds": record["seconds"] + seconds})
+    write_json_atomic(folder / STUDY, {**record, "seconds": record["seconds"] + now - since})
+    return now
 
 
 def _variants(study: StudyConfig, cohort: Cohort, old: dict[str, Any]) -> dict[str, Any]:

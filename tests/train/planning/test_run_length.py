@@ -1,8 +1,15 @@
 """The number of updates of a recipe, from sizes that are given with it."""
 
 from dataclasses import replace
+from statistics import NormalDist
 
-from train.planning.run_length import EXAMPLES, TOKENS, run_length
+import numpy as np
+import pytest
+
+from data.cutting import Lines
+from data.tokenise import Encoded, Piece
+from data.vocabulary import SpecialIds
+from train.planning.run_length import EXAMPLES, PIECES, TEXTS, TOKENS, run_length
 from train.recipes import DISTILL, FINETUNE, PRETRAIN
 
 
@@ -10,20 +17,42 @@ def test_every_recipe_of_published_data_has_a_length():
     for recipe in [*PRETRAIN.values(), *DISTILL.values()]:
         config = recipe()
         known = config.steps is not None or all(name in TOKENS for name in config.data.corpus)
-        assert (run_length(config, None, 128).updates is not None) == known
+        assert (run_length(config, None, None).updates is not None) == known
     for name in EXAMPLES:
         assert run_length(FINETUNE[name](), None, 128).updates is not None
 
 
 def test_the_updates_of_distilbert_are_those_of_its_docstring():
     recipe = DISTILL["distilbert-base-uncased"]()
-    lines = run_length(recipe, None, 128)
-    assert lines.updates == 21_918  # about 22,000: 3.83 B tokens, three times, by 4096 x 128
-    assert lines.tokens_a_sequence == 128
-    assert "3.83 B tokens" in lines.because
-    packed = run_length(replace(recipe, data=replace(recipe.data, mode="packed")), None, 128)
-    assert packed.updates == 5_502
+    lines = run_length(recipe, None, None)
+    assert lines.updates == 45_477  # about 45,000
+    assert lines.tokens_a_sequence == 80
+    assert "62,087,946 sequences, from 5.03 B tokens" in lines.because
+    packed = run_length(replace(recipe, data=replace(recipe.data, mode="packed")), None, None)
+    assert packed.updates == 7_224
     assert packed.tokens_a_sequence == 512
+    assumed = run_length(recipe, None, 128)
+    assert assumed.updates == 28_782  # 5.03 B tokens, three times, by 4096 x 128
+    assert assumed.tokens_a_sequence == 128
+
+
+@pytest.mark.parametrize("corpus", TEXTS)
+def test_rows_make_as_many_sequences_as_the_cutting_of_rows_of_such_lengths(corpus):
+    """The quantiles of the lengths as rows, cut by the code that cuts a corpus."""
+    texts, rows = TEXTS[corpus], 10_000
+    normal = [NormalDist().inv_cdf((place + 0.5) / rows) for place in range(rows)]
+    words = texts.median * np.exp(np.sqrt(2 * np.log(texts.mean / texts.median)) * normal)
+    assert np.mean(words) == pytest.approx(texts.mean, rel=5e-3)
+    cutter = Lines(SpecialIds(pad=0, unk=1, cls=2, sep=3, mask=4), 512, vocab_size=6)
+    cut = cutter.add(
+        [
+            Encoded(Piece("", f"{number}", True), np.full(round(PIECES * count), 5, np.uint32))
+            for number, count in enumerate(words)
+        ]
+    )
+    sequences, tokens = texts.lines(512)
+    assert sequences / texts.rows == pytest.approx(len(cut.lengths) / rows, rel=5e-3)
+    assert tokens / sequences == pytest.approx(np.mean(cut.lengths), rel=5e-3)
 
 
 def test_a_number_of_sequences_counts_more_and_steps_most():
