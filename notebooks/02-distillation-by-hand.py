@@ -47,8 +47,9 @@ student = student_from_teacher(teacher, layers="original", rngs=nnx.Rngs(0))
 #
 # Eight sequences of 64 tokens. 15 % of the tokens are to be predicted; of these 80 % are
 # replaced by `[MASK]`, 10 % by a random token, and 10 % stay (Devlin et al. 2018, section 3.1).
-# Rare tokens are chosen more often, as in the original code: with weight $\text{count}^{-0.7}$.
-# Teacher and student read the same masked text.
+# Every token is as likely to be chosen. (The original code chooses rare tokens more often, with
+# weight $\text{count}^{-0.7}$: `--masking.smoothing 0.7`.) Teacher and student read the same masked
+# text.
 
 # %%
 from data.batches import Batches
@@ -58,7 +59,7 @@ from train.update.keys import Keys, stream_key
 batches = Batches(data.train, batch_size=8, seed=recipe.seed, pad_id=special.pad)
 text = {name: jnp.asarray(array[0]) for name, array in batches.batch(0).items()}
 keys = Keys(stream_key(recipe.seed, "masking"), stream_key(recipe.seed, "dropout"))
-log_weights = jnp.asarray(token_log_weights(data.train.counts, special, smoothing=0.7))
+log_weights = jnp.asarray(token_log_weights(data.train.counts, special, recipe.masking.smoothing))
 masked = mask_tokens(
     jax.random.fold_in(keys.masking, 0),  # of update 0
     *(text["input_ids"], text["attention_mask"], text["row"], log_weights),

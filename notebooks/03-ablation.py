@@ -170,8 +170,8 @@ Markdown(
 
 # %% [markdown]
 # Pairing helps as far as the seeds move both variants alike, which the last column says. `without
-# cosine` does nearly the same as the reference in every seed, and its interval is several times
-# narrower. `without KL` learns from other things, and gains nothing: pairing also costs degrees of
+# cosine` does nearly the same as the reference in every seed, so its interval is much narrower.
+# `without KL` learns from other things and has less from pairing, which also costs degrees of
 # freedom, 4 instead of 8. But only the paired interval is right: the other one assumes that runs of
 # one seed have nothing in common.
 
@@ -196,10 +196,9 @@ fig.suptitle("What subsets of the seeds would have shown (scales differ)", x=0.0
 plt.show()
 
 # %% [markdown]
-# A large effect needs no statistics: every seed shows the loss without KL. A small one changes its
-# size, and its sign, with the seeds one happens to take: in the run kept here one seed of five puts
-# T 4 above the reference. Whoever runs one seed picks one dot of the first column. (The columns
-# narrow faster than in truth: all subsets share the same five seeds.)
+# An effect that every seed shows needs no statistics. A small one changes its size, and its sign,
+# with the seeds one happens to take. Whoever runs one seed picks one dot of the first column. (The
+# columns narrow faster than in truth: all subsets share the same five seeds.)
 #
 # This is why the report gives no intervals below five seeds: the t quantile alone is 12.7 for two
 # seeds, 4.3 for three, 2.8 for five, and an interval from two seeds would say nothing.
@@ -290,8 +289,8 @@ plt.show()
 # %% [markdown]
 # A mark well above its line was found easily. One below its line was found by luck or not at all:
 # follow the line to the right until it has come down to the mark, and there is the number of seeds
-# that it would take if the measured difference is the true one. For T 4 that is about a dozen, for
-# the cosine some thirty, and then 0.05 points would be certain, and still not worth anything.
+# that it would take if the measured difference is the true one. With enough seeds 0.05 points would
+# be certain, and still not worth anything.
 #
 # Even the line is soft: it is drawn from a standard deviation which itself comes from five numbers.
 # With 95 % confidence the true one lies between 0.6 and 2.9 times the measured:
@@ -319,8 +318,10 @@ print(f"{masked:,.0f} masked tokens: ± {100 * 1.96 * np.sqrt(share * (1 - share
 # ## 6. The committed reports, and what no number of seeds tells
 #
 # `docs/results/` holds the five-seed reports of the studies that ship. Two of them have our
-# variants too, trained for 100 updates instead of 30 (`paper-table-4` with 16 sequences an update),
-# so only signs and order can be set beside each other.
+# variants too, trained for 100 updates instead of 30 (`paper-table-4` with 16 sequences an update)
+# and on other masks: like the original's, theirs choose rare tokens more often
+# (`--masking.smoothing 0.7`), while ours are uniform, like those of all held-out scores. So only
+# signs and order can be set beside each other.
 
 
 # %%
@@ -355,13 +356,14 @@ axes.set_ylim(len(pairs) - 0.5, -0.5)
 axes.grid(visible=False, axis="y")
 axes.grid(visible=True, axis="x")
 axes.set_xlabel("difference to the reference in masked-LM accuracy (points), 95 % interval")
-axes.set_title("Blue circles: here, 30 updates. Orange squares: docs/results, 100 updates")
+axes.set_title("Blue circles: here, 30 updates. Orange squares: docs/results, 100, other masks")
 plt.show()
 
 # %% [markdown]
-# In the committed study T 4 is worse than T 2 for certain, here it "cannot be told from it". Both
-# are right, and a report that called the second one "temperature does not matter" would be wrong:
-# the interval here holds the value there. The conclusions of the two reports:
+# Where one of the two is certain and the other "cannot be told from it", both are right, and a
+# report that called the second one "does not matter" would be wrong: look at what its interval
+# holds. Where both are certain and far apart, something else than the seed differs, as the masks do
+# here. The conclusions of the two reports:
 
 # %%
 Markdown("\n\n".join(f"> **{name}.** {record['conclusion']}" for name, record in reports.items()))
@@ -391,9 +393,11 @@ Markdown(
 
 # %% [markdown]
 # Every update of the triple loss is clipped at norm 5, and one in eight without masked LM. The
-# variant does not only lack a term; the remaining terms also take larger steps. The seeds cannot
-# separate the two. Another study can: `--optimizer.clip-norm` higher for all variants, or a
-# learning rate of each variant's own (`--tune`).
+# variant does not only lack a term; the remaining terms also take larger steps. And masked LM alone
+# learns from the masks' labels: there it pulled towards rare tokens, which the score seldom asks
+# for. The seeds cannot separate the three. Other studies can: `--optimizer.clip-norm` higher for
+# all variants, a learning rate of each variant's own (`--tune`), or uniform masks, which today's
+# `tiny` has.
 #
 # **Whether it lasts.** 100 updates from a start that copies the teacher measure how fast a student
 # recovers, not where it ends. `random start` still guesses the most frequent token with every seed

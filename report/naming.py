@@ -112,14 +112,21 @@ def written(metric: str, number: float | None, *, decimals: int = 1) -> str:
 def difference(metric: str, number: float, half: float | None = None, *, unit: bool = True) -> str:
     """A difference with its interval: "−3.41 ± 0.31 points"."""
     factor, name = scale(metric)
-    digits = visible(factor * (half or 0), 2 if factor == 100 else 3)
+    digits = digits_to_show(factor * (half or 0), 2 if factor == 100 else 3)
     text = f"{factor * number:+.{digits}f}".replace("-", MINUS)
     if half is not None:
         text += f" ± {factor * half:.{digits}f}"
     return f"{text} {name}" if unit and name else text
 
 
-def visible(half: float, decimals: int) -> int:
+def width(metric: str, number: float) -> str:
+    """A size of differences, above zero: "0.31 points"."""
+    factor, name = scale(metric)
+    digits = digits_to_show(factor * number, 2 if factor == 100 else 3)
+    return f"{factor * number:.{digits}f} {name}".strip()
+
+
+def digits_to_show(half: float, decimals: int) -> int:
     """Decimals that show the first digit of half an interval, and not fewer than `decimals`."""
     return max(decimals, -math.floor(math.log10(half))) if half > 0 else decimals
 

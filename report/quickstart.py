@@ -9,6 +9,7 @@ from data.storage.atomic import write_text
 from data.storage.provenance import write_json_atomic
 from data.storage.run_folder import read_metrics
 from report.markdown import text_table
+from report.naming import digits_to_show
 from report.plots import Panel, plot_panels
 from report.study.comparison import interval
 
@@ -29,12 +30,14 @@ def kept_share(scores: ByModel, name: str) -> float:
     return (scores[name]["masked_lm_accuracy"] - floor) / above
 
 
-def cell(values: list[float], style: str) -> str:
-    """The mean and, where seeds differ, half the width of its 95 % interval."""
-    mean = format(float(np.mean(values)), style)
+def cell(values: list[float], decimals: int, sign: str = "f") -> str:
+    """The mean and, where seeds differ, half the width of its 95 % interval; shares have sign %."""
+    mean = float(np.mean(values))
     if len(values) == 1 or np.ptp(values) == 0:
-        return mean
-    return f"{mean} ± {format(interval(values), style)}"
+        return f"{mean:.{decimals}{sign}}"
+    half = interval(values)
+    digits = digits_to_show(100 * half if sign == "%" else half, decimals)
+    return f"{mean:.{digits}{sign}} ± {half:.{digits}{sign}}"
 
 
 def quickstart_table(
@@ -48,29 +51,33 @@ def quickstart_table(
             [
                 name,
                 f"{size['parameters'] / 1e6:.2f} M",
-                f"{size['bytes'] / 1e6:.1f} MB",
                 f"{size['speed']:,.0f}",
-                cell([each[name]["masked_lm_loss"] for each in results], ".3f"),
-                cell([each[name]["masked_lm_accuracy"] for each in results], ".1%"),
-                cell([each[name]["top1_agreement"] for each in results], ".1%"),
-                cell([kept_share(each, name) for each in results], ".0%"),
+                cell([each[name]["masked_lm_loss"] for each in results], 3),
+                cell([each[name]["masked_lm_accuracy"] for each in results], 1, "%"),
+                cell([kept_share(each, name) for each in results], 0, "%"),
+                cell([each[name]["top1_agreement"] for each in results], 1, "%"),
+                cell([each[name]["kl_to_teacher"] for each in results], 3),
             ]
         )
-    header = ["", "params", "size", "sentences/s", "loss", "accuracy", "agreement", "keeps"]
+    header = ["", "params", "sentences/s", "loss", "accuracy", "keeps", "agreement", "KL"]
     return header, lines
 
 
 def headline(results: Sequence[ByModel]) -> str:
-    """The gain over the same start without a teacher in one sentence, whatever its sign."""
-    gains = [
-        scores[DISTILLED]["masked_lm_accuracy"] - scores[ALONE]["masked_lm_accuracy"]
-        for scores in results
-    ]
-    gain = float(np.mean(gains))
-    spread = f" (95 % interval ± {interval(gains) * 100:.1f})" if len(gains) > 1 else ""
+    """The gains over the same start without a teacher in one sentence, whatever their signs."""
+
+    def gain(metric: str) -> str:
+        gains = [100 * (scores[DISTILLED][metric] - scores[ALONE][metric]) for scores in results]
+        mean, more = float(np.mean(gains)), "more" if np.mean(gains) >= 0 else "less"
+        if len(gains) == 1:
+            return f"{abs(mean):.1f} points {more}"
+        half = interval(gains)
+        digits = digits_to_show(half, 1)
+        return f"{abs(mean):.{digits}f} points (95 % interval ± {half:.{digits}f}) {more}"
+
     return (
-        f"From the same start, {abs(gain) * 100:.1f} points{spread} "
-        f"{'more' if gain >= 0 else 'less'} accuracy with the teacher than without it."
+        f"From the same start, {gain('masked_lm_accuracy')} accuracy with the teacher than without "
+        f"it, and {gain('top1_agreement')} agreement with the teacher."
     )
 
 
@@ -88,10 +95,10 @@ def write_summary(
 {table}
 
 Held-out text of `pydocs`, {steps} updates each, {seeds}, {seconds / 60:.1f} minutes.
-Size: the file in float32. Loss: masked LM, in nats; accuracy: masked tokens guessed right;
-agreement: guessed as the teacher does. "keeps": the share of the teacher's accuracy above the
-unigram floor ({floor["unigram_accuracy"]:.1%}, loss {floor["unigram_loss"]:.3f}).
-The students have one architecture, so size and speed were measured once.
+Loss: masked LM, in nats; accuracy: masked tokens guessed right; agreement: guessed as the teacher
+does; KL: KL(teacher || student) of the predictions, in nats. "keeps": the share of the teacher's
+accuracy above the unigram floor ({floor["unigram_accuracy"]:.1%}, loss
+{floor["unigram_loss"]:.3f}). The students have one architecture, so speed was measured once.
 
 ![Accuracy on held-out text](curves.png)
 """

@@ -44,7 +44,6 @@ def ablate(study: StudyConfig) -> Path:
         InputError: the study, its data or its folder cannot be used as they are.
         Stopped: a signal asked for it; the same command resumes the study.
     """
-    started = time.monotonic()
     check_study(study)
     with holding(study.base.output):
         return run_study(study)
@@ -52,6 +51,7 @@ def ablate(study: StudyConfig) -> Path:
 
 def run_study(study: StudyConfig) -> Path:
     """Runs or resumes a study whose folder is held; returns and raises what `ablate` does."""
+    started = time.monotonic()
     if study.tune:
         study = tuned(study)
     folder = study.base.output

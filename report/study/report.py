@@ -16,6 +16,7 @@ from report.study.plots import draw_pictures
 from report.study.tables import (
     Comparisons,
     main_table,
+    missing_losses,
     other_losses,
     other_metrics,
     values_table,
@@ -88,6 +89,7 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         shown.get("differences.png"),
         f"## {escaped(capital(label(study.primary)))}",
         main_table(study, comparisons),
+        missing_losses(study, comparisons),
         HOW_TO_READ,
         published and f"{escaped(published)} {SIGN_AND_ORDER}",
         "### Every value",

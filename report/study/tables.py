@@ -16,6 +16,7 @@ from report.naming import (
     label,
     noun,
     probability,
+    width,
     written,
 )
 from report.study.comparison import Comparison
@@ -44,7 +45,7 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
             cells.append(difference(study.primary, found.mean, found.interval))
             cells.append(probability(found.p_holm))
             least = found.detectable
-            cells.append("" if least is None else difference(study.primary, least)[1:])
+            cells.append("" if least is None else width(study.primary, least))
         if published:
             paper = variant.published
             delta = "" if paper is None else f"{paper.delta:+.2f}".replace("-", MINUS)
@@ -70,6 +71,17 @@ def other_losses(study: Study, comparisons: Comparisons) -> list[str]:
             ]
             tables.append(text_table(["", *settings, label(metric)], lines))
     return tables
+
+
+def missing_losses(study: Study, comparisons: Comparisons) -> str:
+    """A sentence on the empty cells of training losses; "" without any."""
+    losses = [comparisons[metric].rows for metric in _losses(comparisons)]
+    if all(name in rows for rows in losses for name in study.variants):
+        return ""
+    return (
+        "A training loss is empty where the variant does not learn from it and no other that is "
+        "trained in one program with it does: it was not computed."
+    )
 
 
 def _losses(comparisons: Comparisons) -> list[str]:

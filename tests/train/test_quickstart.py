@@ -44,7 +44,7 @@ def test_it_leaves_a_table_a_picture_and_a_student(home, capsys):
 def test_a_disk_that_refuses_the_table_is_reported(tmp_path):
     measured = dict.fromkeys(
         ("masked_lm_loss", "masked_lm_accuracy", "unigram_loss", "unigram_accuracy"), 0.5
-    ) | {"top1_agreement": 1.0, "masked_lm_accuracy": 0.7}
+    ) | {"top1_agreement": 1.0, "kl_to_teacher": 0.0, "masked_lm_accuracy": 0.7}
     results = [{TEACHER: measured, DISTILLED: measured, ALONE: measured}]
     sizes = {name: {"parameters": 1.0, "bytes": 4.0, "speed": 1.0} for name in results[0]}
     refused = pytest.raises(InputError, match=r"cannot write .*quickstart\.md: File too large")
@@ -71,9 +71,11 @@ def test_the_three_runs_differ_in_what_their_names_say():
 
 
 def test_seeds_share_a_cell_with_their_interval():
-    assert report.cell([0.25], ".1%") == "25.0%"
-    assert report.cell([0.25, 0.25], ".1%") == "25.0%"
-    assert report.cell([0.2, 0.3], ".1%") == "25.0% ± 63.5%"
+    assert report.cell([0.25], 1, "%") == "25.0%"
+    assert report.cell([0.25, 0.25], 1, "%") == "25.0%"
+    assert report.cell([0.2, 0.3], 1, "%") == "25.0% ± 63.5%"
+    # Half the distance times 12.7, and not "± 0.000".
+    assert report.cell([4.0, 4.00002], 3) == "4.0000 ± 0.0001"
 
 
 def test_the_interval_is_students():
@@ -85,12 +87,17 @@ def test_the_interval_is_students():
 def test_the_headline_tells_either_sign():
     def scores(distilled, alone):
         return {
-            DISTILLED: {"masked_lm_accuracy": distilled},
-            ALONE: {"masked_lm_accuracy": alone},
+            DISTILLED: {"masked_lm_accuracy": distilled, "top1_agreement": alone},
+            ALONE: {"masked_lm_accuracy": alone, "top1_agreement": distilled},
         }
 
-    assert "2.0 points more accuracy" in report.headline([scores(0.22, 0.20)])
+    assert report.headline([scores(0.22, 0.20)]) == (
+        "From the same start, 2.0 points more accuracy with the teacher than without it, and 2.0 "
+        "points less agreement with the teacher."
+    )
     assert "3.0 points less accuracy" in report.headline([scores(0.20, 0.23)])
+    both = report.headline([scores(0.22, 0.20), scores(0.23, 0.20)])
+    assert "2.5 points (95 % interval ± 6.4) more accuracy" in both
 
 
 def test_the_share_kept_is_counted_from_the_floor():

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Float32
+from jaxtyping import Array, Bool, Float32
 
 from data.batches import heldout_batches
 from data.masking import MaskingConfig, mask_tokens, token_log_weights
@@ -132,7 +132,8 @@ class HeldOut:
             "unigram_loss": -jnp.asarray(self.log_unigram)[masked.labels],
             "unigram_accuracy": masked.labels == int(self.log_unigram.argmax()),
         }
-        sums = {"calibration_error": calibration_gaps(logits, right, masked.valid)}
+        confidence = jnp.exp(-cross_entropy(logits, guess))
+        sums = {"calibration_error": calibration_gaps(confidence, right, masked.valid)}
         if teacher is None:
             return sums | sums_of(values, masked.valid)
         teacher_hidden = teacher.backbone(*inputs).last_hidden
@@ -154,7 +155,7 @@ def sums_of(values: Mapping[str, Array], where: Bool[Array, "groups k"]) -> Sums
 
 
 def calibration_gaps(
-    logits: Float[Array, "groups k vocab"],
+    confidence: Float32[Array, "groups k"],
     right: Bool[Array, "groups k"],
     where: Bool[Array, "groups k"],
 ) -> tuple[Float32[Array, " bins"], Float32[Array, ""]]:
@@ -162,7 +163,6 @@ def calibration_gaps(
 
     The number of predictions is that of all bins.
     """
-    confidence = jnp.max(nnx.softmax(logits), axis=-1)
     bins = jnp.clip(jnp.ceil(confidence * BINS).astype(jnp.int32) - 1, 0, BINS - 1)
     gaps = jnp.where(where, confidence - right.astype(jnp.float32), 0)
     return jnp.zeros(BINS).at[bins].add(gaps), jnp.sum(where, dtype=jnp.float32)

@@ -47,8 +47,8 @@ class Texts:
 # which puts the median at 215; 20 GB, of which a word takes 6 bytes (assumed). BookCorpus: its card
 # on the hub; 984,846,357 words in 74,004,228 sentences, median 11 (Zhu et al. 2015, table 2).
 TEXTS = {
-    WIKIPEDIA: Texts(6_407_814, mean=523, median=215),
-    BOOKCORPUS: Texts(74_004_228, mean=984_846_357 / 74_004_228, median=11),
+    WIKIPEDIA: Texts(6_407_814, mean=523.0, median=215.0),
+    BOOKCORPUS: Texts(74_004_228, mean=984_846_357 / 74_004_228, median=11.0),
 }
 """Corpora whose rows have published lengths."""
 

@@ -139,6 +139,72 @@ def test_a_row_a_variant(folder):
     assert ["longer", "longer\\|it is", "2.00 M", "8.0 MB", "501"] in rows
 
 
+def test_losses_of_different_temperatures_stand_apart(tmp_path):
+    """T² KL at T 2 and T 8 are not two values of one thing; another weight changes nothing."""
+    study = study_of(base={"loss": {"ce": {"temperature": 2.0}}})
+    study["variants"]["longer"]["settings"] = {"loss.ce.weight": 1}
+    rows = tables(report_of(tmp_path, study))
+    assert rows[0][-1] == "T² KL to teacher (nats a token)"
+    study["variants"]["longer"]["settings"] = {"loss.ce.temperature": 8, "loss.cos.weight": 2}
+    rows = tables(report_of(tmp_path, study))
+    assert "T² KL to teacher (nats a token)" not in rows[0]
+    apart = rows.index(["", "loss.ce.temperature", "T² KL to teacher (nats a token)"])
+    assert [rows[apart + row] for row in (2, 5)] == [
+        ["full", "2", "4.500"],
+        ["longer", "8", "4.500"],
+    ]
+    study["variants"]["longer"]["settings"] = {"masking.smoothing": 0.7}  # means of other tokens
+    assert ["longer", "0.7", "4.500"] in tables(report_of(tmp_path, study))
+
+
+def test_an_empty_cell_is_explained(tmp_path):
+    runs = runs_of()
+    assert "it was not computed" not in report_of(tmp_path, runs=runs)
+    for run in runs[-5:]:
+        del run["metrics"]["loss_ce"]
+    text = report_of(tmp_path, runs=runs)
+    assert tables(text)[5][-1] == ""
+    assert "A training loss is empty where the variant does not learn from it" in text
+
+
+def test_an_interval_is_never_printed_as_nothing(tmp_path):
+    small = [1e-6 * shift for shift in (3, 4, 2, 3, 3.5)]  # of a loss: -20 times that
+    rows = tables(report_of(tmp_path, runs=runs_of({**DIFFERENCES, "longer": small})))
+    assert rows[5][2] == "+0.00031 ± 0.00009 points"
+    assert rows[5][4] == "0.0001 points"
+    assert "5.000 (−0.00006 ± 0.00002)" in [cell for row in rows for cell in row]
+
+
+def test_the_conditions_are_told(tmp_path):
+    base = {
+        "batch_size": 16,
+        "data": {"sequence_length": 64, "mode": "packed"},
+        "optimizer": {"learning_rate": 1e-3},
+        "masking": {"smoothing": 0.0},
+    }
+    origin = {
+        "started": "2026-11-24T22:42:31+00:00",
+        "git": {"commit": "b7fa8202886f", "dirty": True},
+        "versions": {"python": "3.11.7", "jax": "0.10.2"},
+        "platform": "Linux",
+        "cpu_cores": 2,
+        "devices": {"platform": "cpu", "kind": "cpu", "count": 1},
+    }
+    told = tables(report_of(tmp_path, study_of(base=base, provenance=origin)))
+    for row in (
+        ["sequences an update", "16"],
+        ["tokens in a sequence", "64"],
+        ["learning rate (peak)", "0.001"],
+        ["smoothing of the masks", "0"],
+        ["hardware", "2 CPU cores, Linux"],
+        ["versions", "python 3.11.7 and jax 0.10.2"],
+        ["commit", "b7fa820288 with changes"],
+        ["begun", "2026-11-24"],
+        ["time, with compilation and evaluation", "90 s"],
+    ):
+        assert row in told
+
+
 def test_the_p_values_shown_are_corrected(tmp_path):
     same = dict.fromkeys(DIFFERENCES, DIFFERENCES["without MLM"])
     rows = tables(report_of(tmp_path, runs=runs_of({**same, "full": [0.0] * 5})))

@@ -40,7 +40,7 @@ def test_the_updates_of_distilbert_are_those_of_its_docstring():
 def test_rows_make_as_many_sequences_as_the_cutting_of_rows_of_such_lengths(corpus):
     """The quantiles of the lengths as rows, cut by the code that cuts a corpus."""
     texts, rows = TEXTS[corpus], 10_000
-    normal = [NormalDist().inv_cdf((place + 0.5) / rows) for place in range(rows)]
+    normal = np.array([NormalDist().inv_cdf((place + 0.5) / rows) for place in range(rows)])
     words = texts.median * np.exp(np.sqrt(2 * np.log(texts.mean / texts.median)) * normal)
     assert np.mean(words) == pytest.approx(texts.mean, rel=5e-3)
     cutter = Lines(SpecialIds(pad=0, unk=1, cls=2, sep=3, mask=4), 512, vocab_size=6)
