@@ -1,3 +1,5 @@
+from decimal import Decimal, localcontext
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -148,6 +150,58 @@ def test_logits_far_from_zero_and_far_apart_are_no_trouble():
     far = distillation_kl(-logits, logits, 2.0)
     gradient = jax.grad(lambda x: distillation_kl(x, logits, 2.0).sum())(-logits)
     assert jnp.isfinite(far).all() and jnp.isfinite(gradient).all()
+
+
+def exact_kl(student, teacher, temperature):
+    """Value and both gradients at one position in 50 digits, of which float64 would cancel 16."""
+    with localcontext(prec=50):
+        t = Decimal(float(np.float32(temperature)))
+
+        def softmax(logits):
+            exp = [(Decimal(float(x)) / t).exp() for x in logits]
+            return [x / sum(exp) for x in exp]
+
+        p, q = softmax(teacher), softmax(student)
+        logs = [(a / b).ln() for a, b in zip(p, q, strict=True)]
+        kl = sum(a * log for a, log in zip(p, logs, strict=True))
+        by_student = [t * (b - a) for a, b in zip(p, q, strict=True)]
+        by_teacher = [t * a * (log - kl) for a, log in zip(p, logs, strict=True)]
+        return float(t * t * kl), np.array([by_student, by_teacher], np.float64)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 2.0, 8.0, 1e4, 1e8])
+def test_kl_has_all_digits_at_every_temperature(temperature):
+    """Random, close and peaked scores; a constant added to all costs digits of the scores alone."""
+    random, half = normal(7, 3, 20, scale=3), normal(8, 3, 20, scale=0.5)
+    teacher = np.concatenate([random, random, 5 * random, random])
+    student = teacher + np.concatenate([6 * half, 0.2 * half, 4 * half, 0.2 * half])
+    student[-3:] = np.round(student[-3:] * 1024) / 1024 + 8
+    teacher[-3:] = np.round(teacher[-3:] * 1024) / 1024
+
+    def losses(student, teacher):
+        loss = distillation_kl(student, teacher, temperature)
+        return jnp.sum(loss), loss
+
+    run = jax.jit(jax.grad(losses, argnums=(0, 1), has_aux=True))
+    *gradients, values = *run(student, teacher)[0], run(student, teacher)[1]
+    # A low temperature makes scores large, and with them the error of their exponentials. There a
+    # loss may also be smaller than the square of a logarithm's error.
+    cold = min(temperature, 1.0)
+    rtol, floor = 1e-5 / cold, (1e-11 * cold**2, 1e-7 if cold == 1 else 5e-7)
+    for n, value in enumerate(values):
+        exact, by_each = exact_kl(student[n], teacher[n], temperature)
+        np.testing.assert_allclose(value, exact, rtol=rtol, atol=floor[0])
+        for gradient, expected in zip(gradients, by_each, strict=True):
+            error = np.linalg.norm(gradient[n] - expected)
+            assert error < rtol * np.linalg.norm(expected) + floor[1]
+
+
+def test_kl_by_the_temperature():
+    """Against central differences in float64."""
+    step, inputs = 1e-4, (jnp.asarray(STUDENT), jnp.asarray(TEACHER))
+    by_temperature = jax.grad(lambda t: kl(t)(*inputs).sum())(2.0)
+    ahead, behind = (kl64(2.0 + sign * step)(STUDENT, TEACHER)[0].sum() for sign in (1, -1))
+    np.testing.assert_allclose(by_temperature, (ahead - behind) / (2 * step), rtol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
