@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32
 
 from model.blocks.layers import LayerNorm, dropout, gelu, linear
+from model.blocks.products import einsum
 from model.config import EncoderConfig
 
 
@@ -21,10 +22,7 @@ class Decoder(NamedTuple):
 
     def scores(self) -> Float32[Array, "*batch vocab"]:
         """The logits of all tokens of the vocabulary: features table^T + bias, in float32."""
-        table = self.table.astype(self.features.dtype)
-        scores = jnp.einsum(
-            "...h,vh->...v", self.features, table, preferred_element_type=jnp.float32
-        )
+        scores = einsum("...h,vh->...v", self.features, self.table, jnp.float32)
         return scores + jnp.broadcast_to(self.bias, scores.shape)
 
 

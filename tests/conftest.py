@@ -26,8 +26,6 @@ for _flag, _value in (
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
-# A CPU multiplies in full float32 anyway; with JAX_PLATFORMS=cuda the default would be TF32.
-os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 
 # A port where nobody listens: processes that tests start are offline too. Tests that play the hub
 # themselves set the address of their own server.

@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tyro
 from flax import nnx
+from jax.flatten_util import ravel_pytree
 
 from model.config import bert_base
 from model.pretrained import load, save
@@ -47,6 +49,21 @@ def test_the_parameters_in_claims_are_those_that_its_snippet_prints(capsys):
     text = (DOCS / "claims.md").read_text()
     for line in capsys.readouterr().out.strip().splitlines():
         assert line in text
+
+
+def test_the_snippet_on_curvature_finds_the_largest_eigenvalue(monkeypatch, capsys):
+    """Of a model small enough for its whole Hessian."""
+    shape = {"vocab_size": 70, "hidden_size": 4, "num_layers": 1, "num_heads": 1}
+    config = tiny.TEACHER.replace(**shape, intermediate_size=4, max_positions=32)
+    monkeypatch.setattr("model.pretrained.load", lambda *_: tiny.model(config))
+    code, names = snippets("architecture.md")[0], {}
+    exec(code, names)
+    flat, unravel = ravel_pytree(names["params"])
+    hessian = jax.jit(jax.hessian(lambda flat: names["loss"](unravel(flat))))(flat)
+    values = np.linalg.eigvalsh(np.asarray(hessian, np.float64))
+    largest = max(values, key=abs)
+    np.testing.assert_allclose(names["eigenvalue"], largest, rtol=1e-3)
+    assert capsys.readouterr().out == f"largest eigenvalue: {names['eigenvalue']:.3g}\n"
 
 
 def test_the_loss_that_the_document_adds_works():

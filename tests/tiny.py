@@ -72,3 +72,12 @@ def difference(a, b) -> float:
         for tree in (jax.tree.map(np.subtract, a, b), b)
     )
     return float(delta / size)
+
+
+def change(function, at, along, step):
+    """The change of a function of trees in a direction, by central differences."""
+
+    def moved(by):
+        return function(jax.tree.map(lambda leaf, of: leaf + by * of, at, along))
+
+    return jax.tree.map(lambda a, b: (a - b) / (2 * step), moved(step), moved(-step))

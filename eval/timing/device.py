@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from data.clock import seconds_since
+from model.blocks.products import matmul
 from model.config import DType
 from model.errors import InputError
 from train.command.malloc import keep_freed_memory
@@ -116,7 +117,7 @@ def measured_peak(dtype: DType, size: int) -> float:
     def products(a):
         b = a
         for _ in range(4):
-            b = (a @ b) * jnp.asarray(1 / size, b.dtype)
+            b = matmul(a, b) * jnp.asarray(1 / size, b.dtype)
         return b
 
     products(a).block_until_ready()

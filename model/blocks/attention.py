@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from model.blocks.flash import implementation, pair_mask
 from model.blocks.layers import dropout, linear
+from model.blocks.products import einsum, precision_of
 from model.config import EncoderConfig
 from model.output import Extras, Names
 
@@ -46,19 +47,20 @@ class SelfAttention(nnx.Module):
         drops = rngs is not None and config.attention_dropout > 0.0
         if drops or "scores" in outputs or "attentions" in outputs:
             # Scores and softmax are float32 even when the matrix products read bfloat16.
-            scores = jnp.einsum("bqnd,bknd->bnqk", query, key, preferred_element_type=jnp.float32)
+            scores = einsum("bqnd,bknd->bnqk", query, key, jnp.float32)
             scores = scores * config.head_size**-0.5
             # The smallest float, not -inf: a row that is all padding then gives a mean, not NaN.
             masked = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
             attentions = jax.nn.softmax(masked)
             kept = dropout(attentions, config.attention_dropout, rngs).astype(value.dtype)
-            context = jnp.einsum("bnqk,bknd->bqnd", kept, value)
+            context = einsum("bnqk,bknd->bqnd", kept, value)
             extras |= {"scores": scores, "attentions": attentions}
         else:
             # The same result without the attention maps, which a GPU then need not store.
             # In bfloat16 this multiplies by a float32 scale and rounds again, an implicit promotion
             # that strict mode would refuse.
-            with jax.numpy_dtype_promotion("standard"):
+            precision = jax.default_matmul_precision(precision_of(query.dtype))
+            with precision, jax.numpy_dtype_promotion("standard"):
                 context = jax.nn.dot_product_attention(
                     query, key, value, mask=pair_mask(mask), implementation=implementation(query)
                 )

@@ -200,10 +200,51 @@ def test_the_real_step_exchanges_gradients_and_metrics_only(monkeypatch):
     assert compiled.memory.optimizer == 2 * (parameters - frozen) + 4 * 2
 
 
-@pytest.mark.slow
-def test_a_step_of_two_layers_compiled_for_tpus(tmp_path):
+@pytest.fixture
+def with_libtpu():
+    """The environment of a process that compiles for TPUs."""
     if not (LIBTPU / "libtpu").is_dir():
         pytest.skip(f"libtpu is not installed in {LIBTPU}: make test-all does that, on Linux")
+    return {**os.environ, "PYTHONPATH": str(LIBTPU)}
+
+
+PRODUCTS_FOR_TPUS = """
+import re, sys
+from dataclasses import replace
+from train.planning.abstract_step import abstract_step
+from train.planning.tpus import find_topology
+from train.recipes import DISTILL
+from train.update.parallel import Parallel, ParallelConfig
+
+recipe = replace(DISTILL["tiny"](), dtype=sys.argv[1], teacher=sys.argv[2])
+recipe = replace(recipe, student=replace(recipe.student, layers="0,1"))
+machine = Parallel(ParallelConfig(), find_topology("v5e:1x1").devices())
+program = abstract_step(recipe, 10).lower(machine, 8, 1).compile().as_text()
+products = re.findall(r"= \\S+ (?:convolution|dot)\\(.*", program)
+print(len(products), sum("operand_precision={highest,highest}" in line for line in products))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_products_compiled_for_tpus_have_the_precision_of_their_dtype(tmp_path, with_libtpu, dtype):
+    shape = runs.MODEL.replace(hidden_size=128, max_positions=64)
+    teacher = runs.write_teacher(tmp_path / "teacher", shape)
+    done = subprocess.run(
+        [sys.executable, "-c", PRODUCTS_FOR_TPUS, dtype, str(teacher)],
+        env=with_libtpu,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    products, precise = map(int, done.stdout.split())
+    assert products > 3 * 3 * 6  # layers of student and teacher, forward and backward
+    assert precise == (products if dtype == "float32" else 0)
+
+
+@pytest.mark.slow
+def test_a_step_of_two_layers_compiled_for_tpus(tmp_path, with_libtpu):
     teacher = runs.write_teacher(
         tmp_path / "teacher", runs.MODEL.replace(hidden_size=128, max_positions=64)
     )
@@ -213,7 +254,7 @@ def test_a_step_of_two_layers_compiled_for_tpus(tmp_path):
     flags += ["--student.layers", "0,1", "--no-search", "--json", str(file)]
     done = subprocess.run(
         [sys.executable, "-m", "train.plan", "distill:tiny", "--topology", "v5e:2x4", *flags],
-        env={**os.environ, "PYTHONPATH": str(LIBTPU)},
+        env=with_libtpu,
         cwd=ROOT,
         capture_output=True,
         text=True,

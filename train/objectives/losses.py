@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32
 
+from model.blocks.products import einsum
 from model.losses import cross_entropy as cross_entropy
 from model.losses import distillation_kl as distillation_kl
 
@@ -30,7 +31,6 @@ def cosine_distance(
 ) -> Float32[Array, "*batch"]:
     """1 - cos(a, b), with eps 1e-12 on the squared norms as in PyTorch's CosineEmbeddingLoss."""
     a, b = a.astype(jnp.float32), b.astype(jnp.float32)
-    # Sums of products, not matrix products: those would be rounded to bfloat16 on a TPU.
     norms = jnp.sqrt((jnp.sum(a * a, axis=-1) + 1e-12) * (jnp.sum(b * b, axis=-1) + 1e-12))
     return 1 - jnp.sum(a * b, axis=-1) / norms
 
@@ -88,13 +88,14 @@ def relation_kl(
         # A NaN at padding would reach the gradient of its factor, as 0 * NaN.
         x = jnp.where(attended[..., None], x, 0)
         split = x.reshape(*x.shape[:2], heads, -1)
-        scores = jnp.einsum("bqnd,bknd->bnqk", split, split, preferred_element_type=jnp.float32)
+        scores = einsum("bqnd,bknd->bnqk", split, split, jnp.float32)
         scores = scores * split.shape[-1] ** -0.5
         return jax.nn.log_softmax(jnp.where(keys, scores, jnp.finfo(jnp.float32).min))
 
     log_p, log_q = log_relation(teacher), log_relation(student)
     p, q = jnp.exp(log_p), jnp.exp(log_q)
-    # As in `distillation_kl`; padding may hold -inf - -inf.
+    # q - p sums to zero, but makes every term positive, and the rounding errors of the two
+    # normalisers cancel. Padding may hold -inf - -inf.
     terms = jnp.where(keys, p * (jnp.where(keys, log_p - log_q, 0)) + (q - p), 0)
     return jnp.mean(jnp.sum(terms, axis=-1), axis=1)
 

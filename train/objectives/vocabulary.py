@@ -7,6 +7,7 @@ nothing of it stays but its share in the gradients of features and table, and no
 twice.
 """
 
+import inspect
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int
 
+from model.blocks.linear_map import linear_map
+from model.blocks.products import einsum
 from model.heads import Decoder
 from train.objectives.losses import masked_sum, weighted_sum
 from train.objectives.objective import Numbers, Scalars
@@ -33,7 +36,7 @@ class Given(NamedTuple):
     """By term, the tokens that it is summed over."""
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def vocabulary_loss(
     terms: tuple[tuple[str, LogitTerm], ...],
     chunk: int,
@@ -44,8 +47,8 @@ def vocabulary_loss(
 ) -> tuple[Float32[Array, ""], Scalars]:
     """Several losses over the vocabulary: their weighted sum over all tokens, and each one's sum.
 
-    Only the weighted sum has a gradient, and only for `student`. It is made on the way there, which
-    is why the weights come in.
+    The gradient of the weighted sum for `student` is made on the way there, which is why the
+    weights come in. All other derivatives are JAX's own; those in reverse store all scores.
 
     Args:
         terms: the losses by name.
@@ -64,9 +67,32 @@ def vocabulary_loss(
     return weighted_sum(sums, shares), sums
 
 
-def _forward(terms, chunk, student, given, numbers, shares):
+@vocabulary_loss.defjvp
+def _tangent(terms, chunk, primals, tangents):
+    def move(known, tangents):
+        student, given, *others = known[1]
+
+        def plain(student, teacher, *others):
+            given_teacher = given._replace(teacher=teacher)
+            return inspect.unwrap(vocabulary_loss)(terms, chunk, student, given_teacher, *others)
+
+        return jax.jvp(plain, (student, given.teacher, *others), tangents)[1]
+
+    def transpose(known, cotangents):
+        of_loss, of_sums = cotangents
+        if of_loss is None or jax.tree.leaves(of_sums):
+            return None
+        scaled = jax.tree.map(lambda leaf: of_loss.astype(leaf.dtype) * leaf, known[0])
+        return scaled, None, None, None
+
+    value, gradient = _with_gradient(terms, chunk, *primals)
+    of_student, of_given, *others = tangents
+    moved = of_student, of_given.teacher, *others
+    return value, linear_map(move, transpose, (gradient, primals), moved)
+
+
+def _with_gradient(terms, chunk, student, given, numbers, shares):
     table = student.table.astype(student.features.dtype)
-    product = partial(jnp.einsum, preferred_element_type=jnp.float32)
 
     def step(total, part):
         features, sums = _chunk(terms, numbers, given.teacher, part)
@@ -74,8 +100,8 @@ def _forward(terms, chunk, student, given, numbers, shares):
         (of_scores,) = gradient({name: shares[name] for name in totals})
         # Rounded to the dtype of the features, as the gradient of any activation is.
         rounded = of_scores.astype(features.dtype)
-        of_features = product("rtv,vh->rth", rounded, table).astype(features.dtype)
-        of_table = product("rtv,rth->vh", rounded, features)
+        of_features = einsum("rtv,vh->rth", rounded, table, jnp.float32).astype(features.dtype)
+        of_table = einsum("rtv,rth->vh", rounded, features, jnp.float32)
         return _add(total, (totals, of_table, jnp.sum(of_scores, axis=(0, 1)))), of_features
 
     zeros = jnp.zeros_like(student.table), jnp.zeros_like(student.bias)
@@ -85,15 +111,6 @@ def _forward(terms, chunk, student, given, numbers, shares):
     rows, tokens, width = student.features.shape
     of_features = jnp.moveaxis(of_features, 0, 1).reshape(rows, -1, width)[:, :tokens]
     return (weighted_sum(sums, shares), sums), Decoder(of_features, of_table, of_bias)
-
-
-def _backward(terms, chunk, gradient, cotangents):
-    of_loss, _ = cotangents
-    scaled = jax.tree.map(lambda leaf: of_loss.astype(leaf.dtype) * leaf, gradient)
-    return scaled, None, None, None
-
-
-vocabulary_loss.defvjp(_forward, _backward)
 
 
 def _chunks(size: int, student: Decoder, given: Given):

@@ -1,0 +1,62 @@
+"""The precision of matrix products: float32 means float32, also on a TPU and a GPU."""
+
+import re
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests import tiny
+from train.objectives.distillation import DistillationObjective
+from train.objectives.terms import AttentionScores, DistillationLoss, Relations
+from train.update.keys import keys_of
+from train.update.optimizer import OptimizerConfig, make_optimizer
+from train.update.parallel import Parallel, ParallelConfig
+from train.update.step import init_state, make_step, split
+
+PRODUCT = re.compile(r"stablehlo\.dot_general .*")
+
+
+def products_of_an_update(dtype: str, loss: DistillationLoss) -> list[str]:
+    """The matrix products of an update of distillation, as users lower it."""
+    teacher, student = (
+        split(tiny.model(config.replace(dtype=dtype))) for config in (tiny.TEACHER, tiny.STUDENT)
+    )
+    structures = student[0], teacher[0]
+    objective = DistillationObjective(*structures, tiny.MASKING, tiny.MASK_ID, loss.terms())
+    optimizer = make_optimizer(OptimizerConfig(), 10)
+    machine = Parallel(ParallelConfig(devices=1))
+    step: Any = machine.compile(partial(make_step, objective, optimizer, 10))
+    constants = {"log_weights": jnp.asarray(tiny.log_weights()), "teacher": teacher[1]}
+    inputs = init_state(student[1], optimizer), constants, machine.place(tiny.batch()), keys_of(0)
+    # As users have it: JAX's attention in bfloat16 has products of two dtypes behind it.
+    with jax.numpy_dtype_promotion("standard"):
+        lowered = step.trace(*inputs).lower(lowering_platforms=("tpu",))
+    return PRODUCT.findall(lowered.as_text())
+
+
+LOSSES = {
+    "triple": DistillationLoss(),
+    "of layers": DistillationLoss(
+        attention=AttentionScores(weight=1.0), relations=Relations(weight=1.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_float32_is_multiplied_as_float32_forward_and_backward(loss):
+    products = products_of_an_update("float32", LOSSES[loss])
+    assert len(products) > 3 * 3 * 6  # layers of student and teacher, forward and backward
+    assert all(line.count("HIGHEST") == 2 for line in products)
+
+
+def test_bfloat16_is_multiplied_as_it_was():
+    products = products_of_an_update("bfloat16", LOSSES["triple"])
+    assert len(products) > 3 * 3 * 6
+    assert not any("HIGH" in line for line in products)
+
+
+def test_the_environment_of_the_tests_asks_for_no_precision():
+    assert jax.config.values["jax_default_matmul_precision"] is None
