@@ -184,10 +184,10 @@ def test_kl_has_all_digits_at_every_temperature(temperature):
 
     run = jax.jit(jax.grad(losses, argnums=(0, 1), has_aux=True))
     *gradients, values = *run(student, teacher)[0], run(student, teacher)[1]
-    # A low temperature makes scores large, and with them the error of their exponentials. There a
-    # loss may also be smaller than the square of a logarithm's error.
+    # At T = 0.1 scores are up to 450, known to 3e-5 in float32. A loss may be smaller than T^2
+    # times the square of that.
     cold = min(temperature, 1.0)
-    rtol, floor = 1e-5 / cold, (1e-11 * cold**2, 1e-7 if cold == 1 else 5e-7)
+    rtol, floor = 1e-5 / cold, (1e-11, 1e-7 if cold == 1 else 5e-7)
     for n, value in enumerate(values):
         exact, by_each = exact_kl(student[n], teacher[n], temperature)
         np.testing.assert_allclose(value, exact, rtol=rtol, atol=floor[0])
