@@ -32,6 +32,7 @@ from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.ranges import check_settings
 from model.terminal import say
+from model.typed import as_type
 from report.naming import NAMES, in_tables, written
 from report.plots import save_figure
 from report.predictions.confusion import draw_confusion
@@ -163,9 +164,9 @@ def note_on_reading(model: str, task: Task, reading: Reading) -> str | None:
     if not (folder.is_dir() and (folder.parent / CONFIG).is_file()):
         return None
     run = read_run_config(folder.parent)
-    if run.get("kind") != "finetune" or run["task"] != task.name:
+    if run.get("kind") != "finetune" or run.get("task") != task.name:
         return None
-    then = Reading(**run["reading"])
+    then = as_type(Reading, run.get("reading"), str(folder.parent / CONFIG), "reading")
     read = {"max_length": (task.length(then), task.length(reading))}
     read |= {name: (getattr(then, name), getattr(reading, name)) for name in task.kind.reads}
     flags = [

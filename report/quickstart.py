@@ -111,9 +111,8 @@ def draw_accuracy(folder: Path, picture: Path) -> None:
     """Draws the held-out accuracy of the three runs in `folder` over the updates."""
     curves, floor = {}, None
     for name in (DISTILLED, ALONE, RANDOM):
-        heldout = [
-            r for r in read_metrics(folder / name.replace(" ", "-")) if r["kind"] == "heldout"
-        ]
+        rows = read_metrics(folder / name.replace(" ", "-"), whole=True)
+        heldout = [row for row in rows if row["kind"] == "heldout"]
         curves[name] = [(row["step"], row["masked_lm_accuracy"]) for row in heldout]
         floor = heldout[0]["unigram_accuracy"]
     panel = Panel(curves, "masked-LM accuracy on held-out text", floor=floor, share=True)

@@ -6,15 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from data.storage.provenance import write_json_atomic
-from data.storage.run_folder import read_metrics, read_run_config, without_compilation
+from data.storage.run_folder import (
+    read_metrics,
+    read_run_record,
+    updates_done,
+    without_compilation,
+)
 
 
-def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Updates, tokens and seconds of a run, and its tokens a second: the median of the updates."""
+def totals(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Updates, tokens and seconds of a run, and its tokens a second: the median of the updates.
+
+    Where part of its record is lost, `recorded_updates` are less than `updates`, and all but the
+    number of updates is theirs.
+    """
     train = [row for row in rows if row["kind"] == "train"]
     speeds = [row["tokens_per_second"] for row in without_compilation(train)]
     return {
-        "updates": train[-1]["step"] if train else 0,
+        "updates": updates_done(folder, rows),
+        "recorded_updates": len(train),
         "tokens": round(sum(row["tokens_per_second"] * row["seconds"] for row in train)),
         "seconds": sum(row["seconds"] for row in rows),
         "tokens_per_second": statistics.median(speeds) if speeds else None,
@@ -30,14 +40,14 @@ def write_results(folder: Path) -> None:
     Raises:
         InputError: the folder holds no run, or the disk refuses.
     """
-    config, rows = read_run_config(folder), read_metrics(folder)
+    run, rows = read_run_record(folder), read_metrics(folder)
     heldout = [row for row in rows if row["kind"] == "heldout"]
     record = {
-        "kind": config["kind"],
-        "parameters": config["facts"]["parameters"],
-        **totals(rows),
-        "devices": config["provenance"]["devices"],
-        "git": config["provenance"]["git"],
+        "kind": run.kind,
+        "parameters": run.facts.parameters,
+        **totals(folder, rows),
+        "devices": run.settings["provenance"]["devices"],
+        "git": run.provenance.git,
         "heldout": heldout[-1] if heldout else {},
     }
     write_json_atomic(folder / "results.json", record)

@@ -8,7 +8,12 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 from data.storage.atomic import write_text
-from data.storage.run_folder import read_metrics, read_run_config, without_compilation
+from data.storage.run_folder import (
+    RunRecord,
+    read_metrics,
+    read_run_record,
+    without_compilation,
+)
 from model.hf.checkpoint import open_checkpoint
 from model.hf.weight_map import class_name
 from report.markdown import code, escaped, fenced, text_table
@@ -17,7 +22,7 @@ from report.plots import Panel, Points, Smoothing, plot_panels
 from report.results import totals
 from report.tables import duration, listed
 
-Record = Mapping[str, Any]  # a line of metrics.jsonl, or config.json
+Record = Mapping[str, Any]  # a line of metrics.jsonl
 
 LOOP_TITLES = {
     "pretrain": "Masked-LM pretraining",
@@ -38,43 +43,47 @@ def write_report(folder: Path) -> Path:
     Raises:
         InputError: the folder holds no run, or the disk refuses.
     """
-    config, rows = read_run_config(folder), read_metrics(folder)
+    run, rows = read_run_record(folder), read_metrics(folder)
     train = [row for row in rows if row["kind"] == "train"]
     heldout = [row for row in rows if row["kind"] == "heldout"]
-    where = "the development set" if config["kind"] == "finetune" else "held-out text"
+    where = "the development set" if run.kind == "finetune" else "held-out text"
     parts = [
         f"# {escaped(folder.absolute().name)}",
-        f"{_what_was_run(config, rows, train)} {escaped(_what_came_out(where, heldout))}",
+        f"{_what_was_run(folder, run, rows)} {escaped(_what_came_out(where, heldout))}",
         *_results(where, heldout),
         *_pictures(folder, where, train, heldout),
         *_how_to_load(folder / "model"),
-        *_settings(config),
+        *_settings(run.settings),
     ]
     path = folder / "report.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
 
 
-def _what_was_run(config: Record, rows: Sequence[Record], train: Sequence[Record]) -> str:
-    what = LOOP_TITLES.get(config["kind"], "Training")
-    if config["kind"] == "finetune":
-        what += f" of {code(config['model'])} for {escaped(config['task'])}"
-    if config.get("teacher"):
-        what += f" from {code(config['teacher'])}"
-    if not train:
+def _what_was_run(folder: Path, run: RunRecord, rows: Sequence[Record]) -> str:
+    what = LOOP_TITLES.get(run.kind, "Training")
+    if run.kind == "finetune":
+        what += f" of {code(f'{run.model}')} for {escaped(f'{run.task}')}"
+    if run.teacher:
+        what += f" from {code(run.teacher)}"
+    sums = totals(folder, rows)
+    done, recorded, planned = sums["updates"], sums["recorded_updates"], run.facts.total_steps
+    counted = f"{done:,} updates" if planned == done else f"{done:,} of {planned:,} updates"
+    if not done:
         return f"{what}, before the first update."
-    run = totals(rows)
-    done, planned = run["updates"], config["facts"]["total_steps"]
-    of = "" if planned == done else f" of {planned:,}"
-    running = without_compilation(train)
+    if not recorded:
+        return f"{what}: {counted}, none of which is recorded."
+    if recorded < done:
+        counted += f", of which only {recorded:,} are recorded. These were"
+    running = without_compilation(rows)
     waited, updating = (sum(row[name] for row in running) for name in ("data_seconds", "seconds"))
-    devices = config["provenance"]["devices"]
+    share = waited / updating if updating else 0.0
+    devices = run.provenance.devices
     return (
-        f"{what}: {done:,}{of} updates on {run['tokens']:,} tokens in "
-        f"{duration(run['seconds'])} on {devices['count']} × "
-        f"{escaped(devices['kind'])}, {run['tokens_per_second']:,.0f} tokens/s at the median "
-        "(compilation and evaluation are in the time, not in the speed). Waiting for data took "
-        f"{100 * waited / updating:.1f} % of the time of the updates."
+        f"{what}: {counted} on {sums['tokens']:,} tokens in {duration(sums['seconds'])} on "
+        f"{devices.count} × {escaped(devices.kind)}, {sums['tokens_per_second']:,.0f} tokens/s at "
+        "the median (compilation and evaluation are in the time, not in the speed). Waiting for "
+        f"data took {100 * share:.1f} % of the time of the updates."
     )
 
 
@@ -99,7 +108,7 @@ def _what_came_out(where: str, heldout: Sequence[Record]) -> str:
         text += " It has collapsed: all examples are given the same class."
     if best["step"] != last["step"]:
         name = _yardstick(last) if _yardstick(last) in names else names[0]
-        value, step = written(name, best[name]), best["step"]
+        value, step = written(name, best.get(name)), best["step"]
         text += f" The best {noun(name)} was {value}, after {step:,} updates."
     if AGREEMENT in last:
         share = written(AGREEMENT, last[AGREEMENT])
@@ -111,7 +120,8 @@ def _results(where: str, heldout: Sequence[Record]) -> list[str]:
     if not heldout:
         return []
     columns: dict[int, tuple[list[str], Record]] = {}
-    for title, row in [("start", heldout[0]), ("best", _best(heldout)), ("final", heldout[-1])]:
+    first = "first" if heldout[0]["step"] else "start"
+    for title, row in [(first, heldout[0]), ("best", _best(heldout)), ("final", heldout[-1])]:
         columns.setdefault(row["step"], ([], row))[0].append(title)
     last = heldout[-1]
     floors = {name: last[floor] for name, floor in FLOORS.items() if floor in last}

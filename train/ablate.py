@@ -23,7 +23,8 @@ from model.errors import InputError
 from model.hf.config import read_settings
 from model.ranges import check_settings
 from model.terminal import say
-from report.study.folder import RESULTS, read_study
+from model.typed import as_type
+from report.study.folder import RESULTS, read_declaration, read_study
 from report.study.report import write_study_report
 from tasks.open import open_task
 from train.command.cli import choose, main
@@ -33,7 +34,7 @@ from train.studies.cohort import Cohort
 from train.studies.config import TUNING, StudyConfig, Variant, folder_name, variants_of
 from train.studies.declaration import add_seconds, declare
 from train.studies.downstream import downstream_scores
-from train.studies.results import DONE, block_results
+from train.studies.results import DONE, block_results, is_done
 from train.studies.toml_file import read_study_file
 
 
@@ -64,7 +65,8 @@ def run_study(study: StudyConfig) -> Path:
         )
     declare(study, cohort)
     seeds = [study.base.seed + number for number in range(study.seeds)]
-    left = [seed for seed in seeds if not (folder / f"seed-{seed}" / DONE).is_file()]
+    declared = read_declaration(folder)
+    left = [seed for seed in seeds if not is_done(folder / f"seed-{seed}", seed, declared)]
     if left:
         say(cohort.plan(len(seeds), len(left)))
     for seed in left:
@@ -147,7 +149,8 @@ def _trial(variant: Variant, rate: float) -> str:
 
 def conclusion_of(report: Path) -> str:
     """The conclusion of a study, from the results beside its report."""
-    return read_settings(report.with_name("results.json"))["conclusion"]
+    path = report.with_name("results.json")
+    return as_type(str, read_settings(path).get("conclusion"), str(path), "conclusion")
 
 
 def chosen_study(argv: list[str]) -> StudyConfig:

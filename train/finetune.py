@@ -193,7 +193,8 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> dic
     write_report(config.output)
     if config.report == "final":
         return results
-    evaluations = [row for row in read_metrics(config.output) if row["kind"] == "heldout"]
+    rows = read_metrics(config.output, whole=True)
+    evaluations = [row for row in rows if row["kind"] == "heldout"]
     best = max(evaluations, key=lambda row: row["score"])
     return {name: best[name] for name in results} | {"step": best["step"]}
 

@@ -33,6 +33,7 @@ may be incomplete. A run may have any metrics.
 task. The curve, held-out metrics by number of updates, is optional.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,11 +124,11 @@ def of_base(record: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def read_study(folder: Path) -> Study:
-    """Reads `study.json` and `results.jsonl`; a torn last line (after a kill) is left out.
+def read_declaration(folder: Path) -> Study:
+    """Reads `study.json`, and none of the results.
 
     Raises:
-        InputError: a file is missing, or something in it is not as described above.
+        InputError: it is missing, or something in it is not as described above.
     """
     path = folder / STUDY
     if not path.exists():
@@ -139,21 +140,38 @@ def read_study(folder: Path) -> Study:
         raise InputError(
             f"{path}: the reference {study.reference!r} is no variant; there are {known}"
         )
-    study = replace(study, record=record, runs=_results(folder / RESULTS, study))
+    if not 0 <= study.seconds < math.inf:
+        raise InputError(f"{path}: seconds is {study.seconds}, and must be a time, 0 or more")
+    return replace(study, record=record)
+
+
+def read_study(folder: Path) -> Study:
+    """Reads `study.json` and `results.jsonl`; a torn last line (after a kill) is left out.
+
+    Raises:
+        InputError: a file is missing, or something in it is not as described above.
+    """
+    study = read_declaration(folder)
+    study = replace(study, runs=read_results(folder / RESULTS, study))
     measured = study.metrics()
     if measured and study.primary not in measured:
         raise InputError(
-            f"{path}: no run has the primary metric {study.primary!r}; there are "
+            f"{folder / STUDY}: no run has the primary metric {study.primary!r}; there are "
             f"{', '.join(sorted(measured))}"
         )
     return study
 
 
-def _results(path: Path, study: Study) -> tuple[StudentResult, ...]:
+def read_results(path: Path, study: Study) -> tuple[StudentResult, ...]:
+    """Reads a file like `results.jsonl`, of a study or of a part of it.
+
+    Raises:
+        InputError: it is missing, or a line is not as described above.
+    """
     if not path.is_file():
         raise InputError(f"{path.parent} has no {RESULTS}: run the study first")
     results: dict[tuple[str, int], StudentResult] = {}
-    for number, (record, _) in enumerate(json_rows(path), start=1):
+    for number, record in enumerate(json_rows(path), start=1):
         where = f"{path}, line {number}"
         result = as_type(StudentResult, record, where)
         if result.variant not in study.variants:

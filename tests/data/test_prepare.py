@@ -315,15 +315,6 @@ def test_a_corpus_that_fails_leaves_nothing(tmp_path):
     assert folders(tmp_path) == []
 
 
-def test_a_damaged_cache(tmp_path):
-    corpus = Texts(("d", ["aaa " * 30]))
-    made(corpus, tmp_path)
-    [tokens] = tmp_path.glob("sequences/*/tokens.bin")
-    tokens.write_bytes(tokens.read_bytes()[:-2])
-    with pytest.raises(InputError, match=r"is damaged .* remove it"):
-        made(corpus, tmp_path)
-
-
 # memory
 
 

@@ -52,6 +52,7 @@ def test_a_value_becomes_what_the_annotation_asks_for(kind, value, expected):
         (int, True, "here: n is True, and must be an integer"),
         (int, 1.0, "here: n is 1.0, and must be an integer"),
         (float, True, "here: n is True, and must be a number"),
+        (float, 10**400, "here: n is 1000"),
         (str, None, "here: n is None, and must be text in quotes"),
         (Path, 3, "here: n is 3, and must be a path in quotes"),
         (bool | None, "yes", "here: n is 'yes', and must be true or false"),

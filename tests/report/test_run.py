@@ -1,10 +1,13 @@
 import json
 import math
+import random
 import re
 import struct
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,14 +18,16 @@ from matplotlib.figure import Figure
 
 from model.errors import InputError
 from report.plots import Panel, _draw, plot_panels, smooth
+from report.results import write_results
 from report.run import write_report
-from tests.disk import full_disk
+from tests.disk import edited_by_hand, full_disk
 
 CONFIG = {
     "kind": "distill",
     "teacher": "assets/bert-tiny",
     "data": {"corpus": ["a|b"], "sequence_length": 64},
-    "facts": {"total_steps": 40},
+    "seed": 56,
+    "facts": {"total_steps": 40, "parameters": 1000},
     "provenance": {"devices": {"kind": "cpu", "count": 4}},
 }
 
@@ -160,6 +165,58 @@ def test_every_picture_is_there_and_shown(report):
 
 
 @pytest.mark.parametrize(
+    ("rows", "checkpoint", "said"),
+    [
+        (ROWS[:13], 12, ": 12 of 40 updates on 11,100 tokens in 34 s"),
+        (ROWS[13:22], 12, ": 20 of 40 updates, of which only 8 are recorded. These were on 8,000 "),
+        (ROWS[13:], 0, ": 40 updates, of which only 28 are recorded. These were on 28,000 tokens"),
+        (ROWS[:9], 12, ": 12 of 40 updates, of which only 8 are recorded. These were on 7,100 "),
+        ([], 12, ": 12 of 40 updates, none of which is recorded."),
+        ([], 40, ": 40 updates, none of which is recorded."),
+    ],
+)
+def test_updates_of_which_nothing_is_recorded_are_counted(
+    tmp_path, monkeypatch, rows, checkpoint, said
+):
+    monkeypatch.setattr("report.run.plot_panels", lambda *_, **__: None)
+    run_folder(tmp_path, rows)
+    (tmp_path / "checkpoints" / f"{checkpoint}").mkdir(parents=True)
+    text = write_report(tmp_path).read_text()
+    assert said in text
+    assert ("| held-out text | start" in text) == (rows[:1] == ROWS[:1])
+    write_results(tmp_path)
+    record = json.loads((tmp_path / "results.json").read_text())
+    train = [row for row in rows if row["kind"] == "train"]
+    assert record["updates"] == max([checkpoint, *(row["step"] for row in rows)])
+    assert record["recorded_updates"] == len(train)
+    assert record["seconds"] == sum(row["seconds"] for row in rows)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["distill", "finetune"])
+def test_whatever_was_edited_by_hand_is_a_report_or_one_sentence(tmp_path, monkeypatch, kind, seed):
+    monkeypatch.setattr("report.run.plot_panels", lambda *_, **__: None)
+    config = CONFIG | {"kind": kind, "model": "m", "task": "cola"}
+    chance, outcomes = random.Random(seed), Counter()
+    rows = [*ROWS[:4], heldout_row(3, 2.0, 0.5), *map(train_row, range(4, 7))]
+    for _ in range(100):
+        parts: list[Any] = [config, rows]
+        place = chance.randrange(2)
+        parts[place] = edited_by_hand(parts[place], chance)
+        if not isinstance(parts[1], list):
+            continue
+        run_folder(tmp_path, parts[1], parts[0])
+        try:
+            write_report(tmp_path)
+        except InputError as error:
+            assert str(tmp_path) in str(error) and "\n" not in str(error)
+            outcomes["refused"] += 1
+        else:
+            outcomes["told"] += 1
+    assert min(outcomes["refused"], outcomes["told"]) > 10
+
+
+@pytest.mark.parametrize(
     "rows",
     [
         [],
@@ -197,8 +254,11 @@ def test_a_loss_of_one_term_is_drawn_once(tmp_path, monkeypatch):
 def test_a_folder_that_holds_no_run_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match="no run folder"):
         write_report(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     with pytest.raises(InputError, match="no run folder"):
+        write_report(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"config\.json: kind is missing, and must be text"):
         write_report(tmp_path)
 
 

@@ -341,6 +341,16 @@ def test_a_study_stopped_between_blocks_resumes_with_those_that_are_left(
     assert results.startswith(before) and len(results.splitlines()) == 6
     ablate(study)  # it is complete: nothing is trained again
     assert (study.base.output / "results.jsonl").read_text() == results
+    for seed, lost in ((56, "line 1: it is 5"), (58, f"{DONE} lacks students")):
+        done = study.base.output / f"seed-{seed}" / DONE
+        text = done.read_text()
+        done.write_text("5\n" if seed == 56 else text[: len(text) // 2])
+        capsys.readouterr()
+        ablate(study)
+        said = capsys.readouterr().out
+        assert lost in said and f"the students of seed {seed} are measured again" in said
+        assert done.read_text() == text
+    assert (study.base.output / "results.jsonl").read_text() == results
 
 
 # Fine-tuning

@@ -216,6 +216,9 @@ def test_seeds_are_reported_one_by_one_and_together(home, capsys):
     for word in ("median", "mean", "standard deviation", "the best step", "seed 3"):
         assert word in text
     assert (several.output / "seed-2" / "best" / "model.safetensors").is_file()
+    (several.output / "seed-2" / "metrics.jsonl").unlink()
+    with pytest.raises(InputError, match=r"all rows from step 0 on are needed.* remove .*seed-2 "):
+        finetune(several)  # which of its steps was the best cannot be known
 
 
 def test_a_collapsed_seed_is_reported(home, capsys):

@@ -18,9 +18,11 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from data.storage.mirror import address
+from data.storage.run_folder import METRICS
 from model.errors import InputError, first_line
 from model.terminal import say
 from train.loop import untold
+from train.loop.metric_log import Extent
 from train.update.step import TrainState
 
 
@@ -32,6 +34,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, *, keep: int = 2):
+        self.extent: Extent | None = None
+        """Of the metrics that belong to the checkpoint that was restored."""
         # Orbax writes to object storage itself.
         self.folder = epath.Path(address(folder) or folder.absolute()) / "checkpoints"
         self._manager = ocp.CheckpointManager(
@@ -45,8 +49,13 @@ class Checkpoints:
         """The step of the newest whole checkpoint."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState, config: Mapping[str, Any]) -> None:
+    def save(self, state: TrainState, config: Mapping[str, Any], extent: Extent) -> None:
         """Saves in the background; the state may be donated to the next step at once.
+
+        Args:
+            state: of the training.
+            config: of the run.
+            extent: of the metrics up to now.
 
         Raises:
             InputError: this checkpoint, or the one before, could not be written.
@@ -54,7 +63,7 @@ class Checkpoints:
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             config=ocp.args.JsonSave(dict(config)),
-            digests=ocp.args.JsonSave(digests(state)),
+            digests=ocp.args.JsonSave({**digests(state), METRICS: extent}),
         )
         self._explained(lambda: self._manager.save(int(state.step), args=arguments))
 
@@ -109,6 +118,7 @@ class Checkpoints:
         )
         try:
             expected = records.restore(folder / "digests", args=ocp.args.JsonRestore())
+            size, digest = expected[METRICS]
             state = arrays.restore(
                 folder / "state", args=ocp.args.PyTreeRestore(item=target, restore_args=kinds)
             )
@@ -122,6 +132,7 @@ class Checkpoints:
         ]
         if differing:
             return None, f"{differing[0]} differs from what was saved"
+        self.extent = size, digest
         return state, None
 
     def _set_aside(self, damages: Mapping[int, str], good: int) -> None:

@@ -7,7 +7,6 @@ on disk before checkpoint n, so a run that resumes there repeats nothing and mis
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -152,11 +151,12 @@ class TrainingRun:
             config.output,
             total_steps=self.steps,
             start_step=self.start,
+            extent=self.checkpoints.extent,
             print_every=config.run.print_every,
             shown=shown,
             writes=is_first(),
         )
-        self.best = _best_so_far(config.output, best_by)
+        self.best = -math.inf
         self.batch: Batch | None = None
         # The last update, whose metrics the device may not have made yet, until it is logged.
         self.unlogged: tuple[int, Scalars, int, float, bool] | None = None
@@ -168,6 +168,9 @@ class TrainingRun:
             InputError: the loss is not finite, or something cannot be written.
             Stopped: a signal came.
         """
+        if self.best_by is not None and self.start and is_first():
+            rows = read_metrics(self.config.output, whole=True)
+            self.best = max(row[self.best_by] for row in rows if row["kind"] == "heldout")
         evaluate_every = self.config.evaluate_every or self.batches.steps_per_epoch
         results = self.measure(0) if self.start == 0 else {}
         shapes: set[tuple[int, ...]] = set()
@@ -228,8 +231,7 @@ class TrainingRun:
             return
         (number, metrics, tokens, waited, compiles), self.unlogged = self.unlogged, None
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        values["data_seconds"] = waited
-        self.log.step(number, values, tokens, compiles=compiles)
+        self.log.step(number, values, tokens, waited=waited, compiles=compiles)
         # In a stack of students a name begins with the student's: the others may still learn.
         watched = [name for name in ("loss", "grad_norm") if name in values]
         broken = [name for name in watched if not math.isfinite(values[name])]
@@ -251,11 +253,11 @@ class TrainingRun:
 
     def save(self) -> None:
         """Saves a checkpoint, once all that was recorded before it is on disk."""
-        self.log.flush()
+        extent = self.log.flush()
         check_held(self.config.output)
         if is_first():
             upload(self.config.output)
-        self.checkpoints.save(self.state, self.record)
+        self.checkpoints.save(self.state, self.record, extent)
 
     def write_model(self, name: str) -> None:
         """Writes the present model into a folder of the run."""
@@ -272,11 +274,3 @@ class TrainingRun:
         return sequences_that_fit(
             self.learner.step, self.state, self.constants, placed, self.keys, axis=axis
         )
-
-
-def _best_so_far(folder: Path, name: str | None) -> float:
-    """The best evaluation that a run has recorded; what is not recorded any more comes again."""
-    if name is None or not (folder / "metrics.jsonl").is_file():
-        return -math.inf
-    values = [row[name] for row in read_metrics(folder) if row["kind"] == "heldout"]
-    return max(values, default=-math.inf)

@@ -13,6 +13,9 @@ since the row before, or since the start: their sum is the time that the run too
 how long the loop waited for the step's batch; "compiles" marks the first step of its shape since
 the start, whose time may have compilation in it. But for these timings a run that was interrupted
 leaves the same rows as one that was not.
+
+A checkpoint knows the length and the digest of the record of that moment, so that a run never
+resumes upon rows that were lost or changed since then.
 """
 
 import json
@@ -20,22 +23,25 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 
+import xxhash
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from data.clock import seconds_since
 from data.storage.atomic import replacing
-from data.storage.run_folder import json_rows
+from data.storage.run_folder import METRICS, json_rows
 from model.errors import InputError
 from model.terminal import visible
 from report.tables import duration
 from train.loop.tensorboard import EventLog
 
 SECONDS_BETWEEN_LINES = 20.0
+
+Extent = tuple[int, str]
+"""A record as a checkpoint knows it: its length in bytes, and their 128-bit xxHash."""
 
 
 class MetricLog:
@@ -46,11 +52,13 @@ class MetricLog:
     Held-out metrics are printed where `shown` says so of their name.
 
     Resuming from a checkpoint at `start_step` drops what was recorded after it, so everything about
-    step n must be recorded before checkpoint n is saved. `start_step` 0 starts an empty record.
+    step n must be recorded before checkpoint n is saved, with the `extent` that `flush` returned.
+    `start_step` 0 starts an empty record, and so does, with a sentence, a file that is gone.
     Only the process that `writes` touches folder and terminal; in all others this does nothing.
 
     Raises:
-        InputError: the disk refuses to take a row; any method may raise it.
+        InputError: the record is not what it was at the checkpoint, or the disk refuses to take a
+            row; any method may raise it.
     """
 
     def __init__(
@@ -59,12 +67,13 @@ class MetricLog:
         *,
         total_steps: int,
         start_step: int = 0,
+        extent: Extent | None = None,
         print_every: int = 100,
         shown: Callable[[str], bool] = lambda name: True,
         writes: bool = True,
         console: Console | None = None,
     ) -> None:
-        self.path = folder / "metrics.jsonl"
+        self.path = folder / METRICS
         self.total_steps = total_steps
         self.start_step = start_step
         self.print_every = print_every
@@ -74,7 +83,12 @@ class MetricLog:
         if writes:
             with self._explained():
                 folder.mkdir(parents=True, exist_ok=True)
-                _cut_back(self.path, start_step)
+                kept = self._kept(extent)
+                self._size, self._digest = len(kept), xxhash.xxh3_128(kept)
+                with replacing(self.path) as temporary, temporary.open("wb") as file:
+                    file.write(kept)
+                    file.flush()
+                    os.fsync(file.fileno())
                 # Line buffering: each row reaches the kernel, and outlives the process, at once.
                 self._file = self.path.open("a", encoding="utf-8", buffering=1)
                 self._events = EventLog(folder / "tensorboard", start_step=start_step)
@@ -110,11 +124,29 @@ class MetricLog:
                 raise
 
     def step(
-        self, step: int, metrics: Mapping[str, float], tokens: int, *, compiles: bool = False
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        tokens: int,
+        *,
+        waited: float = 0.0,
+        compiles: bool = False,
     ) -> None:
-        """Records one training update over so many tokens; steps count from 1."""
+        """Records one training update over so many tokens; steps count from 1.
+
+        Args:
+            step: the number of the update.
+            metrics: of the update.
+            tokens: in its batch.
+            waited: seconds that the loop waited for the batch.
+            compiles: whether it is the first of its shape.
+        """
         seconds = self._lap()
-        timings = {"tokens_per_second": tokens / seconds, "seconds": seconds}
+        timings = {
+            "data_seconds": waited,
+            "tokens_per_second": tokens / seconds,
+            "seconds": seconds,
+        }
         self._write(step, "train", metrics, timings | ({"compiles": 1.0} if compiles else {}))
         if not compiles:
             before = self._pace or (seconds, tokens)
@@ -137,14 +169,34 @@ class MetricLog:
         # As text, and not as a string: rich would take "[unused1]" and the like for a style.
         self.console.print(Text(visible(message)), soft_wrap=True)
 
-    def flush(self) -> None:
-        """Brings all rows to the disk; call it before a checkpoint that they belong to."""
+    def flush(self) -> Extent:
+        """Brings all rows to the disk, and returns what their checkpoint has to know of them."""
         if not self.writes:
-            return
+            return 0, ""
         with self._explained():
             self._file.flush()
             os.fsync(self._file.fileno())
             self._events.flush()
+        return self._size, self._digest.hexdigest()
+
+    def _kept(self, extent: Extent | None) -> bytes:
+        """The rows up to the checkpoint that the run resumes from."""
+        if self.start_step == 0 or extent is None:
+            return b""
+        if not self.path.exists() or _begins_with(self.path, self.start_step + 1):
+            self.say(
+                f"the metrics of the first {self.start_step:,} updates are not in {self.path}: the "
+                "run resumes without them, and its report will say so"
+            )
+            return b""
+        size, digest = extent
+        kept = self.path.read_bytes()[:size]
+        if xxhash.xxh3_128(kept).hexdigest() != digest:
+            raise InputError(
+                f"{self.path} is not what it was when checkpoint {self.start_step} was saved: put "
+                "back a copy of it, or move it away to resume without the earlier metrics"
+            )
+        return kept
 
     def _write(
         self, step: int, kind: str, metrics: Mapping[str, float], timings: dict[str, float]
@@ -152,8 +204,11 @@ class MetricLog:
         if not self.writes:
             return
         numbers = {name: float(value) for name, value in metrics.items()} | timings
+        row = json.dumps({"step": step, "kind": kind, **numbers}) + "\n"
+        self._size += len(row.encode())
+        self._digest.update(row.encode())
         with self._explained():
-            self._file.write(json.dumps({"step": step, "kind": kind, **numbers}) + "\n")
+            self._file.write(row)
             self._events.write(step, {f"{kind}/{name}": n for name, n in numbers.items()})
 
     def _lap(self) -> float:
@@ -188,11 +243,11 @@ class MetricLog:
             ) from error
 
 
-def _cut_back(path: Path, step: int) -> None:
-    """Keeps the rows up to `step`, and nothing of what a crash left behind them."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        if step > 0 and path.exists():
-            kept = takewhile(lambda entry: entry[0]["step"] <= step, json_rows(path))
-            file.writelines(line for _, line in kept)
-        file.flush()
-        os.fsync(file.fileno())
+def _begins_with(path: Path, step: int) -> bool:
+    """True for a record that an earlier try began anew with this update, or did not even begin."""
+    update = {"step": step, "kind": "train"}
+    try:
+        first = next(json_rows(path), update)
+    except InputError:
+        return False
+    return isinstance(first, dict) and first | update == first

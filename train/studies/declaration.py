@@ -1,7 +1,7 @@
 """The study.json of a study (report/study/folder.py): written before it runs, never changed."""
 
-import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from data.storage.provenance import (
 from model.errors import InputError
 from model.hf.temporaries import contents
 from report.reading_speed import sentences_per_second, sizes
-from report.study.folder import STUDY
+from report.study.folder import STUDY, VariantRecord, read_declaration
 from train.loop.fit_text import facts
 from train.loop.folder import FREE as OF_RUN
 from train.objectives.projection import student_of
@@ -36,7 +36,7 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
         InputError: the folder holds another study; the message names what differs.
     """
     path = study.base.output / STUDY
-    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    old = read_declaration(path.parent) if path.exists() else None
     record = {
         "name": study.name,
         "title": study.title,
@@ -44,7 +44,7 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
         "better": study.better,
         "reference": study.variants[0].name,
         "seeds": [study.base.seed + number for number in range(study.seeds)],
-        "variants": _variants(study, cohort, {} if old is None else old["variants"]),
+        "variants": _variants(study, cohort, {} if old is None else old.variants),
         "base": study.base,
         "facts": facts(cohort.data),
         "steps": cohort.steps,
@@ -69,7 +69,7 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
         make_folder(path.parent)
         write_json_atomic(path, record)
         return
-    changed = changed_fields(old, to_jsonable(record), ignore=MAY_CHANGE)
+    changed = changed_fields(old.record, to_jsonable(record), ignore=MAY_CHANGE)
     if changed:
         raise InputError(
             f"{path.parent} holds another study, which declared another {changed[0]}: give the old "
@@ -79,13 +79,14 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
 
 def add_seconds(folder: Path, since: float) -> float:
     """Adds the time since then (of `time.monotonic`) to that of the study; returns the time now."""
-    now = time.monotonic()
-    record = json.loads((folder / STUDY).read_text(encoding="utf-8"))
-    write_json_atomic(folder / STUDY, {**record, "seconds": record["seconds"] + now - since})
+    now, study = time.monotonic(), read_declaration(folder)
+    write_json_atomic(folder / STUDY, {**study.record, "seconds": study.seconds + now - since})
     return now
 
 
-def _variants(study: StudyConfig, cohort: Cohort, old: dict[str, Any]) -> dict[str, Any]:
+def _variants(
+    study: StudyConfig, cohort: Cohort, old: Mapping[str, VariantRecord]
+) -> dict[str, Any]:
     """Every variant with its size and speed; a speed that was measured before is kept."""
     length = study.base.data.sequence_length
     repeats = 10 if jax.default_backend() == "cpu" else 50
@@ -93,7 +94,7 @@ def _variants(study: StudyConfig, cohort: Cohort, old: dict[str, Any]) -> dict[s
     result = {}
     for variant in study.variants:
         student = student_of(cohort.models[variant.name])
-        before = old.get(variant.name, {}).get("sentences_per_second")
+        before = old[variant.name].sentences_per_second if variant.name in old else None
         if student.config not in speeds:
             speeds[student.config] = (
                 before

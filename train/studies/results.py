@@ -6,7 +6,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from data.storage.run_folder import read_metrics, read_run_config
+from data.storage.run_folder import read_metrics, read_run_record
+from model.errors import InputError
+from model.terminal import say
+from report.study.folder import Study, read_results
 
 DONE = "results.jsonl"
 """The file in the folder of a complete block: a line a student."""
@@ -16,10 +19,30 @@ OF_OPTIMIZER = ("loss", "grad_norm", "clipped", "learning_rate")
 LEFT_OUT = ("unigram_loss", "unigram_accuracy", "exp_masked_lm_loss")
 
 
+def is_done(folder: Path, seed: int, study: Study) -> bool:
+    """True for a block with the results of all students; a damaged file of results is named."""
+    path = folder / DONE
+    if not path.is_file():
+        return False
+    try:
+        found = {(result.variant, result.seed) for result in read_results(path, study)}
+        damage = f"{path} lacks students"
+    except InputError as error:
+        found, damage = set(), str(error)
+    whole = found == {(name, seed) for name in study.variants}
+    if not whole:
+        say(f"{damage}: the students of seed {seed} are measured again")
+    return whole
+
+
 def block_results(folder: Path, students: Sequence[str]) -> list[dict[str, Any]]:
-    """One record a student, as in the results.jsonl of a study (report/study/folder.py)."""
-    rows = read_metrics(folder)
-    seed = read_run_config(folder)["seed"]
+    """One record a student, as in the results.jsonl of a study (report/study/folder.py).
+
+    Raises:
+        InputError: the record of the block is damaged, or begins after its first update.
+    """
+    rows = read_metrics(folder, whole=True)
+    seed = read_run_record(folder).seed
     return [_result(rows, name, seed) for name in students]
 
 

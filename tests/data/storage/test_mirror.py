@@ -197,6 +197,23 @@ def test_a_cache_is_filled_by_one_machine_for_all(buckets):
     assert len(made) == 2
 
 
+def test_an_entry_that_was_damaged_in_the_store_is_made_and_brought_there_again(buckets, capsys):
+    cache, there = mirror(Path("gs://bucket/cache")), buckets / "bucket" / "cache" / "abc"
+
+    def make(folder):
+        (folder / "tokens.bin").write_bytes(b"12")
+
+    make_once(cache / "abc", make)
+    lose_the_machine()
+    (there / "tokens.bin").write_bytes(b"13")
+    assert (make_once(cache / "abc", make) / "tokens.bin").read_bytes() == b"12"
+    assert "tokens.bin is damaged: its folder is made again" in capsys.readouterr().err
+    assert (there / "tokens.bin").read_bytes() == b"12"
+    (cache / "abc" / "tokens.bin").write_bytes(b"14")  # here alone: the store has it whole
+    make_once(cache / "abc", lambda _: pytest.fail("it need not be made"))
+    assert (cache / "abc" / "tokens.bin").read_bytes() == b"12"
+
+
 def test_a_store_that_cannot_be_reached_is_reported(buckets, monkeypatch):
     folder = mirror(Path("gs://bucket/run"))
 

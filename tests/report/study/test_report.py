@@ -3,9 +3,11 @@
 import csv
 import json
 import math
+import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from matplotlib.figure import Figure
 from model.errors import InputError
 from report.study import plots as study_plots
 from report.study.report import write_study_report
+from tests.disk import edited_by_hand
 
 REFERENCE = [0.24, 0.25, 0.26, 0.25, 0.25]
 # Intervals by hand: standard deviations 0.000707, 0.001936 and 0.000707, times 2.776 / √5.
@@ -420,3 +423,25 @@ def test_long_names_cover_nothing_and_stay_inside(tmp_path, figures):
         for text in [*texts, *(label for axes in figure.axes for label in axes.get_yticklabels())]:
             box = text.get_window_extent()
             assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_was_edited_by_hand_is_a_report_or_one_sentence(tmp_path, monkeypatch, seed):
+    monkeypatch.setattr("report.study.report.draw_pictures", lambda *_: {})
+    chance, outcomes = random.Random(seed), Counter()
+    for number in range(100):
+        parts: list[Any] = [study_of(), runs_of(seeds=(1, 2, 3))]
+        parts[number % 2] = edited_by_hand(parts[number % 2], chance)
+        if not isinstance(parts[1], list):
+            continue
+        (tmp_path / "study.json").write_text(json.dumps(parts[0]))
+        lines = [json.dumps(run) + "\n" for run in parts[1]]
+        (tmp_path / "results.jsonl").write_text("".join(lines))
+        try:
+            write_study_report(tmp_path)
+        except InputError as error:
+            assert str(tmp_path) in str(error) and "\n" not in str(error)
+            outcomes["refused"] += 1
+        else:
+            outcomes["told"] += 1
+    assert min(outcomes["refused"], outcomes["told"]) > 10

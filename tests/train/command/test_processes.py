@@ -185,7 +185,7 @@ def test_two_processes_resume_what_one_saved_and_the_other_way_round(home):
 def test_checkpoints_of_four_devices_restore_on_fewer(tmp_path, devices):
     state = TrainState({"kernel": jnp.arange(12.0).reshape(3, 4)}, (), jnp.int32(7))
     saved = Checkpoints(tmp_path)
-    saved.save(Parallel(ParallelConfig(devices=4)).place_state(state), {})
+    saved.save(Parallel(ParallelConfig(devices=4)).place_state(state), {}, (0, ""))
     saved.close()
     fewer = Parallel(ParallelConfig(devices=devices))
     empty = fewer.place_state(jax.tree.map(jnp.zeros_like, state))

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
-from tests.disk import full_disk
+from tests.disk import damage, full_disk
 from train.loop.checkpoint import Checkpoints
 from train.update.step import TrainState
+
+EXTENT = (4, "abcd")
 
 
 def state(step: int) -> TrainState:
@@ -28,7 +30,7 @@ def saved(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("saved")
     checkpoints = Checkpoints(folder)
     for step in (3, 7):
-        checkpoints.save(state(step), {"kind": "test"})
+        checkpoints.save(state(step), {"kind": "test"}, EXTENT)
     checkpoints.close()
     return folder
 
@@ -54,20 +56,6 @@ def copy_of(saved: Path, to: Path) -> Path:
 
 def test_what_was_saved_comes_back(saved):
     assert same(restored(saved), state(7))
-
-
-def damage(path: Path, chance: random.Random) -> str:
-    """Flips a bit of a file, cuts it short or removes it."""
-    content = bytearray(path.read_bytes())
-    kind = chance.choice(("flip", "flip", "cut", "remove")) if content else "remove"
-    if kind == "remove":
-        path.unlink()
-    elif kind == "cut":
-        path.write_bytes(content[: chance.randrange(len(content))])
-    else:
-        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-        path.write_bytes(content)
-    return f"{kind} {path}"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -100,7 +88,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(saved, tmp_pat
     assert "checkpoint 7 is damaged" in capsys.readouterr().out
     assert (run / "damaged-checkpoints" / "7").is_dir()
     checkpoints = Checkpoints(run)
-    checkpoints.save(state(7), {})  # its place is free
+    checkpoints.save(state(7), {}, EXTENT)  # its place is free
     checkpoints.close()
     assert same(restored(run), state(7))
 
@@ -124,7 +112,7 @@ def test_a_full_disk_is_reported_in_one_sentence(tmp_path, capfd, caplog):
     checkpoints = Checkpoints(tmp_path)
     told = r"^a checkpoint could not be saved in .* \(File too large\): make room"
     with full_disk(100_000), pytest.raises(InputError, match=told):
-        checkpoints.save(state(1), {})
+        checkpoints.save(state(1), {}, EXTENT)
         checkpoints.close()
     output = capfd.readouterr()
     assert output.out + output.err == "" and caplog.records == []

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -105,6 +106,27 @@ def test_a_complete_run_is_not_run_again(undisturbed, home, capsys):
     assert distill(runs.distill_config(home, output=folder)) == results
     assert "is complete" in capsys.readouterr().out
     assert runs.metrics(folder) == rows
+
+
+def test_a_run_does_not_resume_upon_metrics_that_changed_but_does_without_them(
+    home, undisturbed, capsys
+):
+    folder = shutil.copytree(undisturbed[0], home / "changed")
+    shutil.rmtree(folder / "checkpoints" / "12")
+    config = runs.distill_config(home, output=folder)
+    path = folder / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:3] + lines[4:]))
+    with pytest.raises(InputError, match=r"is not what it was when checkpoint 9 was saved"):
+        distill(config)
+    path.unlink()
+    capsys.readouterr()
+    distill(config)
+    assert "the metrics of the first 9 updates are not in" in capsys.readouterr().out
+    assert runs.weights(folder) == runs.weights(undisturbed[0])
+    assert runs.metrics(folder) == runs.metrics(undisturbed[0])[-5:]
+    said = ": 12 updates, of which only 3 are recorded. These were on 384 tokens in "
+    assert said in (folder / "report.md").read_text()
 
 
 def test_a_field_that_shapes_the_result_must_not_change(undisturbed, home):

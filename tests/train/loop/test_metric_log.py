@@ -1,5 +1,7 @@
 import io
 import json
+import random
+import re
 import struct
 import subprocess
 import sys
@@ -7,21 +9,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xxhash
 from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event  # pyright: ignore
 
 from data.storage.run_folder import read_metrics, without_compilation
 from model.errors import InputError
 from report.tables import duration
-from tests.disk import full_disk
+from tests.disk import damage, full_disk
 from train.loop.metric_log import MetricLog
 
-TIMINGS = ("seconds", "tokens_per_second", "compiles")
+TIMINGS = ("seconds", "data_seconds", "tokens_per_second", "compiles")
 
 
 def open_log(folder: Path, *, start: int = 0, total: int = 20, **options) -> MetricLog:
     options.setdefault("console", Console(file=io.StringIO()))
+    if start and "extent" not in options:
+        options["extent"] = extent(folder, start)
     return MetricLog(folder, total_steps=total, start_step=start, **options)
+
+
+def extent(folder: Path, step: int) -> tuple[int, str]:
+    """The record up to `step` as its checkpoint knows it, from the rows that are there now."""
+    lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    steps = [re.match(rb'{"step": (\d+), ', line) for line in lines]
+    kept = b"".join(x for x, at in zip(lines, steps, strict=True) if at and int(at[1]) <= step)
+    return len(kept), xxhash.xxh3_128(kept).hexdigest()
 
 
 def metrics(step: int) -> dict[str, float]:
@@ -65,7 +78,8 @@ def test_rows_are_in_the_order_of_events_and_say_their_kind(tmp_path):
         (5, "heldout"),
         (6, "train"),
     ]
-    assert list(rows[1]) == ["step", "kind", *metrics(1), "tokens_per_second", "seconds"]
+    timings = ["data_seconds", "tokens_per_second", "seconds"]
+    assert list(rows[1]) == ["step", "kind", *metrics(1), *timings]
 
 
 def test_a_row_holds_the_time_since_the_one_before(tmp_path, monkeypatch):
@@ -169,10 +183,109 @@ for step in itertools.count(1):
     ]
 
 
-def test_a_broken_line_inside_is_named(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "kind": "train"}\n{"ste\n{"step": 3}\n')
-    with pytest.raises(InputError, match=r"metrics\.jsonl, line 2 is not JSON"):
+@pytest.mark.parametrize("start", [5, 7])
+def test_a_run_resumes_upon_its_very_record_or_not_at_all(tmp_path, start):
+    """A hundred damages: to one of the rows before the checkpoint, or behind them."""
+    with open_log(tmp_path / "run") as log:
+        train(log, 1, 10)
+    path, known = tmp_path / "run/metrics.jsonl", extent(tmp_path / "run", start)
+    whole, chance = path.read_bytes(), random.Random(start)
+    for _ in range(100):
+        path.write_bytes(whole)
+        what = damage(path, chance)
+        same = path.exists() and path.read_bytes()[: known[0]] == whole[: known[0]]
+        lost = not path.exists() or b"\n" not in path.read_bytes()
+        before = path.read_bytes() if path.exists() else None
+        out = io.StringIO()
+        try:
+            with open_log(tmp_path / "run", start=start, extent=known, console=Console(file=out)):
+                pass
+        except InputError as error:
+            assert "is not what it was when checkpoint" in str(error), what
+            assert not same and not lost and path.read_bytes() == before, what
+        else:
+            assert path.read_bytes() == (whole[: known[0]] if same else b""), what
+            assert same or lost, what
+            assert (f"metrics of the first {start} updates" in out.getvalue()) == (not same), what
+
+
+@pytest.mark.parametrize("row", [0, 2, 5, 6])
+def test_a_row_that_was_removed_is_missed(tmp_path, row):
+    with open_log(tmp_path) as log:
+        train(log, 1, 7)
+    known = extent(tmp_path, 7)
+    path = tmp_path / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:row] + lines[row + 1 :]))
+    with pytest.raises(InputError, match="put back a copy of it, or move it away"):
+        open_log(tmp_path, start=7, extent=known)
+
+
+def test_the_extent_is_that_of_the_rows(tmp_path):
+    with open_log(tmp_path) as log:
+        train(log, 1, 5)
+        assert log.flush() == extent(tmp_path, 5)
+    with open_log(tmp_path, start=3) as log:
+        assert log.flush() == extent(tmp_path, 3)
+        train(log, 4, 9)
+        assert log.flush() == extent(tmp_path, 9)
+
+
+def test_a_record_that_was_moved_away_begins_anew_however_often_the_run_is_stopped(tmp_path):
+    with open_log(tmp_path) as log:
+        train(log, 1, 7)
+    known = extent(tmp_path, 5)
+    (tmp_path / "metrics.jsonl").unlink()
+    for last in (5, 6, 7):
+        out = io.StringIO()
+        with open_log(tmp_path, start=5, extent=known, console=Console(file=out)) as log:
+            train(log, 6, last)
+        assert "metrics of the first 5 updates are not in" in out.getvalue()
+    assert [row["step"] for row in read_metrics(tmp_path)] == [6, 7]
+    with pytest.raises(InputError, match=r"begins with update 6, and all rows from step 0 on are"):
+        read_metrics(tmp_path, whole=True)
+
+
+ROW = {"step": 2, "kind": "train", "loss": 1.5} | dict.fromkeys(TIMINGS[:3], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"ste', "is not JSON: b'{\"ste"),
+        ("[" * 9999, "is not JSON"),
+        ("\0\0\0\0", "is not JSON"),
+        ("5", ": it is 5, and must be a table"),
+        ("[]", ": it is [], and must be a table"),
+        ("{}", ": step is missing, and must be an integer"),
+        (ROW | {"step": "2"}, ": step is '2', and must be an integer"),
+        (ROW | {"step": True}, ": step is True, and must be an integer"),
+        (ROW | {"step": -2}, ": step is -2, and must be between 0"),
+        (ROW | {"step": 10**400}, ": step is 1000"),
+        (ROW | {"kind": "trian"}, ": kind is 'trian', and must be 'train' or 'heldout'"),
+        (ROW | {"kind": ["train"]}, ": kind is ['train'], and must be"),
+        (ROW | {"loss": "NaN"}, ": loss is 'NaN', and must be a number"),
+        (ROW | {"loss": None}, ": loss is None, and must be a number"),
+        (ROW | {"loss": {"mlm": 1.0}}, ": loss is {'mlm': 1.0}, and must be a number"),
+        (ROW | {"seconds": float("nan")}, ": seconds is nan, and must be between 0"),
+        (ROW | {"seconds": -1.0}, ": seconds is -1.0, and must be between 0"),
+        (ROW | {"tokens_per_second": float("inf")}, ": tokens_per_second is inf, and must"),
+        ({"step": 2, "kind": "train", "seconds": 1.0}, ": tokens_per_second is missing"),
+        ({"step": 2, "kind": "heldout", "loss": 1.0}, ": seconds is missing"),
+        (ROW | {"step": 1}, ": update 1 comes after update 1, so rows are missing, doubled or"),
+        (ROW | {"step": 0}, ": update 0 comes after update 1, so"),
+        (ROW | {"step": 3}, ": update 3 comes after update 1, so"),
+        (ROW | {"kind": "heldout"}, ": the evaluation after update 2 comes after update 1, so"),
+    ],
+)
+def test_a_line_that_is_not_the_next_row_is_named(tmp_path, line, message):
+    text = line if isinstance(line, str) else json.dumps(line)
+    (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(ROW | {'step': 1})}\n{text}\n")
+    with pytest.raises(InputError) as caught:
         read_metrics(tmp_path)
+    assert f"metrics.jsonl, line 2{'' if message.startswith(':') else ' '}{message}" in str(
+        caught.value
+    )
 
 
 def test_a_folder_without_metrics_is_no_run_folder(tmp_path):
