@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -59,7 +60,7 @@ def _evaluate(*leaves: Any, forward: Callable, count: int, **_: Any) -> list[Any
 
 
 _map.def_impl(_evaluate)
-_map.def_abstract_eval(lambda *_, shapes, **__: [jax.core.ShapedArray(*shape) for shape in shapes])
+_map.def_abstract_eval(lambda *_, shapes, **__: [ShapedArray(*shape) for shape in shapes])
 mlir.register_lowering(_map, mlir.lower_fun(_evaluate, multiple_results=True))
 
 
