@@ -117,7 +117,7 @@ def test_a_recipe_that_fits(without_tpu, capsys, tmp_path):
     a_token = numbers["flops_per_update"] / (4096 * 512)
     assert a_token == pytest.approx(0.66e9, rel=0.05)
     seconds = numbers["flops_per_update"] / (16 * 197e12 * 0.5)
-    assert numbers["hours"] == pytest.approx(5502 * seconds / 3600)
+    assert numbers["hours"] == pytest.approx(7224 * seconds / 3600)
     assert numbers["dollars"] == pytest.approx(numbers["hours"] * 16 * 2)
     assert "50% of 197 TFLOP/s a chip (--utilisation), $2.00 a chip-hour (--price)" in printed
     assert numbers["largest_rows_per_device"] == 136
@@ -131,7 +131,7 @@ def test_a_recipe_that_does_not_fit_says_which_batch_does(without_tpu, capsys):
     printed = capsys.readouterr().out
     assert "does not run: it needs 27.60 GiB of 15.75 GiB. Change --micro-batches to 32:" in printed
     assert "32 micro-batches of 128 sequences a chip take 14.80 of 15.75 GiB" in printed
-    assert "128 tokens a sequence are assumed, and padding takes as long" in printed
+    assert "80 tokens a sequence are assumed, and padding takes as long" in printed
 
 
 def test_a_sum_above_the_memory_that_the_compiler_fits_all_the_same(
