@@ -41,7 +41,7 @@ class Objective(Protocol):
     """A function to minimise: a weighted sum of means, one mean a term."""
 
     mean: Mean
-    """Over all places of the update, or the mean of the micro-batches' means."""
+    """Over all places of the update, or the mean of the means of its micro-batches."""
 
     def numbers(self, progress: Float32[Array, ""]) -> Numbers:
         """The weight of every term, and other numbers, when a share `progress` is done."""

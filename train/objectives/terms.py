@@ -262,7 +262,7 @@ class DistillationLoss:
     relations: Relations = Relations()
     mean: Literal["tokens", "micro-batches"] = "tokens"
     """Means are over all places of an update; or, as in the original, the mean of micro-batches'
-    means, in which a place of a short micro-batch counts more."""
+    means, in which a place of a short micro-batch counts more. All devices share a micro-batch."""
 
     def terms(self) -> dict[str, Term]:
         """The terms that have a weight, by name."""

@@ -74,7 +74,7 @@ def make_step(
         if objective.mean == "tokens":
             counts = {n: jnp.full_like(c, everywhere(jnp.sum(c))) for n, c in counts.items()}
         else:
-            counts = {n: c * c.size * everywhere(1) for n, c in counts.items()}
+            counts = {n: everywhere(c) * c.size for n, c in counts.items()}
         # At least 1: a term with nothing to predict is 0, not 0 / 0.
         return jax.tree.map(lambda n: jnp.maximum(n, 1.0), counts)
 
