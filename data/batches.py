@@ -1,6 +1,7 @@
 """Shuffled batches by random access: the step alone gives the position in the data."""
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import lru_cache
 
 import grain
@@ -61,9 +62,9 @@ class Batches:
         return len(self.sequences)
 
     @property
-    def steps_per_epoch(self) -> int:
-        """The updates that read every sequence; the last may reach into the next epoch."""
-        return -(-len(self.sequences) // self.batch_size)
+    def updates_per_epoch(self) -> Fraction:
+        """No whole number where an update reaches into the next epoch."""
+        return Fraction(len(self.sequences), self.batch_size)
 
     def batch(self, step: int) -> Batch:
         """This host's part of the batch of update `step`.
@@ -72,17 +73,27 @@ class Batches:
             input_ids int32 and attention_mask bool, [micro, rows, length], and row int32 [micro,
             rows]: the index of each row in the update's global batch.
         """
-        epochs, places = np.divmod(step * self.batch_size + self._rows, len(self.sequences))
-        chosen = np.empty_like(places)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            chosen[here] = self._order(int(epoch))[places[here]]
+        chosen = self._chosen(step, self._rows)
         input_ids, attention_mask = self.sequences.gather(chosen, self.pad_id)
         return {
             "input_ids": input_ids,
             "attention_mask": attention_mask,
             "row": self._rows.astype(np.int32),
         }
+
+    def tokens(self, step: int) -> int:
+        """The tokens of update `step` on all hosts, without padding."""
+        chosen = self._chosen(step, np.arange(self.batch_size))
+        return int((self.sequences.offsets[chosen + 1] - self.sequences.offsets[chosen]).sum())
+
+    def _chosen(self, step: int, rows: Int[np.ndarray, "*rows"]) -> Int[np.ndarray, "*rows"]:
+        """The sequences in some rows of an update."""
+        epochs, places = np.divmod(step * self.batch_size + rows, len(self.sequences))
+        chosen = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            chosen[here] = self._order(int(epoch))[places[here]]
+        return chosen
 
     def iterate(self, start: int = 0) -> Iterator[Batch]:
         """Batches from step `start` on, read ahead by grain's threads."""

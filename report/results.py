@@ -18,14 +18,18 @@ def totals(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Updates, tokens and seconds of a run, and its tokens a second: the median of the updates.
 
     Where part of its record is lost, `recorded_updates` are less than `updates`, and all but the
-    number of updates is theirs.
+    number of updates is theirs. Padding is no token; its share of the places in all batches is
+    `padding`.
     """
     train = [row for row in rows if row["kind"] == "train"]
     speeds = [row["tokens_per_second"] for row in without_compilation(train)]
+    tokens = [row["tokens_per_second"] * row["seconds"] for row in train]
+    places = [n / (1 - row.get("padding", 0.0)) for n, row in zip(tokens, train, strict=True)]
     return {
         "updates": updates_done(folder, rows),
         "recorded_updates": len(train),
-        "tokens": round(sum(row["tokens_per_second"] * row["seconds"] for row in train)),
+        "tokens": round(sum(tokens)),
+        "padding": 1 - sum(tokens) / sum(places) if sum(places) else 0.0,
         "seconds": sum(row["seconds"] for row in rows),
         "tokens_per_second": statistics.median(speeds) if speeds else None,
     }

@@ -31,7 +31,7 @@ LOOP_TITLES = {
 }
 RUNNING = ("learning_rate", "grad_norm", "clipped", "tokens_per_second")
 SMOOTHING: dict[str, Smoothing] = {"learning_rate": "off", "clipped": "alone"}
-BOOKKEEPING = {"step", "kind", "seconds", "data_seconds", "compiles"}
+BOOKKEEPING = {"step", "kind", "seconds", "data_seconds", "compiles", "padding"}
 
 
 def write_report(folder: Path) -> Path:
@@ -79,11 +79,16 @@ def _what_was_run(folder: Path, run: RunRecord, rows: Sequence[Record]) -> str:
     waited, updating = (sum(row[name] for row in running) for name in ("data_seconds", "seconds"))
     share = waited / updating if updating else 0.0
     devices = run.provenance.devices
+    padding = ""
+    if sums["padding"] >= 0.0005:
+        padding = (
+            f" Padding, which is no token, fills {100 * sums['padding']:.1f} % of the batches."
+        )
     return (
         f"{what}: {counted} on {sums['tokens']:,} tokens in {duration(sums['seconds'])} on "
         f"{devices.count} × {escaped(devices.kind)}, {sums['tokens_per_second']:,.0f} tokens/s at "
-        "the median (compilation and evaluation are in the time, not in the speed). Waiting for "
-        f"data took {100 * share:.1f} % of the time of the updates."
+        f"the median (compilation and evaluation are in the time, not in the speed).{padding} "
+        f"Waiting for data took {100 * share:.1f} % of the time of the updates."
     )
 
 

@@ -5,6 +5,7 @@ windows at hand, so that as little as possible is padding.
 """
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import cache, lru_cache
 
 import numpy as np
@@ -103,6 +104,16 @@ class BucketBatches:
     @property
     def steps_per_epoch(self) -> int:
         return -(-len(self.windows) // self.batch_size)
+
+    @property
+    def updates_per_epoch(self) -> Fraction:
+        """A whole number: no update reaches into the next epoch, the last is filled up instead."""
+        return Fraction(self.steps_per_epoch)
+
+    def tokens(self, step: int) -> int:
+        """The tokens of update `step` on all hosts, without padding and filler rows."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return int(self.windows.lengths[self._plan(epoch)[place][1]].sum())
 
     def batch(self, step: int) -> Batch:
         """This host's part of update `step`.

@@ -1,7 +1,9 @@
 """The configuration of a run. Every field affects the result, except those of `run`."""
 
+import math
 import re
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,7 +54,7 @@ class TrainConfig:
     steps: Count | None = None
     """Updates; by default as many as `epochs` need."""
     epochs: Epochs = 3.0
-    """Passes over the data, if `steps` is not given."""
+    """Passes over the data, if `steps` is not given; as few updates as cover them."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """The dtype of the models' activations; auto: bfloat16 on TPU and GPU, float32 on CPU. Products
     of float32 are not rounded to a shorter type, which is several times as slow on TPU and GPU."""
@@ -62,6 +64,11 @@ class TrainConfig:
     seed: Annotated[int, Range(0, 10**9)] = 56
     """The seed of random weights, the order of the data, masks and dropout."""
     run: RunConfig = RunConfig()
+
+    def updates(self, epoch: Fraction) -> int:
+        """The updates of a run: the fewest that cover `epochs` epochs of `epoch` updates each."""
+        # Of the number as it is written: 0.07 times 100 is above 7 in floating point.
+        return self.steps or max(math.ceil(Fraction(str(self.epochs)) * epoch), 1)
 
     def check(self) -> None:
         """Raises InputError for settings out of their range, or that do not go together."""

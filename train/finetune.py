@@ -37,8 +37,9 @@ from tasks.score import score
 from tasks.windows import Windows
 from train.command.cli import choose, main
 from train.command.processes import first_before_others, is_first
+from train.command.signals import heeding
 from train.config import FinetuneConfig
-from train.loop.fit import fit, total_steps
+from train.loop.fit import fit
 from train.loop.folder import alone_in_output
 from train.loop.learner import compute_dtype, one_model
 from train.loop.soft_targets import with_soft_targets
@@ -167,9 +168,10 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> dic
     )
     graphdef = nnx.graphdef(model)
     objective = TaskObjective(graphdef, task.kind, config.loss if config.teacher else None)
-    steps = total_steps(config, batches)
+    steps = config.updates(batches.updates_per_epoch)
     rows = parallel.divisible(EVALUATION_ROWS)
-    predict = predictor(graphdef, task.kind, prepared.dev, rows=rows, place=parallel.place_rows)
+    place = heeding(parallel.place_rows)
+    predict = predictor(graphdef, task.kind, prepared.dev, rows=rows, place=place)
 
     def evaluate(params: Any, constants: Any) -> dict[str, float]:
         labels = model.config.labels

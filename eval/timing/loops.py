@@ -152,12 +152,15 @@ def start_worker(case: Any, side: str, folder: Path) -> tuple[Any, Worker]:
 
 
 def loop_table(record: dict[str, Any]) -> Table:
-    """A row for every contender, with medians; torch's speed in float32 is 1."""
+    """A row for every contender, with medians; torch's speed in float32 is 1.
+
+    Tokens are without padding, whose share of the batches has a column.
+    """
     contenders = record["contenders"]
     first_torch = next(
         (c for name, c in contenders.items() if name.startswith(TORCH_SIDES[0])), None
     )
-    header = ["", "batch", "seconds", "tokens/s", "MFU", "memory", "compiling"]
+    header = ["", "batch", "seconds", "tokens/s", "padding", "MFU", "memory", "compiling"]
     header += ["over torch float32"] if first_torch else []
     lines = []
     for name, c in contenders.items():
@@ -167,6 +170,7 @@ def loop_table(record: dict[str, Any]) -> Table:
             str(c["batch"]),
             f"{float(np.median(c['seconds'])):.3g}",
             f"{c['tokens_per_second']:,.0f}",
+            f"{1 - c['tokens'] / c.get('positions', c['tokens']):.0%}",
             f"{c['utilisation']:.0%}",
             f"{c['peak_memory_bytes'] / 1e9:.2f} GB",
             f"{compiled:.1f} s" if compiled else "",

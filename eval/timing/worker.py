@@ -3,7 +3,7 @@
 import multiprocessing
 import signal
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,9 +31,16 @@ class Process(ProcessPoolExecutor):
     """A process that answers one question after the other, until shut down."""
 
     def __init__(self) -> None:
-        # Not a fork: the threads of JAX and torch would not live on in it. Ctrl-C ends it silently.
-        spawn = multiprocessing.get_context("spawn")
-        super().__init__(1, spawn, signal.signal, (signal.SIGINT, signal.SIG_DFL))
+        # Not a fork: the threads of JAX and torch would not live on in it.
+        super().__init__(1, multiprocessing.get_context("spawn"), _end_silently)
+
+    def submit(self, *arguments: Any, **named: Any) -> Future[Any]:
+        # The process starts with what is blocked here: Ctrl-C finds it when it has its imports.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            return super().submit(*arguments, **named)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a function there; it must have a name in a module, as `pickle` wants.
@@ -48,6 +55,12 @@ class Process(ProcessPoolExecutor):
                 "the process that was measured ended: main memory may have been short, and a "
                 "smaller --batch-size may fit"
             ) from None
+
+
+def _end_silently() -> None:
+    """Lets Ctrl-C end this process without a word: it is for the one that asks."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def answer_once(function: Callable[[], Any]) -> Any:

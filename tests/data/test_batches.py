@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -65,11 +67,19 @@ def test_every_sequence_once_an_epoch_and_none_lost_between(number, batch_size):
     assert all(sorted(epoch) == list(range(number)) for epoch in epochs)
 
 
-def test_steps_per_epoch_reach_every_sequence():
+def test_the_updates_of_an_epoch_reach_every_sequence():
     for number, steps in ((24, 3), (23, 3), (25, 4), (7, 1)):
         batches = batches_of(number, 8)
-        assert batches.steps_per_epoch == steps
+        assert batches.updates_per_epoch * 8 == number
+        assert math.ceil(batches.updates_per_epoch) == steps
         assert set(order(batches, steps)) == set(range(number))
+
+
+def test_tokens_are_those_of_all_hosts_without_padding():
+    alone = batches_of(23, 8, shortest=3)
+    share = batches_of(23, 8, shortest=3, micro_batches=2, host=1, hosts=2)
+    for step in range(6):
+        assert share.tokens(step) == alone.batch(step)["attention_mask"].sum()
 
 
 def test_epochs_and_seeds_differ_and_repeat_themselves():

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from model.errors import InputError
 from report.plots import Panel, _draw, plot_panels, smooth
-from report.results import write_results
+from report.results import totals, write_results
 from report.run import write_report
 from tests.disk import edited_by_hand, full_disk
 
@@ -96,6 +96,16 @@ def test_the_first_paragraph_says_what_was_run_and_what_came_out(report):
         "knows only how often each token occurs, has 6.250 and 6.2 %. The best masked-LM loss was "
         "3.250, after 20 updates. Its first guess is its teacher's for 75.0 % of the masked tokens."
     )
+
+
+def test_padding_is_no_token_and_is_reported(tmp_path):
+    # 1,000 tokens of 2,000 places and 1,000 of 1,250.
+    rows = [train_row(2) | {"padding": 0.5}, train_row(3) | {"padding": 0.2}]
+    folder = run_folder(tmp_path / "padded", rows)
+    text = write_report(folder).read_text()
+    assert "on 2,000 tokens in 4 s" in text
+    assert "Padding, which is no token, fills 38.5 % of the batches." in text
+    assert totals(folder, rows)["padding"] == pytest.approx(1 - 2000 / 3250)
 
 
 def test_results_are_reported_for_the_start_the_best_and_the_end(report):

@@ -119,6 +119,18 @@ def test_short_windows_are_read_with_little_padding():
     assert read[0] < 0.7 * read[1]
 
 
+def test_tokens_are_those_of_all_hosts_without_padding_and_filler_rows():
+    whole, share = batches(), batches(micro_batches=2, host=1, hosts=2)
+    for step in range(2 * whole.steps_per_epoch):
+        batch = whole.batch(step)
+        assert share.tokens(step) == batch["attention_mask"][batch["valid"]].sum()
+    assert sum(map(whole.tokens, range(whole.steps_per_epoch))) == LENGTHS.sum()
+
+
+def test_an_epoch_is_a_whole_number_of_updates():
+    assert batches().updates_per_epoch == 13  # 101 windows by 8
+
+
 def test_a_batch_that_does_not_divide():
     with pytest.raises(InputError, match="multiple of 6"):
         batches(micro_batches=3, hosts=2)

@@ -147,24 +147,37 @@ def test_labels_have_names_in_the_exported_model(home):
     assert about["id2label"] == {"0": "green", "1": "red"}
 
 
-def test_a_stopped_fine_tuning_resumes_bit_by_bit(home, monkeypatch):
-    whole = config(home, output=home / "whole")
-    finetune(whole)
+@pytest.fixture(scope="module")
+def undisturbed(home):
+    """Two seeds, of which the best step is kept."""
+    whole = config(home, output=home / "whole", evaluate_every=6, seeds=2, report="best")
+    return whole, finetune(whole)
+
+
+@pytest.mark.parametrize(("row", "step"), [(5, 6), (12, 12)])
+def test_a_stopped_fine_tuning_resumes_bit_by_bit(home, undisturbed, monkeypatch, row, step):
+    """After the last update of a seed, too: the next seed does not begin."""
+    whole, results = undisturbed
     write = MetricLog.step
 
     def interrupted(self, now, metrics, tokens, **more):
         write(self, now, metrics, tokens, **more)
-        if now == 5:
+        if now == row:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    stopped = replace(whole, output=home / "stopped")
+    stopped = replace(whole, output=home / f"stopped-{row}")
     with monkeypatch.context() as patch:
         patch.setattr(MetricLog, "step", interrupted)
-        with pytest.raises(Stopped, match="stopped at step"):
+        with pytest.raises(Stopped, match=f"stopped at step {step} of 12"):
             finetune(stopped)
-    finetune(stopped)
-    assert runs.weights(stopped.output) == runs.weights(whole.output)
-    assert runs.metrics(stopped.output) == runs.metrics(whole.output)
+    assert not (stopped.output / "seed-2").exists()
+    assert finetune(stopped) == results
+    for seed in ("seed-1", "seed-2"):
+        ours, theirs = stopped.output / seed, whole.output / seed
+        for model in ("model", "best"):
+            file = f"{model}/model.safetensors"
+            assert (ours / file).read_bytes() == (theirs / file).read_bytes()
+        assert runs.metrics(ours) == runs.metrics(theirs)
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])

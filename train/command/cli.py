@@ -18,7 +18,7 @@ import tyro
 from data.storage.mirror import default_cache, mirror
 from model.errors import InputError, did_you_mean
 from model.terminal import VisibleFormatter, say
-from train.command.signals import Stopped
+from train.command.signals import Stopped, listening
 from train.command.supervisor import on_all_hosts
 from train.config import TextConfig, TrainConfig
 
@@ -85,6 +85,10 @@ def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
         # Small programs, too: a start compiles dozens of them, JAX keeps what took over a second.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
+    def listened() -> None:
+        with listening():
+            run()
+
     def work() -> int:
         # Libraries have set a longer format; set here, as work on several hosts has its own stderr.
         handler = logging.StreamHandler()
@@ -93,7 +97,7 @@ def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a terminal may not know all characters
                 stream.reconfigure(errors="backslashreplace")
-        return _status(run)
+        return _status(listened)
 
     sys.exit(_status(lambda: sys.exit(on_all_hosts(work))) if hosts else work())
 

@@ -21,6 +21,7 @@ import jax
 from model.errors import InputError
 from model.terminal import say
 from train.command.processes import JOIN_SECONDS, Cluster, find_cluster, join, join_seconds
+from train.command.signals import listening
 
 MESSAGES = "DISTILBERT_FLAX_MESSAGES"  # set for the child: the file descriptor of the user's stderr
 LOST = 3  # exit status of a process that has lost the others
@@ -93,13 +94,16 @@ def _work(cluster: Cluster, run: Callable[[], int]) -> int:
     if sys.platform == "linux":  # the work ends with its supervisor, however that ends
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     sys.stderr = os.fdopen(int(os.environ[MESSAGES]), "w", buffering=1, errors="backslashreplace")
+    together = False
     try:
         join(cluster)
         say(_joined(cluster), error=True)
         print(_joined(cluster), file=sys.__stderr__, flush=True)  # for the supervisor
         if cluster.index > 0:  # what a run prints it prints once
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-        status = run()
+        with listening() as listener:
+            status = run()
+        together = listener.agreed
     except InputError:
         raise
     except SystemExit as done:  # of the command line's parser
@@ -109,7 +113,7 @@ def _work(cluster: Cluster, run: Callable[[], int]) -> int:
         status = LOST if lost else 1
         if not lost:
             sys.excepthook(type(error), error, error.__traceback__)
-    if status not in (0, 128 + signal.SIGTERM):  # the others do not know of it: do not wait
+    if status != 0 and not together:  # the others do not know of this end: do not wait for them
         sys.stdout.flush()
         os._exit(status)
     jax.distributed.shutdown()

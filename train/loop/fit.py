@@ -1,15 +1,19 @@
 """The training loop around the step: batches in, checkpoints, metrics and a trained model out.
 
 Order at every update: step, evaluate, write metrics, then save. Everything recorded about step n is
-on disk before checkpoint n, so a run that resumes there repeats nothing and misses nothing.
+on disk before checkpoint n, so a run that resumes there repeats nothing and misses nothing. Only a
+stop saves before the evaluation is done: the resumed run then begins with it.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from data.batches import Batch
 from data.storage.holding import check_held
@@ -17,7 +21,7 @@ from data.storage.mirror import readable, upload
 from data.storage.run_folder import read_metrics
 from model.errors import InputError
 from train.command.processes import is_first
-from train.command.signals import Signals, Stopped
+from train.command.signals import Stopped, stop_if_asked, until_safe
 from train.config import TrainConfig
 from train.loop.checkpoint import Checkpoints
 from train.loop.folder import alone_in_output, claim
@@ -25,7 +29,6 @@ from train.loop.learner import Learner
 from train.loop.memory import out_of_memory, sequences_that_fit
 from train.loop.metric_log import MetricLog
 from train.loop.profiling import Tracer, timed
-from train.objectives.objective import Scalars
 from train.update.keys import keys_of
 from train.update.parallel import Parallel
 
@@ -44,14 +47,13 @@ class TrainingBatches(Protocol):
         ...
 
     @property
-    def steps_per_epoch(self) -> int: ...
+    def updates_per_epoch(self) -> Fraction: ...
+
+    def tokens(self, step: int) -> int:
+        """Those of update `step` on all hosts, without padding."""
+        ...
 
     def iterate(self, start: int) -> Iterator[Batch]: ...
-
-
-def total_steps(config: TrainConfig, batches: TrainingBatches) -> int:
-    """The updates of a run."""
-    return config.steps or max(math.ceil(config.epochs * batches.steps_per_epoch), 1)
 
 
 @alone_in_output
@@ -94,28 +96,42 @@ def fit(
     """
     if is_first():
         learner.check_export()  # before anything is written
-    run = TrainingRun(
-        config, kind, learner, batches, parallel, constants, evaluate, facts, best_by, shown
-    )
-    log, steps, size = run.log, run.steps, batches.batch_size
-    with log, Signals() as signals, run.tracer, out_of_memory(run.sequences_that_fit):
-        log.say(
-            f"{learner.parameters / 1e6:.1f} M parameters, {steps:,} updates of {size:,} "
-            f"sequences: {steps * size / len(batches):.2g} passes over {title}"
+    with until_safe():
+        run = TrainingRun(
+            config, kind, learner, batches, parallel, constants, evaluate, facts, best_by, shown
         )
-        if run.start:
-            log.say(f"going on from step {run.start:,} of {steps:,} in {readable(config.output)}")
-        if 0 < run.tracer.last <= run.start:
-            log.say(f"nothing is traced: --run.profile {config.run.profile} lies before that")
-        try:
-            results = run.train(signals)
-        finally:
-            run.checkpoints.close()
-        if run.start >= steps:
-            log.say(f"{readable(config.output)} is complete: {steps:,} steps were done before")
-            results = evaluate(run.state.params, run.constants)
-    run.write_model("model")
+        log, steps, size = run.log, run.steps, batches.batch_size
+        with log, run.tracer, out_of_memory(run.sequences_that_fit):
+            log.say(
+                f"{learner.parameters / 1e6:.1f} M parameters, {steps:,} updates of {size:,} "
+                f"sequences: {steps * size / len(batches):.2g} passes over {title}"
+            )
+            where = readable(config.output)
+            if run.start:
+                log.say(f"going on from step {run.start:,} of {steps:,} in {where}")
+            if 0 < run.tracer.last <= run.start:
+                log.say(f"nothing is traced: --run.profile {config.run.profile} lies before that")
+            try:
+                results = run.train()
+            finally:
+                run.checkpoints.close()
+            if not results:
+                log.say(f"{where} is complete: {steps:,} steps were done before")
+                results = evaluate(run.state.params, run.constants)
+        run.write_model("model")
     return results
+
+
+class Unlogged(NamedTuple):
+    """The last update, whose metrics the device may not have made yet, until it is logged."""
+
+    number: int
+    metrics: Mapping[str, Any]
+    tokens: int
+    places: int
+    """Tokens and padding."""
+    waited: float
+    compiles: bool
 
 
 class TrainingRun:
@@ -136,7 +152,7 @@ class TrainingRun:
     ):
         self.config, self.learner, self.batches, self.parallel = config, learner, batches, parallel
         self.evaluate, self.best_by = evaluate, best_by
-        self.steps = total_steps(config, batches)
+        self.steps = config.updates(batches.updates_per_epoch)
         self.constants = parallel.replicate(constants)
         self.keys = parallel.replicate(keys_of(config.seed))
         sizes = {"total_steps": self.steps, "parameters": learner.parameters}
@@ -145,7 +161,7 @@ class TrainingRun:
         self.state = parallel.place_state(learner.state)
         if self.checkpoints.latest() is not None:
             self.state = self.checkpoints.restore(self.state)
-        self.start = int(self.state.step)
+        self.start = self.number = self.saved = int(self.state.step)
         self.tracer = Tracer(config.run.profile, config.output, self.steps)
         self.log = MetricLog(
             config.output,
@@ -158,52 +174,59 @@ class TrainingRun:
         )
         self.best = -math.inf
         self.batch: Batch | None = None
-        # The last update, whose metrics the device may not have made yet, until it is logged.
-        self.unlogged: tuple[int, Scalars, int, float, bool] | None = None
+        self.unlogged: Unlogged | None = None
 
-    def train(self, signals: Signals) -> dict[str, float]:
-        """The metrics of the last evaluation, after all updates that are left.
+    def train(self) -> dict[str, float]:
+        """The metrics of the last evaluation, after all updates that are left; {} for none.
 
         Raises:
             InputError: the loss is not finite, or something cannot be written.
-            Stopped: a signal came.
+            Stopped: a signal came, and all is saved.
         """
-        if self.best_by is not None and self.start and is_first():
-            rows = read_metrics(self.config.output, whole=True)
-            self.best = max(row[self.best_by] for row in rows if row["kind"] == "heldout")
-        evaluate_every = self.config.evaluate_every or self.batches.steps_per_epoch
-        results = self.measure(0) if self.start == 0 else {}
+        try:
+            return self._train()
+        except Stopped as stopped:
+            self.save()
+            raise Stopped(
+                stopped.number,
+                f"stopped at step {self.number:,} of {self.steps:,}; everything is saved in "
+                f"{readable(self.config.output)}: the same command resumes from there",
+            ) from None
+
+    def _train(self) -> dict[str, float]:
+        stop_if_asked()
+        unmeasured = self.start == 0
+        if self.start and is_first():
+            rows = read_metrics(self.config.output, whole=self.best_by is not None)
+            if self.best_by is not None:
+                self.best = max(row[self.best_by] for row in rows if row["kind"] == "heldout")
+            unmeasured = bool(rows) and rows[-1]["kind"] == "train"
+        # The record is process 0's, and all have to do the same.
+        unmeasured = bool(multihost_utils.broadcast_one_to_all(np.int32(unmeasured)))
+        results = self.measure() if unmeasured and self.due(self.start) else {}
         shapes: set[tuple[int, ...]] = set()
         numbers = range(self.start + 1, self.steps + 1)
         read = timed(self.batches.iterate(self.start))
-        for number, (batch, waited) in zip(numbers, read, strict=False):
+        for self.number, (batch, waited) in zip(numbers, read, strict=False):
             shape = batch["input_ids"].shape
-            self.update(number, batch, waited, compiles=shape not in shapes)
+            self.update(batch, waited, compiles=shape not in shapes)
             shapes.add(shape)
-
-            last = number == self.steps
-            due = last or number % evaluate_every == 0
-            stop = signals.stop_after(number)
-            save = last or stop is not None or number % self.config.run.checkpoint_every == 0
-            if due or save:
-                self.catch_up()
-            if due:
-                results = self.measure(number)
-            if save:
+            if self.due(self.number):
+                results = self.measure()
+            if self.number == self.steps or self.number % self.config.run.checkpoint_every == 0:
                 self.save()
-            if stop is not None and not last:
-                raise Stopped(
-                    stop,
-                    f"stopped at step {number:,} of {self.steps:,}; everything is saved in "
-                    f"{readable(self.config.output)}: the same command resumes from there",
-                )
+            stop_if_asked()
         return results
 
-    def update(self, number: int, batch: Batch, waited: float, *, compiles: bool) -> None:
-        """Starts update `number` and logs the one before.
+    def due(self, number: int) -> bool:
+        """True where an evaluation follows update `number`."""
+        every = self.config.evaluate_every or math.ceil(self.batches.updates_per_epoch)
+        return number in (0, self.steps) or number % every == 0
+
+    def update(self, batch: Batch, waited: float, *, compiles: bool) -> None:
+        """Starts the next update and logs the one before.
 
         Args:
-            number: counts from 1.
             batch: of this process.
             waited: seconds that the loop waited for it.
             compiles: whether it is the first of its shape.
@@ -211,14 +234,15 @@ class TrainingRun:
         self.batch = batch
         if compiles:  # an update's time has no other's compilation in it
             self.catch_up()
-        with self.tracer.update(number):
+        with self.tracer.update(self.number):
             placed = self.parallel.place(batch)
             self.state, metrics = self.learner.step(self.state, self.constants, placed, self.keys)
         # The metrics of the step before are fetched while this one runs.
         self.catch_up()
-        tokens = batch["input_ids"].size * jax.process_count()  # each reads its share
-        self.unlogged = number, metrics, tokens, waited, compiles
-        self.tracer.done(number, metrics)
+        tokens = self.batches.tokens(self.number - 1)
+        places = batch["input_ids"].size * jax.process_count()  # each reads its share
+        self.unlogged = Unlogged(self.number, metrics, tokens, places, waited, compiles)
+        self.tracer.done(self.number, metrics)
 
     @partial(jax.profiler.annotate_function, name="log")
     def catch_up(self) -> None:
@@ -229,35 +253,43 @@ class TrainingRun:
         """
         if self.unlogged is None:
             return
-        (number, metrics, tokens, waited, compiles), self.unlogged = self.unlogged, None
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        self.log.step(number, values, tokens, waited=waited, compiles=compiles)
+        update, self.unlogged = self.unlogged, None
+        values = {name: float(value) for name, value in jax.device_get(update.metrics).items()}
+        values["padding"] = 1 - update.tokens / update.places
+        waited, compiles = update.waited, update.compiles
+        self.log.step(update.number, values, update.tokens, waited=waited, compiles=compiles)
         # In a stack of students a name begins with the student's: the others may still learn.
         watched = [name for name in ("loss", "grad_norm") if name in values]
         broken = [name for name in watched if not math.isfinite(values[name])]
         if broken:
             raise InputError(
-                f"the {broken[0]} is {values[broken[0]]} at step {number:,}: training stopped, and "
-                "the last good checkpoint is kept; try a lower --optimizer.learning-rate"
+                f"the {broken[0]} is {values[broken[0]]} at step {update.number:,}: training "
+                "stopped, and the last good checkpoint is kept; try a lower "
+                "--optimizer.learning-rate"
             )
 
     @partial(jax.profiler.annotate_function, name="evaluate")
-    def measure(self, number: int) -> dict[str, float]:
-        """The held-out metrics after update `number`; logs them, and keeps the best model."""
+    def measure(self) -> dict[str, float]:
+        """The held-out metrics after the last update; logs them, and keeps the best model."""
+        self.catch_up()
         results = self.evaluate(self.state.params, self.constants)
-        self.log.heldout(number, results)
         if self.best_by is not None and results[self.best_by] > self.best:
             self.best = results[self.best_by]
-            self.write_model("best")
+            self.write_model("best")  # before what says that it is written
+        self.log.heldout(self.number, results)
         return results
 
     def save(self) -> None:
         """Saves a checkpoint, once all that was recorded before it is on disk."""
+        self.catch_up()
+        if self.number == self.saved:
+            return
         extent = self.log.flush()
         check_held(self.config.output)
         if is_first():
             upload(self.config.output)
         self.checkpoints.save(self.state, self.record, extent)
+        self.saved = self.number
 
     def write_model(self, name: str) -> None:
         """Writes the present model into a folder of the run."""

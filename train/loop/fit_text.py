@@ -17,7 +17,7 @@ from report.results import write_results
 from report.run import write_report
 from train.command.processes import is_first
 from train.config import TextConfig
-from train.loop.fit import fit, total_steps
+from train.loop.fit import fit
 from train.loop.heldout import evaluator, held_out
 from train.loop.learner import one_model
 from train.objectives.distillation import MaskedLMObjective
@@ -45,7 +45,7 @@ def fit_text(
     teacher_graphdef, teacher_params = (None, {}) if teacher is None else split(teacher)
     heldout = held_out(config, data)
     evaluate = evaluator(heldout, model, objective, teacher_graphdef, parallel.place_rows)
-    steps = total_steps(config, batches)
+    steps = config.updates(batches.updates_per_epoch)
     results = fit(
         config,
         kind=kind,

@@ -15,6 +15,7 @@ from data.masking import MaskingConfig, mask_tokens, token_log_weights
 from data.open import Data
 from data.sequences import Sequences
 from data.vocabulary import SpecialIds
+from train.command.signals import heeding
 from train.config import TextConfig
 from train.loop.fit import Evaluate
 from train.objectives.distillation import MaskedLMObjective
@@ -93,9 +94,10 @@ class HeldOut:
 
     def total(self, sums: Callable[[dict[str, np.ndarray]], Any]) -> Any:
         """The results of `sums` for each batch, added up."""
-        parts = map(sums, self.batches())
+        parts = map(heeding(sums), self.batches())
         total = next(parts)  # `prepare` refuses an empty split
         for part in parts:
+            jax.block_until_ready(total)  # one batch waits, not all: so a stop comes soon
             total = jax.tree.map(jnp.add, total, part)
         return total
 

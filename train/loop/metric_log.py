@@ -2,14 +2,15 @@
 
 metrics.jsonl is the record: one JSON object a line, in the order things happened.
 
-    {"step": 1, "kind": "train", "loss": 9.2, ..., "data_seconds": 0.0001,
+    {"step": 1, "kind": "train", "loss": 9.2, ..., "padding": 0.12, "data_seconds": 0.0001,
      "tokens_per_second": 150.0, "seconds": 12.4, "compiles": 1.0}
-    {"step": 7, "kind": "train", "loss": 5.1, ..., "data_seconds": 0.0001,
+    {"step": 7, "kind": "train", "loss": 5.1, ..., "padding": 0.09, "data_seconds": 0.0001,
      "tokens_per_second": 9000.0, "seconds": 0.2}
     {"step": 7, "kind": "heldout", "masked_lm_loss": 5.0, ..., "seconds": 3.1}
 
 Numbers are written with all their digits, so that they come back bit by bit. "seconds" is the time
-since the row before, or since the start: their sum is the time that the run took. "data_seconds" is
+since the row before, or since the start: their sum is the time that the run took. Tokens are those
+of the text; "padding" is the share of the places in the batch that hold none. "data_seconds" is
 how long the loop waited for the step's batch; "compiles" marks the first step of its shape since
 the start, whose time may have compilation in it. But for these timings a run that was interrupted
 leaves the same rows as one that was not.
@@ -221,6 +222,8 @@ class MetricLog:
         if self._pace is not None:
             seconds, tokens = self._pace
             parts.append(f"{tokens / seconds:,.0f} tokens/s")
+            if metrics.get("padding", 0) >= 0.005:
+                parts.append(f"{metrics['padding']:.0%} padding")
             parts.append(f"{duration((self.total_steps - step) * seconds)} left")
         return "  ".join(parts)
 

@@ -13,6 +13,7 @@ from tasks.model import load_for_task
 from tasks.predict import EVALUATION_ROWS, predictor
 from tasks.task import Task
 from tasks.windows import Windows
+from train.command.signals import heeding, until_safe
 from train.config import FinetuneConfig
 from train.loop.learner import compute_dtype
 from train.update.parallel import Parallel
@@ -45,8 +46,10 @@ def with_soft_targets(
     graphdef, params = split(teacher)
     parallel = Parallel(config.run)
     rows = parallel.divisible(EVALUATION_ROWS)
-    predict = predictor(graphdef, task.kind, windows, rows=rows, place=parallel.place_rows)
-    fetched = predict(parallel.replicate(params))
+    place = heeding(parallel.place_rows)
+    predict = predictor(graphdef, task.kind, windows, rows=rows, place=place)
+    with until_safe():
+        fetched = predict(parallel.replicate(params))
     own = teacher.config.labels
     order = [own.index(name) for name in labels] if task.kind.has_classes else slice(None)
     columns = {

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from scipy.stats import lognorm
@@ -133,6 +134,8 @@ def run_length(config: TrainConfig, sequences: int | None, line_tokens: int | No
         return RunLength(config.steps, "--steps", full)
     if sequences is None:
         return RunLength(None, "the size of the data is not known: give --sequences", full)
-    updates = max(math.ceil(config.epochs * math.ceil(sequences / config.batch_size)), 1)
+    epoch = Fraction(sequences, config.batch_size)
+    if isinstance(config, FinetuneConfig):  # whose batches do not reach into the next epoch
+        epoch = Fraction(math.ceil(epoch))
     because = f"{config.epochs:g} epochs of {sequences:,} sequences, from {source}"
-    return RunLength(updates, because, full)
+    return RunLength(config.updates(epoch), because, full)

@@ -16,7 +16,7 @@ from model.errors import InputError
 from report.tables import duration
 from train.config import DistillConfig
 from train.distill import check_terms, exported, initial_student, teacher_and_data
-from train.loop.fit import fit, total_steps
+from train.loop.fit import fit
 from train.loop.fit_text import facts, log_weights, text_batches, title
 from train.loop.heldout import held_out, heldout_sums, means
 from train.loop.learner import Learner, export
@@ -65,7 +65,7 @@ class Cohort:
             }
         )
         batches = text_batches(base, self.data, self.parallel)
-        self.steps = total_steps(base, batches)
+        self.steps = base.updates(batches.updates_per_epoch)
         with out_of_memory(lambda: "; fewer variants need less, too"):
             self._compile(self.parallel.place(batches.batch(0)))
         self.heldout = held_out(base, self.data)

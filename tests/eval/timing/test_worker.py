@@ -1,10 +1,18 @@
 import os
 import signal
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
 import pytest
 
-from eval.timing.worker import OutOfMemoryError, Worker, _call, answer_once, update_alternately
+from eval.timing.worker import (
+    OutOfMemoryError,
+    Process,
+    Worker,
+    _call,
+    answer_once,
+    update_alternately,
+)
 from model.errors import InputError
 
 
@@ -48,6 +56,16 @@ def test_a_worker_answers_from_another_process():
 def test_a_process_that_dies_is_reported():
     with Worker(Doomed) as worker, pytest.raises(InputError, match=r"ended: .*smaller --batch"):
         worker.update()
+
+
+def test_ctrl_c_ends_a_process_that_starts_without_a_word(capfd):
+    with Process() as process:
+        answer = process.submit(os.getpid)
+        [number] = process._processes
+        os.kill(number, signal.SIGINT)
+        with pytest.raises(BrokenProcessPool):
+            answer.result()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_process_that_dies_with_its_only_question_is_reported():

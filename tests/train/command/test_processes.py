@@ -144,6 +144,20 @@ def test_sigterm_on_one_host_stops_all_after_the_same_step(home, process):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_an_evaluation_stops_all_in_it(home, number):
+    """That after update 5; the resumed run begins with it."""
+    output = f"evaluating-{number}"
+    orders = {"process": 1, "evaluation": 1, "signal": number}
+    ends = processes.run(home, 2, 1, output=output, **orders)
+    for end in ends:
+        assert end.status == 128 + signal.SIGTERM, ends
+        assert "stopped at step 5 of 20; everything is saved" in end.errors
+    all_ended_well(processes.run(home, 2, 1, output=output))
+    same_as_undisturbed(home, output)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [0, 1])
 def test_a_killed_process_is_reported_by_the_other_and_the_run_resumes(home, process):
     output = f"killed-{process}"

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -22,6 +23,7 @@ from train.command.signals import Stopped
 from train.config import RunConfig, StudentConfig
 from train.distill import distill
 from train.loop.checkpoint import Checkpoints
+from train.loop.heldout import HeldOut
 from train.loop.metric_log import MetricLog
 from train.objectives.terms import DistillationLoss, ForwardKL
 from train.pretrain import initial_masked_lm, pretrain
@@ -85,12 +87,35 @@ def test_frozen_positions_are_those_of_the_teacher(home, undisturbed):
     assert same == [True, False]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_resumes_bit_by_bit(home, undisturbed, monkeypatch, number):
+def stop_in_evaluation(monkeypatch, number=signal.SIGTERM):
+    """A signal arrives in the first evaluation after the start's, when it has read a batch."""
+    batches, calls = HeldOut.batches, iter(range(100))
+
+    def interrupted(self):
+        second = next(calls) == 1
+        for place, batch in enumerate(batches(self)):
+            if second and place == 1:
+                os.kill(os.getpid(), number)
+            assert not second or place < 2, "another batch after the signal"
+            yield batch
+
+    monkeypatch.setattr(HeldOut, "batches", interrupted)
+
+
+@pytest.mark.parametrize(
+    ("stop", "step", "number"),
+    [
+        (partial(stop_at, step=7), 8, signal.SIGTERM),
+        (stop_in_evaluation, 5, signal.SIGINT),
+    ],
+    ids=["update", "evaluation"],
+)
+def test_a_stopped_run_resumes_bit_by_bit(home, undisturbed, monkeypatch, stop, step, number):
     config = runs.distill_config(home, output=home / f"stopped-{number}")
+    sentence = f"stopped at step {step} of 12; everything is saved .* same command resumes"
     with monkeypatch.context() as patch:
-        stop_at(patch, 7, number)
-        with pytest.raises(Stopped, match="same command resumes") as stopped:
+        stop(patch, number=number)
+        with pytest.raises(Stopped, match=sentence) as stopped:
             distill(config)
     assert stopped.value.exit_status == 128 + number
     assert not (config.output / "model").exists()

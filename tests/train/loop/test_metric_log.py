@@ -106,7 +106,8 @@ def test_what_compiles_is_marked_and_no_measure_of_the_pace(tmp_path, monkeypatc
         for step, seconds in enumerate([30.0, 0.5, 30.0, 0.5], start=1):
             now += seconds
             log.step(step, metrics(step), 128, compiles=seconds == 30.0)
-        assert "256 tokens/s" in log._status(4, metrics(4))
+        assert "256 tokens/s  0 s left" in log._status(20, metrics(4))
+        assert "256 tokens/s  12% padding" in log._status(4, metrics(4) | {"padding": 0.12})
     rows = read_metrics(tmp_path)
     assert [row.get("compiles") for row in rows] == [1.0, None, 1.0, None]
     assert [row["step"] for row in without_compilation(rows)] == [2, 4]

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -111,10 +112,13 @@ def test_the_host_asks_for_nothing_but_the_metrics_of_the_step_before(home, leng
         return state, metrics
 
     class Data:
-        batch_size = steps_per_epoch = 1
+        batch_size, updates_per_epoch = 1, Fraction(1)
 
         def __len__(self):
             return 4
+
+        def tokens(self, step):
+            return 1
 
         def iterate(self, start):
             yield from ({"input_ids": np.zeros((1, 1, length), np.int32)} for length in lengths)
