@@ -24,7 +24,8 @@ def totals(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     train = [row for row in rows if row["kind"] == "train"]
     speeds = [row["tokens_per_second"] for row in without_compilation(train)]
     tokens = [row["tokens_per_second"] * row["seconds"] for row in train]
-    places = [n / (1 - row.get("padding", 0.0)) for n, row in zip(tokens, train, strict=True)]
+    text = [1 - min(row.get("padding", 0.0), 0.999999) for row in train]  # its share of the places
+    places = [count / share for count, share in zip(tokens, text, strict=True)]
     return {
         "updates": updates_done(folder, rows),
         "recorded_updates": len(train),
