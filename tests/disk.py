@@ -3,10 +3,12 @@
 import math
 import random
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from model.errors import InputError
 
 
 @contextmanager
@@ -48,3 +50,13 @@ def edited_by_hand(value: Any, chance: random.Random) -> Any:
         kept[1] = chance.choice([[], kept[1], [edited_by_hand(value[place], chance)]])
         return [item for part in kept for item in part]
     return chance.choice(odd)
+
+
+def written_or_refused(report: Callable[[Path], object], folder: Path) -> str:
+    """Whether a report of a folder is written, or refused in one sentence that names the folder."""
+    try:
+        report(folder)
+    except InputError as error:
+        assert str(folder) in str(error) and "\n" not in str(error)
+        return "refused"
+    return "written"

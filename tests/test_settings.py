@@ -107,10 +107,10 @@ def nothing_is_written(tmp_path, monkeypatch):
 def flags(command: str) -> set[str]:
     """The flags of a command, and its arguments, as its help lists them."""
     config, _ = COMMANDS[command]
-    told = io.StringIO()
-    with pytest.raises(SystemExit), redirect_stdout(told):
+    printed = io.StringIO()
+    with pytest.raises(SystemExit), redirect_stdout(printed):
         tyro.cli(type(config), default=config, args=["--help"])
-    return set(re.findall(r"--[\w.-]+|\b[A-Z]+\b", told.getvalue()))
+    return set(re.findall(r"--[\w.-]+|\b[A-Z]+\b", printed.getvalue()))
 
 
 def changed(config: Any, names: tuple[str, ...], value: Any) -> Any:
@@ -173,7 +173,7 @@ def test_a_plan_checks_its_recipe():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "sentence"),
     [
         (["--optimizer.learning-rate", "nan"], "is nan: give a number above 0, at most 10"),
         (["--steps", "9" * 26], f"is {'9' * 26}: give a number from 1 to 1000000000"),
@@ -182,12 +182,16 @@ def test_a_plan_checks_its_recipe():
         (["--data.tokenizer", "é\udcff"], "which is no text in the encoding of this terminal"),
     ],
 )
-def test_flags_on_the_command_line(words, told, capsys):
+def test_flags_on_the_command_line(words, sentence, capsys):
     with pytest.raises(SystemExit) as done:
         main(lambda: distill(choose(DISTILL, "train.distill", ["tiny", *words])))
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert done.value.code == 2
-    assert said.startswith(f"error: {words[0]} is ") and told in said and said.count("\n") == 1
+    assert (
+        printed.startswith(f"error: {words[0]} is ")
+        and sentence in printed
+        and printed.count("\n") == 1
+    )
 
 
 def test_a_study_names_the_variant_whose_number_is_out_of_range():

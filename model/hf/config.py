@@ -58,7 +58,7 @@ _KINDS: dict[str, Any] = {
     "num_labels": int,
     "id2label": Mapping[str, str | int],
 }
-"""What is no size: key -> the type of its value."""
+"""The types of all other values, by key."""
 _CLASSES = Range(1, 100_000)
 _HINTS = get_type_hints(EncoderConfig, include_extras=True)
 

@@ -64,7 +64,7 @@ class VariantRecord:
     bytes: int
     sentences_per_second: float
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What differs from the base, by dotted name."""
+    """The settings that differ from the base, by dotted name."""
     published: PublishedDelta | None = None
 
 

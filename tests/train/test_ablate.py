@@ -341,8 +341,8 @@ def test_a_study_stopped_between_blocks_resumes_with_those_that_are_left(
         done.write_text("5\n" if seed == 56 else text[: len(text) // 2])
         capsys.readouterr()
         ablate(study)
-        said = capsys.readouterr().out
-        assert lost in said and f"the students of seed {seed} are measured again" in said
+        printed = capsys.readouterr().out
+        assert lost in printed and f"the students of seed {seed} are measured again" in printed
         assert done.read_text() == text
     assert (study.base.output / "results.jsonl").read_text() == results
 

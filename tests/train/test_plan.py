@@ -173,8 +173,8 @@ def test_the_tables_of_the_documents_are_those_of_the_plans_kept_beside_them(cap
 
 def test_a_file_that_is_no_plan_is_reported(tmp_path):
     (tmp_path / "other.json").write_text("{}")
-    said = r"other\.json is no plan of train\.plan --json: recipe is missing"
-    with pytest.raises(InputError, match=said):
+    sentence = r"other\.json is no plan of train\.plan --json: recipe is missing"
+    with pytest.raises(InputError, match=sentence):
         table_command(["--table", str(tmp_path / "other.json")])
 
 

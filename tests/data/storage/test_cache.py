@@ -69,9 +69,9 @@ def test_no_damage_becomes_other_data(opens, tmp_path, capsys, seed):
         path = files[number % len(files)]
         what = damage(path, chance)
         assert opens(tmp_path) == expected, what
-        said = [line for line in capsys.readouterr().err.splitlines() if "made again" in line]
+        lines = [line for line in capsys.readouterr().err.splitlines() if "made again" in line]
         named = path.parent if path.name == DIGESTS else path  # where a digest is another
-        assert len(said) == 1 and f"{named}" in said[0], what
+        assert len(lines) == 1 and f"{named}" in lines[0], what
     assert opens(tmp_path) == expected
     assert "made again" not in capsys.readouterr().err
 

@@ -35,9 +35,9 @@ def test_the_other_process_is_named_until_it_ends(tmp_path: Path):
         stdout=subprocess.PIPE,
     ) as other:
         assert other.stdout is not None and other.stdout.readline() == b"held\n"
-        told = rf"a is in use by process {other.pid} on host {socket.gethostname()}: wait for"
+        sentence = rf"a is in use by process {other.pid} on host {socket.gethostname()}: wait for"
         for _ in range(2):
-            with pytest.raises(InputError, match=told), holding(folder):
+            with pytest.raises(InputError, match=sentence), holding(folder):
                 pass
         other.kill()
     assert any(folder.iterdir())
@@ -69,8 +69,8 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch):
         monkeypatch.setattr(FileLock, "acquire", refuse)
 
     acquire(30)
-    told = r"cannot write .*: Read-only file system: .*another folder with --output"
-    with pytest.raises(InputError, match=told), holding(tmp_path):
+    sentence = r"cannot write .*: Read-only file system: .*another folder with --output"
+    with pytest.raises(InputError, match=sentence), holding(tmp_path):
         pass
     acquire(37)  # no locks: the work goes on
     with holding(tmp_path):
@@ -99,8 +99,8 @@ def bucket(monkeypatch, tmp_path):
 def test_in_object_storage_a_renewed_record_keeps_others_away(bucket):
     folder = mirror(Path("gs://bucket/run"))
     with holding(folder):
-        told = r"gs://bucket/run is in use by process \d+ on host .*: wait for its end"
-        with pytest.raises(InputError, match=told), _Record("gs://bucket/run"):
+        sentence = r"gs://bucket/run is in use by process \d+ on host .*: wait for its end"
+        with pytest.raises(InputError, match=sentence), _Record("gs://bucket/run"):
             pass
         check_held(folder)
     assert bucket == {}

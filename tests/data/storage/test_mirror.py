@@ -93,7 +93,7 @@ def test_only_addresses_have_mirrors(buckets, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "sentence"),
     [
         ("", "a folder's name is empty, or that of the one you are in: give another"),
         ("gs://", "gs:// names no bucket: give gs://bucket/folder"),
@@ -105,13 +105,13 @@ def test_only_addresses_have_mirrors(buckets, tmp_path):
         ("~nobody-of-this-name/run", "cannot write '~nobody-of-this-name/run': there is no such"),
     ],
 )
-def test_a_name_that_is_none_is_told(tmp_path, monkeypatch, name, told):
+def test_a_name_that_is_none_is_refused(tmp_path, monkeypatch, name, sentence):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     config = runs.pretrain_config(tmp_path, output=Path(name))
-    with pytest.raises(InputError, match=f"^{re.escape(told)}"):
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
         with_mirrors(config)
-    with pytest.raises(InputError, match=f"^{re.escape(told)}"):
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
         on_disk(Path(name), "a study's folder")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

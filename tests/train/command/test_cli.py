@@ -116,8 +116,8 @@ def test_an_empty_word_is_refused_for_every_flag(words, monkeypatch, capsys):
     with pytest.raises(SystemExit) as done:
         main(lambda: pytest.fail("it has begun"))
     flag = words[0].rstrip("=")
-    told = f"error: there is an empty value after {flag}: give one, or leave it out\n"
-    assert (done.value.code, capsys.readouterr().err) == (2, told)
+    sentence = f"error: there is an empty value after {flag}: give one, or leave it out\n"
+    assert (done.value.code, capsys.readouterr().err) == (2, sentence)
 
 
 def run_code(code: str, **environment: str) -> subprocess.CompletedProcess:
@@ -132,9 +132,9 @@ def run_code(code: str, **environment: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("platform", ["cuda", "gpuu"])
 def test_a_device_that_is_not_there_is_reported_in_a_sentence(platform):
     done = run_code("main(lambda: jax.numpy.zeros(2))", JAX_PLATFORMS=platform)
-    told = done.stderr.decode().splitlines()
+    lines = done.stderr.decode().splitlines()
     assert done.returncode == 2
-    assert told[-1].startswith(f"error: JAX_PLATFORMS is '{platform}', and JAX finds no")
+    assert lines[-1].startswith(f"error: JAX_PLATFORMS is '{platform}', and JAX finds no")
     assert "Traceback" not in done.stderr.decode()
 
 

@@ -174,8 +174,8 @@ def command(name: str) -> subprocess.Popen[str]:
 def test_a_command_ends_with_one_sentence_and_a_status():
     process = command("waiting")
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert said == f"{signals.KEPT}\n"
+    _, errors = process.communicate(timeout=20)
+    assert errors == f"{signals.KEPT}\n"
     assert process.returncode == 128 + signal.SIGINT
 
 
@@ -186,10 +186,10 @@ def test_a_second_ctrl_c_leaves_a_compilation():
     time.sleep(0.2)
     sent = time.monotonic()
     process.send_signal(signal.SIGINT)
-    printed, said = process.communicate(timeout=60)
+    printed, errors = process.communicate(timeout=60)
     assert time.monotonic() - sent < 10
     assert printed == ""
-    assert said == f"{signals.WAITING}\n{signals.LEFT}\n"
+    assert errors == f"{signals.WAITING}\n{signals.LEFT}\n"
     assert process.returncode == 128 + signal.SIGINT
 
 

@@ -110,8 +110,8 @@ def test_the_step_inside_must_be_the_step_of_the_name(saved, tmp_path):
 
 def test_a_full_disk_is_reported_in_one_sentence(tmp_path, capfd, caplog):
     checkpoints = Checkpoints(tmp_path)
-    told = r"^a checkpoint could not be saved in .* \(File too large\): make room"
-    with full_disk(100_000), pytest.raises(InputError, match=told):
+    sentence = r"^a checkpoint could not be saved in .* \(File too large\): make room"
+    with full_disk(100_000), pytest.raises(InputError, match=sentence):
         checkpoints.save(state(1), {}, EXTENT)
         checkpoints.close()
     output = capfd.readouterr()

@@ -150,8 +150,8 @@ def test_a_run_does_not_resume_upon_metrics_that_changed_but_does_without_them(
     assert "the metrics of the first 9 updates are not in" in capsys.readouterr().out
     assert runs.weights(folder) == runs.weights(undisturbed[0])
     assert runs.metrics(folder) == runs.metrics(undisturbed[0])[-5:]
-    said = ": 12 updates, of which only 3 are recorded. These were on 384 tokens in "
-    assert said in (folder / "report.md").read_text()
+    sentence = ": 12 updates, of which only 3 are recorded. These were on 384 tokens in "
+    assert sentence in (folder / "report.md").read_text()
 
 
 def test_a_field_that_shapes_the_result_must_not_change(undisturbed, home):

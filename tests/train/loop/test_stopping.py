@@ -80,7 +80,7 @@ def train(output: Path, step=step) -> dict[str, float]:
 
 
 def left_by(folder: Path) -> tuple:
-    """What a run leaves, without what the clock said."""
+    """What a run leaves, without times."""
     models = [(folder / name / "three.npy").read_bytes() for name in ("model", "best")]
     return models, runs.metrics(folder)
 
