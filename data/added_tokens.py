@@ -44,18 +44,20 @@ class AddedTokens:
                     )
 
 
-def read_added_tokens(path: Path, serialized: list[dict[str, Any]]) -> AddedTokens:
+def read_added_tokens(
+    path: Path, config: dict[str, Any], serialized: list[dict[str, Any]]
+) -> AddedTokens:
     """The added tokens of the vocabulary at `path`, from the files beside it.
 
-    If tokenizer_config.json lists them, the older files do not count, nor does the list in
-    tokenizer.json, `serialized`.
+    If tokenizer_config.json, `config`, lists them, the older files do not count, nor does the list
+    in tokenizer.json, `serialized`.
 
     Raises:
         InputError: a file is no JSON object, a value is no token or no id, or another token has the
             role of one of BERT's.
     """
     config_file, names_file, added_file = map(path.with_name, (CONFIG_FILE, *TOKENS_FILES))
-    config, names, added = map(read_optional, (config_file, names_file, added_file))
+    names, added = read_optional(names_file), read_optional(added_file)
     listed = _listed(config.get("added_tokens_decoder") or {}, config_file)
     for token, index in added.items():
         if type(index) is not int:

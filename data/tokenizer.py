@@ -14,6 +14,7 @@ from data.storage.atomic import make_folder, write_text
 from data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from data.wordpiece import Casing, bert_casing, bert_vocabulary
 from model.errors import InputError
+from model.hf.config import read_settings
 from model.hf.files import CONFIG_FILE as MODEL_CONFIG
 from model.hf.files import hub_folder
 
@@ -49,7 +50,10 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
                 f"{name_or_path}: there is neither a tokenizer.json nor a vocab.txt in it"
             )
         path = found[0]
-    vocabulary = _read_json(path) if path.suffix == ".json" else _read_pieces(path)
+    config_file = path.with_name(CONFIG_FILE)
+    config = read_settings(config_file) if config_file.is_file() else None
+    read = _read_json if path.suffix == ".json" else _read_pieces
+    vocabulary = read(path, config)
     by_id: dict[int, str] = {}
     for token, index in sorted(vocabulary.tokenizer.get_vocab().items()):
         if by_id.setdefault(index, token) != token:
@@ -99,19 +103,20 @@ def save_vocabulary(vocabulary: Vocabulary, folder: Path, max_length: int = 512)
         write_text(folder / name, content)
 
 
-def _read_json(path: Path) -> Vocabulary:
+def _read_json(path: Path, config: dict[str, Any] | None) -> Vocabulary:
     try:
         text = path.read_text(encoding="utf-8")
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises bare Exceptions
         raise InputError(f"{path}: this is not a tokenizer.json ({error})") from None
-    added = read_added_tokens(path, json.loads(text).get("added_tokens") or [])
+    added = read_added_tokens(path, config or {}, json.loads(text).get("added_tokens") or [])
     _check_special_tokens({*tokenizer.get_vocab(), *(t.content for t in added.listed)}, path)
-    own, told, as_it_stands = bert_casing(tokenizer), _casing(path), _as_it_stands(path)
+    own, wanted = bert_casing(tokenizer), _casing(path, config)
+    as_it_stands = _as_it_stands(path, config)
     if own and not as_it_stands:
         pieces = tokenizer.get_vocab(with_added_tokens=False)
-        vocabulary = bert_vocabulary(pieces, told or own, [*added.listed, *added.named])
-    elif told and not as_it_stands:
+        vocabulary = bert_vocabulary(pieces, wanted or own, [*added.listed, *added.named])
+    elif wanted and not as_it_stands:
         raise InputError(
             f"{path}: this is not the tokenizer of BERT, a WordPiece model with nothing but a "
             f"BertNormalizer that cleans text before it, and transformers 5 would run that one: to "
@@ -132,7 +137,7 @@ def _read_json(path: Path) -> Vocabulary:
     return vocabulary
 
 
-def _read_pieces(path: Path) -> Vocabulary:
+def _read_pieces(path: Path, config: dict[str, Any] | None) -> Vocabulary:
     try:
         # A byte order mark is no part of the first piece.
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
@@ -142,15 +147,15 @@ def _read_pieces(path: Path) -> Vocabulary:
         lines.pop()
     lines = [line.rstrip() for line in lines]
     pieces = {piece: index for index, piece in enumerate(lines)}
-    added = read_added_tokens(path, [])
+    added = read_added_tokens(path, config or {}, [])
     _check_special_tokens({*pieces, *(t.content for t in added.listed)}, path)
     [(piece, times), *_] = [*Counter(filter(None, lines)).most_common(1), ("", 0)]
     if times > 1:
         raise InputError(f"{path}: {piece!r} is listed {times} times, a vocabulary lists it once")
-    if _as_it_stands(path):
+    if _as_it_stands(path, config):
         raise InputError(f"{path}: the tokenizer_class in {CONFIG_FILE} needs a tokenizer.json")
     cased = any(re.fullmatch("(##)?[A-Za-z]*[A-Z][A-Za-z]*", piece) for piece in lines)
-    casing = _casing(path) or Casing(lowercase=not cased)
+    casing = _casing(path, config) or Casing(lowercase=not cased)
     vocabulary = bert_vocabulary(pieces, casing, [*added.listed, *added.named])
     added.check_ids(vocabulary.tokenizer)
     return vocabulary
@@ -185,13 +190,13 @@ def _check_steps(vocabulary: Vocabulary, path: Path) -> None:
         )
 
 
-def _casing(path: Path) -> Casing | None:
+def _casing(path: Path, config: dict[str, Any] | None) -> Casing | None:
     """The casing in tokenizer_config.json, with transformers' defaults; None without the file."""
-    file = path.with_name(CONFIG_FILE)
-    if not file.is_file():
+    if config is None:
         return None
+    file = path.with_name(CONFIG_FILE)
     keys = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "split_special_tokens")
-    settings = {k: v for k, v in read_optional(file).items() if k in keys and v is not None}
+    settings = {k: v for k, v in config.items() if k in keys and v is not None}
     for key, value in settings.items():
         if not isinstance(value, bool):
             raise InputError(f"{file}: {key} is {value!r}, and should be true or false")
@@ -204,10 +209,11 @@ def _casing(path: Path) -> Casing | None:
     )
 
 
-def _as_it_stands(path: Path) -> bool:
+def _as_it_stands(path: Path, config: dict[str, Any] | None) -> bool:
     """True if the files beside a vocabulary name a class that runs any tokenizer.json."""
     for file in map(path.with_name, (CONFIG_FILE, MODEL_CONFIG)):
-        name = read_optional(file).get("tokenizer_class") or ""
+        settings = config if file.name == CONFIG_FILE else read_optional(file)
+        name = (settings or {}).get("tokenizer_class") or ""
         if not isinstance(name, str):
             raise InputError(f"{file}: tokenizer_class is {name!r}, and should be a name")
         name = name.removesuffix("Fast")

@@ -68,7 +68,7 @@ def test_the_list_in_the_config_is_the_one_that_counts(tmp_path):
     config = {"added_tokens_decoder": {"4": entry("[MASK]", lstrip=True, special=True)}}
     names = {"mask_token": entry("[MASK]"), "additional_special_tokens": ["[E1]"]}
     folder = folder_of(tmp_path, tokenizer_config=config, special_tokens_map=names)
-    added = read_added_tokens(folder / "vocab.txt", [])
+    added = read_added_tokens(folder / "vocab.txt", config, [])
     assert [(token.content, token.lstrip) for token in added.listed] == [("[MASK]", True)]
     assert added.named == []
 

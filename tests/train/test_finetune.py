@@ -121,7 +121,7 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     assert load(student.output / "model").config.architecture == "distilbert"
 
 
-def test_a_name_on_the_hub_is_looked_up_once_and_its_configuration_read_once(
+def test_a_name_on_the_hub_is_looked_up_once_and_its_files_are_read_once(
     home, tmp_path, monkeypatch
 ):
     files = {file.name: file.read_bytes() for file in (home / "teacher").iterdir()}
@@ -137,7 +137,7 @@ def test_a_name_on_the_hub_is_looked_up_once_and_its_configuration_read_once(
         finetune(config(home, model="me/mine", output=output, steps=1, seeds=2))
     assert looked_up == {"me/mine": 1}
     cached = [path.name for path in read if path.is_relative_to(tmp_path)]
-    assert sorted(cached) == ["config.json", "tokenizer.json"]
+    assert sorted(cached) == ["config.json", "tokenizer.json", "tokenizer_config.json"]
 
 
 def test_labels_have_names_in_the_exported_model(home):
