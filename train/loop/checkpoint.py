@@ -21,7 +21,7 @@ from data.storage.mirror import address
 from data.storage.run_folder import METRICS
 from model.errors import InputError, first_line
 from model.terminal import say
-from train.loop import untold
+from train.loop import orbax_errors
 from train.loop.metric_log import Extent
 from train.update.step import TrainState
 
@@ -96,7 +96,7 @@ class Checkpoints:
     def close(self) -> None:
         """Waits until everything is on disk; not where the devices have failed: it never would."""
         if isinstance(sys.exc_info()[1], jax.errors.JaxRuntimeError):
-            untold.release()
+            orbax_errors.release()
             return
         self._explained(self._manager.wait_until_finished)
         self._manager.close()
@@ -123,7 +123,7 @@ class Checkpoints:
                 folder / "state", args=ocp.args.PyTreeRestore(item=target, restore_args=kinds)
             )
         except Exception as error:  # damaged files raise almost anything in the readers' depths
-            untold.release(error)
+            orbax_errors.release(error)
             return None, f"it cannot be read ({first_line(error)})"
         if int(state.step) != step:
             return None, f"it holds step {int(state.step)}"
@@ -153,21 +153,21 @@ class Checkpoints:
             self._manager.reload()
 
     def _explained(self, action: Callable[[], object]) -> None:
-        told = None
+        reported = None
         try:
             action()
         except jax.errors.JaxRuntimeError:  # at a barrier: another process is lost
             raise
         except Exception as error:  # tensorstore raises its own kinds, the disk OSError
-            told = error
+            reported = error
             # A long message ends with the reason, after the names of many folders.
-            reason = untold.disk_refusal(error) or first_line(error)[-200:]
+            reason = orbax_errors.disk_refusal(error) or first_line(error)[-200:]
             raise InputError(
                 f"a checkpoint could not be saved in {self.folder} ({reason}): make room or mend "
                 "the folder, then the same command resumes from the last whole checkpoint"
             ) from error
         finally:
-            untold.release(told)
+            orbax_errors.release(reported)
 
 
 def digests(state: TrainState) -> dict[str, str]:

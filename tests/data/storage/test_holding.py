@@ -12,8 +12,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
 from data.storage import holding as module
-from data.storage.holding import _Record, check_held, holding
+from data.storage import owner_record
+from data.storage.holding import check_held, holding
 from data.storage.mirror import mirror
+from data.storage.owner_record import OwnerRecord
 from model.errors import InputError
 
 HOLDER = """
@@ -91,8 +93,8 @@ def bucket(monkeypatch, tmp_path):
     monkeypatch.setitem(_registry, "gs", Bucket)
     monkeypatch.setattr(Bucket, "store", {})
     monkeypatch.setenv("DISTILBERT_FLAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(module, "BEAT", 0.02)
-    monkeypatch.setattr(module, "SILENCE", 0.4)
+    monkeypatch.setattr(owner_record, "BEAT", 0.02)
+    monkeypatch.setattr(owner_record, "SILENCE", 0.4)
     return Bucket.store
 
 
@@ -100,7 +102,7 @@ def test_in_object_storage_a_renewed_record_keeps_others_away(bucket):
     folder = mirror(Path("gs://bucket/run"))
     with holding(folder):
         sentence = r"gs://bucket/run is in use by process \d+ on host .*: wait for its end"
-        with pytest.raises(InputError, match=sentence), _Record("gs://bucket/run"):
+        with pytest.raises(InputError, match=sentence), OwnerRecord("gs://bucket/run"):
             pass
         check_held(folder)
     assert bucket == {}
@@ -113,7 +115,7 @@ def test_in_object_storage_a_silent_owner_is_followed_and_finds_out(bucket):
         assert record is not None
         record._end.set()  # it falls silent
         record._thread.join()
-        with _Record("gs://bucket/run"):
+        with OwnerRecord("gs://bucket/run"):
             record._end.clear()
             record._renew()  # it comes back
             with pytest.raises(InputError, match=r"gs://bucket/run was taken over by process"):

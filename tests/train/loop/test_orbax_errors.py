@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from train.loop.untold import disk_refusal, release
+from train.loop.orbax_errors import disk_refusal, release
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 FULL_FOR_TENSORSTORE = ValueError(
@@ -28,7 +28,7 @@ def log(*errors: Exception) -> None:
         logging.getLogger("absl").error("thread failed: %s", error, exc_info=error)
 
 
-def test_what_is_told_is_not_logged_too(caplog):
+def test_what_is_reported_is_not_logged_too(caplog):
     log(FULL_FOR_TENSORSTORE, FULL, FULL_FOR_TENSORSTORE)
     release(FULL)
     log(BROKEN, BROKEN)
@@ -36,19 +36,19 @@ def test_what_is_told_is_not_logged_too(caplog):
     assert caplog.messages == []
 
 
-def test_what_is_not_told_is_logged(caplog):
+def test_what_is_not_reported_is_logged(caplog):
     log(FULL, BROKEN)
     assert caplog.messages == []
     release(FULL)
     assert caplog.messages == [f"thread failed: {BROKEN}"]
-    for told in (BROKEN, None):
+    for reported in (BROKEN, None):
         release()  # another checkpoint was saved
         log(FULL)
-        release(told)
+        release(reported)
     assert caplog.messages[1:] == [f"thread failed: {FULL}"] * 2
 
 
-def test_late_errors_of_a_failure_that_was_told_are_not_logged(caplog):
+def test_late_errors_of_a_failure_that_was_reported_are_not_logged(caplog):
     release(FULL)
     log(FULL_FOR_TENSORSTORE, BROKEN)
     release(FULL)

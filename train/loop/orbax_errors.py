@@ -1,6 +1,6 @@
 """Errors that Orbax logs, before they reach us, in every thread and task that they pass.
 
-They are kept back until it is known whether a sentence tells the user.
+They are kept back until it is known whether a sentence is printed for the user.
 """
 
 import atexit
@@ -14,17 +14,17 @@ from typing import Any
 logging.getLogger("absl").setLevel(logging.ERROR)
 
 _kept: list[tuple[logging.LogRecord, BaseException]] = []
-_told: BaseException | None = None
+_reported: BaseException | None = None
 
 
-def release(told: BaseException | None = None) -> None:
-    """Logs what was kept back and is news beside `told`, an error that the user is told of.
+def release(reported: BaseException | None = None) -> None:
+    """Logs what was kept back and is news beside `reported`, an error that the user sees.
 
     News are all errors but this one, and those of a disk that refused other files too. Until the
     next call only what is news is kept.
     """
-    global _told
-    _told = told
+    global _reported
+    _reported = reported
     for record, error in _kept:
         if _is_news(error):
             logging.getLogger(record.name).callHandlers(record)
@@ -32,9 +32,9 @@ def release(told: BaseException | None = None) -> None:
 
 
 def _is_news(error: BaseException) -> bool:
-    if _told is None:
+    if _reported is None:
         return True
-    return error is not _told and not (disk_refusal(_told) and disk_refusal(error))
+    return error is not _reported and not (disk_refusal(_reported) and disk_refusal(error))
 
 
 def disk_refusal(error: BaseException) -> str | None:
@@ -56,7 +56,7 @@ def _keep(record: logging.LogRecord) -> bool:
 
 for _name in ("absl", "asyncio"):
     logging.getLogger(_name).addFilter(_keep)
-atexit.register(lambda: release(_told))  # some tasks end late
+atexit.register(lambda: release(_reported))  # some tasks end late
 
 
 def _without_late_reports(hook: Any) -> Any:
