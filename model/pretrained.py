@@ -25,7 +25,16 @@ from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.hf.config import write_config
 from model.hf.files import Tensors, write_model
-from model.hf.weight_map import TIED, canonical_name, class_name, is_head, tensor_name
+from model.hf.weight_map import (
+    MODEL_CLASSES,
+    TIED,
+    canonical_name,
+    class_name,
+    is_head,
+    tensor_name,
+    wrapping_prefix,
+)
+from model.tasks import MaskedLM
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -41,8 +50,9 @@ def load(
 ) -> Model:
     """A model with the weights of a checkpoint, in float32 whatever they are stored in.
 
-    Every parameter gets a tensor, and every tensor goes to a parameter; only heads that `task` does
-    not have are left out. A `Bert` has a pooler if the checkpoint has one.
+    Every parameter gets a tensor, and every tensor of the encoder goes to a parameter. Heads that
+    `task` does not have are left out, and other tensors beside the encoder too, with a warning. A
+    `Bert` has a pooler if the checkpoint has one.
 
     Args:
         checkpoint: an open one, a folder, or a name on the Hugging Face hub, `owner/name` or
@@ -54,8 +64,8 @@ def load(
         changes: fields of `EncoderConfig` to change, such as `dtype` or `labels`.
 
     Raises:
-        InputError: no such checkpoint, it cannot be read, is of another model, or does not fit; all
-            tensors that are missing, unknown or of a wrong shape are in the one message.
+        InputError: no such checkpoint, it cannot be read, is of another model, or does not fit;
+            the message names tensors that are missing, unknown, of a wrong shape or not finite.
     """
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = open_checkpoint(checkpoint)
@@ -64,7 +74,7 @@ def load(
     kind: type[Any] = task or checkpoint.model_class()
     if class_name(kind, architecture) is None:
         raise InputError(f"{source} is a {architecture}, which has no {kind.__name__} model")
-    tensors, problems = _canonical(checkpoint.read_tensors(), architecture)
+    tensors, problems = _canonical(checkpoint.read_tensors(), kind, architecture)
     pooler = {"pooler": "bert.pooler.dense.weight" in tensors} if kind is Bert else {}
     build = partial(kind, config, **pooler)
 
@@ -77,6 +87,8 @@ def load(
         shape = parameters[place].shape
         shape = shape[::-1] if place[-1] == "kernel" else shape
         if name in tensors and tensors[name].shape == shape:
+            if not np.isfinite(tensors[name]).all():
+                problems.append(f"{name} has values that are not finite")
             values[place] = jnp.asarray(_transposed(place, tensors[name]), jnp.float32)
         elif init_missing is not None and is_head(name, architecture):
             lacking.append(name)
@@ -86,13 +98,17 @@ def load(
             problems.append(f"{name} is missing (init_missing would draw it)")
         else:
             problems.append(f"{name} is missing")
-    unknown = (name for name in tensors if name not in places and not is_head(name, architecture))
-    problems += [f"{name} is unknown" for name in unknown]
+    unknown = [name for name in tensors if name not in places and not is_head(name, architecture)]
+    inside = [name for name in unknown if name.split(".")[0] in MODEL_CLASSES]
+    problems = [*_few(problems), *_few([f"{name} is unknown" for name in inside])]
     if problems:
         raise InputError(
             f"{source} does not fit {kind.__name__} ({architecture} with {config.num_layers} "
             f"layers, {config.hidden_size} wide): {'; '.join(problems)}"
         )
+    if beside := [name for name in unknown if name not in inside]:
+        named = ", ".join(_few(beside))
+        logger.warning("%s holds tensors of no known head, which are not used: %s", source, named)
     if init_missing is not None and lacking:
         drawn = dict(nnx.to_flat_state(nnx.state(build(rngs=init_missing))))
         values |= {places[name]: drawn[places[name]][...] for name in lacking}
@@ -127,17 +143,25 @@ def save(
     write_model(Path(path).expanduser(), content, tensors)
 
 
+def _few(items: list[str], most: int = 6) -> list[str]:
+    """The first items, and how many more there are."""
+    return items[:most] + ([f"and {len(items) - most} more"] if len(items) > most else [])
+
+
 def _transposed(place: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
     """A parameter as the other side stores it: PyTorch's dense layers are [out, in]."""
     return array.T if place[-1] == "kernel" else array
 
 
-def _canonical(tensors: Tensors, architecture: Architecture) -> tuple[Tensors, list[str]]:
-    """The tensors by today's names, each once, and what is wrong with them."""
+def _canonical(
+    tensors: Tensors, kind: type[Any], architecture: Architecture
+) -> tuple[Tensors, list[str]]:
+    """The tensors by today's names, each once, and what is wrong with them for a model."""
     result: Tensors = {}
     problems = []
+    prefix = wrapping_prefix(tensors, architecture)
     for stored, tensor in tensors.items():
-        name = canonical_name(stored, architecture)
+        name = canonical_name(stored.removeprefix(prefix), architecture)
         if name is None:
             continue
         if name in result:
@@ -148,6 +172,7 @@ def _canonical(tensors: Tensors, architecture: Architecture) -> tuple[Tensors, l
     for copy, name in TIED[architecture].items():
         if copy in result:
             tensor = result.pop(copy)
-            if not np.array_equal(result.setdefault(name, tensor), tensor):
+            same = np.array_equal(result.setdefault(name, tensor), tensor, equal_nan=True)
+            if issubclass(kind, MaskedLM) and not same:
                 problems.append(f"{copy} differs from {name}, to which it is tied here")
     return result, problems

@@ -8,6 +8,7 @@ from model.config import EncoderConfig
 from model.errors import InputError
 from model.hf.config import encoder_config, read_settings
 from model.hf.files import CONFIG_FILE, WEIGHTS_FILE, Tensors, hub_folder, read_tensors
+from model.hf.lookalikes import other_form
 from model.hf.weight_map import MODEL_CLASSES
 
 
@@ -64,7 +65,7 @@ class Checkpoint:
             for path in (self.folder / name for name in files):
                 if path.is_file():
                     return read_tensors(path)
-        raise _no_model(self.name)
+        raise _no_model(self.name, self.folder)
 
 
 def open_checkpoint(name: str | Path) -> Checkpoint:
@@ -85,11 +86,13 @@ def open_checkpoint(name: str | Path) -> Checkpoint:
         commit = f"{str(name).partition('@')[0]}@{folder.name}"
     path = folder / CONFIG_FILE
     if not path.is_file():
-        raise _no_model(str(name))
+        raise _no_model(str(name), folder)
     # Null is what an absent key says, too.
     settings = {key: value for key, value in read_settings(path).items() if value is not None}
     return Checkpoint(str(name), folder, commit, settings, encoder_config(settings, path))
 
 
-def _no_model(name: str) -> InputError:
-    return InputError(f"{name} holds no model: that takes {CONFIG_FILE} and {WEIGHTS_FILE}")
+def _no_model(name: str, folder: Path) -> InputError:
+    return InputError(
+        other_form(folder) or f"{name} holds no model: that takes {CONFIG_FILE} and {WEIGHTS_FILE}"
+    )

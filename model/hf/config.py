@@ -9,6 +9,7 @@ from flax import nnx
 
 from model.config import Architecture, EncoderConfig
 from model.errors import InputError
+from model.hf.lookalikes import check_fetched
 from model.hf.weight_map import class_name
 from model.json_text import parse_json
 from model.ranges import Range, ranges_in
@@ -75,6 +76,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     except UnicodeEncodeError:
         raise InputError(f"{path} holds half of a surrogate pair, which is no text") from None
     except (OSError, ValueError, RecursionError) as error:
+        if path.is_file():
+            check_fetched(path)
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(settings, dict):
         raise InputError(f"{path} holds no JSON object")

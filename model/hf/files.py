@@ -20,6 +20,8 @@ from safetensors.numpy import load_file, save_file
 
 from model.errors import InputError, first_line
 from model.hf.config import read_settings
+from model.hf.lookalikes import check_fetched
+from model.hf.pickled import read_pickled
 from model.hf.temporaries import temporary_folder
 
 Tensors = dict[str, np.ndarray]
@@ -64,10 +66,17 @@ def read_tensors(weights: Path) -> Tensors:
     for name in _shards(weights) or [weights.name]:
         file = weights.parent / name
         try:
-            tensors |= _read_pickle(file) if file.suffix == ".bin" else load_file(file)
+            tensors |= read_pickled(file) if file.suffix == ".bin" else load_file(file)
         except FileNotFoundError:
             raise InputError(f"{file}, which {weights.name} lists, is missing") from None
+        except AttributeError as error:  # numpy has no such type
+            kind = str(error).rpartition(" ")[2].strip("'")
+            raise InputError(
+                f"{file} holds numbers of the type {kind}, and float32, float16 and bfloat16 can "
+                "be read: convert them"
+            ) from None
         except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            check_fetched(file)
             raise InputError(
                 f"{file} is cut short or damaged ({first_line(error)}): copy or download it again"
             ) from None
@@ -94,21 +103,6 @@ def _shards(weights: Path) -> list[str]:
                 "the same folder"
             )
     return sorted(set(listed.values()))
-
-
-def _read_pickle(file: Path) -> Tensors:
-    """A `.bin` file; only what holds tensors is unpickled, no code."""
-    try:
-        import torch
-    except ImportError:
-        raise InputError(
-            f"{file} needs torch to be read: pip install -e '.[oracle]', or convert it "
-            f"to {WEIGHTS_FILE} where torch and transformers are installed"
-        ) from None
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict):
-        raise pickle.UnpicklingError(f"a {type(state).__name__} instead of named tensors")
-    return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 
 def write_model(folder: Path, config: dict[str, Any], tensors: Tensors) -> None:

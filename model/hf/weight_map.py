@@ -103,6 +103,7 @@ TIED: dict[Architecture, dict[str, str]] = {
     },
     "distilbert": {"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
 }
+_WORD_TABLE = "embeddings.word_embeddings.weight"  # every encoder has one
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 
 
@@ -142,14 +143,36 @@ def canonical_name(name: str, architecture: Architecture) -> str | None:
     and `beta` of checkpoints converted from TensorFlow.
     """
     prefix = f"{architecture}."
-    name = name.removeprefix(prefix) if name.startswith(prefix) else name
-    if name == "embeddings.position_ids":  # a constant 0, 1, 2, ... of older transformers
+    prefixed, name = name.startswith(prefix), name.removeprefix(prefix)
+    # Constants of older transformers: 0, 1, 2, ... and zeros.
+    if name in ("embeddings.position_ids", "embeddings.token_type_ids"):
         return None
     for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
         if name.endswith(f"LayerNorm{old}"):
             name = name.removesuffix(old) + new
     roots = {module.split(".")[0] for module in BACKBONES[architecture].values()}
-    return prefix + name if name.split(".")[0] in roots else name
+    return prefix + name if prefixed or name.split(".")[0] in roots else name
+
+
+def wrapping_prefix(names: Iterable[str], architecture: Architecture) -> str:
+    """What a module around the model put before the names of all of its tensors: `module.`, say.
+
+    Raises:
+        InputError: two models are wrapped, each in its own way.
+    """
+    found = set()
+    for name in names:
+        if f".{name}".endswith(f".{_WORD_TABLE}"):
+            *modules, last = name.removesuffix(_WORD_TABLE).split(".")[:-1] or [architecture]
+            if last not in BACKBONES:
+                modules.append(last)
+            found.add("".join(f"{module}." for module in modules))
+    if len(found) > 1 and "" not in found:
+        raise InputError(
+            f"two models are in one checkpoint, and the names of their tensors begin with "
+            f"{' and '.join(sorted(found))}: save one of them alone"
+        )
+    return min(found, default="")
 
 
 def is_head(name: str, architecture: Architecture) -> bool:
