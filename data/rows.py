@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from data.storage.lines import opened, read_lines
 from model.errors import InputError
-from model.json_text import parse_json
+from model.typed import parse_json
 
 ROW_SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
 

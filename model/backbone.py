@@ -1,6 +1,6 @@
 """The part that BERT and DistilBERT share: embeddings, then the encoder."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -8,8 +8,9 @@ from jaxtyping import Array, Bool, Int
 
 from model.blocks.embeddings import Embeddings
 from model.blocks.encoder import Encoder
+from model.calls import check_call
 from model.config import Architecture, EncoderConfig
-from model.output import ModelOutput, Names, check_outputs
+from model.output import ModelOutput, Names
 
 
 class Backbone(nnx.Module):
@@ -36,6 +37,7 @@ class Backbone(nnx.Module):
         *,
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
+        **others: Any,
     ) -> ModelOutput:
         """Encodes a batch.
 
@@ -46,13 +48,13 @@ class Backbone(nnx.Module):
             outputs: what else to return: `hidden_states`, `attentions`, `scores`, `qkv`. Nothing
                 else is computed.
             rngs: its `dropout` stream draws the dropout; without `rngs` there is no dropout.
+            others: arguments of other libraries, for which the message has the right form.
 
         Raises:
-            InputError: the sequence is longer than the position table, or token types are given to
-                a model that has none.
-            ValueError: a name in `outputs` is unknown.
+            InputError: the sequence is longer than the position table, token types are given to a
+                model that has none, a name in `outputs` is unknown, or there are other arguments.
         """
-        check_outputs(outputs)
+        check_call(input_ids, outputs, others)
         mask = jnp.ones_like(input_ids) if attention_mask is None else attention_mask
         hidden = self.embeddings(input_ids, token_type_ids, rngs=rngs)
         hidden, extras = self.encoder(hidden, mask.astype(bool), outputs=outputs, rngs=rngs)

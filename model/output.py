@@ -10,17 +10,6 @@ from jaxtyping import Array, Float
 Names = Collection[str]
 Extras = dict[str, Any]
 
-OUTPUT_NAMES = ("hidden_states", "attentions", "scores", "qkv")
-
-
-def check_outputs(outputs: Names) -> None:
-    """Raises ValueError for an unknown name, and for a string in place of a tuple of names."""
-    if isinstance(outputs, str):
-        raise ValueError(f'outputs is a tuple of names: write ("{outputs}",)')
-    unknown = [name for name in outputs if name not in OUTPUT_NAMES]
-    if unknown:
-        raise ValueError(f"outputs {unknown} are unknown; there are {', '.join(OUTPUT_NAMES)}")
-
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)

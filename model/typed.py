@@ -1,5 +1,6 @@
-"""Values of JSON and TOML, checked against type annotations and made what these ask for."""
+"""A user's JSON and TOML, checked against type annotations and made what these ask for."""
 
+import json
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,18 @@ PLAIN: dict[Any, str] = {
     int: "an integer",
     float: "a number",
 }
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or nested more deeply than can be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def as_type(kind: Any, value: Any, place: str, name: str = "") -> Any:

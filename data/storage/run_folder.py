@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from model.errors import InputError
 from model.hf.config import read_settings
-from model.json_text import parse_json
-from model.typed import as_type
+from model.typed import as_type, parse_json
 
 CONFIG, METRICS = "config.json", "metrics.jsonl"
 

@@ -11,10 +11,9 @@ from model.config import Architecture, EncoderConfig
 from model.errors import InputError
 from model.hf.lookalikes import check_fetched
 from model.hf.weight_map import class_name
-from model.json_text import parse_json
 from model.ranges import Range, ranges_in
 from model.tasks import SequenceClassification, TokenClassification
-from model.typed import as_type
+from model.typed import as_type, parse_json
 
 # Field of EncoderConfig -> its keys in config.json, those of BERT and of DistilBERT.
 _KEYS: dict[str, tuple[str, str | None]] = {

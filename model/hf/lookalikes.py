@@ -1,4 +1,4 @@
-"""What lies where a model's files should be: other formats, and files that were not fetched."""
+"""Other files in the place of a model's: of other formats, or not fetched."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def check_fetched(file: Path) -> None:
 
 
 def other_form(folder: Path) -> str | None:
-    """What a folder without a model holds in its place, and what to do; None for nothing known."""
+    """A sentence on a model in another form, with what to do; None if none is known."""
     if (folder / _ADAPTER).is_file():
         return (
             f"{folder} holds an adapter (LoRA and the like) and no model: merge it into its base "

@@ -155,7 +155,7 @@ def canonical_name(name: str, architecture: Architecture) -> str | None:
 
 
 def wrapping_prefix(names: Iterable[str], architecture: Architecture) -> str:
-    """What a module around the model put before the names of all of its tensors: `module.`, say.
+    """The names of modules around a model, `module.` say, with which its tensors' names begin.
 
     Raises:
         InputError: two models are wrapped, each in its own way.

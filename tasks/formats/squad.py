@@ -6,7 +6,7 @@ from pathlib import Path
 from data.rows import Row
 from data.storage.lines import opened
 from model.errors import InputError
-from model.json_text import parse_json
+from model.typed import parse_json
 
 
 def squad_rows(path: Path, split: str) -> Iterator[Row]:

@@ -270,13 +270,6 @@ def test_scores_attentions_and_qkv_belong_together(model: Any) -> None:
     np.testing.assert_allclose(output.attentions[1], weights, rtol=0, atol=1e-5)
 
 
-def test_an_unknown_output_is_an_error(model: Any) -> None:
-    with pytest.raises(ValueError, match="hidden_state"):
-        call(model, tokens(), outputs=("hidden_state",))
-    with pytest.raises(ValueError, match=r'write \("scores",\)'):
-        call(model, tokens(), outputs="scores")
-
-
 def test_tokens_are_predicted_from_any_hidden_states(model: Any) -> None:
     output = call(model, tokens())
     some = model.predict_tokens(output.last_hidden[1, 3:5])
