@@ -20,7 +20,6 @@ import tyro
 from flax import nnx
 from rich.console import Console
 from rich.table import Table
-from sklearn.metrics import confusion_matrix
 
 from data.storage.atomic import make_folder, write_text
 from data.storage.mirror import on_disk
@@ -207,6 +206,8 @@ def score_split(
         about = f"{config.model} on {task.title}, {split}"
         write_errors(output / f"errors-{split}.md", task.kind, about, examples, predictions)
         if task.kind.single_class:
+            from sklearn.metrics import confusion_matrix  # which takes a second to import
+
             counts = confusion_matrix(gold, predicted, labels=list(task.labels))
             figure = draw_confusion(counts, task.labels, title=f"{task.title}, {split}")
             save_figure(figure, output / f"confusion-{split}.png")

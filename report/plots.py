@@ -4,12 +4,11 @@ Figures are made without pyplot and without rcParams, so that drawing one change
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,33 +18,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from data.storage.atomic import replacing
 from model.terminal import visible
-
-Points = Sequence[tuple[int, float]]
-"""(update, value), in order; values that are not finite are left out."""
-
-Smoothing = Literal["over original", "alone", "off"]
+from report.panel import Panel
 
 # Okabe and Ito 2008, without the yellow that vanishes on white paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, GREY = "#333333", "#808080"
 POINTS_DRAWN, POINTS_MARKED = 2000, 60
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One pair of axes: curves by name, and how to draw them."""
-
-    curves: Mapping[str, Points]
-    ylabel: str
-    """The quantity, with its unit."""
-    floor: float | None = None
-    """The unigram floor, drawn as a dashed line."""
-    smoothing: Smoothing = "over original"
-    """Of long curves: before the pale original, alone (for events, 1 or 0 an update), or none."""
-    share: bool = False
-    """Values between 0 and 1, shown as per cent."""
-    log: bool = False
-    from_zero: bool = False
 
 
 def plot_panels(path: Path, panels: Sequence[Panel], *, xlabel: str, title: str) -> None:

@@ -10,7 +10,7 @@ from data.storage.provenance import write_json_atomic
 from data.storage.run_folder import read_metrics
 from report.markdown import text_table
 from report.naming import digits_to_show
-from report.plots import Panel, plot_panels
+from report.panel import Panel
 from report.study.comparison import interval
 
 TEACHER = "teacher"
@@ -115,5 +115,7 @@ def draw_accuracy(folder: Path, picture: Path) -> None:
         heldout = [row for row in rows if row["kind"] == "heldout"]
         curves[name] = [(row["step"], row["masked_lm_accuracy"]) for row in heldout]
         floor = heldout[0]["unigram_accuracy"]
+    from report.plots import plot_panels  # matplotlib takes a second to import
+
     panel = Panel(curves, "masked-LM accuracy on held-out text", floor=floor, share=True)
     plot_panels(picture, [panel], xlabel="updates", title="Six layers learn from twelve")

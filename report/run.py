@@ -18,7 +18,7 @@ from model.hf.checkpoint import open_checkpoint
 from model.hf.weight_map import class_name
 from report.markdown import code, escaped, fenced, text_table
 from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, by_name, in_tables, noun, written
-from report.plots import Panel, Points, Smoothing, plot_panels
+from report.panel import Panel, Points, Smoothing
 from report.results import totals
 from report.tables import duration, listed
 
@@ -143,6 +143,8 @@ def _results(where: str, heldout: Sequence[Record]) -> list[str]:
 def _pictures(
     folder: Path, where: str, train: Sequence[Record], heldout: Sequence[Record]
 ) -> list[str]:
+    from report.plots import plot_panels  # matplotlib takes a second to import
+
     quality = [name for name in _metrics(heldout[-1] if heldout else {}) if name[:4] != "exp_"]
     terms = [name for name in _metrics(train[-1] if train else {}) if name not in RUNNING]
     if any(_curve(train, name) == _curve(train, "loss") for name in terms if name != "loss"):

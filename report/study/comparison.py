@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize, stats
 
 MIN_SEEDS = 5
 """With fewer there are values, but no interval and no p value."""
@@ -99,6 +98,8 @@ def compare_variants(metric: str, values: Mapping[str, BySeed], reference: str) 
 
 def paired_difference(values: BySeed, reference: BySeed, seeds: Sequence[int]) -> Difference:
     """The differences in `seeds`; from MIN_SEEDS on, with interval, p and detectable difference."""
+    from scipy import stats
+
     each = {seed: values[seed] - reference[seed] for seed in seeds}
     numbers = np.array(list(each.values()))
     mean, count = float(numbers.mean()), len(numbers)
@@ -138,6 +139,8 @@ def detectable(deviation: float, count: int, power: float = POWER) -> float:
     `deviation` of the differences, n the `count` of seeds, at least 2, and α the level ALPHA of the
     two-sided test, below `power`. Before Holm's correction; from few seeds s is a rough estimate.
     """
+    from scipy import optimize, stats
+
     critical = float(stats.t.ppf(1 - ALPHA / 2, count - 1))
 
     def missing(noncentrality: float) -> float:
@@ -152,5 +155,7 @@ def detectable(deviation: float, count: int, power: float = POWER) -> float:
 
 def interval(values: Sequence[float]) -> float:
     """Half the width of the 95 % t interval of the mean of at least two values."""
+    from scipy import stats
+
     error = float(np.std(values, ddof=1)) / len(values) ** 0.5
     return float(stats.t.ppf(0.975, len(values) - 1)) * error

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.special import softmax
 
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
@@ -84,6 +83,8 @@ class Classification(_Texts):
 
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         """Each with the `probabilities` of all classes."""
+        from scipy.special import softmax  # scipy takes a second to import
+
         logits = combine_windows(np.stack(fetched["logits"]), windows.example)
         return [
             {

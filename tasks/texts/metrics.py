@@ -1,6 +1,7 @@
 """Metrics of predicted classes and values: functions of (gold, predicted).
 
-The numbers are scikit-learn's and scipy's, between 0 and 1 (correlations: -1 and 1).
+The numbers are scikit-learn's and scipy's, between 0 and 1 (correlations: -1 and 1). Both libraries
+take seconds to import, which a command has only when it scores.
 """
 
 import warnings
@@ -9,8 +10,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 Classes = Int[np.ndarray, " examples"]
 Values = Sequence[float] | Float[np.ndarray, " examples"]
@@ -18,38 +17,46 @@ _MEAN_OF_F1: dict[str, Any] = {"average": "macro", "zero_division": 0}
 
 
 def accuracy(gold: Classes, predicted: Classes) -> float:
-    return float(accuracy_score(gold, predicted))
+    return float(_scikit_learn().accuracy_score(gold, predicted))
 
 
 def f1(gold: Classes, predicted: Classes) -> float:
     """Of the second class, which GLUE's MRPC and QQP call positive: 0 if nowhere predicted."""
     # Named as the one class averaged over, it need not be one of two.
-    return float(f1_score(gold, predicted, labels=[1], **_MEAN_OF_F1))
+    return float(_scikit_learn().f1_score(gold, predicted, labels=[1], **_MEAN_OF_F1))
 
 
 def macro_f1(gold: Classes, predicted: Classes) -> float:
     """The mean of the F1 of each class that is there or is predicted."""
-    return float(f1_score(gold, predicted, **_MEAN_OF_F1))
+    return float(_scikit_learn().f1_score(gold, predicted, **_MEAN_OF_F1))
 
 
 def matthews(gold: Classes, predicted: Classes) -> float:
     """Matthews correlation (for more than two classes its generalisation): 0 if one is constant."""
     if collapsed(gold) or collapsed(predicted):
         return 0.0
-    return float(matthews_corrcoef(gold, predicted))
+    return float(_scikit_learn().matthews_corrcoef(gold, predicted))
 
 
 def pearson(gold: Values, predicted: Values) -> float:
     """Pearson correlation: 0, and a warning, if one is constant."""
-    return _correlation(stats.pearsonr, "Pearson", gold, predicted)
+    return _correlation("pearsonr", "Pearson", gold, predicted)
 
 
 def spearman(gold: Values, predicted: Values) -> float:
     """Spearman's rank correlation: 0, and a warning, if one is constant."""
-    return _correlation(stats.spearmanr, "Spearman", gold, predicted)
+    return _correlation("spearmanr", "Spearman", gold, predicted)
 
 
-def _correlation(function, name: str, gold: Values, predicted: Values) -> float:
+def _scikit_learn() -> Any:
+    from sklearn import metrics
+
+    return metrics
+
+
+def _correlation(function: str, name: str, gold: Values, predicted: Values) -> float:
+    from scipy import stats
+
     sides = {"gold": np.asarray(gold, np.float64), "predicted": np.asarray(predicted, np.float64)}
     for side, values in sides.items():
         if np.all(values == values[0]):
@@ -60,7 +67,7 @@ def _correlation(function, name: str, gold: Values, predicted: Values) -> float:
                 stacklevel=3,
             )
             return 0.0
-    return float(function(*sides.values()).statistic)
+    return float(getattr(stats, function)(*sides.values()).statistic)
 
 
 def collapsed(predicted: Classes) -> bool:

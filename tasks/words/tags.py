@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from seqeval.metrics.sequence_labeling import f1_score, get_entities
 
 from model.errors import InputError
 from tasks.windows import Windows
@@ -53,6 +52,8 @@ def entity_f1(gold: TagLists, predicted: TagLists) -> float:
             raise InputError(
                 f"the tag {tag} names no entity: tags are O, or such as B-person and I-person"
             )
+    from seqeval.metrics.sequence_labeling import f1_score  # scikit-learn takes a second to import
+
     lists = [list(map(list, tags)) for tags in (gold, predicted)]
     scores: Any = f1_score(*lists, average="micro", zero_division=0)  # type: ignore[arg-type]
     return float(scores)
@@ -60,6 +61,8 @@ def entity_f1(gold: TagLists, predicted: TagLists) -> float:
 
 def find_entities(text: str, words: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Entity]:
     """The scored entities, in a text with the places where its words start and end."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
     found = []
     for kind, first, last in get_entities(list(tags)):
         start, end = words[first][0], words[last][1]

@@ -13,7 +13,8 @@ from model.pretrained import save
 from model.tasks import MaskedLM
 from model.terminal import visible
 from report.markdown import code, escaped, fenced, text_table
-from report.plots import Panel, plot_panels, save_figure
+from report.panel import Panel
+from report.plots import plot_panels, save_figure
 from report.predictions.confusion import draw_confusion
 from report.predictions.mistakes import write_errors
 from report.run import write_report

@@ -17,7 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from model.errors import InputError
-from report.plots import Panel, _draw, plot_panels, smooth
+from report.panel import Panel
+from report.plots import _draw, plot_panels, smooth
 from report.results import totals, write_results
 from report.run import write_report
 from tests.disk import edited_by_hand, full_disk, written_or_refused
@@ -188,7 +189,7 @@ def test_every_picture_is_there_and_shown(report):
 def test_updates_of_which_nothing_is_recorded_are_counted(
     tmp_path, monkeypatch, rows, checkpoint, sentence
 ):
-    monkeypatch.setattr("report.run.plot_panels", lambda *_, **__: None)
+    monkeypatch.setattr("report.plots.plot_panels", lambda *_, **__: None)
     run_folder(tmp_path, rows)
     (tmp_path / "checkpoints" / f"{checkpoint}").mkdir(parents=True)
     text = write_report(tmp_path).read_text()
@@ -205,7 +206,7 @@ def test_updates_of_which_nothing_is_recorded_are_counted(
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", ["distill", "finetune"])
 def test_whatever_was_edited_by_hand_is_a_report_or_one_sentence(tmp_path, monkeypatch, kind, seed):
-    monkeypatch.setattr("report.run.plot_panels", lambda *_, **__: None)
+    monkeypatch.setattr("report.plots.plot_panels", lambda *_, **__: None)
     config = CONFIG | {"kind": kind, "model": "m", "task": "cola"}
     chance, outcomes = random.Random(seed), Counter()
     rows = [*ROWS[:4], heldout_row(3, 2.0, 0.5), *map(train_row, range(4, 7))]
@@ -244,7 +245,7 @@ def test_any_subset_of_what_is_measured_makes_a_report(tmp_path, rows):
 def test_a_loss_of_one_term_is_drawn_once(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
-        "report.run.plot_panels",
+        "report.plots.plot_panels",
         lambda path, panels, **_: drawn.update({path.name: [panel.ylabel for panel in panels]}),
     )
     write_report(run_folder(tmp_path, [{**row, "loss": row["mlm"]} for row in ROWS[1:9]]))

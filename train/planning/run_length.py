@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from scipy.stats import lognorm
 
 from data.cutting import SHORTEST
 from train.config import FinetuneConfig, TextConfig, TrainConfig
@@ -35,6 +34,8 @@ class Texts:
 
     def lines(self, length: int) -> tuple[int, int]:
         """The number of sequences that `data.cutting.Lines` makes of all rows, and their tokens."""
+        from scipy.stats import lognorm  # which takes a second to import
+
         spread = math.sqrt(2 * math.log(self.mean / self.median))
         quantiles = (np.arange(100_000) + 0.5) / 100_000
         pieces = np.round(lognorm(spread, scale=self.median * PIECES).ppf(quantiles))
