@@ -11,7 +11,7 @@ from data.corpora import wikitext
 from data.corpora.heldout import Division, Split, choose_division
 from data.corpora.text import Text
 from data.rows import cell_text, read_rows, table_suffix
-from data.storage.lines import opened, read_lines
+from data.storage.lines import UTF16_MARKS, conversion, opened, read_lines
 from model.errors import InputError
 
 _WIKITEXT = (".tokens", ".raw")
@@ -121,10 +121,13 @@ def _check(file: Path, digest: "hashlib._Hash") -> None:
             try:
                 empty &= not line.decode("utf-8-sig").strip()
             except UnicodeDecodeError as error:
-                kind = "binary" if b"\0" in line else "not UTF-8 text"
+                if b"\0" in line and not line.startswith(UTF16_MARKS):
+                    raise InputError(
+                        f"{file} is binary (line {number}, byte {error.start + 1}): give text"
+                    ) from None
                 raise InputError(
-                    f"{file} is {kind} (line {number}, byte {error.start + 1}): give text, "
-                    "converted to UTF-8 (iconv -t UTF-8)"
+                    f"{file} is not UTF-8 text (line {number}, byte {error.start + 1}): "
+                    f"{conversion(file)}"
                 ) from None
             if b"\0" in line:
                 raise InputError(f"{file} is binary (a zero byte in line {number}): give text")

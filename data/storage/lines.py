@@ -1,13 +1,19 @@
 """Text files, plain or packed with gzip, line by line."""
 
 import gzip
+import shlex
 import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
 
 from model.errors import InputError
+
+LARGEST_GUESS = 1 << 26
+"""The most bytes that are read to guess an encoding."""
+UTF16_MARKS = (BOM_UTF16_LE, BOM_UTF16_BE)
 
 
 @contextmanager
@@ -25,6 +31,24 @@ def opened(file: Path) -> Iterator[BufferedIOBase]:
         raise InputError(f"{file} cannot be read: {reason}") from None
 
 
+def conversion(file: Path) -> str:
+    """Advice with the command that makes UTF-8 of a file which is something else."""
+    with opened(file) as stream:
+        content = stream.read(LARGEST_GUESS)
+    guess, encoding = ", if it is of Western Europe", "WINDOWS-1252"
+    if content.startswith(UTF16_MARKS):
+        guess, encoding = "", "UTF-16"
+    else:
+        try:
+            content.decode(encoding)
+        except UnicodeDecodeError:
+            encoding = "ISO-8859-1"  # every byte is a character there
+    old, new = shlex.quote(str(file)), shlex.quote(f"{file}.utf-8")
+    convert = f"iconv -f {encoding} -t UTF-8"
+    through = f"zcat {old} | {convert} | gzip" if file.suffix == ".gz" else f"{convert} {old}"
+    return f"convert it{guess}: {through} > {new} && mv {new} {old}"
+
+
 def read_lines(file: Path) -> Iterator[str]:
     r"""The file's lines with their ends; only "\n" ends a line, as texts hold other line breaks.
 
@@ -37,6 +61,6 @@ def read_lines(file: Path) -> Iterator[str]:
                 yield line.decode("utf-8-sig")  # files put together may have a mark in the middle
             except UnicodeDecodeError as error:
                 raise InputError(
-                    f"{file}, line {number}, is not UTF-8 text (byte {error.start + 1}): convert "
-                    "the file (iconv -t UTF-8)"
+                    f"{file}, line {number}, is not UTF-8 text (byte {error.start + 1}): "
+                    f"{conversion(file)}"
                 ) from None
