@@ -32,25 +32,24 @@ import random
 import shutil
 from dataclasses import replace
 
-import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import treescope
 from IPython.display import Image, Markdown
 from IPython.utils.capture import capture_output
 
-from data.storage.mirror import default_cache
 from eval.predict import open_model, predict
 from eval.run import TaskEvaluation, evaluate_task
 from report.tables import markdown_table
 from tasks.open import TaskDataConfig
 from tasks.reading import Reading
+from train.command.compiled import keep_compiled
 from train.distill import distill
 from train.finetune import finetune
 from train.recipes import DISTILL, FINETUNE
 
 # As in the commands: compiled programs are kept, so the second seed finds those of the first.
-jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
+keep_compiled()
 logging.getLogger("model.pretrained").setLevel(logging.ERROR)  # a new head is intended
 TEACHER = "assets/bert-tiny-pydocs"
 home = Path("runs/notebook-sentiment")

@@ -15,9 +15,10 @@ from typing import NoReturn, TypeVar
 import jax
 import tyro
 
-from data.storage.mirror import default_cache, mirror
+from data.storage.mirror import mirror
 from model.errors import InputError, did_you_mean
 from model.terminal import VisibleFormatter, say
+from train.command.compiled import keep_compiled
 from train.command.signals import Stopped, listening
 from train.command.supervisor import on_all_hosts
 from train.config import TextConfig, TrainConfig
@@ -80,10 +81,7 @@ def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
     With `hosts` several processes may run it together.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        # The same step in another process, such as a resumed run, starts at once.
-        jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
-        # Small programs, too: a start compiles dozens of them, JAX keeps what took over a second.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        keep_compiled()
 
     def listened() -> None:
         with listening():
