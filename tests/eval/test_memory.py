@@ -18,6 +18,7 @@ def measure(**settings):
     return run_measurement(MemoryUse(**settings), measure_memory)
 
 
+@pytest.mark.slow
 def test_memory_is_measured_and_written(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(SIZES, "base", (tiny.TEACHER, tiny.STUDENT))
     file = tmp_path / "memory.json"

@@ -13,7 +13,7 @@ from tasks.windows import Windows
 from tasks.words.kind import Tags
 from tests.small import BERT, DISTILBERT, build, call
 
-LENGTHS = (5, 17, 3, 9, 17, 12, 4)
+LENGTHS = (5, 17, 3, 9, 17, 9, 3)
 
 
 @pytest.fixture(scope="module")

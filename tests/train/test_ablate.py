@@ -47,8 +47,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "loss.cos.weight": (0, 3),
         "optimizer.learning_rate": 3e-2,
     },
-    "masked": {"loss.ce.positions": "masked", "masking.smoothing": 0.5},
-    "narrow": {"student.layers": "random", "student.hidden_size": 8},
+    "masked, narrow": {
+        "loss.ce.positions": "masked",
+        "masking.smoothing": 0.5,
+        "student.layers": "random",
+        "student.hidden_size": 8,
+    },
 }
 QUICK = {"a": {}, "b": {"loss.ce.weight": 0}}
 
@@ -59,7 +63,7 @@ def home(tmp_path_factory):
 
 
 def study_of(home, output, **changes):
-    """Three stacks: numbers and starts, masks, and another width."""
+    """Two stacks: numbers and starts, and other masks with another width."""
     changes = {"steps": 50, "evaluate_every": 25, "optimizer": OPTIMIZER} | changes
     return runs.study_config(home, SETTINGS, output=home / output, **changes)
 
@@ -139,8 +143,8 @@ def test_a_study_leaves_all_that_it_should(undisturbed, home):
     accuracies = {run.metrics["masked_lm_loss"] for run in found.runs}
     assert len(accuracies) == 2 * len(SETTINGS)  # no two are the same student
     parameters = {name: variant.parameters for name, variant in found.variants.items()}
-    assert parameters["narrow"] < parameters["masked"] == parameters["triple loss"]
-    narrow = load(folder / "seed-56/model/narrow", MaskedLM)
+    assert parameters["masked, narrow"] < parameters["ramps"] == parameters["triple loss"]
+    narrow = load(folder / "seed-56/model" / folder_name("masked, narrow"), MaskedLM)
     assert narrow.config.hidden_size == 8
 
 
@@ -452,11 +456,10 @@ def deep(home):
     return runs.write_teacher(home / "deep", runs.MODEL.replace(num_layers=12))
 
 
-# Five stacks each, or a deep teacher; one fine-tunes five students too.
-SLOW: dict[str, Any] = dict.fromkeys(("layers", "faithful", "objectives"), pytest.mark.slow)
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in STUDIES])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n == "worth-of-teacher" else pytest.mark.slow) for n in STUDIES],
+)
 def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
     study = STUDIES[name]()
     base = replace(

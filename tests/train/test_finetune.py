@@ -180,7 +180,7 @@ def test_a_stopped_fine_tuning_resumes_bit_by_bit(home, undisturbed, monkeypatch
         assert runs.metrics(ours) == runs.metrics(theirs)
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+@pytest.mark.parametrize("parallel", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_devices_and_accumulation_change_nothing(home, parallel):
     calm = home / "calm"
     if not calm.exists():
@@ -204,6 +204,7 @@ def test_devices_and_accumulation_change_nothing(home, parallel):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_nearly_the_same(home):
     losses = []
     for dtype in ("float32", "bfloat16"):

@@ -16,6 +16,7 @@ from train.studies.catalogue import paper_table_4
 from train.studies.settings import with_settings
 
 
+@pytest.mark.slow
 def test_an_update_of_all_is_timed_beside_one_of_one(monkeypatch, capsys):
     monkeypatch.setitem(SIZES, "tiny", (tiny.TEACHER, tiny.STUDENT))
     result = speed(StudySpeed(batch_size=2, sequence_length=8, repeats=2))

@@ -17,6 +17,7 @@ def measure(settings):
     return speed(settings)["measured"]
 
 
+@pytest.mark.slow
 def test_both_ways_are_measured(tmp_path, capsys):
     file = tmp_path / "vocabulary.json"
     [row] = measure(VocabularySpeed(batch_size=(1,), sequence_length=33, repeats=1, json=file))

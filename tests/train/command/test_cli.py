@@ -173,7 +173,12 @@ FITTED = {
 }
 
 
-@pytest.mark.parametrize("name", DISTILL)
+def a_few_now(recipes, *names):
+    """The names of all recipes, of which `names` run with the fast tests."""
+    return [pytest.param(n, marks=() if n in names else pytest.mark.slow) for n in recipes]
+
+
+@pytest.mark.parametrize("name", a_few_now(DISTILL, "tiny", "minilmv2"))
 def test_every_distillation_recipe_runs_in_a_tiny_form(home, name):
     recipe = FITTED.get(name, lambda config: config)(DISTILL[name]())
     config = replace(
@@ -197,7 +202,7 @@ def test_every_distillation_recipe_runs_in_a_tiny_form(home, name):
     assert (config.output / "report.md").is_file()
 
 
-@pytest.mark.parametrize("name", PRETRAIN)
+@pytest.mark.parametrize("name", a_few_now(PRETRAIN, "tiny-further"))
 def test_every_pretraining_recipe_runs_in_a_tiny_form(home, name):
     recipe = PRETRAIN[name]()
     config = replace(

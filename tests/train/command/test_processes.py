@@ -210,7 +210,7 @@ def test_checkpoints_of_four_devices_restore_on_fewer(tmp_path, devices):
     assert restored.params["kernel"].sharding.is_equivalent_to(fewer.replicated, 2)
 
 
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_process_without_its_peers_says_so(tmp_path, monkeypatch, index):
     monkeypatch.setenv("DISTILBERT_FLAX_JOIN_SECONDS", "3")
     port = processes.free_port()

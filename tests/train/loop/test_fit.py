@@ -161,7 +161,7 @@ def test_a_field_that_shapes_the_result_must_not_change(undisturbed, home):
         distill(changed)
 
 
-@pytest.mark.parametrize("mode", ["jit", "pmap"])
+@pytest.mark.parametrize("mode", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_fields_that_only_carry_it_out_may_change(home, monkeypatch, mode):
     """Also from one device to two: without dropout the run comes out the same."""
     config = runs.pretrain_config(

@@ -68,7 +68,9 @@ def traced(folder):
     return path.read_bytes(), [(event.name, dict(event.stats)) for event in events]
 
 
-@pytest.mark.parametrize(("profile", "expected"), [("3:5", [3, 4, 5]), ("11:99", [11, 12])])
+@pytest.mark.parametrize(("profile", "expected"), [
+    pytest.param("3:5", [3, 4, 5], marks=pytest.mark.slow), ("11:99", [11, 12]),
+])  # fmt: skip
 def test_a_trace_has_its_updates_and_phases_by_name(home, profile, expected):
     config = runs.distill_config(home, output=home / f"traced-{profile}")
     distill(replace(config, run=replace(config.run, profile=profile)))

@@ -46,6 +46,7 @@ def test_each_command_finds_the_files_of_the_one_before():
     assert paper_table_4_small().base.teacher == left
 
 
+@pytest.mark.slow
 def test_a_teacher_is_pretrained_and_distilled(tmp_path):
     home = runs.make_home(tmp_path)
     tiny = {"batch_size": 8, "steps": 2, "evaluate_every": 2, "run": runs.RunConfig(devices=1)}
