@@ -43,7 +43,7 @@ def count(attempts: Iterable[Attempt]) -> Counts:
         except (Exception, pytest.fail.Exception) as error:
             counts.failed += 1
             reason = f"{type(error).__name__}: {error}"
-            print(f"failed: {attempt.name}\n  {reason}\n  what it left: {folder}", flush=True)
+            print(f"failed: {attempt.name:.500}\n  {reason}\n  what it left: {folder}", flush=True)
         else:
             shutil.rmtree(folder)
     return counts

@@ -105,6 +105,7 @@ def ends_in_a_sentence(command: str, words: list[str], folder: Path) -> None:
             status = end.code
     told = errors.getvalue()
     # tyro frames what is refused while the settings are read.
-    assert status == 2 and re.match(r"error: .*\n$|.* Value error ", told), f"{status}: {told}"
+    sentence = re.fullmatch(r"error: .*\n", told) or " Value error " in told
+    assert status == 2 and sentence, f"status {status}: {told}"
     assert SECRET not in told, told
     assert [*folder.iterdir()] == [folder / "there.txt"], "something was written"
