@@ -1,19 +1,26 @@
 """The data of a run, opened by its settings: corpus, vocabulary, sequences of both splits."""
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.config import DataConfig
+from data.corpora.leaks import Leaks, count_leaks
 from data.corpora.open import Corpus, open_corpus
 from data.prepare import prepare_sequences
 from data.sequences import Sequences
+from data.storage.atomic import write_text
 from data.storage.cache import make_once
 from data.tokenizer import load_vocabulary, save_vocabulary
 from data.vocabulary import Vocabulary
 from data.wordpiece import train_wordpiece
 from model.errors import InputError
+from model.hf.config import read_settings
+from model.terminal import say
+
+LEAKS = "leaks.json"
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,9 @@ class Data:
 
 def open_data(config: DataConfig) -> Data:
     """Opens the corpus, loads or learns the vocabulary, and prepares sequences not in the cache.
+
+    It says which files of a folder are passed over, and how much of the held-out text is in the
+    training text too.
 
     Raises:
         InputError: the corpus, the tokenizer or the cache cannot be used.
@@ -45,7 +55,22 @@ def open_data(config: DataConfig) -> Data:
         )
         for split in ("train", "heldout")
     )
+    say(*corpus.notes)
+    leaks = leaks_of(corpus, config.cache)
+    if leaks.leaked:
+        say(f"{corpus.name}: {leaks}")
     return Data(corpus, vocabulary, train, heldout)
+
+
+def leaks_of(corpus: Corpus, cache: Path) -> Leaks:
+    """The held-out lines that are in the training text too, counted once and kept in the cache."""
+
+    def make(folder: Path) -> None:
+        counted = count_leaks(corpus.texts("heldout"), corpus.texts("train"))
+        write_text(folder / LEAKS, json.dumps(counted._asdict()))
+
+    folder = make_once(cache / "leaks" / corpus.fingerprint[:24], make)
+    return Leaks(**read_settings(folder / LEAKS))
 
 
 def open_vocabulary(config: DataConfig, corpus: Corpus) -> Vocabulary:

@@ -4,6 +4,7 @@ Corpora take one column of text of them, tasks their examples.
 """
 
 import csv
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,8 +32,8 @@ class Row(NamedTuple):
 
 
 def table_suffix(file: Path) -> str:
-    """The suffix of the name, that of .gz apart."""
-    return Path(file.name.removesuffix(".gz")).suffix
+    """The suffix of the name, that of .gz apart, in small letters."""
+    return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
 def read_rows(
@@ -40,7 +41,8 @@ def read_rows(
 ) -> Iterator[Row]:
     """The rows of a file whose name ends in one of `ROW_SUFFIXES`; blank lines are passed over.
 
-    In tsv nothing is quoted: a quotation mark is text.
+    In tsv nothing is quoted: a quotation mark is text. The cells of a csv file are separated by
+    commas, or by semicolons, tabs or bars if its first line has those instead.
 
     Args:
         file: whose first line, in csv and tsv, has the names of the cells.
@@ -56,7 +58,7 @@ def read_rows(
         return _parquet(file, only)
     if suffix == ".jsonl":
         return _objects(file)
-    return _named(file, _csv(file) if suffix == ".csv" else _tsv(file), header)
+    return _named(file, _csv(file, header) if suffix == ".csv" else _tsv(file), header)
 
 
 def require_cell(row: Row, names: Sequence[str], flag: str = "") -> str:
@@ -111,10 +113,13 @@ def _tsv(file: Path) -> Iterator[tuple[int, int, list[str]]]:
             yield number, number, line.rstrip("\r\n").split("\t")
 
 
-def _csv(file: Path) -> Iterator[tuple[int, int, list[str]]]:
+def _csv(file: Path, header: Sequence[str] | None) -> Iterator[tuple[int, int, list[str]]]:
     """With the line where a row begins, as quoted text may have several, and the row's number."""
     csv.field_size_limit(sys.maxsize)  # the module's own limit is shorter than a document
-    table = csv.reader(read_lines(file), strict=True)
+    first = next((line for line in read_lines(file) if line.strip()), "") if header is None else ""
+    names = re.sub('"[^"]*"', "", first)
+    separator = next((mark for mark in ",;\t|" if mark in names), ",")
+    table = csv.reader(read_lines(file), strict=True, delimiter=separator)
     line, number = 1, 0
     try:
         for cells in table:

@@ -1,6 +1,7 @@
 """Text in local files and folders: which files, whether they are sound, what is held out."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,7 @@ TEXT_SUFFIXES = (".txt", ".md", *_WIKITEXT, *_ROWS)
 
 @dataclass(frozen=True)
 class Files:
-    """A file, or the files below a folder in the order of their names.
+    """A file, or the files below a folder, links followed, in the order of their names.
 
     In txt and md each line that is not blank is a text and the file a document; in jsonl, csv and
     parquet each row is both; WikiText's .tokens and .raw files hold many documents.
@@ -33,6 +34,8 @@ class Files:
     """Of the names below `root` and of the contents."""
     text_field: str
     heldout_share: float
+    notes: tuple[str, ...] = ()
+    """Sentences on files below `root` that are passed over."""
 
     own_heldout = False
 
@@ -89,7 +92,7 @@ def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
             f"{root} is no kind of text that is read here: its name should end in "
             f"{', '.join(TEXT_SUFFIXES)}, or one of these and .gz"
         )
-    files = (root,) if root.is_file() else tuple(sorted(_below(root)))
+    files, notes = ((root,), ()) if root.is_file() else _below(root)
     if not files:
         raise InputError(
             f"the folder {root} holds no text: no file whose name ends in "
@@ -99,14 +102,51 @@ def open_files(root: Path, text_field: str, heldout_share: float) -> Files:
     for file in files:
         digest.update(f"{_name(file, root)}\0".encode())
         _check(file, digest)
-    return Files(root, files, digest.hexdigest(), text_field, heldout_share)
+    return Files(root, files, digest.hexdigest(), text_field, heldout_share, notes)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.is_file() and table_suffix(file) in TEXT_SUFFIXES and not hidden:
-            yield file
+def _below(root: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """The files of text below a folder, each once, and sentences on those passed over."""
+    files, seen, passed_over = [], set(), defaultdict(list)
+    folders, links = [root], []
+    while folders or links:
+        folder = (folders or links).pop()  # a folder by its own name, if it is here, comes first
+        if folder.resolve() in seen:
+            passed_over["already read under another name"].append(folder)
+            continue
+        seen.add(folder.resolve())
+        for path in sorted(_entries(folder), key=lambda path: (path.is_symlink(), path)):
+            if path.name.startswith("."):
+                passed_over["hidden"].append(path)
+            elif path.is_dir():
+                (links if path.is_symlink() else folders).append(path)
+            elif not path.is_file():
+                passed_over["not a file"].append(path)
+            elif table_suffix(path) not in TEXT_SUFFIXES:
+                passed_over[f"not {', '.join(TEXT_SUFFIXES)} or one of these and .gz"].append(path)
+            elif path.resolve() in seen:
+                passed_over["already read under another name"].append(path)
+            else:
+                seen.add(path.resolve())
+                files.append(path)
+    notes = (
+        f"{root}: passed over {_listed(sorted(_name(p, root) for p in paths))}, which "
+        f"{'is' if len(paths) == 1 else 'are'} {why}"
+        for why, paths in passed_over.items()
+    )
+    return tuple(sorted(files)), tuple(notes)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be read: {error.strerror}") from None
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def _check(file: Path, digest: "hashlib._Hash") -> None:

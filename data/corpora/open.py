@@ -12,6 +12,7 @@ from data.corpora.heldout import Split
 from data.corpora.hub import HUB_NAME, HubSet, open_hub
 from data.corpora.pydocs import Pydocs, open_pydocs
 from data.corpora.text import Text
+from data.rows import table_suffix
 from model.errors import InputError
 from model.ranges import check_settings
 
@@ -35,6 +36,8 @@ class Corpus:
     """The manifest of each source."""
     parts: dict[Split, tuple[tuple[TextSource, Split | None], ...]]
     """The sources of each split, and the part of each that is read; None: all of it."""
+    notes: tuple[str, ...] = ()
+    """Sentences on files that are passed over."""
 
     def texts(self, split: Split) -> Iterator[Text]:
         """The texts of a split, always in the same order; those of a document are adjacent."""
@@ -73,6 +76,7 @@ def open_corpus(config: DataConfig) -> Corpus:
         fingerprint=hashlib.sha256(repr(content).encode()).hexdigest(),
         manifest={name: source.manifest for name, source in sources.items()},
         parts=parts,
+        notes=tuple(n for s in sources.values() if isinstance(s, Files) for n in s.notes),
     )
 
 
@@ -82,7 +86,7 @@ def _open(name: str, config: DataConfig) -> TextSource:
         return open_pydocs(config.cache, config.heldout_share)
     if path.exists():
         return open_files(path, config.text_field, config.heldout_share)
-    if HUB_NAME.fullmatch(name) and not name.removesuffix(".gz").endswith(TEXT_SUFFIXES):
+    if HUB_NAME.fullmatch(name) and table_suffix(path) not in TEXT_SUFFIXES:
         return open_hub(name, config.text_field, config.heldout_share)
     raise InputError(
         f"{name} does not exist: a corpus is `pydocs`, a file, a folder, or the name of a hub data "

@@ -24,7 +24,7 @@ def opened(file: Path) -> Iterator[BufferedIOBase]:
         InputError: it cannot be opened or read, or is cut short.
     """
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
             yield stream
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error

@@ -22,6 +22,29 @@ def test_rows_know_their_places_and_numbers(tmp_path):
     assert [(text.text, text.document) for text in texts] == [("x\ny", "a.csv:1"), ("z", "a.csv:2")]
 
 
+@pytest.mark.parametrize(
+    ("content", "cells"),
+    [
+        ("text;label\na, b;c\n", {"text": "a, b", "label": "c"}),
+        ('\n"te;xt";label\n"a;b";c\n', {"te;xt": "a;b", "label": "c"}),
+        ("text\tlabel\na;b\tc\n", {"text": "a;b", "label": "c"}),
+        ("text|label\na;b|c\n", {"text": "a;b", "label": "c"}),
+        ("text;1,label\na;b,c\n", {"text;1": "a;b", "label": "c"}),
+        ('"te,xt";label\na;c\n', {"te,xt": "a", "label": "c"}),
+        ("text\na;b\n", {"text": "a;b"}),
+    ],
+)
+def test_the_first_line_of_csv_says_what_separates_cells(content, cells, tmp_path):
+    (tmp_path / "a.csv").write_text(content)
+    assert [row.cells for row in read_rows(tmp_path / "a.csv")] == [cells]
+
+
+def test_a_csv_file_without_names_has_commas(tmp_path):
+    (tmp_path / "a.csv").write_text('a;b,"c;d"\n')
+    [row] = read_rows(tmp_path / "a.csv", header=("x", "y"))
+    assert row.cells == {"x": "a;b", "y": "c;d"}
+
+
 def test_of_parquet_one_column_is_read(tmp_path):
     table = pyarrow.table({"text": ["x", None, "y"], "n": [1, 2, 3]})
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")

@@ -95,6 +95,40 @@ def test_folders_are_read_at_every_depth_but_not_hidden_ones(folder: Path):
     assert documents == {*(f"{n:02}.txt" for n in range(30)), "deep/er/00.md"}
 
 
+def test_links_are_followed_and_what_is_passed_over_is_said(folder: Path, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "deep").mkdir()
+    (elsewhere / "deep" / "B.TXT").write_text("there\n")
+    (elsewhere / "deep" / "back").symlink_to(folder)
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "again.txt").symlink_to(folder / "00.txt")
+    (folder / "nowhere.txt").symlink_to(folder / "gone.txt")
+    for name in ("c.rst", ".hidden", *(f"{n}.html" for n in range(6))):
+        (folder / name).write_text("passed over\n")
+    corpus = corpus_of(folder)
+    names = {t.document for t in everything(corpus)}
+    assert names == {*(f"{n:02}.txt" for n in range(30)), "linked/deep/B.TXT"}
+    suffixes = ".txt, .md, .tokens, .raw, .jsonl, .csv, .parquet or one of these and .gz"
+    assert sorted(corpus.notes) == sorted(
+        f"{folder}: passed over {what}"
+        for what in (
+            ".hidden, which is hidden",
+            f"0.html, 1.html, 2.html, 3.html, 4.html and 2 more, which are not {suffixes}",
+            "nowhere.txt, which is not a file",
+            "again.txt, linked/deep/back, which are already read under another name",
+        )
+    )
+
+
+def test_a_name_in_capitals_is_the_same_kind_of_file(tmp_path: Path):
+    write_csv(tmp_path / "A.CSV")
+    packed = tmp_path / "B.JSONL.GZ"
+    write_jsonl(tmp_path / "b.jsonl")
+    packed.write_bytes(gzip.compress((tmp_path / "b.jsonl").read_bytes()))
+    for path in (tmp_path / "A.CSV", packed):
+        assert len(everything(corpus_of(path))) == 25
+
+
 def test_wikitext_articles_are_documents_in_plain_spelling(tmp_path: Path):
     path = tmp_path / "wiki.train.tokens"
     articles = [
