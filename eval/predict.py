@@ -39,8 +39,8 @@ from tasks.words.encode import check_text
 class PredictConfig(Asked):
     """Ask a model about texts: arguments, the lines of a file, or those of standard input.
 
-    Its config.json says what it predicts: labels with probabilities, a value, entities with their
-    places, answers to a question, or fillings for [MASK].
+    Its config.json says what it predicts: labels with probabilities, a value, entities or
+    tagged words with their places, answers to a question, or fillings for [MASK].
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -48,7 +48,7 @@ class PredictConfig(Asked):
     texts: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TEXT ...")] = ()
     """The texts, each in quotes; a question answerer looks for answers in them."""
     file: Path | None = None
-    """Read the texts from here, one a line."""
+    """Read the texts from here, one a line; blank lines are passed over."""
     jsonl: bool = False
     """Print a JSON object for each text, on a line of its own, for programs."""
 
@@ -69,7 +69,8 @@ def predict(
 
         - of a classifier: `label`, `probability`, and `probabilities` by label;
         - of one with a single output: `value`;
-        - of a tagger: `entities` as they come, each with `type`, `text`, `start` and `end`;
+        - of a tagger: `entities` as they come, each with `type`, `text`, `start` and `end`; where
+          its tags are of no scheme such as IOB, `words`, each with `tag`, `text`, `start`, `end`;
         - of a question answerer: `answers`, each with `text`, `start`, `end` and `probability`
           (among 20 candidates); an empty `text` means that there is no answer;
         - of a masked LM: `masks`, for each [MASK] a list of `token` and `probability`.
@@ -129,15 +130,20 @@ def _texts(config: PredictConfig) -> list[str]:
         return list(config.texts)
     name = config.file or "standard input"
     lines = read_lines(config.file) if config.file else _standard_input()
-    texts = [line.rstrip("\r\n") for line in lines]
-    for number, text in enumerate(texts, 1):
+    numbered = {number: line.rstrip("\r\n") for number, line in enumerate(lines, 1)}
+    texts = {number: text for number, text in numbered.items() if text.strip()}
+    if len(texts) < len(numbered):
+        blank = sorted(numbered.keys() - texts.keys())
+        count = f"{len(blank):,} blank lines are" if len(blank) > 1 else "a blank line is"
+        say(f"{name}: {count} passed over, the first is line {blank[0]}", error=True)
+    for number, text in texts.items():
         check_text(text, f"{name}, line {number},")
     if not texts:
         raise InputError(
-            f"{name} has no lines: give texts as arguments, or one a line in --file or on standard "
+            f"{name} has no text: give texts as arguments, or one a line in --file or on standard "
             "input"
         )
-    return texts
+    return list(texts.values())
 
 
 def _standard_input() -> Iterator[str]:

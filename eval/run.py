@@ -151,7 +151,7 @@ def open_for_model(
         return data
     known = spelled(config.labels or checkpoint.config.labels, data.task.labels)
     if set(data.task.labels) <= set(known):
-        return replace(data, task=replace(data.task, labels=known))
+        return replace(data, task=data.task.with_labels(known))
     if only_numbered(known):
         return data
     return open_task(config.task, config.data, splits=splits, labels=known)

@@ -1,5 +1,6 @@
 """One configuration for both models: each difference of BERT and DistilBERT is a field."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,8 @@ class EncoderConfig:
     """The shape of an encoder. The defaults are those of BERT-base (Devlin et al. 2019, section 3).
 
     Raises:
-        InputError: a number is out of its range, or `num_heads` does not divide `hidden_size`.
+        InputError: a number is out of its range, `num_heads` does not divide `hidden_size`, or two
+            classes have one name.
     """
 
     architecture: Architecture = "bert"
@@ -51,6 +53,10 @@ class EncoderConfig:
             raise InputError(
                 f"num_heads {self.num_heads} does not divide hidden_size {self.hidden_size}"
             )
+
+        if len({*self.labels}) < self.num_labels:
+            [(twice, _)] = Counter(self.labels).most_common(1)
+            raise InputError(f"two classes are called {twice!r}: give each a name of its own")
 
     @property
     def head_size(self) -> int:

@@ -17,8 +17,9 @@ from tasks.questions.kind import Answers
 from tasks.task import Task
 from tasks.texts.examples import TextColumns
 from tasks.texts.kind import Classification
-from tasks.words.examples import TagColumns, iob2_tags
+from tasks.words.examples import TagColumns
 from tasks.words.kind import Tags
+from tasks.words.scheme import tags_of_types
 
 _TRAIN_AND_TEST = {"train": "train", "test": "test"}
 _TRAIN_AND_DEV = {"train": "train", "dev": "validation"}
@@ -90,7 +91,7 @@ _TAGS = (
         "CoNLL-2003",
         Tags(),
         ("entity_f1",),
-        labels=iob2_tags(("PER", "ORG", "LOC", "MISC")),
+        labels=tags_of_types(("PER", "ORG", "LOC", "MISC")),
         columns=TagColumns(),
         published=PublishedFiles(
             ("conll2003",),
@@ -109,7 +110,7 @@ _TAGS = (
         "WNUT-17",
         Tags(),
         ("entity_f1",),
-        labels=iob2_tags(
+        labels=tags_of_types(
             ("corporation", "creative-work", "group", "location", "person", "product")
         ),
         columns=TagColumns(),

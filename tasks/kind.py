@@ -7,7 +7,7 @@ Methods of the kinds take the types that are given here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -87,6 +87,8 @@ class Kind(ABC):
     """The fields of `Asked` that mean something to such a model."""
     reads: ClassVar[tuple[str, ...]] = ()
     """The fields of `Reading` that matter, beside `max_length`."""
+    shares: ClassVar[str] = "text"
+    """The part of an example that is its group."""
     longest_window: ClassVar[int | None] = None
     """Tokens of a window of a user's text, at most; None: as many as the model has positions."""
 
@@ -98,6 +100,22 @@ class Kind(ABC):
 
     def classes(self, examples: Sequence[Any]) -> ClassNames:
         """All classes that occur in labelled examples, for a new model."""
+        return ()
+
+    def group(self, example: Any) -> str:
+        """The text by which examples belong together: they stay on one side of a split."""
+        return self.quote(example)
+
+    def classes_of(self, example: Any) -> Collection[str]:
+        """The classes of an example, of which both sides of a split should have some."""
+        return ()
+
+    def of_labels(self, labels: ClassNames) -> "Kind":
+        """This kind for these labels, whose names may mean something."""
+        return self
+
+    def remarks(self, examples: Sequence[Any], labels: ClassNames) -> tuple[str, ...]:
+        """Sentences on the labels of training examples, for a person to check."""
         return ()
 
     @staticmethod

@@ -1,6 +1,7 @@
 """Model of a task: its head and its classes, matched by name and never by position."""
 
 import logging
+from collections import Counter
 from typing import Any
 
 from flax import nnx
@@ -110,9 +111,13 @@ def only_numbered(labels: tuple[str, ...]) -> bool:
 
 
 def spelled(labels: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Classes as a task spells them: some write POSITIVE where others write positive."""
-    spelling = {name.casefold(): name for name in names}
-    return tuple(spelling.get(label.casefold(), label) for label in labels)
+    """Classes as a task spells them: some write POSITIVE where others write positive.
+
+    A class that the task has keeps its name, and so do those that are alike but for case.
+    """
+    ours, theirs = (Counter(map(str.casefold, side)) for side in (labels, names))
+    spelling = {n.casefold(): n for n in names if ours[n.casefold()] == theirs[n.casefold()] == 1}
+    return tuple(n if n in names else spelling.get(n.casefold(), n) for n in labels)
 
 
 def load_encoder(checkpoint: Checkpoint) -> Any:

@@ -1,8 +1,9 @@
 """The examples of a task, by split."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from model.ranges import Count, Range, check_settings
 from tasks.catalogue import find_task
 from tasks.formats.rows import read_examples
 from tasks.sources import Source, folder_source, hub_source, own_files
-from tasks.splits import Examples, divide, draw
+from tasks.splits import Examples, absent, divide, draw, shared
 from tasks.task import Task
 
 
@@ -36,10 +37,12 @@ class TaskDataConfig:
     label_field: str = "label"
     """The column that holds the class, the value, or for `tags` the tags."""
     train_limit: Count | None = None
-    """At most so many training examples, drawn at random (always the same ones)."""
+    """At most so many training examples, drawn at random (always the same ones), with the classes
+    in proportion."""
     dev_share: Annotated[float, Range(0, 0.5, above=True)] = 0.1
     """The share of the training examples that is kept for development where a set has no
-    development split."""
+    development split: whole groups (of one text, of questions about one context) and, if several
+    have it, some of each class."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,8 @@ def open_task(
     """The examples of a task.
 
     Training examples are the same whichever splits are asked for: where a set has no development
-    split, a part of `train` is kept for it, drawn at random from a fixed seed. The classes of a
-    user's own set are those of its training file, sorted, or of all files read if it is not given.
+    split, a part of `train` is kept for it, as `tasks.splits` draws it. The classes of a user's own
+    set are those of its training file, in order, or of all files read if it is not given.
 
     All `splits` must be there, and no others are read; by default those that are. `labels` are the
     classes that a user's own set may have; by default those that it has.
@@ -80,7 +83,7 @@ def open_task(
             anything wrong in the data.
     """
     task = find_task(name)
-    task = replace(task, labels=labels or task.labels)
+    task = task.with_labels(labels or task.labels)
     _check_flags(task, config)
     source = _open(task, config)
     divides = "dev" not in source.published and "train" in source.found
@@ -104,9 +107,9 @@ def open_task(
                 raise InputError(
                     f"all examples have the label {classes[0]!r}: there is nothing to learn"
                 )
-            task = replace(task, labels=classes)
+            task = task.with_labels(classes)
         if divides:
-            examples["train"], examples["dev"] = divide(everything, config.dev_share)
+            examples["train"], examples["dev"] = divide(everything, config.dev_share, task.kind)
             notes.append(
                 f"dev: {len(examples['dev']):,} of the {len(everything):,} training examples, "
                 "drawn with seed 0, because there is no development split"
@@ -115,12 +118,18 @@ def open_task(
         if split not in examples:
             examples[split] = _read(task, source, split, notes)
     if learns_classes and not task.labels:
-        task = replace(task, labels=task.kind.classes(sum(examples.values(), ())))
+        task = task.with_labels(task.kind.classes(sum(examples.values(), ())))
+    if "train" in examples:
+        others = {split: examples[split] for split in wanted if split != "train"}
+        notes += shared(examples["train"], others, task.kind)
     if "train" in wanted:
         everything, limit = examples["train"], config.train_limit
         if limit is not None and limit < len(everything):
-            examples["train"] = tuple(everything[n] for n in draw(limit, len(everything)))
+            examples["train"] = draw(everything, limit, task.kind)
             notes.append(f"train: {limit:,} of {len(everything):,} examples, drawn with seed 0")
+        if "dev" in wanted:
+            notes += absent({split: examples[split] for split in ("train", "dev")}, task.kind)
+        notes += (f"train: {r}" for r in task.kind.remarks(examples["train"], task.labels))
     examples = {split: examples[split] for split in wanted}
     return TaskData(task, examples, _fingerprint(task, examples), source.name, tuple(notes))
 
@@ -135,6 +144,8 @@ def _read(task: Task, source: Source, split: str, notes: list[str]) -> Examples:
     if left_out:
         total = len(examples) + left_out
         notes.append(f"{split}: {left_out:,} of {total:,} left out: {task.incomplete}")
+    remarks = Counter(remark for e in examples if (remark := getattr(e, "remark", "")))
+    notes += (f"{split}: {n:,} of {len(examples):,} {what}" for what, n in remarks.items())
     return examples
 
 

@@ -1,7 +1,7 @@
 """Entry of a task: where its examples are, of which kind they are, and how it is trained."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from data.vocabulary import Vocabulary
 from tasks.formats.published import PublishedFiles
@@ -50,6 +50,12 @@ class Task:
     def outputs(self) -> ClassNames:
         """Names of a model's outputs; none where the model sets them itself."""
         return self.kind.outputs(self.labels)
+
+    def with_labels(self, labels: ClassNames) -> "Task":
+        """This task, once its labels are known: they may decide what its metrics are."""
+        kind = self.kind.of_labels(labels)
+        metrics = kind.own["metrics"] if self.own_files else self.metrics
+        return replace(self, labels=labels, kind=kind, metrics=metrics)
 
     def length(self, reading: Reading) -> int:
         """Tokens of a window."""

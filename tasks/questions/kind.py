@@ -54,11 +54,18 @@ class Answers(Kind):
     noun = "a question answerer"
     asks = ("question", "top", "null_threshold")
     reads = ("doc_stride", "max_question")
+    shares = "context"
     longest_window = 384  # as in training
     to_windows = staticmethod(encode_questions)
 
     def columns(self, fields: Mapping[str, Any]) -> QuestionColumns:
         return QuestionColumns()
+
+    def group(self, example: QuestionExample) -> str:
+        return example.context
+
+    def classes_of(self, example: QuestionExample) -> tuple[str, ...]:
+        return ("an answer" if example.answers else "no answer",)
 
     def forward(self, model, batch, rngs=None) -> dict[str, Any]:
         output = read_batch(model, batch, rngs=rngs)

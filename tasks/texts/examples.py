@@ -1,13 +1,13 @@
 """Texts and pairs of texts with a class or a value, and the columns of a row that hold them."""
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from data.rows import Row, require_cell
 from model.errors import InputError
+from tasks.formats.labels import is_missing, label_name
 from tasks.formats.rows import find_cell, text_cell
 
 
@@ -20,6 +20,8 @@ class TextExample:
     pair: str | None = None
     label: str | float | None = None
     """None in a test set whose answers are kept back."""
+    remark: str = field(default="", compare=False, repr=False)
+    """On what of the label's cell was left out."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +56,21 @@ class TextColumns:
         if labelled:
             require_cell(row, self.label, label_flag)
         value = find_cell(row, self.label)
-        if value in (None, "") and not labelled:
-            label = None
-        else:
-            label = self._value(row, value) if self.number else self._class(row, value, labels)
-        return TextExample(str(number if name is None else name), text, pair, label)
+        label, remark = None, ""
+        if labelled or not is_missing(value):
+            if self.number:
+                label = self._value(row, value)
+            else:
+                label, remark = self._class(row, value, labels)
+        return TextExample(str(number if name is None else name), text, pair, label, remark)
 
-    def _class(self, row: Row, value: Any, labels: tuple[str, ...]) -> str:
-        if value is None or value == "":
-            raise InputError(f"{row.place}: the label is empty")
-        if not isinstance(value, str | int | float):
-            raise InputError(f"{row.place}: the label is {type(value).__name__}, not a name")
-        name = value if isinstance(value, str) else json.dumps(value)
+    def _class(self, row: Row, value: Any, labels: tuple[str, ...]) -> tuple[str, str]:
+        name, remark = label_name(value, row.place)
         name = dict(zip(self.codes, labels, strict=False)).get(name, name)
         if labels and name not in labels:
             allowed = ", ".join(self.codes or labels)
             raise InputError(f"{row.place}: the label {name!r} is none of {allowed}")
-        return name
+        return name, remark
 
     def _value(self, row: Row, value: Any) -> float:
         try:

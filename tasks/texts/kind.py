@@ -1,5 +1,6 @@
 """Kinds of task: a class for a text or a pair of texts, and a value for one."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.losses import cross_entropy
 from model.tasks import SequenceClassification
+from tasks.formats.labels import count_sentence, doubts, in_order
 from tasks.kind import Arrays, ClassNames, Kind, Mistake, Prediction, Ranking, percent
 from tasks.reading import Asked
 from tasks.texts.encode import encode_texts
@@ -44,6 +46,10 @@ class _Texts(Kind):
     def gold(self, example: TextExample) -> str | float | None:
         return example.label
 
+    def group(self, example: TextExample) -> str:
+        """Of pairs the first text."""
+        return example.text
+
     def quote(self, example: TextExample) -> str:
         return example.text if example.pair is None else f"{example.text} / {example.pair}"
 
@@ -69,8 +75,16 @@ class Classification(_Texts):
     asks = ("pair", "top")
 
     def classes(self, examples: Sequence[TextExample]) -> ClassNames:
-        """Sorted."""
-        return tuple(sorted({str(e.label) for e in examples if e.label is not None}))
+        """Numbers by their size, others by the alphabet."""
+        return in_order(str(e.label) for e in examples if e.label is not None)
+
+    def classes_of(self, example: TextExample) -> tuple[str, ...]:
+        return (str(example.label),)
+
+    def remarks(self, examples: Sequence[TextExample], labels: ClassNames) -> tuple[str, ...]:
+        """The number of examples of each class, and doubts about the names."""
+        counts = Counter(e.label for e in examples)
+        return (count_sentence({name: counts[name] for name in labels}), *doubts(labels))
 
     def serves(self, config: EncoderConfig) -> bool:
         return config.num_labels > 1

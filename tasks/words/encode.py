@@ -14,6 +14,7 @@ from tasks.reading import Reading
 from tasks.texts.encode import all_or_none
 from tasks.windows import Span, Windows, most_context, spans, too_long
 from tasks.words.examples import TaggedExample
+from tasks.words.scheme import IOB, find_scheme, to_iob2
 
 Tokens = Int32[np.ndarray, " tokens"]
 AT_ONCE = 1000  # sentences that are tokenised together
@@ -36,7 +37,8 @@ def encode_words(
     Returns:
         Windows with `token_type_ids`, the note `word` (int32 [tokens]) and, where examples have
         tags, `tags` (int32 [tokens]): at the first piece of each word that is predicted there the
-        word's place in the sentence and the tag's in `labels`, -1 elsewhere.
+        word's place in the sentence and the tag's in `labels`, -1 elsewhere. Tags of IOB1 are
+        learned as IOB2.
 
     Raises:
         InputError: a tag is none of `labels`, some examples have tags and others not, or there is
@@ -94,6 +96,8 @@ def _tags(example: TaggedExample, labels: tuple[str, ...]) -> Int32[np.ndarray, 
         )
     places = {name: place for place, name in enumerate(labels)}
     tags = example.tags or ("",) * len(example.words)
+    if find_scheme(labels) == IOB:
+        tags = to_iob2(tags)
     return np.array([*(places.get(tag, -1) for tag in tags), -1], np.int32)
 
 

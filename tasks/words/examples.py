@@ -1,23 +1,23 @@
 """Words with tags, and the columns of a row that hold them."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from data.rows import Row, require_cell
 from model.errors import InputError
+from tasks.formats.labels import WITHOUT_SPACE
 from tasks.formats.rows import IncompleteError, find_cell
-
-_IOB = re.compile(r"O|[BI]-.+")
 
 
 @dataclass(frozen=True)
 class TaggedExample:
-    """The words of a sentence, each with a tag such as B-person."""
+    """The words of a sentence, each with a tag, such as B-person or NOUN."""
 
     id: str
     words: tuple[str, ...]
     tags: tuple[str, ...] | None = None
+    remark: str = field(default="", compare=False, repr=False)
+    """On what of the tags' cells was left out."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TagColumns:
     def example(
         self, row: Row, number: int, labels: tuple[str, ...], labelled: bool
     ) -> TaggedExample:
-        """As `tasks.formats.rows.Columns` has it. The tags are IOB2, whatever they were."""
+        """As `tasks.formats.rows.Columns` has it."""
         words = self._list(row, self.words, "--data.text-field")
         if not words or "" in words:
             raise IncompleteError(
@@ -40,21 +40,19 @@ class TagColumns:
             )
         if not labelled and not find_cell(row, self.tags):
             return TaggedExample(str(number), tuple(words))
-        tags = self._list(row, self.tags, "--data.label-field")
+        given = self._list(row, self.tags, "--data.label-field")
+        tags = [tag.strip() for tag in given]
         if len(tags) != len(words):
             raise InputError(f"{row.place}: {len(words)} words have {len(tags)} tags")
         places = row.word_places or [f"{row.place}, word {n + 1}" for n in range(len(words))]
-        iob2 = to_iob2(tags)
-        for place, word, given, tag in zip(places, words, tags, iob2, strict=True):
-            if not _IOB.fullmatch(given):
-                raise InputError(
-                    f"{place}: the tag {given!r} of {word!r} is neither O nor one that begins with "
-                    "B- or I-"
-                )
+        for place, word, tag in zip(places, words, tags, strict=True):
+            if not tag:
+                raise InputError(f"{place}: the tag of {word!r} is missing")
             if labels and tag not in labels:
                 allowed = ", ".join(labels)
                 raise InputError(f"{place}: the tag {tag!r} of {word!r} is none of {allowed}")
-        return TaggedExample(str(number), tuple(words), iob2)
+        remark = "" if tags == given else WITHOUT_SPACE
+        return TaggedExample(str(number), tuple(words), tuple(tags), remark)
 
     def _list(self, row: Row, names: Sequence[str], flag: str) -> list[str]:
         name = require_cell(row, names, flag if self.own else "")
@@ -66,21 +64,3 @@ class TagColumns:
         raise InputError(
             f"{row.place}: {name!r} should be a list of words, or words with spaces between"
         )
-
-
-def iob2_tags(types: Sequence[str]) -> tuple[str, ...]:
-    """All tags that words may have in IOB2 where entities are of these types."""
-    return ("O", *(f"{mark}-{name}" for name in types for mark in "BI"))
-
-
-def to_iob2(tags: Sequence[str]) -> tuple[str, ...]:
-    """Tags in which each entity begins with B-.
-
-    In IOB1 (CoNLL-2003) one begins with I-, save right after another of its type. Such an I- comes
-    after O or after another type; IOB2 has none there. So one rule serves both, and there is
-    nothing to find out: IOB2 stays as it is.
-    """
-    return tuple(
-        f"B{tag[1:]}" if tag.startswith("I-") and last[2:] != tag[2:] else tag
-        for last, tag in zip(("O", *tags), tags, strict=False)
-    )

@@ -1,26 +1,31 @@
-"""Kind of task: a tag for every word, such as the entity that it belongs to."""
+"""Kinds of task: a tag for every word, as a mark of an entity or for itself."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from data.vocabulary import Vocabulary
 from model.losses import cross_entropy
 from model.tasks import TokenClassification
 from tasks.formats.conll import conll_rows
+from tasks.formats.labels import count_sentence, doubts, in_order
 from tasks.kind import Arrays, ClassNames, Kind, Mistake, Prediction, Ranking
 from tasks.reading import Asked
+from tasks.texts.metrics import accuracy, macro_f1
 from tasks.words.encode import encode_words, split_words
-from tasks.words.examples import TagColumns, TaggedExample, iob2_tags
-from tasks.words.tags import entity_f1, find_entities, word_tags
+from tasks.words.examples import TagColumns, TaggedExample
+from tasks.words.scheme import explain, find_scheme, tags_of_types
+from tasks.words.tags import entity_f1, f1_without_o, find_entities, typed_spans, word_tags
 
 
 class Tags(Kind):
-    """A tag for each word: that of its first piece."""
+    """A tag for each word, that of its first piece; all tags together mark entities."""
 
     name = "tags"
     own = {"title": "your tagging", "metrics": ("entity_f1",), "learning_rate": 5e-5}
@@ -31,7 +36,12 @@ class Tags(Kind):
     model = TokenClassification
     per_token = True
     metrics = {"entity_f1": entity_f1}
-    titles = {"entity_f1": "entity F1 (seqeval, default mode)"}
+    titles = {
+        "entity_f1": "entity F1 (seqeval, default mode)",
+        "accuracy": "accuracy",
+        "macro_f1": "macro F1",
+        "f1_without_o": "micro F1 without O",
+    }
     ranking = Ranking("The sentences with most wrong entities", "wrong", "{:.0f}")
     noun = "a tagger"
     to_windows = staticmethod(encode_words)
@@ -40,9 +50,24 @@ class Tags(Kind):
         return TagColumns((fields["text_field"],), (fields["label_field"],), own=True)
 
     def classes(self, examples: Sequence[TaggedExample]) -> ClassNames:
-        """All tags that the types of the examples' tags may have in IOB2."""
+        """All tags that the types of the examples' tags may have, or plain tags as they are."""
         tags = {tag for example in examples for tag in example.tags or ()}
-        return iob2_tags(sorted({tag[2:] for tag in tags if tag != "O"}))
+        scheme = find_scheme(tags)
+        if scheme is None:
+            return in_order(tags)
+        return tags_of_types(sorted({tag[2:] for tag in tags if tag != "O"}), scheme)
+
+    def classes_of(self, example: TaggedExample) -> list[str]:
+        """The types of its entities, each as often as it has one."""
+        return [kind for kind, _, _ in typed_spans(example.tags or ())]
+
+    def of_labels(self, labels: ClassNames) -> "Tags":
+        return Tags() if find_scheme(labels) or not labels else PlainTags()
+
+    def remarks(self, examples: Sequence[TaggedExample], labels: ClassNames) -> tuple[str, ...]:
+        """The scheme of the tags, and the number of entities of each type."""
+        types = Counter(chain.from_iterable(map(self.classes_of, examples)))
+        return explain(labels), count_sentence(dict(sorted(types.items())), "types of entities")
 
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"tags": jax.ShapeDtypeStruct((length,), jnp.int32)}
@@ -95,3 +120,57 @@ class Tags(Kind):
             yield f"  {entity['type']}: {entity['text']}  [{entity['start']}:{entity['end']}]"
         if not description["entities"]:
             yield "  no entities"
+
+
+class PlainTags(Tags):
+    """A tag for each word that means something by itself, such as its part of speech."""
+
+    own = {**Tags.own, "metrics": ("accuracy", "macro_f1")}
+    metrics = {"accuracy": accuracy, "macro_f1": macro_f1}
+    ranking = Ranking("The sentences with most wrong tags", "wrong", "{:.0f}")
+
+    def classes_of(self, example: TaggedExample) -> list[str]:
+        """The tags of its words."""
+        return list(example.tags or ())
+
+    def remarks(self, examples: Sequence[TaggedExample], labels: ClassNames) -> tuple[str, ...]:
+        """The lack of a scheme, and the number of words with each tag."""
+        counts = Counter(chain.from_iterable(map(self.classes_of, examples)))
+        numbers = count_sentence({name: counts[name] for name in labels}, "tags")
+        return explain(labels), numbers, *doubts(labels)
+
+    def measure(self, names, labels, gold, predicted) -> dict[str, float]:
+        """Over the words of all sentences."""
+        places = {label: place for place, label in enumerate(labels)}
+        sides = (np.array([places[tag] for tag in chain(*side)]) for side in (gold, predicted))
+        return super().measure(names, labels, *sides)
+
+    def breakdown(self, gold, predicted) -> dict[str, float]:
+        """F1 of all tags together but O, where there is one: most words may have it."""
+        return {"f1_without_o": f1_without_o(gold, predicted)} if "O" in chain(*gold) else {}
+
+    def mistake(self, prediction: Prediction) -> Mistake:
+        """Words with another tag than the right one."""
+        right, found = prediction["gold"], prediction["prediction"]
+        wrong = [place for place, tag in enumerate(right) if tag != found[place]]
+        words = prediction["words"]
+        named = (
+            ", ".join(f"{tags[n]}: {words[n]}" for n in wrong) or "-" for tags in (right, found)
+        )
+        return Mistake(len(wrong), *named)
+
+    def describe(self, prediction, text, asked, vocabulary) -> dict[str, Any]:
+        words = split_words(text, vocabulary.tokenizer)
+        tagged = zip(words, prediction["prediction"], strict=True)
+        return {
+            "words": [
+                {"tag": tag, "text": text[start:end], "start": start, "end": end}
+                for (start, end), tag in tagged
+            ]
+        }
+
+    def lines(self, description: Mapping[str, Any]) -> Iterator[str]:
+        for word in description["words"]:
+            yield f"  {word['tag']}: {word['text']}  [{word['start']}:{word['end']}]"
+        if not description["words"]:
+            yield "  no words"

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import softmax
+from seqeval.metrics.sequence_labeling import get_entities
 
 from data.tokenizer import save_vocabulary
 from data.wordpiece import train_wordpiece
@@ -24,7 +25,9 @@ from model.tasks import (
     SequenceClassification,
     TokenClassification,
 )
+from tasks.kinds import KINDS
 from tasks.reading import Asked, Reading
+from tasks.words.encode import split_words
 from tests import runs
 from tests.small import build
 
@@ -34,6 +37,8 @@ HEADS = {
     "classes": (SequenceClassification, ("bad", "fair", "good")),
     "value": (SequenceClassification, ("LABEL_0",)),
     "tags": (TokenClassification, TAGS),
+    "plain": (TokenClassification, ("ADJ", "NOUN", "VERB")),
+    "units": (TokenClassification, ("O", "B-x", "I-x", "L-x", "U-x")),
     "answers": (QuestionAnswering, ("LABEL_0", "LABEL_1")),
     "masks": (MaskedLM, ("LABEL_0", "LABEL_1")),
 }
@@ -132,6 +137,30 @@ def test_entities_lie_in_the_text(home):
     assert nothing["entities"] == []
 
 
+def test_words_have_their_plain_tags(home):
+    model, vocabulary = open_model(str(home / "plain"))
+    text = "the  red cat's birde\u0301."
+    [found] = predict(model, vocabulary, [text])
+    output, encoding = call(model, vocabulary, text)
+    words = [(0, 3), (5, 8), (9, 12), (12, 13), (13, 14), (15, 21), (21, 22)]
+    first = [encoding.word_ids.index(number) for number in range(len(words))]
+    best = np.asarray(output.logits[0]).argmax(-1)[first]
+
+    def expected(labels):
+        return [
+            {"tag": labels[tag], "text": text[start:end], "start": start, "end": end}
+            for tag, (start, end) in zip(best, words, strict=True)
+        ]
+
+    assert found["words"] == expected(("ADJ", "NOUN", "VERB"))
+    assert len({*best}) > 1
+    for names in ("O PER ORG", "O ORG-B ORG-I", "O B_PER I_PER", "LABEL_0 LABEL_1 LABEL_2"):
+        labels = tuple(names.split())
+        prediction = {"prediction": [labels[tag] for tag in best]}
+        told = KINDS["tags"].of_labels(labels).describe(prediction, text, Asked(), vocabulary)
+        assert told == {"words": expected(labels)}
+
+
 QUESTION = Asked(question="what?", top=4, reading=Reading(max_question=4))
 CONTEXT = "the old cat sees a red bird, and not one dog"  # no two parts of it are alike
 
@@ -223,6 +252,24 @@ def test_texts_come_from_arguments_a_file_or_standard_input(home, tmp_path, caps
     assert capsys.readouterr().out == arguments
 
 
+def test_blank_lines_are_passed_over_with_a_word(home, tmp_path, capsys):
+    file = tmp_path / "texts.txt"
+    for content, texts, words in (
+        (
+            f"{TEXTS[0]}\n\n{TEXTS[1]}\n \n",
+            TEXTS,
+            "2 blank lines are passed over, the first is line 2",
+        ),
+        (f"\n{TEXTS[0]}\n", TEXTS[:1], "a blank line is passed over, the first is line 1"),
+        (f"{TEXTS[0]}\n", TEXTS[:1], ""),
+    ):
+        file.write_text(content)
+        command(home, "classes", file=file, jsonl=True)
+        out, err = capsys.readouterr()
+        assert [json.loads(line)["text"] for line in out.splitlines()] == texts
+        assert err == (f"{file}: {words}\n" if words else "")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "asked", "lines"),
     [
@@ -230,6 +277,7 @@ def test_texts_come_from_arguments_a_file_or_standard_input(home, tmp_path, caps
          r"a tree\na cat\n( +\d+\.\d %  (bad|fair|good)\n){3}"),
         ("value", "a tree", {}, r"a tree\n  -?\d\.\d{3}\n"),
         ("tags", "a cat", {}, r"a cat\n((  (animal|plant): .+  \[\d:\d\]\n)+|  no entities\n)"),
+        ("plain", "a cat", {}, r"a cat\n(  (ADJ|NOUN|VERB): (a|cat)  \[\d:\d\]\n){2}"),
         ("answers", "a cat", {"question": "who?", "reading": Reading(max_question=4)},
          r"a cat\nwho\?\n( +\d+\.\d %  .+  \[\d:\d\]\n){3}"),
         ("answers", "cat", {"question": "who?", "reading": Reading(max_question=4),
@@ -252,8 +300,8 @@ def test_results_for_people(home, name, text, asked, lines, capsys):
         ("classes", ("a\udcff",), {}, "TEXT ... is .* no text in the encoding"),
         ("classes", ("a",), {"file": "texts.txt"}, "--file goes without texts as arguments"),
         ("classes", (), {"file": "nowhere.txt"}, "nowhere.txt cannot be read"),
-        ("classes", (), {"file": "blank.txt"}, "blank.txt, line 2, is empty"),
-        ("classes", (), {"file": "none.txt"}, "none.txt has no lines"),
+        ("classes", (), {"file": "blank.txt"}, "blank.txt has no text"),
+        ("classes", (), {"file": "none.txt"}, "none.txt has no text"),
         ("classes", (), {"file": "latin.txt"}, "latin.txt, line 2, is not UTF-8"),
         ("classes", ("a",), {"question": "b"}, "--question means nothing to a classifier"),
         ("classes", ("a",), {"pair": ""}, "--pair is empty"),
@@ -274,7 +322,7 @@ def test_results_for_people(home, name, text, asked, lines, capsys):
 )
 def test_what_cannot_be_predicted_is_refused(home, vocabulary, name, texts, settings, message):
     (home / "texts.txt").write_text("a\n")
-    (home / "blank.txt").write_text("a\n\nb\n")
+    (home / "blank.txt").write_text("\n \n")
     (home / "none.txt").write_text("")
     (home / "latin.txt").write_bytes(b"a\n\xe9\n")
     if name == "choices":
@@ -295,8 +343,8 @@ def test_what_cannot_be_predicted_is_refused(home, vocabulary, name, texts, sett
 
 def test_standard_input_that_is_no_text(home, monkeypatch):
     for content, message in ((b"a\n\xff\n", "standard input, line 2, is not UTF-8"),
-                             (b"a\n \n", "standard input, line 2, is empty"),
-                             (b"", "standard input has no lines")):  # fmt: skip
+                             (b" \n", "standard input has no text"),
+                             (b"", "standard input has no text")):  # fmt: skip
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
         with pytest.raises(InputError, match=message):
             command(home, "classes")
@@ -328,6 +376,33 @@ def test_entities_are_those_of_transformers(home):
         expected = [(e["entity_group"], e["start"], e["end"]) for e in theirs(row["text"])]
         assert found == expected
     assert sum(len(row["entities"]) for row in ours) > 3
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", ["plain", "units"])
+def test_tags_are_those_of_transformers(home, name):
+    """Their pipeline knows neither plain tags nor BILOU: tags of first pieces, grouped by hand."""
+    texts = ["the red cat's bird, and a dog's tree.", "old dog and green bird"]
+    theirs = pipeline("token-classification", home / name, ignore_labels=[])
+    model, vocabulary = open_model(str(home / name))
+    entities = 0
+    for row in predict(model, vocabulary, texts):
+        pieces = {piece["start"]: piece["entity"] for piece in theirs(row["text"])}
+        places = split_words(row["text"], vocabulary.tokenizer)
+        tags = [pieces[start] for start, _ in places]
+        if name == "plain":
+            assert [(w["tag"], w["start"], w["end"]) for w in row["words"]] == [
+                (tag, *place) for tag, place in zip(tags, places, strict=True)
+            ]
+            continue
+        as_bioes = [tag.replace("L-", "E-").replace("U-", "S-") for tag in tags]
+        found = [(e["type"], e["start"], e["end"]) for e in row["entities"]]
+        assert found == [
+            (kind, places[first][0], places[last][1])
+            for kind, first, last in get_entities(as_bioes)
+        ]
+        entities += len(found)
+    assert entities > 3 or name == "plain"
 
 
 @pytest.mark.oracle

@@ -413,6 +413,7 @@ def test_a_broken_configuration(folder: Path, content: bytes, message: str) -> N
         ({"id2label": {"0": []}}, "id2label.0 is [], and must be text in quotes or an integer"),
         ({"num_attention_heads": 3}, "num_heads 3 does not divide hidden_size 16"),
         ({"num_hidden_layers": 1}, "bert.encoder.layer.1.attention.self.key.bias is unknown"),
+        ({"id2label": {"0": "a", "1": "a"}}, "config.json: two classes are called 'a'"),
         ({"id2label": {"1": "a"}}, 'id2label should name the classes "0", "1", "2" and so on'),
         ({"architectures": ["BertLMHeadModel"]}, "names BertLMHeadModel under architectures"),
         ({"architectures": None}, "names no class under architectures"),

@@ -142,7 +142,7 @@ def test_cut_rows_of_qqp_are_left_out_and_counted(tmp_path):
     write(tmp_path / "QQP" / "train.tsv", TRAIN["qqp"][1] + cut)
     data = open_task("qqp", TaskDataConfig(root=tmp_path))
     assert len(data.splits["train"]) == 2
-    assert data.notes == ("train: 3 of 5 left out: cut or empty as published",)
+    assert data.notes[0] == "train: 3 of 5 left out: cut or empty as published"
 
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"

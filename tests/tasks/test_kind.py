@@ -33,6 +33,7 @@ FILES = {
     "classification": ("own.csv", "text,label\nthe old cat,bad\na red bird,good\na dog,good\n"),
     "regression": ("own.tsv", "text\tlabel\nthe old cat\t0.5\na red bird\t2\na dog\t-1\n"),
     "tags": ("own.conll", "the O\nold O\ncat B-animal\n\na O\nred B-colour\nbird B-animal\n"),
+    "plain tags": ("own.conll", "the DET\nold ADJ\ncat NOUN\n\na DET\nred ADJ\nbird NOUN\n"),
     "answers": (
         "own.jsonl",
         '{"question": "a dog", "context": "old small cat", "answer": "cat", "answer_start": 10}\n'
@@ -44,6 +45,7 @@ LINES = {
     "classification": r"  +\d+\.\d %  (good|bad)",
     "regression": r"  -?\d+\.\d{3}",
     "tags": r"  (no entities|(animal|colour): .+  \[\d+:\d+\])",
+    "plain tags": r"  (DET|ADJ|NOUN): (the|red|cat)  \[\d+:\d+\]",
     "answers": r"  +\d+\.\d %  (no answer|.+  \[\d+:\d+\])",
 }
 READING = Reading(max_length=16, max_question=4)
@@ -59,14 +61,16 @@ class Case(NamedTuple):
     model: nnx.Module
     batch: dict[str, jax.Array]
     vocabulary: Vocabulary
+    name: str
 
 
-@pytest.fixture(scope="module", params=list(KINDS))
+@pytest.fixture(scope="module", params=[*KINDS, "plain tags"])
 def case(request, tmp_path_factory) -> Case:
     name, content = FILES[request.param]
     file = tmp_path_factory.mktemp(request.param) / name
     file.write_text(content)
-    data = open_task(request.param, TaskDataConfig(train=file, dev=file))
+    own = request.param.removeprefix("plain ")
+    data = open_task(own, TaskDataConfig(train=file, dev=file))
     task, examples = data.task, data.splits["train"]
     vocabulary = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
     shape = runs.MODEL.replace(vocab_size=vocabulary.size)
@@ -75,7 +79,7 @@ def case(request, tmp_path_factory) -> Case:
     lengths = bucket_lengths(windows.lengths, most=1)
     batch = BucketBatches(windows, lengths, batch_size=len(windows) + 1, seed=0).batch(0)
     rows = {name: jnp.asarray(array[0]) for name, array in batch.items()}
-    return Case(task.kind, task, examples, windows, model, rows, vocabulary)
+    return Case(task.kind, task, examples, windows, model, rows, vocabulary, request.param)
 
 
 def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
@@ -110,7 +114,8 @@ def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
 def test_the_task_of_own_files_is_of_the_kind(case):
     name = case.kind.name
     assert TASKS[name].kind is KINDS[name] and TASKS[name].own_files
-    assert set(TASKS[name].metrics) <= case.kind.metrics.keys() <= case.kind.titles.keys()
+    assert KINDS[name].of_labels(case.task.labels) == case.kind
+    assert set(case.task.metrics) <= case.kind.metrics.keys() <= case.kind.titles.keys()
     assert case.kind.serves(case.model.config)
     assert [
         k for k in KINDS.values() if k.model is case.kind.model and k.serves(case.model.config)
@@ -194,4 +199,4 @@ def test_a_text_for_a_person(case):
     lines = list(kind.lines(description))
     assert lines and kind.noun.startswith("a ")
     for line in lines:
-        assert re.fullmatch(LINES[kind.name], line), line
+        assert re.fullmatch(LINES[case.name], line), line

@@ -49,16 +49,18 @@ def ag_news(tmp_path: Path) -> Path:
 def test_a_set_without_development_split_gives_a_share_of_train(ag_news):
     data = open_task("ag_news", TaskDataConfig(root=ag_news))
     assert {name: len(split) for name, split in data.splits.items()} == {
-        "train": 18,
-        "dev": 2,
+        "train": 16,
+        "dev": 4,
         "test": 3,
     }
     both = {*data.splits["train"], *data.splits["dev"]}
     assert sorted(int(example.id) for example in both) == list(range(20))
     assert TextExample("6", 'Title 6 He said "6", twice', None, "Business") in both
     assert data.notes == (
-        "dev: 2 of the 20 training examples, drawn with seed 0, because there is no development "
+        "dev: 4 of the 20 training examples, drawn with seed 0, because there is no development "
         "split",
+        "test: 3 of 3 have a text that training examples have too",
+        "train: 4 classes: World 4, Sports 4, Business 4, Sci/Tech 4",
     )
     assert data.source == str(ag_news)
 
@@ -105,7 +107,10 @@ def test_a_limit_draws_the_same_training_examples_and_leaves_the_others(forty):
     chosen = set(small.splits["train"])
     assert small.splits["train"] == tuple(e for e in whole.splits["train"] if e in chosen)
     assert small.splits["train"] != whole.splits["train"][:9]
-    assert small.notes[-1] == "train: 9 of 36 examples, drawn with seed 0"
+    assert small.notes[-2:] == (
+        "train: 9 of 36 examples, drawn with seed 0",
+        "train: 2 classes: bad 5, good 4",
+    )
     assert own(train=forty, train_limit=36).splits == whole.splits
 
 
@@ -134,6 +139,42 @@ def test_classes_are_those_of_the_training_file(forty, tmp_path):
         own(train=forty, dev=unknown)
     with pytest.raises(InputError, match=r"all examples have the label 'good'"):
         own(train=jsonl(tmp_path / "one.jsonl", rows(5, label=("good",))))
+
+
+def test_one_class_has_one_name_in_all_files(tmp_path):
+    lines = "".join(f"text {n},{label}\n" for n, label in enumerate(["pos", "pos ", "neg"] * 9))
+    data = own(train=text(tmp_path / "a.csv", f"text,label\n{lines}"))
+    assert data.task.labels == ("neg", "pos")
+    assert "train: 9 of 27 labels are read without the white space around them" in data.notes
+    assert data.notes[-1] == "train: 2 classes: neg 8, pos 16"
+    cells = jsonl(tmp_path / "b.jsonl", rows(12, label=(1, 1.0, "1", 0)))
+    assert own(train=cells).task.labels == ("0", "1")
+    numbers = jsonl(tmp_path / "c.jsonl", rows(120, label=tuple(range(12))))
+    assert own(train=numbers).task.labels == tuple(map(str, range(12)))
+    floats = own(train=jsonl(tmp_path / "d.jsonl", rows(20, label=(0.5, 1.0))))
+    assert floats.task.labels == ("0.5", "1") and "regression" in floats.notes[-1]
+    missing = jsonl(tmp_path / "e.jsonl", rows(2, label=("a", float("nan"))))
+    with pytest.raises(InputError, match=r"e.jsonl, line 2: the label is nan: give one"):
+        own(train=missing)
+    labels = [getattr(e, "label", "") for e in own(test=missing).splits["test"]]
+    assert labels == ["a", None]
+    cased = own(train=jsonl(tmp_path / "f.jsonl", rows(20, label=("Pos", "pos"))))
+    assert cased.notes[-1].startswith("train: 'Pos' and 'pos' differ in case only")
+    tags = text(tmp_path / "g.conll", "a\tB-x \nb\tO\n\nc\tB-x\n")
+    assert own("tags", train=tags, dev=tags).task.labels == ("O", "B-x", "I-x")
+
+
+def test_what_held_out_examples_share_with_training_is_said(tmp_path):
+    train = jsonl(tmp_path / "a.jsonl", rows(20))
+    dev = jsonl(tmp_path / "b.jsonl", [*rows(3), {"text": "ROW  7 ", "label": "bad"}])
+    sentence = "dev: 4 of 4 have a text that training examples have too"
+    assert sentence in own(train=train, dev=dev).notes
+    assert sentence in own("classification", "dev", train=train, dev=dev).notes
+    new = jsonl(tmp_path / "c.jsonl", [{"text": "new", "label": "bad"}])
+    assert own(train=train, dev=new).notes == (
+        "dev: no example of good",
+        "train: 2 classes: bad 10, good 10",
+    )
 
 
 def test_to_evaluate_a_test_file_is_enough(tmp_path):
@@ -171,9 +212,9 @@ def test_all_kinds_of_table_packed_or_not_are_the_same(tmp_path):
 def test_tags_in_tables_are_lists_or_have_spaces_between(tmp_path):
     first = jsonl(tmp_path / "a.jsonl", [{"text": ["Ann", "sang"], "label": ["I-per", "O"]}])
     second = text(tmp_path / "a.csv", "text,label\nAnn sang,B-per O\n")
-    for file in (first, second):
+    for file, tag in ((first, "I-per"), (second, "B-per")):
         data = own("tags", "dev", dev=file)
-        assert data.splits["dev"] == (TaggedExample("0", ("Ann", "sang"), ("B-per", "O")),)
+        assert data.splits["dev"] == (TaggedExample("0", ("Ann", "sang"), (tag, "O")),)
     bad = text(tmp_path / "b.csv", "text,label\nAnn sang,B-per\n")
     with pytest.raises(InputError, match=r"b.csv, line 2: 2 words have 1 tags"):
         own("tags", "dev", dev=bad)

@@ -153,6 +153,7 @@ def answers() -> dict[str, Any]:
 def only(answer: dict[str, Any]) -> dict[str, Any]:
     assert "examples" in answer, answer
     [example] = answer["examples"]
+    assert not example.pop("remark", "")
     return example
 
 

@@ -8,7 +8,8 @@ import pytest
 from model.errors import InputError
 from tasks.formats.conll import conll_rows
 from tasks.open import TaskData, TaskDataConfig, open_task
-from tasks.words.examples import TaggedExample, to_iob2
+from tasks.words.examples import TaggedExample
+from tasks.words.scheme import to_iob2
 
 CONLL2003 = """-DOCSTART- -X- O O
 
@@ -71,9 +72,9 @@ def test_conll_2003_as_published(tmp_path):
         TaggedExample(
             "0",
             ("EU", "rejects", "German", "Bonn", "Rome", "call"),
-            ("B-ORG", "O", "B-MISC", "B-LOC", "B-LOC", "O"),
+            ("I-ORG", "O", "I-MISC", "I-LOC", "B-LOC", "O"),
         ),
-        TaggedExample("1", ("Peter", "Black"), ("B-PER", "I-PER")),
+        TaggedExample("1", ("Peter", "Black"), ("I-PER", "I-PER")),
     )
     assert data.task.labels[:3] == ("O", "B-PER", "I-PER") and len(data.task.labels) == 9
 
@@ -107,7 +108,24 @@ def tagged(folder: Path, content: str = "A B-x\n\nB O\n\nC I-y\nD I-y\n") -> Pat
 def test_the_tags_of_own_files_are_all_that_their_types_may_have(tmp_path):
     data = open_task("tags", TaskDataConfig(train=tagged(tmp_path), dev=tagged(tmp_path)))
     assert data.task.labels == ("O", "B-x", "I-x", "B-y", "I-y")
-    assert examples(data, "dev")[2].tags == ("B-y", "I-y")
+    assert examples(data, "dev")[2].tags == ("I-y", "I-y")
+    assert data.notes[-2:] == (
+        "train: the tags mark entities, in IOB1 or IOB2",
+        "train: 2 types of entities: x 1, y 1",
+    )
+    units = tagged(tmp_path, "A B-x\nB L-x\n\nB O\n")
+    data = open_task("tags", TaskDataConfig(train=units, dev=units))
+    assert data.task.labels == ("O", "B-x", "I-x", "L-x", "U-x")
+
+
+def test_plain_tags_are_classes_as_they_are_called(tmp_path):
+    file = tagged(tmp_path, "A NOUN\nB B_PER\n\nC O\n\nD VERB\n")
+    data = open_task("tags", TaskDataConfig(train=file, dev=file))
+    assert data.task.labels == ("B_PER", "NOUN", "O", "VERB")
+    assert data.task.metrics == ("accuracy", "macro_f1")
+    assert examples(data, "dev")[0].tags == ("NOUN", "B_PER")
+    assert data.notes[-2].startswith("train: the tags are plain, one a word: they are not of IOB1")
+    assert data.notes[-1] == "train: 4 tags: B_PER 1, NOUN 1, O 1, VERB 1"
 
 
 @pytest.mark.parametrize(
@@ -115,11 +133,8 @@ def test_the_tags_of_own_files_are_all_that_their_types_may_have(tmp_path):
     [
         ("A O\nB\n", "line 2, has 1 columns, and the first line 2"),
         ("A O\n\nB x O\n", "line 3, has 3 columns, and the first line 2"),
-        (
-            "A O\nB S-x\n",
-            "line 2: the tag 'S-x' of 'B' is neither O nor one that begins with B- or I-",
-        ),
-        ("A O\nB NN\n", "line 2: the tag 'NN' of 'B' is neither"),
+        ("A O\nB S-x\n", "line 2: the tag 'S-x' of 'B' is none of O, B-x, I-x, B-y, I-y"),
+        ("A\tO\nB\t\n", "line 2: the tag of 'B' is missing"),
         ("A\tO\n\tO\n", "line 1: a word is missing"),
         ("A O\n\nB O\nC B-z\n", "line 4: the tag 'B-z' of 'C' is none of O, B-x, I-x, B-y, I-y"),
     ],

@@ -7,6 +7,7 @@ from model.errors import InputError
 from tasks.reading import Reading
 from tasks.words.encode import encode_words
 from tasks.words.examples import TaggedExample
+from tasks.words.scheme import to_iob2
 from tests.spelling import spelled, speller
 
 VOCABULARY = speller("York", lowercase=False)
@@ -35,6 +36,17 @@ def test_tags_stand_at_first_pieces():
     assert (windows.pad_id, windows.remarks) == (PAD, ())
 
 
+def test_iob1_is_learned_as_iob2():
+    tags = ("I-x", "I-x", "O", "I-x", "B-x")
+    windows = encode(TaggedExample("0", tuple("abcde"), tags))
+    [learned], _ = windows.tokens["tags"]
+    assert [LABELS[n] for n in learned[1:-1]] == ["B-x", "I-x", "O", "B-x", "B-x"]
+    plain = encode_words(
+        [TaggedExample("0", ("a",), ("I-x",))], VOCABULARY, ("I-x", "N"), 12, Reading()
+    )
+    assert plain.tokens["tags"][0][0].tolist() == [-1, 0, -1]
+
+
 def test_words_without_pieces_stand_nowhere():
     words = ("a", "\u200b", "\x01", "b", "\ud800", "c")
     windows = encode(
@@ -54,7 +66,7 @@ def test_every_word_is_predicted_once_and_where_it_has_context(room):
     random = np.random.default_rng(0)
     for count in range(1, 12):
         words = tuple("abcdefgh"[: random.integers(1, 5)] for _ in range(count))
-        tags = tuple(random.choice(LABELS, count).tolist())
+        tags = to_iob2(random.choice(LABELS, count).tolist())
         windows = encode(TaggedExample("0", words, tags), max_length=room + 2)
         tokens = "".join(words)
         seen = {}

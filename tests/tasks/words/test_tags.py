@@ -1,16 +1,14 @@
+from itertools import chain
+
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, f1_score
 
-from model.errors import InputError
 from tasks.reading import Reading
 from tasks.words.encode import encode_words
 from tasks.words.examples import TaggedExample
-from tasks.words.tags import (
-    Entity,
-    entity_f1,
-    find_entities,
-    word_tags,
-)
+from tasks.words.kind import PlainTags
+from tasks.words.tags import Entity, entity_f1, f1_without_o, find_entities, word_tags
 from tests.spelling import speller
 
 LABELS = ("I-x", "O", "B-x")
@@ -72,7 +70,26 @@ def test_entities_have_their_place_in_the_text():
     assert find_entities("", [], []) == []
 
 
-@pytest.mark.parametrize("tag", ["NN", "person", "B-", "b-x", "", "X-y"])
-def test_tags_that_name_no_entities(tag):
-    with pytest.raises(InputError, match=f"the tag {tag} names no entity"):
-        entity_f1([[tag, "O"]], [["O", "O"]])
+def test_f1_of_plain_tags_is_that_of_scikit_learn():
+    dice = np.random.default_rng(0)
+    gold, guess = (
+        [dice.choice(["O", "O", "COMMA", "PERIOD"], n).tolist() for n in (9, 0, 30)] for _ in "ab"
+    )
+    flat = [list(chain(*tags)) for tags in (gold, guess)]
+    micro = f1_score(*flat, labels=["COMMA", "PERIOD"], average="micro")
+    assert f1_without_o(gold, guess) == pytest.approx(micro)
+    assert PlainTags().breakdown(gold, guess) == {"f1_without_o": pytest.approx(micro)}
+    assert f1_without_o([["O"]], [["O"]]) == 0
+    assert PlainTags().breakdown([["A"]], [["B"]]) == {}
+    names = ("accuracy", "macro_f1")
+    assert PlainTags().measure(names, ("PERIOD", "O", "COMMA"), gold, guess) == {
+        "accuracy": pytest.approx(accuracy_score(*flat)),
+        "macro_f1": pytest.approx(f1_score(*flat, average="macro")),
+    }
+
+
+def test_plain_tags_without_o_have_one_for_every_word():
+    examples = [TaggedExample("0", ("a", "\x01"))]
+    windows = encode_words(examples, speller(), ("ADJ", "NOUN"), 8, Reading())
+    logits = [np.tile(np.array([0, 1], np.float32), (len(windows.input_ids[0]), 1))]
+    assert word_tags(logits, windows, [2], ("ADJ", "NOUN")) == [["NOUN", "ADJ"]]
