@@ -80,6 +80,14 @@ def test_tasks_without_data_are_named_and_the_others_are_run(home, monkeypatch, 
     assert "Not run: cola" in text and "medians of 2 seeds" in text
 
 
+def test_the_score_of_several_seeds_is_their_median(home, monkeypatch):
+    seeds = [{"score": score} for score in (0.5, 0.9, 0.6)]
+    monkeypatch.setattr(glue, "finetune", lambda config: seeds)
+    data, model = TaskDataConfig(root=home / "glue"), str(home / "model")
+    scores = run_glue(Glue(model, model, ("rte",), seeds=3, data=data, output=home / "three"))
+    assert scores == {role: {"rte": pytest.approx(60)} for role in ("teacher", "student")}
+
+
 def test_a_disk_that_refuses_the_table_is_reported(tmp_path):
     (tmp_path / "glue.md").mkdir()
     with pytest.raises(InputError, match=r"cannot write .*glue\.md: Is a directory"):

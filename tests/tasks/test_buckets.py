@@ -79,6 +79,16 @@ def test_an_epoch_begins_with_the_longest_and_is_shuffled_after_it():
     assert len(set(others)) == 5
 
 
+def test_windows_meet_others_in_another_epoch_and_with_another_seed():
+    def groups(source, epoch):
+        steps = range(epoch * source.steps_per_epoch, (epoch + 1) * source.steps_per_epoch)
+        return {frozenset(source.batch(step)["row"].flat) for step in steps}
+
+    first, *others = groups(batches(), 0), groups(batches(), 1), groups(batches(seed=4), 0)
+    assert not any(first & other for other in others)
+    assert first == groups(batches(), 0)
+
+
 def test_a_batch_holds_the_windows_that_it_says():
     source = batches(micro_batches=2)
     for place in range(source.steps_per_epoch):
@@ -89,6 +99,15 @@ def test_a_batch_holds_the_windows_that_it_says():
         assert np.array_equal(batch["attention_mask"].sum(-1), LENGTHS[batch["row"]])
         expected = np.where(batch["attention_mask"], batch["row"][..., None] + 1, 0)
         assert np.array_equal(batch["input_ids"], expected)
+
+
+def test_a_batch_is_as_long_as_the_bucket_of_its_longest_window():
+    """Also the last, that is not full: here no window needs the longest bucket."""
+    source = batches(lengths=(10, 20, 30, 40, 64))
+    for place in range(source.steps_per_epoch):
+        batch = source.batch(place)
+        longest = LENGTHS[batch["row"][batch["valid"]]].max()
+        assert batch["input_ids"].shape[2] == min(n for n in source.lengths if n >= longest)
 
 
 def test_hosts_share_what_one_would_read():

@@ -17,6 +17,7 @@ from model.errors import InputError
 from model.pretrained import load, save
 from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
 from report.naming import NAMES
+from tasks.buckets import BucketBatches
 from tasks.catalogue import TASKS
 from tasks.open import TaskDataConfig
 from tests import runs
@@ -24,7 +25,7 @@ from tests.hub_server import hub
 from train.command.cli import choose
 from train.command.signals import Stopped
 from train.config import FinetuneConfig, RunConfig
-from train.finetune import chosen_task, finetune
+from train.finetune import chosen_task, finetune, prepare
 from train.loop.metric_log import MetricLog
 from train.objectives.finetuning import TaskLoss
 from train.recipes import FINETUNE
@@ -178,6 +179,17 @@ def test_a_stopped_fine_tuning_resumes_bit_by_bit(home, undisturbed, monkeypatch
             file = f"{model}/model.safetensors"
             assert (ours / file).read_bytes() == (theirs / file).read_bytes()
         assert runs.metrics(ours) == runs.metrics(theirs)
+
+
+def test_the_padding_of_an_update_is_that_of_its_batch(undisturbed):
+    whole, _ = undisturbed
+    prepared = prepare(whole)
+    batches = BucketBatches(prepared.train, prepared.lengths, batch_size=8, seed=1)
+    for row in runs.metrics(whole.output / "seed-1"):
+        if row["kind"] == "train":
+            batch = batches.batch(row["step"] - 1)
+            padding = 1 - batch["attention_mask"][batch["valid"]].sum() / batch["input_ids"].size
+            assert row["padding"] == pytest.approx(padding)
 
 
 @pytest.mark.parametrize("parallel", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])

@@ -87,6 +87,18 @@ def test_frozen_positions_are_those_of_the_teacher(home, undisturbed):
     assert same == [True, False]
 
 
+def test_masks_and_dropout_are_those_of_the_seed(home, monkeypatch):
+    class Reached(Exception):  # noqa: N818 (not an error)
+        pass
+
+    def reached(seed):
+        raise Reached(seed)
+
+    monkeypatch.setattr("train.loop.fit.keys_of", reached)
+    with pytest.raises(Reached, match=r"^5$"):
+        pretrain(runs.pretrain_config(home, output=home / "seed", seed=5))
+
+
 def stop_in_evaluation(monkeypatch, number=signal.SIGTERM):
     """A signal arrives in the first evaluation after the start's, when it has read a batch."""
     batches, calls = HeldOut.batches, iter(range(100))

@@ -123,6 +123,20 @@ def test_without_a_teacher_only_the_labels_count(kind):
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
+def test_dropout_is_drawn_where_a_model_learns(kind):
+    graphdef, params = nnx.split(build(KINDS[kind].model, CONFIG[kind].replace(hidden_dropout=0.1)))
+    objective = TaskObjective(graphdef, KINDS[kind], LOSS)
+    batch = jax.tree.map(jnp.asarray, make_batch(kind))
+    shares = {name: jnp.ones(()) for name in objective.weights}
+
+    def loss(key):
+        rngs = nnx.Rngs(dropout=key)
+        return objective.loss(LossInputs(params, {}, batch, rngs, {}, shares))[0]
+
+    assert "random_bits" in str(jax.make_jaxpr(loss)(jax.random.key(0)))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_the_gradient_is_finite_where_nothing_is_allowed(kind):
     """A row without context, an untagged row, and a batch in which no row counts."""
     graphdef, params = nnx.split(build(KINDS[kind].model, CONFIG[kind]))

@@ -156,9 +156,15 @@ def test_in_bfloat16_the_sums_stay_float32():
     assert value.dtype == sums["ce"].dtype == gradient.table.dtype == jnp.float32
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     assert gradient.features.dtype == jnp.bfloat16
-    # Rounding the scores' gradient to 8 bits once is all that differs.
     gradients = [jax.tree.map(np.float32, tree) for tree in (gradient, expected_gradient)]
     assert tiny.difference(*gradients) < 4e-3
+    # Only the scores' gradient is rounded, once, and never a sum; it is that of a bias by token.
+    bias = jnp.broadcast_to(student.bias, (ROWS, TOKENS, VOCAB))
+    of_scores = graded(plain)(student._replace(bias=bias), given)[1].bias
+    rounded, features = (np.float64(x) for x in (of_scores.astype("bfloat16"), student.features))
+    table = np.einsum("rtv,rth->vh", rounded, features)
+    assert tiny.difference(gradient.table, table) < 1e-4  # few may be rounded the other way
+    assert tiny.difference(gradient.bias, np.float64(of_scores).sum((0, 1))) < 1e-6
 
 
 def test_no_more_than_a_chunk_is_stored():

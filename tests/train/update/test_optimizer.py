@@ -9,10 +9,18 @@ from tests import tiny
 from train.update.optimizer import OptimizerConfig, learning_rate, make_optimizer
 
 
-def test_the_rate_rises_to_the_peak_and_falls_to_zero():
-    schedule = learning_rate(OptimizerConfig(learning_rate=2.0, warmup_share=0.2), total_steps=50)
-    expected = [2.0 * t / 10 if t <= 10 else 2.0 * (50 - t) / 40 for t in range(51)]
-    np.testing.assert_allclose(np.stack([schedule(t) for t in range(51)]), expected, atol=1e-6)
+@pytest.mark.parametrize(
+    ("share", "steps", "warmup"),
+    # The third is 2.5 updates, and the fourth just above 7 in double precision.
+    [(0.2, 50, 10), (0.0, 10, 0), (0.05, 50, 3), (0.07, 100, 7)],
+)
+def test_the_rate_rises_to_the_peak_and_falls_to_zero(share, steps, warmup):
+    schedule = learning_rate(OptimizerConfig(learning_rate=2.0, warmup_share=share), steps)
+    expected = [
+        2.0 * t / warmup if t < warmup else 2.0 * (steps - t) / (steps - warmup)
+        for t in range(steps + 1)
+    ]
+    np.testing.assert_allclose(jax.vmap(schedule)(np.arange(steps + 1)), expected, atol=1e-6)
 
 
 def test_updates_equal_adamw_written_out():

@@ -240,7 +240,7 @@ def test_bfloat16_computes_the_same_losses_roughly_and_keeps_float32_parameters(
 
 
 def test_terms_of_weight_zero_are_not_computed():
-    _, history, _ = updates(loss=ALONE)
+    _, history, _ = updates(loss=ALONE, dropout=0.3)
     assert set(history[0]) == {"loss", "mlm", "grad_norm", "clipped", "learning_rate"}
     assert history[0]["loss"] == history[0]["mlm"]
 
@@ -282,14 +282,14 @@ def test_what_is_not_asked_for_takes_no_memory():
 
 
 def test_distillation_by_masked_lm_alone_is_pretraining():
-    student, params = split(tiny.model())
+    student, params = split(tiny.model(tiny.STUDENT.replace(hidden_dropout=0.3)))
     optimizer = make_optimizer(OptimizerConfig(), total_steps=10)
     constants = {"teacher": None, "log_weights": jnp.asarray(tiny.log_weights())}
     objective = MaskedLMObjective(student, tiny.MASKING, tiny.MASK_ID)
     step = jax.jit(make_step(objective, optimizer, 10))
     batch = jax.tree.map(jnp.asarray, tiny.batch())
     _, metrics = step(init_state(params, optimizer), constants, batch, KEYS)
-    _, history, _ = updates(loss=ALONE)
+    _, history, _ = updates(loss=ALONE, dropout=0.3)
     np.testing.assert_allclose(metrics["mlm"], history[0]["mlm"], rtol=1e-6)
 
 
@@ -347,34 +347,42 @@ def test_terms_equal_a_loop_over_positions(positions):
         np.testing.assert_allclose(history[0][name], value, rtol=2e-6, err_msg=name)
 
 
-class OneDraw:
-    """An objective whose only term is a number drawn from the stream of dropout."""
+class Draws:
+    """An objective whose terms are numbers drawn from the streams of masking and dropout."""
 
     mean: Mean = "tokens"
 
     def numbers(self, progress):
-        return {"draw": {"weight": 1.0}}
+        return {name: {"weight": 1.0} for name in ("masking", "dropout")}
 
     def prepare(self, constants, batch, key):
-        return batch
+        return batch | {"drawn": jnp.full(batch["input_ids"].shape[:1], jax.random.uniform(key))}
 
     def where(self, batch):
-        return {"draw": jnp.ones(batch["input_ids"].shape[:1], bool)}
+        return dict.fromkeys(("masking", "dropout"), jnp.ones(batch["drawn"].shape, bool))
 
     def loss(self, inputs):
-        draw = jax.random.uniform(inputs.rngs.dropout()) + 0 * jnp.sum(inputs.params["kernel"])
-        return inputs.shares["draw"] * draw, {"draw": draw}
+        dropout = jax.random.uniform(inputs.rngs.dropout())
+        return 0 * jnp.sum(inputs.params), {"masking": inputs.batch["drawn"], "dropout": dropout}
 
 
-def test_dropout_is_drawn_anew_for_every_micro_batch_and_step():
-    optimizer = make_optimizer(OptimizerConfig(), total_steps=10)
-    step = jax.jit(make_step(OneDraw(), optimizer, 10))
-    means = []
-    for micro_batches in (1, 2):
-        state = init_state({"kernel": jnp.ones((2, 2))}, optimizer)
-        batch = {"input_ids": jnp.zeros((micro_batches, 1, 4), jnp.int32)}
+def test_random_numbers_are_drawn_anew():
+    """Masks at every update; dropout also for every micro-batch and, with pmap, every device."""
+    masking, dropout = set(), set()
+    for parallel, devices, micro_batches in (
+        ("jit", 1, 1),
+        ("jit", 1, 2),
+        ("pmap", 1, 1),
+        ("pmap", 2, 1),
+    ):
+        machine = Parallel(ParallelConfig(parallel=parallel, devices=devices))
+        step = machine.compile(lambda axis: make_step(Draws(), GRADIENTS, 10, axis))
+        state = machine.replicate(init_state(jnp.ones(2), GRADIENTS))
+        batch = machine.place({"input_ids": np.zeros((micro_batches, 2, 4), np.int32)})
         for _ in range(2):
             state, metrics = step(state, {}, batch, KEYS)
-            means.append(float(metrics["draw"]))
-    # Were the second micro-batch's draw the first one's, their mean would be what one alone drew.
-    assert len(set(means)) == 4
+            masking.add(float(metrics["masking"]))
+            dropout.add(float(metrics["dropout"]))
+    assert len(masking) == 2
+    # Were the draw of a second micro-batch or device the first one's, so would be their mean.
+    assert len(dropout) == 8
