@@ -83,9 +83,16 @@ def test_tasks_without_data_are_named_and_the_others_are_run(home, monkeypatch, 
 def test_the_score_of_several_seeds_is_their_median(home, monkeypatch):
     seeds = [{"score": score} for score in (0.5, 0.9, 0.6)]
     monkeypatch.setattr(glue, "finetune", lambda config: seeds)
-    data, model = TaskDataConfig(root=home / "glue"), str(home / "model")
-    scores = run_glue(Glue(model, model, ("rte",), seeds=3, data=data, output=home / "three"))
-    assert scores == {role: {"rte": pytest.approx(60)} for role in ("teacher", "student")}
+    config = Glue(
+        teacher="a",
+        student="b",
+        tasks=("rte",),
+        seeds=3,
+        data=TaskDataConfig(root=home / "glue"),
+        output=home / "three",
+    )
+    (home / "three").mkdir()
+    assert run_glue(config) == {role: {"rte": pytest.approx(60)} for role in ("teacher", "student")}
 
 
 def test_a_disk_that_refuses_the_table_is_reported(tmp_path):

@@ -4,31 +4,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data.masking import MaskingConfig
+from model.tasks import MaskedLM
 from tests import tiny
-from tests.small import call
-from train.loop.heldout import MASK_SEED, means, term_sums
+from tests.small import build, call
+from train.loop.heldout import means, term_sums
 from train.objectives.distillation import DistillationObjective
 from train.objectives.terms import DistillationLoss
 from train.update.step import split
 
 
 def test_they_are_means_over_attended_tokens_without_dropout():
-    student = tiny.model(tiny.STUDENT.replace(hidden_dropout=0.5))
-    teacher = tiny.model(tiny.TEACHER, seed=1)
+    student = build(MaskedLM, tiny.STUDENT.replace(hidden_dropout=0.5))
+    teacher = build(MaskedLM, tiny.TEACHER, seed=1)
     (structure, params), (teacher_structure, teacher_params) = map(split, (student, teacher))
     terms = DistillationLoss().with_weights(cos=1.0, hidden=3.0).terms()
-    objective = DistillationObjective(
-        structure, teacher_structure, tiny.MASKING, tiny.MASK_ID, terms
-    )
+    unmasked = MaskingConfig(mask=0.0, keep=1.0, random=0.0, group_rows=2)
+    objective = DistillationObjective(structure, teacher_structure, unmasked, tiny.MASK_ID, terms)
     constants = {"teacher": teacher_params, "log_weights": jnp.asarray(tiny.log_weights())}
     batch = {name: array[0] for name, array in tiny.batch(rows=4).items()}
     found = means(jax.jit(term_sums(objective))(params, constants, batch))
 
-    key = jax.random.key(MASK_SEED, impl="threefry2x32")
-    masked = objective.prepare(constants, jax.tree.map(jnp.asarray, tiny.batch(rows=4)), key)
-    ids, attended = masked["input_ids"][0], masked["attention_mask"][0]
+    ids, attended = batch["input_ids"], batch["attention_mask"]
     a, b = (
-        np.float64(call(model.backbone, ids, attended).last_hidden)[np.asarray(attended)]
+        np.asarray(call(model.backbone, ids, attended).last_hidden, np.float64)[attended]
         for model in (student, teacher)
     )
     cosine = (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)

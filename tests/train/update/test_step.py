@@ -164,6 +164,16 @@ def test_the_mean_of_micro_batches_is_the_same_on_two_devices(parallel):
     assert_same(ours, gradients("micro-batches", 4))
 
 
+def test_a_term_with_nothing_to_predict_is_zero():
+    machine, step, constants, params = gradient_step("tokens")
+    batch = tiny.batch(micro_batches=4)
+    batch["input_ids"][:] = tiny.MASK_ID  # special tokens are never predicted
+    state = machine.replicate(init_state(params, GRADIENTS))
+    state, metrics = jax.device_get(step(state, constants, machine.place(batch), KEYS))
+    assert metrics["mlm"] == 0 < metrics["loss"] == metrics["cos"]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
 def test_numbers_move_from_the_first_update_to_the_last():
     teacher, teacher_params = split(tiny.model(tiny.TEACHER, seed=1))
     student, params = split(tiny.model())
@@ -243,6 +253,11 @@ def test_terms_of_weight_zero_are_not_computed():
     _, history, _ = updates(loss=ALONE, dropout=0.3)
     assert set(history[0]) == {"loss", "mlm", "grad_norm", "clipped", "learning_rate"}
     assert history[0]["loss"] == history[0]["mlm"]
+
+
+def test_the_rate_that_is_recorded_is_the_one_of_the_update():
+    _, history, _ = updates(loss=ALONE, dropout=0.3)
+    np.testing.assert_allclose([row["learning_rate"] for row in history], [0.1, 0.09, 0.08])
 
 
 ROWS, LENGTH = 4, 64
@@ -359,7 +374,7 @@ class Draws:
         return batch | {"drawn": jnp.full(batch["input_ids"].shape[:1], jax.random.uniform(key))}
 
     def where(self, batch):
-        return dict.fromkeys(("masking", "dropout"), jnp.ones(batch["drawn"].shape, bool))
+        return {name: jnp.ones(batch["drawn"].shape, bool) for name in self.numbers(0)}
 
     def loss(self, inputs):
         dropout = jax.random.uniform(inputs.rngs.dropout())
@@ -367,22 +382,23 @@ class Draws:
 
 
 def test_random_numbers_are_drawn_anew():
-    """Masks at every update; dropout also for every micro-batch and, with pmap, every device."""
+    """Masks at every update; dropout also for every micro-batch and, with pmap, every device.
+
+    Each has a key of its own.
+    """
     masking, dropout = set(), set()
-    for parallel, devices, micro_batches in (
-        ("jit", 1, 1),
-        ("jit", 1, 2),
-        ("pmap", 1, 1),
-        ("pmap", 2, 1),
-    ):
+    other = KEYS._replace(dropout=stream_key(1, "dropout"))
+    ways: list[tuple[Mode, int, int]] = [("jit", 1, 1), ("jit", 1, 2), ("pmap", 2, 1)]
+    for parallel, devices, micro_batches in ways:
         machine = Parallel(ParallelConfig(parallel=parallel, devices=devices))
         step = machine.compile(lambda axis: make_step(Draws(), GRADIENTS, 10, axis))
-        state = machine.replicate(init_state(jnp.ones(2), GRADIENTS))
         batch = machine.place({"input_ids": np.zeros((micro_batches, 2, 4), np.int32)})
-        for _ in range(2):
-            state, metrics = step(state, {}, batch, KEYS)
-            masking.add(float(metrics["masking"]))
-            dropout.add(float(metrics["dropout"]))
+        for keys in (KEYS, other):
+            state = machine.replicate(init_state(jnp.ones(2), GRADIENTS))
+            for _ in range(2):
+                state, metrics = step(state, {}, batch, keys)
+                masking.add(float(metrics["masking"]))
+                dropout.add(float(metrics["dropout"]))
     assert len(masking) == 2
     # Were the draw of a second micro-batch or device the first one's, so would be their mean.
-    assert len(dropout) == 8
+    assert len(dropout) == 12
