@@ -1,7 +1,6 @@
 """SIGKILL at a random moment of each loop: the same command ends as if nothing had happened."""
 
 import random
-import resource
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,5 +20,5 @@ def kills(chance: random.Random, number: int) -> Iterator[Attempt]:
 def resumes(loop: str, seconds: int, folder: Path) -> None:
     run = Try(loop, folder)
     # The kernel sends SIGKILL to who has used up this limit.
-    run.start(partial(resource.setrlimit, resource.RLIMIT_CPU, (seconds, seconds))).wait()
+    run.start("prlimit", f"--cpu={seconds}").wait()
     run.ends_as_undisturbed()

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -82,26 +81,23 @@ class Try:
         """All that was printed so far, in the order in which it was."""
         return (self.folder / "screen.txt").read_text()
 
-    def start(
-        self, limit: Callable[[], object] | None = None, **changes: str
-    ) -> subprocess.Popen[bytes]:
-        """Starts the command, with a limit that the process sets itself, and changed variables."""
+    def start(self, *before: str, **changes: str) -> subprocess.Popen[bytes]:
+        """Starts the command, with words before it and changes of the environment."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **changes}
         # What they compile is kept where a user's commands keep it.
         del environment["JAX_COMPILATION_CACHE_DIR"]
         with (self.folder / "screen.txt").open("a") as screen:
             return subprocess.Popen(
-                [sys.executable, "-m", *self.words],
+                [*before, sys.executable, "-m", *self.words],
                 cwd=home(),
                 env=environment,
-                preexec_fn=limit,
                 stdout=screen,
                 stderr=subprocess.STDOUT,
             )
 
     def ends_as_undisturbed(self, **changes: str) -> None:
         """Runs to its end, and checks that what is left is bitwise that of an undisturbed run."""
-        status = self.start(None, **changes).wait()
+        status = self.start(**changes).wait()
         assert status == 0, f"the command ends with status {status}:\n{self.screen}"
         assert "Traceback" not in self.screen, self.screen
         found, expected = left_by(self.output), undisturbed(self.loop).left

