@@ -49,10 +49,10 @@ def write_report(folder: Path) -> Path:
     where = "the development set" if run.kind == "finetune" else "held-out text"
     parts = [
         f"# {escaped(folder.absolute().name)}",
-        f"{_what_was_run(folder, run, rows)} {escaped(_what_came_out(where, heldout))}",
+        f"{_what_was_run(folder, run, rows)} {escaped(_what_came_out(run, where, heldout))}",
         *_results(where, heldout),
         *_pictures(folder, where, train, heldout),
-        *_how_to_load(folder / "model"),
+        *_how_to_load(folder / "model", _kept(run, heldout)),
         *_settings(run.settings),
     ]
     path = folder / "report.md"
@@ -92,15 +92,16 @@ def _what_was_run(folder: Path, run: RunRecord, rows: Sequence[Record]) -> str:
     )
 
 
-def _what_came_out(where: str, heldout: Sequence[Record]) -> str:
+def _what_came_out(run: RunRecord, where: str, heldout: Sequence[Record]) -> str:
     if not heldout:
         return f"It was not evaluated on {where}."
     first, best, last = heldout[0], _best(heldout), heldout[-1]
+    kept = _kept(run, heldout) or last
     names = [name for name in FLOORS if name in last] or _metrics(last)
 
     def change(name: str) -> str:
-        start = f"went from {written(name, first[name])} to" if name in first is not last else "is"
-        return f"the {noun(name)} {start} {written(name, last[name])}"
+        start = f"went from {written(name, first[name])} to" if name in first is not kept else "is"
+        return f"the {noun(name)} {start} {written(name, kept[name])}"
 
     text = f"On {where} {listed([change(name) for name in names])}."
     floors = [written(name, last[FLOORS[name]]) for name in names if FLOORS.get(name) in last]
@@ -109,12 +110,13 @@ def _what_came_out(where: str, heldout: Sequence[Record]) -> str:
             " For comparison, the unigram floor, a model that knows only how often each token "
             f"occurs, has {listed(floors)}."
         )
-    if last.get("collapsed"):
+    if kept.get("collapsed"):
         text += " It has collapsed: all examples are given the same class."
     if best["step"] != last["step"]:
         name = _yardstick(last) if _yardstick(last) in names else names[0]
-        value, step = written(name, best.get(name)), best["step"]
-        text += f" The best {noun(name)} was {value}, after {step:,} updates."
+        other = last if kept is best else best
+        which, value, step = "last" if other is last else "best", other.get(name), other["step"]
+        text += f" The {which} {noun(name)} was {written(name, value)}, after {step:,} updates."
     if AGREEMENT in last:
         share = written(AGREEMENT, last[AGREEMENT])
         text += f" Its first guess is its teacher's for {share} of the masked tokens."
@@ -180,14 +182,15 @@ def _curve(rows: Sequence[Record], name: str) -> Points:
     return [(row["step"], row[name]) for row in rows if name in row]
 
 
-def _how_to_load(model: Path) -> list[str]:
+def _how_to_load(model: Path, kept: Record | None) -> list[str]:
     if not (model / "model.safetensors").is_file():
         return []
     checkpoint, folder = open_checkpoint(model), str(model)
     name = class_name(checkpoint.model_class(), checkpoint.config.architecture)
+    which = f"the model after {kept['step']:,} updates, the best, and " if kept else ""
     return [
         "## The model",
-        f"{code(f'{model.name}/')} is a Hugging Face folder; transformers loads it:",
+        f"{code(f'{model.name}/')} is {which}a Hugging Face folder; transformers loads it:",
         fenced(
             f"from transformers import AutoTokenizer, {name}\n\n"
             f"model = {name}.from_pretrained({folder!r})\n"
@@ -226,6 +229,11 @@ def _best(heldout: Sequence[Record]) -> Record:
         return heldout[-1]
     best = max if name == "score" else min
     return best((row for row in heldout if name in row), key=lambda row: row[name])
+
+
+def _kept(run: RunRecord, heldout: Sequence[Record]) -> Record | None:
+    """The evaluation whose model is kept; None where that is the model of the last step."""
+    return _best(heldout) if run.report == "best" and heldout else None
 
 
 def _value(value: Any) -> str:

@@ -154,8 +154,8 @@ class FinetuneConfig(TrainConfig):
     seeds: Seeds = 1
     """The number of seeds, from `seed` on; median, mean and spread of the scores are reported."""
     report: Literal["final", "best"] = "final"
-    """Report the last step, as published numbers do, or the best one. The best is too optimistic,
-    because it is chosen by the score that is reported."""
+    """Report the last step, as published numbers do, or the best one, and leave its model. The best
+    is too optimistic, because it is chosen by the score that is reported."""
     buckets: Annotated[int, Range(1, 1000)] = 6
     """The largest number of lengths of batches: texts of similar length share a batch. With 1 all
     texts are padded to the same length."""

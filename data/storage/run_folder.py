@@ -48,6 +48,8 @@ class RunRecord:
     """Of a fine-tuning the name of the model; otherwise its sizes."""
     task: str | None = None
     teacher: str | None = None
+    report: str = "final"
+    """Of a fine-tuning the step whose model is kept: `final` or `best`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """All of config.json."""
 

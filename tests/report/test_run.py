@@ -152,6 +152,10 @@ def test_a_fine_tuning_is_named_by_its_model_and_its_task(tmp_path, teacher):
     assert "| Matthews correlation | 50.0 % | 25.0 % |" in text
     assert "score" not in text and "| collapsed" not in text
 
+    text = write_report(run_folder(tmp_path, rows, config | {"report": "best"})).read_text()
+    assert "the Matthews correlation is 50.0 %. The last Matthews correlation was 25.0 %" in text
+    assert "collapsed" not in text
+
 
 def test_settings_and_origin_are_listed_by_their_dotted_names(report):
     text = report.read_text()

@@ -83,8 +83,8 @@ def fit(
         constants: what the objective reads beside the batch; the same at every step.
         evaluate: from parameters and constants to metrics.
         facts: fingerprints of what the configuration names; a run resumes only if they agree.
-        best_by: a metric of `evaluate`, higher being better, whose best model is kept in
-            `output`/best beside that of the last step.
+        best_by: a metric of `evaluate`, higher being better: `output`/model is the model of the
+            step where it was highest, and not that of the last.
         shown: whether a held-out metric is printed; all are recorded.
 
     Returns:
@@ -118,7 +118,8 @@ def fit(
             if not results:
                 log.say(f"{where} is complete: {steps:,} steps were done before")
                 results = evaluate(run.state.params, run.constants)
-        run.write_model("model")
+        if best_by is None:
+            run.write_model()
     return results
 
 
@@ -172,6 +173,7 @@ class TrainingRun:
             shown=shown,
             writes=is_first(),
         )
+        self.model = config.output / "model"
         self.best = -math.inf
         self.batch: Batch | None = None
         self.unlogged: Unlogged | None = None
@@ -198,8 +200,14 @@ class TrainingRun:
         unmeasured = self.start == 0
         if self.start and is_first():
             rows = read_metrics(self.config.output, whole=self.best_by is not None)
-            if self.best_by is not None:
-                self.best = max(row[self.best_by] for row in rows if row["kind"] == "heldout")
+            if self.best_by is not None and not self.model.is_dir():
+                raise InputError(
+                    f"{self.model}, the model of the best step so far, is gone: put back a copy, "
+                    f"or remove {self.config.output} to make this run again"
+                )
+            for row in rows:
+                if row["kind"] == "heldout":
+                    self.improves(row)
             unmeasured = bool(rows) and rows[-1]["kind"] == "train"
         # The record is process 0's, and all have to do the same.
         unmeasured = bool(multihost_utils.broadcast_one_to_all(np.int32(unmeasured)))
@@ -273,11 +281,17 @@ class TrainingRun:
         """The held-out metrics after the last update; logs them, and keeps the best model."""
         self.catch_up()
         results = self.evaluate(self.state.params, self.constants)
-        if self.best_by is not None and results[self.best_by] > self.best:
-            self.best = results[self.best_by]
-            self.write_model("best")  # before what says that it is written
+        if self.improves(results):
+            self.write_model()  # before what says that it is written
         self.log.heldout(self.number, results)
         return results
+
+    def improves(self, results: Mapping[str, Any]) -> bool:
+        """True if an evaluation is better than all before it, by the metric that decides."""
+        better = self.best_by is not None and results[self.best_by] > self.best
+        if better:
+            self.best = results[self.best_by]
+        return better
 
     def save(self) -> None:
         """Saves a checkpoint, once all that was recorded before it is on disk."""
@@ -291,11 +305,10 @@ class TrainingRun:
         self.checkpoints.save(self.state, self.record, extent)
         self.saved = self.number
 
-    def write_model(self, name: str) -> None:
-        """Writes the present model into a folder of the run."""
+    def write_model(self) -> None:
+        """Writes the present model into the run's folder."""
         if is_first():
-            params = jax.device_get(self.state.params)
-            self.learner.export(params, self.config.output / name)
+            self.learner.export(jax.device_get(self.state.params), self.model)
 
     def sequences_that_fit(self) -> str:
         """The end of the sentence on too little memory: how many sequences would fit."""

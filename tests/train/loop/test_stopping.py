@@ -3,6 +3,7 @@
 The loop is the real one; what it trains is three numbers, so that a test takes a moment.
 """
 
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -15,6 +16,7 @@ import pytest
 
 from data import open as data_open
 from data import prepare
+from model.errors import InputError
 from tests import runs
 from tests.train.command.test_signals import no_cache, send, sent_during
 from train.command.signals import Stopped, heeding, listening
@@ -62,7 +64,7 @@ def export(params, folder):
     np.save(folder / "three.npy", params["three"])
 
 
-def train(output: Path, step=step) -> dict[str, float]:
+def train(output: Path, step=step, best_by: str | None = "score") -> dict[str, float]:
     """Twelve updates, an evaluation of three batches after every five."""
     config = runs.pretrain_config(output.parent, output=output)
     return loop.fit(
@@ -75,14 +77,13 @@ def train(output: Path, step=step) -> dict[str, float]:
         constants={},
         evaluate=lambda params, _: {"score": sum(heeding(read)(params, n) for n in range(3))},
         facts={},
-        best_by="score",
+        best_by=best_by,
     )
 
 
 def left_by(folder: Path) -> tuple:
     """What a run leaves, without times."""
-    models = [(folder / name / "three.npy").read_bytes() for name in ("model", "best")]
-    return models, runs.metrics(folder)
+    return (folder / "model" / "three.npy").read_bytes(), runs.metrics(folder)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,6 @@ def test_a_signal_acts_where_it_comes_and_nothing_is_lost(
         stops_at(number, tmp_path / "run")
     saved = [int(path.name) for path in tmp_path.glob("run/checkpoints/*")]
     assert max(saved, default=0) == number
-    assert not (tmp_path / "run" / "model").exists()
     ends_as(undisturbed, tmp_path / "run")
 
 
@@ -177,17 +177,30 @@ def test_a_signal_during_the_compilation_of_the_update_acts_after_it(tmp_path, u
 
 def test_a_signal_during_export_acts_after_it(tmp_path, undisturbed, monkeypatch):
     with monkeypatch.context() as patch:
-        in_call(TrainingRun, "write_model", sum(best_models(undisturbed)) + 1, patch)
+        in_call(TrainingRun, "write_model", 1, patch)
         with pytest.raises(Stopped, match="the same command resumes"):
-            train(tmp_path / "run")
-    assert (tmp_path / "run" / "model" / "three.npy").exists()
-    ends_as(undisturbed, tmp_path / "run")
+            train(tmp_path / "run", best_by=None)
+    assert score_of(tmp_path / "run") == scores(undisturbed)[-1]
+    train(tmp_path / "run", best_by=None)
+    assert runs.metrics(tmp_path / "run") == undisturbed[1][1]
 
 
-def best_models(undisturbed):
-    """For each evaluation whether it was better than those before it."""
-    scores = [row["score"] for row in undisturbed[1][1] if row["kind"] == "heldout"]
-    return [all(score > other for other in scores[:n]) for n, score in enumerate(scores)]
+def scores(undisturbed):
+    return [row["score"] for row in undisturbed[1][1] if row["kind"] == "heldout"]
+
+
+def score_of(folder):
+    params = {"three": jnp.asarray(np.load(folder / "model" / "three.npy"))}
+    return sum(read(params, number) for number in range(3))
+
+
+def test_the_model_is_that_of_the_best_step(tmp_path, undisturbed):
+    train(tmp_path / "run")
+    best = score_of(tmp_path / "run")
+    assert best == max(scores(undisturbed)) > scores(undisturbed)[-1]
+    shutil.rmtree(tmp_path / "run" / "model")
+    with pytest.raises(InputError, match="the model of the best step so far, is gone"):
+        train(tmp_path / "run")
 
 
 def test_a_run_can_be_stopped_twice_in_each_of_its_evaluations(tmp_path, undisturbed, monkeypatch):
