@@ -117,6 +117,8 @@ def _what_came_out(run: RunRecord, where: str, heldout: Sequence[Record]) -> str
         other = last if kept is best else best
         which, value, step = "last" if other is last else "best", other.get(name), other["step"]
         text += f" The {which} {noun(name)} was {written(name, value)}, after {step:,} updates."
+    if len(heldout) - 1 - heldout.index(best) == run.patience:
+        text += f" Training ended there (--patience {run.patience}): no later score was better."
     if AGREEMENT in last:
         share = written(AGREEMENT, last[AGREEMENT])
         text += f" Its first guess is its teacher's for {share} of the masked tokens."

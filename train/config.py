@@ -156,6 +156,9 @@ class FinetuneConfig(TrainConfig):
     report: Literal["final", "best"] = "final"
     """Report the last step, as published numbers do, or the best one, and leave its model. The best
     is too optimistic, because it is chosen by the score that is reported."""
+    patience: Count | None = None
+    """End training after so many evaluations in a row without a better score, with --report best.
+    The learning rate falls as if it went on to the end."""
     buckets: Annotated[int, Range(1, 1000)] = 6
     """The largest number of lengths of batches: texts of similar length share a batch. With 1 all
     texts are padded to the same length."""
@@ -164,6 +167,11 @@ class FinetuneConfig(TrainConfig):
         super().check()
         if not self.teacher and self.loss != TaskLoss():
             raise InputError("--loss.* needs a teacher: name one with --teacher")
+        if self.patience is not None and self.report != "best":
+            raise InputError(
+                f"--patience {self.patience} waits for a better score, and the last step is "
+                "reported, whatever its score: add --report best, or leave it out"
+            )
         if not (self.loss.task or self.loss.soft):
             raise InputError(
                 "--loss.task and --loss.soft are 0: give at least one of them a weight"

@@ -188,6 +188,7 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> dic
         evaluate=evaluate,
         facts={"data": data.fingerprint, "tokenizer": prepared.vocabulary.fingerprint},
         best_by="score" if config.report == "best" else None,
+        patience=config.patience,
         shown=lambda name: name in in_tables(("score", *task.metrics)),
     )
     if not is_first():  # the record is process 0's

@@ -50,6 +50,8 @@ class RunRecord:
     teacher: str | None = None
     report: str = "final"
     """Of a fine-tuning the step whose model is kept: `final` or `best`."""
+    patience: int | None = None
+    """Of a fine-tuning the evaluations without a better score after which it ends."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """All of config.json."""
 

@@ -154,7 +154,10 @@ def test_a_fine_tuning_is_named_by_its_model_and_its_task(tmp_path, teacher):
 
     text = write_report(run_folder(tmp_path, rows, config | {"report": "best"})).read_text()
     assert "the Matthews correlation is 50.0 %. The last Matthews correlation was 25.0 %" in text
-    assert "collapsed" not in text
+    assert "collapsed" not in text and "Training ended" not in text
+    ended = config | {"report": "best", "patience": 1}
+    text = write_report(run_folder(tmp_path, rows, ended)).read_text()
+    assert "after 2 updates. Training ended there (--patience 1): no later" in text
 
 
 def test_settings_and_origin_are_listed_by_their_dotted_names(report):

@@ -296,6 +296,8 @@ def test_a_model_keeps_its_own_order_of_classes(home):
         ({"loss": TaskLoss(temperature=0.0)}, "--loss.temperature is 0.0: give a number from 0.01"),
         ({"batch_size": 7, "micro_batches": 2}, "--batch-size 7 is not a multiple of 2"),
         ({"teacher": "{home}/teacher"}, "has no head for"),
+        ({"patience": 3}, "--patience 3 waits for a better score, .*: add --report best"),
+        ({"patience": 0, "report": "best"}, "--patience is 0"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_sentence(home, changes, message):

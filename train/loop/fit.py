@@ -69,6 +69,7 @@ def fit(
     evaluate: Evaluate,
     facts: dict[str, Any],
     best_by: str | None = None,
+    patience: int | None = None,
     shown: Callable[[str], bool] = lambda name: True,
 ) -> dict[str, float]:
     """Trains as `config` says and leaves a run folder; resumes where an earlier try ended.
@@ -85,6 +86,7 @@ def fit(
         facts: fingerprints of what the configuration names; a run resumes only if they agree.
         best_by: a metric of `evaluate`, higher being better: `output`/model is the model of the
             step where it was highest, and not that of the last.
+        patience: training ends after so many evaluations in a row that are not better.
         shown: whether a held-out metric is printed; all are recorded.
 
     Returns:
@@ -98,7 +100,17 @@ def fit(
         learner.check_export()  # before anything is written
     with until_safe():
         run = TrainingRun(
-            config, kind, learner, batches, parallel, constants, evaluate, facts, best_by, shown
+            config,
+            kind,
+            learner,
+            batches,
+            parallel,
+            constants,
+            evaluate,
+            facts,
+            best_by,
+            patience,
+            shown,
         )
         log, steps, size = run.log, run.steps, batches.batch_size
         with log, run.tracer, out_of_memory(run.sequences_that_fit):
@@ -116,7 +128,7 @@ def fit(
             finally:
                 run.checkpoints.close()
             if not results:
-                log.say(f"{where} is complete: {steps:,} steps were done before")
+                log.say(f"{where} is complete: {run.number:,} steps were done before")
                 results = evaluate(run.state.params, run.constants)
         if best_by is None:
             run.write_model()
@@ -149,10 +161,11 @@ class TrainingRun:
         evaluate: Evaluate,
         facts: dict[str, Any],
         best_by: str | None,
+        patience: int | None,
         shown: Callable[[str], bool],
     ):
         self.config, self.learner, self.batches, self.parallel = config, learner, batches, parallel
-        self.evaluate, self.best_by = evaluate, best_by
+        self.evaluate, self.best_by, self.patience = evaluate, best_by, patience
         self.steps = config.updates(batches.updates_per_epoch)
         self.constants = parallel.replicate(constants)
         self.keys = parallel.replicate(keys_of(config.seed))
@@ -174,7 +187,7 @@ class TrainingRun:
             writes=is_first(),
         )
         self.model = config.output / "model"
-        self.best = -math.inf
+        self.best, self.no_better = -math.inf, 0
         self.batch: Batch | None = None
         self.unlogged: Unlogged | None = None
 
@@ -212,6 +225,8 @@ class TrainingRun:
         # The record is process 0's, and all have to do the same.
         unmeasured = bool(multihost_utils.broadcast_one_to_all(np.int32(unmeasured)))
         results = self.measure() if unmeasured and self.due(self.start) else {}
+        if self.out_of_patience():
+            return results
         shapes: set[tuple[int, ...]] = set()
         numbers = range(self.start + 1, self.steps + 1)
         read = timed(self.batches.iterate(self.start))
@@ -219,17 +234,28 @@ class TrainingRun:
             shape = batch["input_ids"].shape
             self.update(batch, waited, compiles=shape not in shapes)
             shapes.add(shape)
+            ends = self.number == self.steps
             if self.due(self.number):
                 results = self.measure()
-            if self.number == self.steps or self.number % self.config.run.checkpoint_every == 0:
+                ends |= self.out_of_patience()
+            if ends or self.number % self.config.run.checkpoint_every == 0:
                 self.save()
             stop_if_asked()
+            if ends:
+                break
         return results
 
     def due(self, number: int) -> bool:
         """True where an evaluation follows update `number`."""
         every = self.config.evaluate_every or math.ceil(self.batches.updates_per_epoch)
         return number in (0, self.steps) or number % every == 0
+
+    def out_of_patience(self) -> bool:
+        """True if too many evaluations in a row were not better; process 0 decides for all."""
+        if self.patience is None:
+            return False
+        ends = multihost_utils.broadcast_one_to_all(np.int32(self.no_better >= self.patience))
+        return bool(ends)
 
     def update(self, batch: Batch, waited: float, *, compiles: bool) -> None:
         """Starts the next update and logs the one before.
@@ -287,11 +313,12 @@ class TrainingRun:
         return results
 
     def improves(self, results: Mapping[str, Any]) -> bool:
-        """True if an evaluation is better than all before it, by the metric that decides."""
-        better = self.best_by is not None and results[self.best_by] > self.best
-        if better:
-            self.best = results[self.best_by]
-        return better
+        """True if an evaluation is better than all before it; counts those that are not."""
+        if self.best_by is None or not results[self.best_by] > self.best:
+            self.no_better += 1
+            return False
+        self.best, self.no_better = results[self.best_by], 0
+        return True
 
     def save(self) -> None:
         """Saves a checkpoint, once all that was recorded before it is on disk."""

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import jax
@@ -64,9 +65,9 @@ def export(params, folder):
     np.save(folder / "three.npy", params["three"])
 
 
-def train(output: Path, step=step, best_by: str | None = "score") -> dict[str, float]:
+def train(output: Path, step=step, every: int = 5, **options) -> dict[str, float]:
     """Twelve updates, an evaluation of three batches after every five."""
-    config = runs.pretrain_config(output.parent, output=output)
+    config = runs.pretrain_config(output.parent, output=output, evaluate_every=every)
     return loop.fit(
         config,
         kind="pretrain",
@@ -77,7 +78,7 @@ def train(output: Path, step=step, best_by: str | None = "score") -> dict[str, f
         constants={},
         evaluate=lambda params, _: {"score": sum(heeding(read)(params, n) for n in range(3))},
         facts={},
-        best_by=best_by,
+        **{"best_by": "score", **options},
     )
 
 
@@ -201,6 +202,35 @@ def test_the_model_is_that_of_the_best_step(tmp_path, undisturbed):
     shutil.rmtree(tmp_path / "run" / "model")
     with pytest.raises(InputError, match="the model of the best step so far, is gone"):
         train(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory):
+    """A run that may go on until two evaluations in a row are not better, of one an update."""
+    folder = tmp_path_factory.mktemp("impatient") / "run"
+    return train(folder, every=1, patience=2), left_by(folder)
+
+
+def test_training_ends_when_patience_does(impatient, tmp_path, capsys):
+    found = scores(impatient)
+    best = [n for n, score in enumerate(found) if score > max(found[:n], default=-np.inf)]
+    assert best[-1] == len(found) - 3 and len(found) < 13
+    assert all(after - before <= 2 for before, after in pairwise(best))
+    assert impatient[0]["score"] == found[-1]
+    train(tmp_path / "run", every=1, patience=2)
+    capsys.readouterr()
+    train(tmp_path / "run", every=1, patience=2)
+    assert f"is complete: {len(found) - 1} steps were done before" in capsys.readouterr().out
+    assert left_by(tmp_path / "run") == impatient[1]
+
+
+def test_patience_is_the_same_after_a_stop_in_each_evaluation(tmp_path, impatient, monkeypatch):
+    for at in range(len(scores(impatient))):
+        with monkeypatch.context() as patch:
+            in_evaluation(1 if at == 0 else 2, patch)
+            stops_at(at, tmp_path / "run", every=1, patience=2)
+    assert train(tmp_path / "run", every=1, patience=2) == impatient[0]
+    assert left_by(tmp_path / "run") == impatient[1]
 
 
 def test_a_run_can_be_stopped_twice_in_each_of_its_evaluations(tmp_path, undisturbed, monkeypatch):
