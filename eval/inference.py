@@ -36,7 +36,7 @@ def kind_of(model: nnx.Module) -> Kind | None:
     config: Any = model.config  # type: ignore[attr-defined]
     for kind in KINDS.values():
         if type(model) is kind.model and kind.serves(config):
-            return kind.of_labels(config.labels)
+            return kind.of_labels(config.labels).of_config(config)
     raise InputError(
         f"a {type(model).__name__} model has nothing to say about a text: it takes one for "
         "sequence or token classification, question answering, or masked LM"

@@ -66,7 +66,9 @@ class TaskEvaluation:
     LABEL_1) or calls them otherwise than the task."""
     null_threshold: NullThreshold | None = None
     """For questions: predict "no answer" when its score exceeds the best answer's by more than
-    this. By default 0 for squad2 and answers; for squad there is always an answer."""
+    this. By default 0 for squad2, and for answers if the model's training questions had some
+    without an answer (or those scored, where the model does not say); otherwise it always answers.
+    """
     output: Path | None = None
     """The folder for predictions, pictures and metrics; by default runs/eval-TASK."""
 
@@ -84,6 +86,9 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     checkpoint = open_checkpoint(config.model)
     data = open_for_model(config, checkpoint, splits)
     data = replace(data, notes=(*data.notes, *left_out))
+    if data.task.own_files:  # what the model has learned decides, where that is known
+        kind = data.task.kind.of_config(checkpoint.config)
+        data = replace(data, task=replace(data.task, kind=kind))
     if config.null_threshold is not None:
         if "null_threshold" not in data.task.kind.asks:
             raise InputError(f"--null-threshold is for questions, and {data.task.name} has none")
@@ -112,7 +117,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     metrics = {split: result["metrics"] for split, result in results.items()}
     for split, values in metrics.items():
         if values.get("collapsed"):
-            say(f"{split}: all examples are given the same class")
+            say(f"{split}: {task.kind.collapse}")
     say(f"predictions and more: {output}")
     return metrics
 

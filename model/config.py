@@ -44,6 +44,8 @@ class EncoderConfig:
     pad_token_id: Annotated[int, Range(0, 10**7)] = 0
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     """Names of the classes of a classification head, in the order of their indices."""
+    unanswerable: bool | None = None
+    """Of a question answerer: whether some training questions had no answer; None: not known."""
     dtype: DType = "float32"
     """The dtype of activations. Parameters, LayerNorm, softmax and logits stay float32."""
 

@@ -21,6 +21,7 @@ from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, by_name, in_tables, 
 from report.panel import Panel, Points, Smoothing
 from report.results import totals
 from report.tables import duration, listed
+from tasks.catalogue import TASKS
 
 Record = Mapping[str, Any]  # a line of metrics.jsonl
 
@@ -110,8 +111,8 @@ def _what_came_out(run: RunRecord, where: str, heldout: Sequence[Record]) -> str
             " For comparison, the unigram floor, a model that knows only how often each token "
             f"occurs, has {listed(floors)}."
         )
-    if kept.get("collapsed"):
-        text += " It has collapsed: all examples are given the same class."
+    if kept.get("collapsed") and run.task in TASKS:
+        text += f" It has collapsed: {TASKS[run.task].kind.collapse}."
     if best["step"] != last["step"]:
         name = _yardstick(last) if _yardstick(last) in names else names[0]
         other = last if kept is best else best

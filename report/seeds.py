@@ -46,7 +46,7 @@ def report_seeds(
         [row, *(written(name, numbers[name]) for name in names)] for row, numbers in values.items()
     ]
     remarks = [
-        f"Seed {seed} collapsed: it gives every example of the development set the same class."
+        f"Seed {seed} collapsed: on the development set {task.kind.collapse}."
         for seed, each in results.items()
         if each.get("collapsed")
     ]

@@ -81,6 +81,8 @@ class Kind(ABC):
     """The names in print of `metrics` and of those of `breakdown`."""
     ranking: ClassVar[Ranking]
     """How mistakes are listed."""
+    collapse: ClassVar[str] = ""
+    """The meaning of the metric `collapsed`, in a sentence, for kinds that measure it."""
     noun: ClassVar[str]
     """A model of this kind in a sentence, such as "a classifier"."""
     asks: ClassVar[tuple[str, ...]] = ()
@@ -118,6 +120,10 @@ class Kind(ABC):
         """Sentences on the labels of training examples, for a person to check."""
         return ()
 
+    def of_examples(self, examples: Sequence[Any]) -> "Kind":
+        """This kind, with the settings that a user's own examples ask for."""
+        return self
+
     @staticmethod
     @abstractmethod
     def to_windows(
@@ -142,6 +148,14 @@ class Kind(ABC):
     def serves(self, config: EncoderConfig) -> bool:
         """True if a model of class `model` with this configuration is of this kind."""
         return True
+
+    def to_config(self, config: EncoderConfig) -> EncoderConfig:
+        """The configuration of a model that learns this, with what its users have to know."""
+        return config
+
+    def of_config(self, config: EncoderConfig) -> "Kind":
+        """This kind, with the settings that a model has learned, where its configuration says."""
+        return self
 
     def forward(
         self, model: nnx.Module, batch: Arrays, rngs: nnx.Rngs | None = None

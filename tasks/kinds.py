@@ -11,6 +11,6 @@ KINDS: dict[str, Kind] = {
         Classification(),
         Regression(),
         Tags(),
-        Answers(null_threshold=0.0),
+        Answers(),
     )
 }

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +50,7 @@ class TaskData:
     """Examples of a task, by split."""
 
     task: Task
-    """With its `labels`, also where these depend on the data."""
+    """With its `labels` and the settings of its kind, also where these depend on the data."""
     splits: dict[str, Examples]
     """`train`, `dev`, `test`, for MNLI also `dev_mismatched` and `test_mismatched`; a split that is
     not there, or was not asked for, is absent."""
@@ -119,6 +119,9 @@ def open_task(
             examples[split] = _read(task, source, split, notes)
     if learns_classes and not task.labels:
         task = task.with_labels(task.kind.classes(sum(examples.values(), ())))
+    if task.own_files:
+        read = examples.get("train") or sum(examples.values(), ())
+        task = replace(task, kind=task.kind.of_examples(read))
     if "train" in examples:
         others = {split: examples[split] for split in wanted if split != "train"}
         notes += shared(examples["train"], others, task.kind)

@@ -37,8 +37,9 @@ class Asked:
     top: Count | None = None
     """At most so many labels, answers or fillings; by default all labels, 3 answers, 5 fillings."""
     null_threshold: NullThreshold | None = None
-    """For a question answerer that has learned it (SQuAD 2.0): predict "no answer" when its score
-    exceeds the best answer's by more than this, usually 0. By default it always answers."""
+    """For a question answerer: predict "no answer" when its score exceeds the best answer's by more
+    than this. By default 0 for a model fine-tuned here on questions of which some had no answer;
+    others always answer."""
     reading: Reading = Reading()
     """How texts are read. By default a window has as many tokens as the model can read, and no more
     than 384 where answers are looked for."""

@@ -17,7 +17,7 @@ class Scored(NamedTuple):
     """One for each example."""
     metrics: dict[str, float]
     """Those of the task, and the `score`, which is their mean; empty where no right answers
-    are known. `collapsed` is 1 where all examples got the same class."""
+    are known. `collapsed` is 1 where all are alike: see `Kind.collapse`."""
 
 
 def score(

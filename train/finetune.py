@@ -145,6 +145,7 @@ def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData
         shape = shape.replace(labels=data.task.outputs, dtype=dtype)
         model = data.task.kind.model(shape, rngs=rngs)
         initialise(model.backbone, encoder, config.layers)
+    model.config = data.task.kind.to_config(model.config)
     model.backbone.encoder.remat = config.run.remat
     return model
 

@@ -12,7 +12,7 @@ from model.errors import InputError
 from model.hf.lookalikes import check_fetched
 from model.hf.weight_map import class_name
 from model.ranges import Range, ranges_in
-from model.tasks import SequenceClassification, TokenClassification
+from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
 from model.typed import as_type, parse_json
 
 # Field of EncoderConfig -> its keys in config.json, those of BERT and of DistilBERT.
@@ -57,6 +57,7 @@ _KINDS: dict[str, Any] = {
     "problem_type": str,
     "num_labels": int,
     "id2label": Mapping[str, str | int],
+    "unanswerable": bool,
 }
 """The types of all other values, by key."""
 _CLASSES = Range(1, 100_000)
@@ -114,7 +115,12 @@ def encoder_config(raw: dict[str, Any], path: Path) -> EncoderConfig:
         # BERT's classifier_dropout is null where it is to follow the encoder's.
         fields = {"classifier_dropout": fields["hidden_dropout"]} | fields
     try:
-        return EncoderConfig(architecture=model_type, labels=_labels(raw, path), **fields)
+        return EncoderConfig(
+            architecture=model_type,
+            labels=_labels(raw, path),
+            unanswerable=raw.get("unanswerable"),
+            **fields,
+        )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -173,6 +179,8 @@ def write_config(config: EncoderConfig, task: type[nnx.Module], dtype: str) -> d
         extra["label2id"] = {label: index for index, label in enumerate(config.labels)}
     if task is SequenceClassification and config.num_labels == 1:
         extra["problem_type"] = "regression"
+    if task is QuestionAnswering and config.unanswerable is not None:
+        extra["unanswerable"] = config.unanswerable  # transformers keeps it, and does not ask
     return {
         "architectures": [name],
         "model_type": architecture,

@@ -23,8 +23,8 @@ def squad_rows(path: Path, split: str) -> Iterator[Row]:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
                     cells = {name: question[name] for name in ("id", "question")}
-                    if "answers" in question:
-                        cells["answers"] = question["answers"]
+                    more = ("answers", "is_impossible")
+                    cells |= {name: question[name] for name in more if name in question}
                     place = f"{path}, question {question['id']}"
                     yield Row(place, {**cells, "context": paragraph["context"]})
     except ValueError as error:

@@ -31,6 +31,7 @@ class QuestionColumns:
     """Rows with `question`, `context`, and `answers`, each a `text` and its `answer_start`.
 
     In a table it may be one `answer` with its `answer_start`, which is empty where there is none.
+    SQuAD 2.0's `is_impossible` may be there, and must then agree with the answers.
     """
 
     def example(
@@ -45,6 +46,16 @@ class QuestionColumns:
         if labelled:
             require_cell(row, ("answers", "answer"))
         answers = _answers(row)
+        if answers and _impossible(row):
+            raise InputError(
+                f"{row.place}: is_impossible is true, and there is the answer {answers[0].text!r}: "
+                "set it to false, or leave out the answers"
+            )
+        if answers == () and labelled and _impossible(row) is False:
+            raise InputError(
+                f"{row.place}: is_impossible is false, and there is no answer: set it to true, or "
+                "give an answer"
+            )
         for text, start in answers or ():
             if start < 0 or context[start : start + len(text)] != text:
                 raise InputError(
@@ -73,6 +84,16 @@ def _answers(row: Row) -> tuple[Answer, ...] | None:
             f"{row.place}: each answer should have a text and its answer_start, the number of "
             "characters before it in the context"
         ) from None
+
+
+def _impossible(row: Row) -> bool | None:
+    value = row.cells.get("is_impossible")
+    if value in (None, ""):
+        return None
+    name = str(value).lower()
+    if name not in ("true", "false"):
+        raise InputError(f"{row.place}: is_impossible is {value!r}: give true or false")
+    return name == "true"
 
 
 def _answer(text: Any, start: Any) -> Answer:

@@ -1,6 +1,6 @@
 """Kind of task: the answer to a question, as a part of a context, or that there is none."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from data.vocabulary import Vocabulary
+from model.config import EncoderConfig
 from model.errors import InputError
 from model.losses import cross_entropy, distillation_kl
 from model.tasks import QuestionAnswering, read_batch
@@ -30,7 +31,7 @@ class Answers(Kind):
 
     null_threshold: float | None = None
     """Predict "no answer" when its score exceeds the best answer's by more than this; None where
-    every question has an answer."""
+    every question has an answer. A user's own examples decide, see `of_examples`."""
 
     name = "answers"
     own = {
@@ -51,6 +52,7 @@ class Answers(Kind):
         "no_answer_exact_match": "right where there is none",
     }
     ranking = Ranking("The wrong answers it was surest of", "probability", "{:.3f}")
+    collapse = "no question is given an answer"
     noun = "a question answerer"
     asks = ("question", "top", "null_threshold")
     reads = ("doc_stride", "max_question")
@@ -66,6 +68,19 @@ class Answers(Kind):
 
     def classes_of(self, example: QuestionExample) -> tuple[str, ...]:
         return ("an answer" if example.answers else "no answer",)
+
+    def of_examples(self, examples: Sequence[QuestionExample]) -> "Answers":
+        """With SQuAD 2.0's threshold if some questions have no answer."""
+        unanswerable = any(example.answers == () for example in examples)
+        return replace(self, null_threshold=0.0 if unanswerable else None)
+
+    def to_config(self, config: EncoderConfig) -> EncoderConfig:
+        return config.replace(unanswerable=self.null_threshold is not None)
+
+    def of_config(self, config: EncoderConfig) -> "Answers":
+        if config.unanswerable is None:
+            return self
+        return replace(self, null_threshold=0.0 if config.unanswerable else None)
 
     def forward(self, model, batch, rngs=None) -> dict[str, Any]:
         output = read_batch(model, batch, rngs=rngs)
@@ -124,6 +139,11 @@ class Answers(Kind):
         answers = example.answers
         return None if answers is None else [answer.text for answer in answers]
 
+    def measure(self, names, labels, gold, predicted) -> dict[str, float]:
+        """Also `collapsed`, 1 where all predicted answers are empty, and not all right ones."""
+        collapsed = any(gold) and not any(predicted)
+        return {**super().measure(names, labels, gold, predicted), "collapsed": float(collapsed)}
+
     def breakdown(self, gold: list[list[str]], predicted: list[str]) -> dict[str, float]:
         return squad_breakdown(gold, predicted)
 
@@ -143,7 +163,8 @@ class Answers(Kind):
     def as_asked(self, asked: Asked) -> "Answers":
         if asked.question is None:
             raise InputError("this model answers questions about texts: ask one with --question")
-        return replace(self, null_threshold=asked.null_threshold)
+        threshold = self.null_threshold if asked.null_threshold is None else asked.null_threshold
+        return replace(self, null_threshold=threshold)
 
     def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> QuestionExample:
         return QuestionExample(id, asked.question or "", text)

@@ -71,6 +71,7 @@ class Classification(_Texts):
         "matthews": "Matthews correlation",
     }
     ranking = Ranking("The errors it was surest of", "probability", "{:.3f}")
+    collapse = "all examples are given the same class"
     noun = "a classifier"
     asks = ("pair", "top")
 

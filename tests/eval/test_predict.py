@@ -199,6 +199,14 @@ def test_no_answer_where_the_threshold_says_so(home):
         assert {answer["text"] for answer in found["answers"]} == {"", "cat"}
 
 
+@pytest.mark.parametrize("unanswerable", [True, False, None])
+def test_no_answer_where_the_model_has_learned_it(vocabulary, tmp_path, unanswerable):
+    folder = save_model(tmp_path, QuestionAnswering, vocabulary, unanswerable=unanswerable)
+    asked = Asked(question="what?", reading=Reading(max_question=4))
+    [found] = predict(*open_model(str(folder)), ["cat"], asked)
+    assert ("" in {answer["text"] for answer in found["answers"]}) == bool(unanswerable)
+
+
 @pytest.mark.parametrize("kind", [MaskedLM, PreTraining])
 def test_what_may_stand_for_a_mask(kind, vocabulary, tmp_path):
     model, vocabulary = open_model(str(save_model(tmp_path, kind, vocabulary)))

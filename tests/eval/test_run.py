@@ -278,6 +278,27 @@ def test_answers(home):
     assert len(shares) == 20 and shares == sorted(shares, reverse=True)
 
 
+@pytest.mark.parametrize("unanswerable", [True, False, None])
+def test_a_model_knows_whether_all_its_questions_had_an_answer(
+    home, tmp_path, capsys, unanswerable
+):
+    """A model of others does not: then the questions that are scored decide."""
+    model = load(home / "answers")
+    model.config = model.config.replace(unanswerable=unanswerable)
+    save(model, tmp_path / "model")
+    save_vocabulary(load_vocabulary(home / "answers"), tmp_path / "model")
+    data = TaskDataConfig(dev=home / "a.json")
+    metrics, output = evaluate(tmp_path, "model", "answers", data=data)
+    rows = predictions(output, "dev")
+    silent = [row["prediction"] == "" for row in rows]
+    likelier = [row["no_answer"] > 0 for row in rows]
+    assert any(likelier)
+    assert silent == (likelier if unanswerable else [False] * len(rows))
+    assert metrics["dev"]["collapsed"] == all(silent)
+    told = "dev: no question is given an answer" in capsys.readouterr().out
+    assert told == all(silent)
+
+
 def test_questions_without_an_answer_are_counted_apart(home, tmp_path, capsys):
     asked = json.loads((home / "a.json").read_text())
     for paragraph in asked["data"][0]["paragraphs"][::2]:

@@ -114,7 +114,8 @@ def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
 def test_the_task_of_own_files_is_of_the_kind(case):
     name = case.kind.name
     assert TASKS[name].kind is KINDS[name] and TASKS[name].own_files
-    assert KINDS[name].of_labels(case.task.labels) == case.kind
+    kind = KINDS[name].of_labels(case.task.labels).of_examples(case.examples)
+    assert kind == case.kind
     assert set(case.task.metrics) <= case.kind.metrics.keys() <= case.kind.titles.keys()
     assert case.kind.serves(case.model.config)
     assert [

@@ -115,6 +115,9 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     metric = TASKS[task].metrics[0]
     assert f"| {NAMES.get(metric, metric)} |" in (output / "results.md").read_text()
 
+    about = json.loads((output / "model" / "config.json").read_text())
+    assert about.get("unanswerable") == (False if task == "answers" else None)
+
     student = replace(config(home, task, output=home / f"student-{task}"), layers="first")
     finetune(replace(student, teacher=str(output / "model"), model=str(output / "model")))
     losses = [row for row in runs.metrics(student.output) if row["kind"] == "train"]

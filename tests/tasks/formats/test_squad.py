@@ -7,6 +7,7 @@ import pytest
 from model.errors import InputError
 from tasks.open import TaskDataConfig, open_task
 from tasks.questions.examples import Answer, QuestionExample
+from tasks.questions.kind import Answers
 
 CONTEXT = "Zoë moved to Köln in 1990."
 
@@ -69,6 +70,9 @@ def test_a_part_of_a_file_may_have_a_longer_name(tmp_path):
         ({"answers": [answer("", 3)]}, "should have a text and its answer_start"),
         ({"answers": ["Köln"]}, "should have a text and its answer_start"),
         ({"question": " "}, "the text of 'question' is empty"),
+        ({"is_impossible": True}, "is_impossible is true, and there is the answer 'Köln'"),
+        ({"is_impossible": False, "answers": []}, "is_impossible is false, and there is no answer"),
+        ({"is_impossible": "perhaps"}, "is_impossible is 'perhaps': give true or false"),
     ],
 )
 def test_a_bad_question_is_named(settings, message, tmp_path):
@@ -117,3 +121,13 @@ def test_own_questions_as_json_jsonl_and_csv_are_the_same(tmp_path):
         for file in (as_json, as_jsonl, as_csv)
     )
     assert len(first["dev"]) == 2 and others == [first, first]
+
+
+def test_own_questions_decide_whether_there_may_be_no_answer(tmp_path):
+    """Those of the training file, where it is read."""
+    answered = write(tmp_path / "a.json", question(), question("q2"))
+    both = write(tmp_path / "b.json", question(), question("q2", answers=[], is_impossible=True))
+    for train, dev, threshold in ((answered, both, None), (both, answered, 0.0)):
+        task = open_task("answers", TaskDataConfig(train=train, dev=dev)).task
+        assert task.kind == Answers(null_threshold=threshold)
+    assert open_task("answers", TaskDataConfig(test=both)).task.kind == Answers(0.0)

@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from tasks.questions.kind import Answers
 from tasks.questions.squad import exact_match, normalize_answer, squad_breakdown, squad_f1
 
 
@@ -57,6 +58,14 @@ def test_questions_with_and_without_an_answer_differ():
     )
     assert squad_breakdown([["x"], ["y"]], ["x", ""]) == {}
     assert squad_breakdown([[], []], ["x", ""]) == {}
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted", "collapsed"),
+    [([["a b"], []], ["", ""], 1), ([["a b"], []], ["", "b"], 0), ([[], []], ["", ""], 0)],
+)
+def test_empty_answers_are_a_collapse_unless_all_are_right(gold, predicted, collapsed):
+    assert Answers().measure((), (), gold, predicted) == {"collapsed": collapsed}
 
 
 @pytest.mark.oracle
