@@ -7,8 +7,9 @@
     python -m eval.run my-model --task classification --data.test reviews.csv
 
 It leaves a folder with every prediction (jsonl), the metrics and settings (results.json), the
-confusion matrix of a classifier (png), and the errors it was surest of (md). For the test sets of
-GLUE, whose answers are kept back, it is the file to hand in at gluebenchmark.com.
+confusion matrix of a classifier (png; csv for many classes), and the errors it was surest of (md).
+For the test sets of GLUE, whose answers are kept back, it is the file to hand in at
+gluebenchmark.com.
 """
 
 import json
@@ -21,7 +22,7 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from data.storage.atomic import make_folder, write_text
+from data.storage.atomic import make_folder, write_text, writing
 from data.storage.mirror import on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from data.storage.run_folder import CONFIG, read_run_config
@@ -29,12 +30,12 @@ from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
+from model.hf.config import read_settings
 from model.ranges import check_settings
 from model.terminal import say
 from model.typed import as_type
 from report.naming import NAMES, in_tables, written
-from report.plots import save_figure
-from report.predictions.confusion import draw_confusion
+from report.predictions.confusion import write_confusion
 from report.predictions.mistakes import write_errors
 from report.predictions.submission import FILES, write_submission
 from report.tables import terminal_table
@@ -45,6 +46,10 @@ from tasks.predict import predictor
 from tasks.reading import NullThreshold, Reading
 from tasks.score import score
 from tasks.task import Task
+
+RESULTS = "results.json"
+LEFT = ("predictions-*.jsonl", "errors-*.md", "confusion-*.png", "confusion-*.csv")
+"""What else an evaluation leaves in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +75,7 @@ class TaskEvaluation:
     without an answer (or those scored, where the model does not say); otherwise it always answers.
     """
     output: Path | None = None
-    """The folder for predictions, pictures and metrics; by default runs/eval-TASK."""
+    """The folder for predictions, pictures and metrics; by default runs/eval-TASK-MODEL."""
 
 
 def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
@@ -99,19 +104,22 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     check_order(config.labels, task, checkpoint)
     model = load_for_task(checkpoint, task, order=config.labels)
     vocabulary = load_vocabulary(checkpoint.place)
-    if note := note_on_reading(config.model, task, config.reading):
-        say(note)
+    config = replace(config, reading=reading_of(config, task))
     remarks = check_inputs(config.model, model, vocabulary, task.length(config.reading))
     say(*remarks, *data.notes)
-    output = make_folder(config.output or Path(f"runs/eval-{task.name}"))
-    results = {s: score_split(config, data, s, model, vocabulary, output) for s in data.splits}
+    output = evaluation_folder(config)
+    scored = {s: score_split(config, data, s, model, vocabulary, output) for s in data.splits}
+    results = {split: result for split, (result, _) in scored.items()}
     record = {
         "settings": config,
         "data": {"source": data.source, "fingerprint": data.fingerprint, "notes": data.notes},
         "splits": results,
         "provenance": provenance(),
     }
-    write_json_atomic(output / "results.json", record)
+    write_json_atomic(output / RESULTS, record)
+    for split, (_, pairs) in scored.items():  # last, as a picture may take long
+        if task.kind.single_class and pairs:
+            write_confusion(output, split, pairs, task.labels, title=f"{task.title}, {split}")
     say("", f"{config.model} on {task.title}")
     Console(highlight=False, markup=False).print(scores_table(results))
     metrics = {split: result["metrics"] for split, result in results.items()}
@@ -162,26 +170,50 @@ def open_for_model(
     return open_task(config.task, config.data, splits=splits, labels=known)
 
 
-def note_on_reading(model: str, task: Task, reading: Reading) -> str | None:
-    """A sentence where a model's run, if it lies in one, has read texts in another way."""
-    folder = Path(model).expanduser()
+def evaluation_folder(config: TaskEvaluation) -> Path:
+    """The folder to write to, without what an earlier evaluation of the model left there.
+
+    Raises:
+        InputError: it holds those of another model or task, or the disk refuses.
+    """
+    model = "-".join(p for p in Path(config.model).parts[-2:] if p.strip("./") not in ("", "model"))
+    folder = make_folder(config.output or Path(f"runs/eval-{config.task}-{model or 'model'}"))
+    if (folder / RESULTS).is_file():
+        then = read_settings(folder / RESULTS).get("settings") or {}
+        if (then.get("model"), then.get("task")) != (config.model, config.task):
+            raise InputError(
+                f"{folder} holds the scores of {then.get('model')} on {then.get('task')}: choose "
+                "another folder with --output"
+            )
+    with writing(folder, "--output"):
+        for file in (file for pattern in LEFT for file in folder.glob(pattern)):
+            file.unlink()
+    return folder
+
+
+def reading_of(config: TaskEvaluation, task: Task) -> Reading:
+    """How texts are read: as the flags say or, without any, as when the model was fine-tuned.
+
+    That is known of a model in the folder of its run. It is said where it makes a difference.
+    """
+    folder, reading = Path(config.model).expanduser(), config.reading
     if not (folder.is_dir() and (folder.parent / CONFIG).is_file()):
-        return None
+        return reading
     run = read_run_config(folder.parent)
     if run.get("kind") != "finetune" or run.get("task") != task.name:
-        return None
+        return reading
     then = as_type(Reading, run.get("reading"), str(folder.parent / CONFIG), "reading")
     read = {"max_length": (task.length(then), task.length(reading))}
     read |= {name: (getattr(then, name), getattr(reading, name)) for name in task.kind.reads}
-    flags = [
-        f"--reading.{name.replace('_', '-')} {value}"
-        for name, (value, now) in read.items()
-        if now != value
-    ]
-    if not flags:
-        return None
-    trained = f"{model} was fine-tuned with {' '.join(flags)}"
-    return f"{trained}: give the same here to read texts as it did then"
+    differing = {name: value for name, (value, now) in read.items() if now != value}
+    if not differing:
+        return reading
+    flags = " ".join(f"--reading.{n.replace('_', '-')} {v}" for n, v in differing.items())
+    if reading == Reading():
+        say(f"texts are read as when {config.model} was fine-tuned: {flags}")
+        return replace(reading, **differing)
+    say(f"{config.model} was fine-tuned with {flags}: give the same here to read texts as then")
+    return reading
 
 
 def score_split(
@@ -191,10 +223,11 @@ def score_split(
     model: Any,
     vocabulary: Vocabulary,
     output: Path,
-) -> dict[str, Any]:
-    """The number of `examples` of a split, the `metrics`, and `remarks` on texts that did not fit.
+) -> tuple[dict[str, Any], list[tuple[Any, Any]]]:
+    """The result of a split, and the right and the predicted answers where both are known.
 
-    Writes every prediction and, where the right ones are known, the mistakes.
+    The result is the number of `examples`, the `metrics`, and `remarks` on texts that did not fit.
+    Writes every prediction with its text and, where the right ones are known, the mistakes.
     """
     task, examples, labels = data.task, data.splits[split], model.config.labels
     windows = task.to_windows(examples, vocabulary, labels, config.reading)
@@ -203,22 +236,21 @@ def score_split(
     graphdef, params = nnx.split(model)
     fetched = predictor(graphdef, task.kind, windows)(params)
     predictions, metrics = score(task, examples, windows, fetched, labels)
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
+    lines = (
+        json.dumps({"id": e.id, "text": task.kind.quote(e), **row}, ensure_ascii=False) + "\n"
+        for e, row in zip(examples, predictions, strict=True)
+    )
     write_text(output / f"predictions-{split}.jsonl", "".join(lines))
+    pairs = []
     if metrics:
         gold, predicted = ([row[side] for row in predictions] for side in ("gold", "prediction"))
         metrics = {**metrics, **task.kind.breakdown(gold, predicted)}
         about = f"{config.model} on {task.title}, {split}"
         write_errors(output / f"errors-{split}.md", task.kind, about, examples, predictions)
-        if task.kind.single_class:
-            from sklearn.metrics import confusion_matrix  # which takes a second to import
-
-            counts = confusion_matrix(gold, predicted, labels=list(task.labels))
-            figure = draw_confusion(counts, task.labels, title=f"{task.title}, {split}")
-            save_figure(figure, output / f"confusion-{split}.png")
+        pairs = [*zip(gold, predicted, strict=True)]
     elif (task.name, split) in FILES:
         write_submission(output / FILES[task.name, split], task, predictions)
-    return {"examples": len(examples), "remarks": remarks, "metrics": metrics}
+    return {"examples": len(examples), "remarks": remarks, "metrics": metrics}, pairs
 
 
 def scores_table(results: dict[str, dict[str, Any]]) -> Table:

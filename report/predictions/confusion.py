@@ -1,14 +1,50 @@
-"""Confusion matrix of a classifier, as a picture that prints well."""
+"""Confusion matrix of a classifier, as a picture that prints well, or as a table."""
 
+import csv
+import io
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 from matplotlib.figure import Figure
 
-from report.plots import GREY, INK
+from data.storage.atomic import write_text
+from report.plots import GREY, INK, save_figure
 
 FEW = 10  # up to so many classes each cell has room for its share
+MOST_DRAWN = 40
+"""The most classes whose matrix is still read as a picture; it grows with their square."""
+
+
+def write_confusion(
+    folder: Path,
+    split: str,
+    pairs: Sequence[tuple[str, str]],
+    labels: Sequence[str],
+    *,
+    title: str,
+) -> None:
+    """Writes `confusion-SPLIT.png` or, of many classes, the pairs that occur into a csv.
+
+    Args:
+        folder: to write to.
+        split: of the examples.
+        pairs: the right and the predicted class of each example.
+        labels: the classes in order.
+        title: of the picture.
+    """
+    counts = Counter(pairs)
+    if len(labels) > MOST_DRAWN:
+        table = io.StringIO()
+        rows = csv.writer(table, lineterminator="\n")
+        rows.writerow(["gold", "predicted", "examples"])
+        rows.writerows([*pair, count] for pair, count in counts.most_common())
+        write_text(folder / f"confusion-{split}.csv", table.getvalue())
+        return
+    matrix = np.array([[counts[gold, predicted] for predicted in labels] for gold in labels])
+    save_figure(draw_confusion(matrix, labels, title=title), folder / f"confusion-{split}.png")
 
 
 def draw_confusion(

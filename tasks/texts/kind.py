@@ -41,7 +41,9 @@ class _Texts(Kind):
     def columns(self, fields: Mapping[str, Any]) -> TextColumns:
         text, pair, label = (fields[name] for name in self.fields)
         number = not self.has_classes
-        return TextColumns((text,), (pair,) if pair else (), (label,), number=number, own=True)
+        return TextColumns(
+            (text,), (pair,) if pair else (), (label,), number=number, id=("id",), own=True
+        )
 
     def gold(self, example: TextExample) -> str | float | None:
         return example.label

@@ -19,7 +19,7 @@ from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError
 from model.pretrained import load, save
 from model.tasks import MaskedLM, QuestionAnswering, SequenceClassification, TokenClassification
-from report.predictions.confusion import draw_confusion
+from report.predictions.confusion import draw_confusion, write_confusion
 from report.predictions.submission import FILES, write_submission
 from tasks.catalogue import TASKS, find_task
 from tasks.open import TaskDataConfig
@@ -361,6 +361,16 @@ def test_many_classes_leave_room_for_counts_only():
     assert Counter(texts) == {"7": 20, "": 380}
 
 
+def test_the_confusion_of_too_many_classes_to_draw_is_a_table(tmp_path):
+    labels = [f"class {number}" for number in range(41)]
+    pairs = [("class 1", "class, 2"), ("class 1", "class, 2"), ("class 40", "class 40")]
+    write_confusion(tmp_path, "dev", pairs, labels, title="many")
+    assert [path.name for path in tmp_path.iterdir()] == ["confusion-dev.csv"]
+    with (tmp_path / "confusion-dev.csv").open(newline="") as file:
+        rows = [*csv.reader(file)]
+    assert rows[1:] == [["class 1", "class, 2", "2"], ["class 40", "class 40", "1"]]
+
+
 @pytest.mark.parametrize(
     ("model", "task", "settings", "message"),
     [
@@ -449,6 +459,55 @@ def test_texts_read_otherwise_than_in_training_are_reported(home, tmp_path, caps
     evaluate_task(evaluation)
     sentence = "with --reading.long windows --reading.overlap 2: give"
     assert sentence in capsys.readouterr().out
+
+
+def test_without_flags_texts_are_read_as_in_training(home, tmp_path, capsys):
+    shutil.copytree(home / "sst2", tmp_path / "model")
+    then = asdict(Reading(max_length=7, long="head+tail"))
+    run = {"kind": "finetune", "task": "sst2", "reading": then}
+    (tmp_path / "config.json").write_text(json.dumps(run))
+    data = TaskDataConfig(root=home / "glue")
+    evaluation = TaskEvaluation(
+        model=str(tmp_path / "model"), task="sst2", data=data, output=tmp_path / "out"
+    )
+    evaluate_task(evaluation)
+    sentence = "was fine-tuned: --reading.max-length 7 --reading.long head+tail"
+    assert sentence in capsys.readouterr().out
+    _, output = evaluate(home, "sst2", "sst2", reading=Reading(max_length=7, long="head+tail"))
+    assert predictions(tmp_path / "out", "dev") == predictions(output, "dev")
+
+
+def test_a_folder_is_of_one_model_and_task_and_of_its_last_evaluation(home, monkeypatch):
+    monkeypatch.chdir(home)
+    data = TaskDataConfig(root=home / "glue")
+    long = Reading(max_length=24)
+    for model, folder in (("sst2", "eval-sst2-sst2"), ("./shouting", "eval-sst2-shouting")):
+        labels = ("negative", "positive") if "sh" in model else ()
+        once = TaskEvaluation(model=model, task="sst2", data=data, reading=long, labels=labels)
+        evaluate_task(once)
+        left = sorted(path.name for path in (home / "runs" / folder).iterdir())
+        wanted = ["confusion-dev.png", "errors-dev.md", "predictions-dev.jsonl", "results.json"]
+        assert left == wanted
+    evaluate_task(replace(once, split=("test",)))
+    left = sorted(path.name for path in (home / "runs" / folder).iterdir())
+    assert [name for name in left if "tsv" not in name] == [
+        "predictions-test.jsonl",
+        "results.json",
+    ]
+    with pytest.raises(
+        InputError, match=r"eval-sst2-shouting holds the scores of \./shouting on s"
+    ):
+        evaluate_task(replace(once, model="sst2", output=home / "runs" / folder, labels=()))
+
+
+def test_own_ids_come_out_again_with_the_texts(home, tmp_path):
+    rows = [("id", "text", "label"), ("a7", TEXTS[0], "red"), ("b", TEXTS[1], "green")]
+    with (tmp_path / "own.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    data = TaskDataConfig(test=tmp_path / "own.csv")
+    _, output = evaluate(home, "colours", "classification", data=data, output=tmp_path / "out")
+    found = [(row["id"], row["text"], row["gold"]) for row in predictions(output, "test")]
+    assert found == rows[1:]
 
 
 def test_a_folder_that_cannot_be_written(home):
