@@ -11,7 +11,6 @@ import pytest
 
 from model.errors import InputError
 from tasks.open import TaskData, TaskDataConfig, open_task
-from tasks.splits import divide
 from tasks.texts.examples import TextExample
 from tasks.words.examples import TaggedExample
 
@@ -73,15 +72,6 @@ def test_the_division_does_not_depend_on_the_splits_asked_for(ag_news):
         assert data.splits == {split: whole[split]}
     (ag_news / "test.csv").unlink()
     assert list(open_task("ag_news", TaskDataConfig(root=ag_news)).splits) == ["train", "dev"]
-
-
-@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
-def test_neither_part_of_a_division_is_empty(share):
-    for number in range(2, 12):
-        examples = tuple(TextExample(str(n), "") for n in range(number))
-        train, dev = divide(examples, share)
-        assert train and len(dev) == max(1, round(share * number))
-        assert {*train, *dev} == {*examples} and len(train) + len(dev) == number
 
 
 def test_a_split_that_is_missing_says_what_was_looked_for(ag_news):

@@ -164,6 +164,16 @@ def test_one_group_is_divided_and_large_groups_are_not_preferred():
     assert len(divide(halves, 0.1, CLASSES)[1]) == 10
 
 
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("kind", [VALUES, CLASSES])
+def test_neither_part_of_a_division_is_empty(share, kind):
+    for number in range(2, 12):
+        examples = tuple(TextExample(str(n), "") for n in range(number))
+        train, dev = divide(examples, share, kind)
+        assert train and len(dev) == max(1, round(share * number))
+        assert {*train, *dev} == {*examples} and len(train) + len(dev) == number
+
+
 def test_one_example_cannot_be_divided():
     with pytest.raises(InputError, match="one training example cannot be divided"):
         divide(texts("a"), 0.1, CLASSES)
