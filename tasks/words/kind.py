@@ -17,7 +17,7 @@ from tasks.formats.conll import conll_rows
 from tasks.formats.labels import count_sentence, doubts, in_order
 from tasks.kind import Arrays, ClassNames, Kind, Mistake, Prediction, Ranking
 from tasks.reading import Asked
-from tasks.texts.metrics import accuracy, macro_f1
+from tasks.texts.metrics import accuracy, collapsed, macro_f1
 from tasks.words.encode import encode_words, split_words
 from tasks.words.examples import TagColumns, TaggedExample
 from tasks.words.scheme import explain, find_scheme, tags_of_types
@@ -43,6 +43,7 @@ class Tags(Kind):
         "f1_without_o": "micro F1 without O",
     }
     ranking = Ranking("The sentences with most wrong entities", "wrong", "{:.0f}")
+    collapse = "all words are given the same tag"
     noun = "a tagger"
     to_windows = staticmethod(encode_words)
 
@@ -140,10 +141,13 @@ class PlainTags(Tags):
         return explain(labels), numbers, *doubts(labels)
 
     def measure(self, names, labels, gold, predicted) -> dict[str, float]:
-        """Over the words of all sentences."""
+        """Over the words of all sentences; also `collapsed`, 1 where all got the same tag."""
         places = {label: place for place, label in enumerate(labels)}
-        sides = (np.array([places[tag] for tag in chain(*side)]) for side in (gold, predicted))
-        return super().measure(names, labels, *sides)
+        right, guessed = (
+            np.array([places[tag] for tag in chain(*side)]) for side in (gold, predicted)
+        )
+        values = super().measure(names, labels, right, guessed)
+        return {**values, "collapsed": float(collapsed(guessed))}
 
     def breakdown(self, gold, predicted) -> dict[str, float]:
         """F1 of all tags together but O, where there is one: most words may have it."""

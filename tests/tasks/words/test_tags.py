@@ -85,7 +85,10 @@ def test_f1_of_plain_tags_is_that_of_scikit_learn():
     assert PlainTags().measure(names, ("PERIOD", "O", "COMMA"), gold, guess) == {
         "accuracy": pytest.approx(accuracy_score(*flat)),
         "macro_f1": pytest.approx(f1_score(*flat, average="macro")),
+        "collapsed": 0,
     }
+    same = [["O"] * len(tags) for tags in gold]
+    assert PlainTags().measure(names, ("PERIOD", "O", "COMMA"), gold, same)["collapsed"] == 1
 
 
 def test_plain_tags_without_o_have_one_for_every_word():
