@@ -10,17 +10,21 @@ from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.ranges import check_settings
 from model.tasks import MaskedLM
-from tasks.fill_mask import fill_mask
+from tasks.fill_mask import fill_masks
 from tasks.kind import Kind, percent
 from tasks.kinds import KINDS
 from tasks.model import check_inputs
-from tasks.predict import EVALUATION_ROWS, predictor
+from tasks.predict import predictor
 from tasks.reading import Asked
 from tasks.words.encode import check_text
 
 Description = dict[str, Any]
 
 FILLINGS = 5  # for each [MASK], if nobody says how many
+ROWS = 32
+"""Texts that are read together."""
+SHORT = (32, 128)
+"""The lengths of buckets below the longest, in tokens."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +67,7 @@ def describe(
     """The predictions of any head for each text; a warning in the log counts those too long."""
     kind = kind_of(model)
     if kind is None:
-        return [_fill(model, vocabulary, text, asked.top or FILLINGS) for text in texts]
+        return _fill(model, vocabulary, texts, asked.top or FILLINGS)
     kind, labels, length = kind.as_asked(asked), model.config.labels, asked.reading.max_length
     if length is None:
         length = min(model.config.max_positions, kind.longest_window or model.config.max_positions)
@@ -73,13 +77,22 @@ def describe(
     for remark in windows.remarks:
         logger.warning("texts: %s", remark)
     graphdef, params = nnx.split(model)
-    rows = min(len(windows), EVALUATION_ROWS)
-    fetched = predictor(graphdef, kind, windows, rows=rows)(params)
+    read = predictor(graphdef, kind, windows, **shapes(len(windows), length))
+    fetched = read(params)
     predictions = kind.predict(examples, windows, fetched, labels)
     return [
         kind.describe(prediction, text, asked, vocabulary)
         for prediction, text in zip(predictions, texts, strict=True)
     ]
+
+
+def shapes(count: int, longest: int) -> dict[str, Any]:
+    """The rows of a batch and the lengths of buckets, for so many windows or texts.
+
+    Six shapes at most, whatever comes, so that soon nothing is compiled any more.
+    """
+    lengths = [length for length in SHORT if length < longest]
+    return {"rows": 1 if count == 1 else ROWS, "lengths": (*lengths, longest)}
 
 
 def lines_of(kind: Kind | None, description: Mapping[str, Any]) -> Iterator[str]:
@@ -94,13 +107,21 @@ def lines_of(kind: Kind | None, description: Mapping[str, Any]) -> Iterator[str]
             yield f"  {percent(filling['probability'])}  {filling['token']}"
 
 
-def _fill(model: MaskedLM, vocabulary: Vocabulary, text: str, top: int) -> Description:
+def _fill(
+    model: MaskedLM, vocabulary: Vocabulary, texts: Sequence[str], top: int
+) -> list[Description]:
     check_inputs("the model", model, vocabulary, 0)
-    tokens, positions = len(vocabulary.tokenizer.encode(text).ids), model.config.max_positions
-    if tokens > positions:
-        raise InputError(
-            f"a masked LM reads a text as a whole, up to {positions} tokens here, and that which "
-            f"begins with {text[:40]!r} has {tokens}"
-        )
-    masks = fill_mask(model, vocabulary, text, top=min(top, vocabulary.size))
-    return {"masks": [[{"token": t, "probability": p} for t, p in mask] for mask in masks]}
+    positions = model.config.max_positions
+    for text in texts:
+        if (tokens := len(vocabulary.tokenizer.encode(text).ids)) > positions:
+            raise InputError(
+                f"a masked LM reads a text as a whole, up to {positions} tokens here, and that "
+                f"which begins with {text[:40]!r} has {tokens}"
+            )
+    filled = fill_masks(
+        model, vocabulary, texts, top=min(top, vocabulary.size), **shapes(len(texts), positions)
+    )
+    return [
+        {"masks": [[{"token": t, "probability": p} for t, p in mask] for mask in masks]}
+        for masks in filled
+    ]

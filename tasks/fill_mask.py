@@ -1,29 +1,82 @@
 """Likeliest pieces in the place of [MASK], from a masked-LM model."""
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
 import jax
-import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
 
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.tasks import MaskedLM
+from tasks.windows import Windows
+
+Filling = list[tuple[str, float]]
+"""Pieces and their probabilities, the likeliest first."""
+FEW_MASKS = 8
 
 
-def fill_mask(
-    model: MaskedLM, vocabulary: Vocabulary, text: str, *, top: int = 5
-) -> list[list[tuple[str, float]]]:
-    """For every [MASK] in the text, the `top` likeliest pieces and their probabilities.
+def fill_masks(
+    model: MaskedLM,
+    vocabulary: Vocabulary,
+    texts: Sequence[str],
+    *,
+    top: int,
+    rows: int,
+    lengths: Sequence[int],
+) -> list[list[Filling]]:
+    """For each text and every [MASK] in it, the `top` likeliest pieces.
+
+    Texts are read in batches of `rows`, padded to one of the `lengths`, which rise.
 
     Raises:
-        InputError: the text has no [MASK].
+        InputError: a text has no [MASK].
     """
-    tokenizer, mask = vocabulary.tokenizer, vocabulary.special.mask
-    ids = tokenizer.encode(text).ids
-    places = [place for place, index in enumerate(ids) if index == mask]
-    if not places:
-        raise InputError(f"there is no [MASK] to fill in {text!r}")
-    hidden = model.backbone(jnp.asarray([ids])).last_hidden[0, jnp.asarray(places)]
-    probabilities, pieces = jax.lax.top_k(jax.nn.softmax(model.predict_tokens(hidden)), top)
-    return [
-        [(tokenizer.id_to_token(int(i)) or "", float(p)) for i, p in zip(row, shares, strict=True)]
-        for row, shares in zip(pieces, probabilities, strict=True)
-    ]
+    tokenizer, special = vocabulary.tokenizer, vocabulary.special
+    ids = [np.array(e.ids, np.int32) for e in tokenizer.encode_batch(list(texts))]
+    places = [np.flatnonzero(of_text == special.mask) for of_text in ids]
+    for text, found in zip(texts, places, strict=True):
+        if not len(found):
+            raise InputError(f"there is no [MASK] to fill in {text!r}")
+    windows = Windows(ids, np.arange(len(ids)), pad_id=special.pad)
+    bucket = np.searchsorted(lengths, windows.lengths)
+    graphdef, params = nnx.split(model)
+    most = max(rows, FEW_MASKS)
+    result: list[list[Filling]] = [[] for _ in texts]
+    for number, length in enumerate(lengths):
+        members = np.flatnonzero(bucket == number)
+        for start in range(0, len(members), rows):
+            chosen = members[start : start + rows]
+            batch = windows.gather(np.resize(chosen, rows), length)
+            asked = np.array([(row, p) for row, text in enumerate(chosen) for p in places[text]])
+            for first in range(0, len(asked), most):
+                some = asked[first : first + most]
+                shares = fill_mask(
+                    graphdef,
+                    params,
+                    batch["input_ids"],
+                    batch["attention_mask"],
+                    np.resize(some, (most, 2)),
+                )
+                for (row, _), share in zip(some, np.asarray(shares), strict=False):
+                    best = np.argsort(-share, kind="stable")[:top]
+                    pieces = [(tokenizer.id_to_token(int(i)) or "", float(share[i])) for i in best]
+                    result[chosen[row]].append(pieces)
+    return result
+
+
+@partial(jax.jit, static_argnums=0)
+def fill_mask(
+    graphdef: nnx.GraphDef,
+    params: Any,
+    input_ids: Int[Array, "rows length"] | Int[np.ndarray, "rows length"],
+    attention_mask: Bool[Array, "rows length"] | Bool[np.ndarray, "rows length"],
+    asked: Int[Array, "masks 2"] | Int[np.ndarray, "masks 2"],
+) -> Float[Array, "masks vocab"]:
+    """The probabilities of all pieces at places (row, position) of a batch."""
+    model = nnx.merge(graphdef, params)
+    hidden = model.backbone(input_ids, attention_mask).last_hidden[asked[:, 0], asked[:, 1]]
+    return jax.nn.softmax(model.predict_tokens(hidden))

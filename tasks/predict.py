@@ -1,6 +1,6 @@
 """Predictions of a model for every window of a data set, in a few static shapes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,15 +22,17 @@ def predictor(
     windows: Windows,
     *,
     rows: int = EVALUATION_ROWS,
+    lengths: Sequence[int] | None = None,
     place: Callable[[dict[str, np.ndarray]], Any] = lambda batch: batch,
 ) -> Callable[[Any], Fetched]:
     """A function from a model's parameters to what `kind` fetches, in the order of the windows.
 
     Windows of like lengths are read together, `rows` (a multiple of the devices) at a time; `place`
     puts a batch onto the devices. No window is left out: the last rows of a bucket are filled up,
-    and the outputs of the filling are dropped.
+    and the outputs of the filling are dropped. `lengths` are those of the buckets, rising; by
+    default those that need the least padding.
     """
-    lengths = bucket_lengths(windows.lengths)
+    lengths = bucket_lengths(windows.lengths) if lengths is None else lengths
     bucket = np.searchsorted(lengths, windows.lengths)
 
     def predict(params: Any) -> Fetched:

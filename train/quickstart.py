@@ -38,7 +38,7 @@ from report.quickstart import (
 )
 from report.reading_speed import sentences_per_second, sizes
 from report.tables import terminal_table
-from tasks.fill_mask import fill_mask
+from tasks.fill_mask import fill_masks
 from train.command.cli import main
 from train.command.processes import check_alone
 from train.config import DistillConfig
@@ -96,8 +96,11 @@ def quickstart(config: Quickstart) -> None:
     teacher = load(checkpoint, MaskedLM)
     say("", f"1. The teacher ({config.teacher}) fills in masks")
     vocabulary = load_vocabulary(checkpoint.place)
-    for sentence in SENTENCES:
-        guesses = fill_mask(teacher, vocabulary, sentence, top=3)[0]
+    longest = teacher.config.max_positions
+    filled_in = fill_masks(
+        teacher, vocabulary, SENTENCES, top=3, rows=len(SENTENCES), lengths=(longest,)
+    )
+    for sentence, (guesses, *_) in zip(SENTENCES, filled_in, strict=True):
         filled = ", ".join(f"{piece} {share:.0%}" for piece, share in guesses)
         say(f"  {sentence:<56} {filled}")
 

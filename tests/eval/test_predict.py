@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 
@@ -25,7 +26,9 @@ from model.tasks import (
     SequenceClassification,
     TokenClassification,
 )
+from tasks.fill_mask import fill_mask
 from tasks.kinds import KINDS
+from tasks.predict import _fetch
 from tasks.reading import Asked, Reading
 from tasks.words.encode import split_words
 from tests import runs
@@ -299,6 +302,29 @@ def test_results_for_people(home, name, text, asked, lines, capsys):
     command(home, name, text, **asked)
     printed = capsys.readouterr().out
     assert re.fullmatch(lines, printed), printed
+
+
+@pytest.mark.parametrize(
+    ("head", "program"), [(SequenceClassification, _fetch), (MaskedLM, fill_mask)]
+)
+def test_six_shapes_are_compiled_whatever_comes(vocabulary, head, program):
+    config = runs.MODEL.replace(vocab_size=vocabulary.size, max_positions=160, labels=("a", "b"))
+    model = build(head, config)
+    before = program._cache_size()
+    for number in (1, 2, 5, 40):
+        for words in (1, 9, 50, 60, 140, 150):
+            predict(model, vocabulary, ["[MASK]" + " tree" * words] * number)
+    assert program._cache_size() - before == 6
+
+
+@pytest.mark.parametrize("name", ["classes", "tags", "masks"])
+def test_threads_give_the_answers_of_one(home, name):
+    model, vocabulary = open_model(str(home / name))
+    texts = [f"a [MASK] {' '.join(runs.WORDS[n % 7 : n % 7 + n % 11])} cat" for n in range(100)]
+    alone = predict(model, vocabulary, texts)
+    with ThreadPoolExecutor(8) as threads:
+        for each in threads.map(lambda _: predict(model, vocabulary, texts), range(8)):
+            assert each == alone
 
 
 @pytest.mark.parametrize(

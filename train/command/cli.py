@@ -19,6 +19,7 @@ from data.storage.mirror import mirror
 from model.errors import InputError, did_you_mean
 from model.terminal import VisibleFormatter, say
 from train.command.compiled import keep_compiled
+from train.command.elsewhere import check_flags
 from train.command.signals import Stopped, listening
 from train.command.supervisor import on_all_hosts
 from train.config import TextConfig, TrainConfig
@@ -40,7 +41,7 @@ def choose(
     messages, such as "task" or "study".
 
     Raises:
-        InputError: there is no such recipe.
+        InputError: there is no such recipe, or a flag has another name here.
     """
     if not argv or argv[0] in ("-h", "--help"):
         usage = f"usage: python -m {command} {what.upper()} [--flag value ...]"
@@ -56,6 +57,7 @@ def choose(
         hint = did_you_mean(name, sorted(recipes))
         raise InputError(f"there is no {what} {name!r} for {command}: {hint}")
     recipe = recipes[name]
+    check_flags(flags)
     config = tyro.cli(
         type(recipe()),
         default=recipe(),
