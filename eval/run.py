@@ -48,7 +48,7 @@ from tasks.score import score
 from tasks.task import Task
 
 RESULTS = "results.json"
-LEFT = ("predictions-*.jsonl", "errors-*.md", "confusion-*.png", "confusion-*.csv")
+_LEFT = ("predictions-*.jsonl", "errors-*.md", "confusion-*.png", "confusion-*.csv")
 """What else an evaluation leaves in its folder."""
 
 
@@ -186,13 +186,13 @@ def evaluation_folder(config: TaskEvaluation) -> Path:
                 "another folder with --output"
             )
     with writing(folder, "--output"):
-        for file in (file for pattern in LEFT for file in folder.glob(pattern)):
+        for file in (file for pattern in _LEFT for file in folder.glob(pattern)):
             file.unlink()
     return folder
 
 
 def reading_of(config: TaskEvaluation, task: Task) -> Reading:
-    """How texts are read: as the flags say or, without any, as when the model was fine-tuned.
+    """The reading of texts: that of the flags or, without any, that of the fine-tuning.
 
     That is known of a model in the folder of its run. It is said where it makes a difference.
     """
