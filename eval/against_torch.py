@@ -119,7 +119,7 @@ def train_both(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[st
 
     seeded = replace(config, seed=seed, output=config.output / f"seed-{seed}", seeds=1)
     model = initial_model(seeded, prepared.checkpoint, prepared.data)
-    ours = finetune_seed(seeded, prepared, model)
+    ours, _ = finetune_seed(seeded, prepared, model)
     rows = [row for row in read_metrics(seeded.output) if row["kind"] == "train"]
     steps = len(rows)
     source = batches_of(seeded, prepared)
@@ -129,10 +129,10 @@ def train_both(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[st
     started = time.perf_counter()
     _, torch_seconds = timed_losses(torch_run.train(first_batches(source, steps)))
     dev = prepared.data.splits["dev"]
-    logits = {"logits": torch_run.logits(prepared.dev)}
-    theirs = score(
-        prepared.data.task, dev, prepared.dev, logits, prepared.model.config.labels
-    ).metrics
+    windows = prepared.heldout["dev"]
+    logits = {"logits": torch_run.logits(windows)}
+    labels = prepared.model.config.labels
+    theirs = score(prepared.data.task, dev, windows, logits, labels).metrics
     # Of so few updates that no length came twice all count, compilation too.
     running = [row["seconds"] for row in without_compilation(rows)]
     return {

@@ -6,10 +6,10 @@
     python -m eval.run runs/finetune-rte/model --task rte --data.root glue --split test
     python -m eval.run my-model --task classification --data.test reviews.csv
 
-It leaves a folder with every prediction (jsonl), the metrics and settings (results.json), the
-confusion matrix of a classifier (png; csv for many classes), and the errors it was surest of (md).
-For the test sets of GLUE, whose answers are kept back, it is the file to hand in at
-gluebenchmark.com.
+It leaves a folder with every prediction (jsonl), the metrics, also by class, and settings
+(results.json), the confusion matrix of a classifier (png; csv for many classes), and the errors it
+was surest of (md). For the test sets of GLUE, whose answers are kept back, it is the file to hand
+in at gluebenchmark.com.
 """
 
 import json
@@ -34,7 +34,8 @@ from model.hf.config import read_settings
 from model.ranges import check_settings
 from model.terminal import say
 from model.typed import as_type
-from report.naming import NAMES, in_tables, written
+from report.naming import NAMES, in_full, with_interval
+from report.predictions.classes import class_table
 from report.predictions.confusion import write_confusion
 from report.predictions.mistakes import write_errors
 from report.predictions.submission import FILES, write_submission
@@ -44,12 +45,13 @@ from tasks.model import check_inputs, check_order, load_for_task, only_numbered,
 from tasks.open import TaskData, TaskDataConfig, open_task
 from tasks.predict import predictor
 from tasks.reading import NullThreshold, Reading
-from tasks.score import score
+from tasks.score import score, score_in_full, split_record
 from tasks.task import Task
 
 RESULTS = "results.json"
 _LEFT = ("predictions-*.jsonl", "errors-*.md", "confusion-*.png", "confusion-*.csv")
 """What else an evaluation leaves in its folder."""
+MOST_CLASSES = 40  # that are printed; results.json has all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
         if task.kind.single_class and pairs:
             write_confusion(output, split, pairs, task.labels, title=f"{task.title}, {split}")
     say("", f"{config.model} on {task.title}")
-    Console(highlight=False, markup=False).print(scores_table(results))
+    Console(highlight=False, markup=False).print(scores_table(task, results))
     metrics = {split: result["metrics"] for split, result in results.items()}
     for split, values in metrics.items():
         if values.get("collapsed"):
@@ -224,9 +226,9 @@ def score_split(
     vocabulary: Vocabulary,
     output: Path,
 ) -> tuple[dict[str, Any], list[tuple[Any, Any]]]:
-    """The result of a split, and the right and the predicted answers where both are known.
+    """The scores of a split, and the right and the predicted answers where both are known.
 
-    The result is the number of `examples`, the `metrics`, and `remarks` on texts that did not fit.
+    The scores are those of `tasks.score.SplitScores`, with `remarks` on texts that did not fit.
     Writes every prediction with its text and, where the right ones are known, the mistakes.
     """
     task, examples, labels = data.task, data.splits[split], model.config.labels
@@ -235,30 +237,36 @@ def score_split(
     say(*remarks)
     graphdef, params = nnx.split(model)
     fetched = predictor(graphdef, task.kind, windows)(params)
-    predictions, metrics = score(task, examples, windows, fetched, labels)
+    predictions, known = score(task, examples, windows, fetched, labels)
     lines = (
         json.dumps({"id": e.id, "text": task.kind.quote(e), **row}, ensure_ascii=False) + "\n"
         for e, row in zip(examples, predictions, strict=True)
     )
     write_text(output / f"predictions-{split}.jsonl", "".join(lines))
-    pairs = []
-    if metrics:
-        gold, predicted = ([row[side] for row in predictions] for side in ("gold", "prediction"))
-        metrics = {**metrics, **task.kind.breakdown(gold, predicted)}
+    record, pairs = {"examples": len(examples), "metrics": {}}, []
+    if known:
+        scores = score_in_full(task, predictions)
+        record, pairs = split_record(scores), [(p["gold"], p["prediction"]) for p in predictions]
         about = f"{config.model} on {task.title}, {split}"
         write_errors(output / f"errors-{split}.md", task.kind, about, examples, predictions)
-        pairs = [*zip(gold, predicted, strict=True)]
+        if 0 < len(scores.classes) <= MOST_CLASSES:
+            table = terminal_table(f"{split}, by class", *class_table([scores.classes]))
+            Console(highlight=False, markup=False).print(table)
     elif (task.name, split) in FILES:
         write_submission(output / FILES[task.name, split], task, predictions)
-    return {"examples": len(examples), "remarks": remarks, "metrics": metrics}, pairs
+    return {**record, "remarks": remarks}, pairs
 
 
-def scores_table(results: dict[str, dict[str, Any]]) -> Table:
+def scores_table(task: Task, results: dict[str, dict[str, Any]]) -> Table:
     """A column for each split, a row for each metric."""
     columns = list(results.values())
     lines = [["examples", *(f"{column['examples']:,}" for column in columns)]]
-    for name in in_tables(dict.fromkeys(name for column in columns for name in column["metrics"])):
-        cells = (written(name, column["metrics"].get(name)) for column in columns)
+    measured = dict.fromkeys(name for column in columns for name in column["metrics"])
+    for name in in_full(task.metrics, measured) if measured else ():
+        cells = (
+            with_interval(name, column["metrics"].get(name), column.get("intervals", {}).get(name))
+            for column in columns
+        )
         lines.append([NAMES.get(name, name), *cells])
     return terminal_table("", ["", *results], lines)
 

@@ -42,7 +42,7 @@ NAMES |= {
 }
 SHARES = {
     *("masked_lm_accuracy", "calibration_error", "top1_agreement", "clipped", "score"),
-    *(name for kind in KINDS.values() for name in kind.titles),
+    *(name for kind in KINDS.values() for name in kind.titles if name not in kind.unscaled),
 }
 FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
 
@@ -54,6 +54,12 @@ def in_tables(names: Iterable[str]) -> list[str]:
     """
     rest = [name for name in names if name != "collapsed"]
     return [name for name in rest if name != "score"] if len(rest) == 2 else rest
+
+
+def in_full(task_metrics: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Those of a split's metrics that tables show: the task's, then those of its breakdown."""
+    own = ("score", *task_metrics)
+    return [*in_tables(own), *(name for name in names if name not in (*own, "collapsed"))]
 
 
 def by_name(metrics: Iterable[str]) -> list[str]:
@@ -107,6 +113,16 @@ def written(metric: str, number: float | None, *, decimals: int = 1) -> str:
     else:
         text = f"{number:,.3f}" if abs(number) < 100 else f"{number:,.0f}"
     return text.replace("-", MINUS)
+
+
+def with_interval(metric: str, number: float | None, half: float | None) -> str:
+    """A value with half its interval: "93.1 % ± 2.9"; "0.512 ± 0.031"; "" for None."""
+    text = written(metric, number)
+    if number is None or half is None:
+        return text
+    factor = 100 if is_share(metric) else 1
+    digits = digits_to_show(factor * half, 1 if factor == 100 else 3)
+    return f"{text} ± {factor * half:.{digits}f}"
 
 
 def difference(metric: str, number: float, half: float | None = None, *, unit: bool = True) -> str:

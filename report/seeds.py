@@ -11,23 +11,33 @@ from data.storage.atomic import write_text
 from data.storage.provenance import write_json_atomic
 from model.terminal import say
 from report.markdown import code, escaped, text_table
-from report.naming import NAMES, in_tables, written
+from report.naming import NAMES, in_full, in_tables, with_interval, written
+from report.predictions.classes import class_table
 from report.tables import terminal_table
+from tasks.score import SplitScores, split_record
 from tasks.task import Task
+
+SETS = {"dev": "development set", "test": "test set"}
+INTERVALS = (
+    "± is half the 95 % interval of this model's score on such examples, which are taken as "
+    "independent of each other."
+)
 
 
 def report_seeds(
     folder: Path,
     task: Task,
     results: Mapping[int, Mapping[str, float]],
+    splits: Mapping[int, Mapping[str, SplitScores]],
     *,
     model: str,
     teacher: str | None,
     reported: Literal["final", "best"],
 ) -> None:
-    """Prints the table, and writes `results.md` and `results.json` into the run's folder.
+    """Prints the tables, and writes `results.md` and `results.json` into the run's folder.
 
-    `results` are the metrics on the development set, by seed, of the `reported` step.
+    `results` are the metrics on the development set, by seed, of the `reported` step, and `splits`
+    all scores of the model of that step.
     """
     seeds, values = list(results), {f"seed {seed}": dict(each) for seed, each in results.items()}
     names = in_tables(name for name in ("score", *task.metrics) if name in results[seeds[0]])
@@ -50,12 +60,43 @@ def report_seeds(
         for seed, each in results.items()
         if each.get("collapsed")
     ]
-
-    Console(highlight=False, markup=False).print(terminal_table(title, header, rows))
+    console = Console(highlight=False, markup=False)
+    console.print(terminal_table(title, header, rows))
     say(*remarks)
+    parts = [f"# {escaped(title)}", code(model), text_table(header, rows), *remarks]
 
-    table = text_table(header, rows)
-    text = "\n\n".join([f"# {escaped(title)}", code(model), table, *remarks]) + "\n"
+    tested = {seed: each["test"] for seed, each in splits.items() if "test" in each}
+    if tested:
+        count = next(iter(tested.values())).examples
+        about = f"{task.title}, test set, {count:,} examples"
+        head, lines = test_table(task, tested)
+        console.print(terminal_table(about, head, lines))
+        say(INTERVALS)
+        parts += [f"## {escaped(about)}", text_table(head, lines), INTERVALS]
+    for name, where in SETS.items():
+        each = [scores[name].classes for scores in splits.values() if name in scores]
+        if any(each):
+            means = f", means of {len(each)} seeds" if len(each) > 1 else ""
+            parts += [f"## Classes on the {where}{means}", text_table(*class_table(each))]
+    write_text(folder / "results.md", "\n\n".join(parts) + "\n")
     record = {"task": task.name, "model": model, "teacher": teacher, "report": reported}
-    write_text(folder / "results.md", text)
-    write_json_atomic(folder / "results.json", {**record, "seeds": results})
+    records = {
+        seed: {name: split_record(scores) for name, scores in each.items()}
+        for seed, each in splits.items()
+    }
+    write_json_atomic(folder / "results.json", {**record, "seeds": results, "splits": records})
+
+
+def test_table(task: Task, tested: Mapping[int, SplitScores]) -> tuple[list[str], list[list[str]]]:
+    """A line for each metric, a column for each seed, with intervals."""
+    lines = [
+        [
+            NAMES.get(name, name),
+            *(
+                with_interval(name, each.metrics.get(name), each.intervals.get(name))
+                for each in tested.values()
+            ),
+        ]
+        for name in in_full(task.metrics, next(iter(tested.values())).metrics)
+    ]
+    return ["", *(f"seed {seed}" for seed in tested)], lines

@@ -7,7 +7,7 @@ Methods of the kinds take the types that are given here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -42,6 +42,16 @@ class Mistake(NamedTuple):
     badness: float
     right: str
     predicted: str
+
+
+class ClassScore(NamedTuple):
+    """Precision, recall and F1 of one class."""
+
+    precision: float
+    recall: float
+    f1: float
+    count: int
+    """How often the right answers have it."""
 
 
 class Ranking(NamedTuple):
@@ -79,6 +89,8 @@ class Kind(ABC):
     """The metrics that a task may name: functions of (gold, predicted), 1 for a perfect model."""
     titles: ClassVar[Mapping[str, str]]
     """The names in print of `metrics` and of those of `breakdown`."""
+    unscaled: ClassVar[tuple[str, ...]] = ()
+    """Those of `titles` that are not shares of 1, such as errors in the unit of the data."""
     ranking: ClassVar[Ranking]
     """How mistakes are listed."""
     collapse: ClassVar[str] = ""
@@ -209,9 +221,13 @@ class Kind(ABC):
         """The metrics of these names; `labels` in the data set's order."""
         return {name: self.metrics[name](gold, predicted) for name in names}
 
-    def breakdown(self, gold: Any, predicted: Any) -> dict[str, float]:
-        """Further metrics, of parts of a split, for its report."""
+    def breakdown(self, labels: ClassNames, predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Further metrics of predictions with `gold`, for the report of a split."""
         return {}
+
+    def items(self, answers: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+        """All that is right or wrong by itself in the answers to a split: its class, its place."""
+        return ()
 
     # Texts for people
 

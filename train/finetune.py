@@ -5,6 +5,7 @@
     python -m train.finetune squad --teacher runs/bert-squad/model
     python -m train.finetune classification --data.train my.csv --data.label-field topic
 
+With --data.test FILE the trained model is scored on your test examples too, with intervals.
 Each task has the settings of Devlin et al. 2019, and flags change them. The run's folder (--output)
 holds the model in Hugging Face's format, the metrics and a report. The same command resumes a run
 that was stopped.
@@ -12,10 +13,13 @@ that was stopped.
 
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 
 from data.storage.mirror import upload
 from data.storage.run_folder import read_metrics
@@ -23,6 +27,7 @@ from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
+from model.pretrained import load
 from model.student import initialise, student_config
 from model.terminal import say
 from report.naming import in_tables
@@ -33,11 +38,11 @@ from tasks.catalogue import TASKS
 from tasks.model import check_inputs, check_order, load_encoder, load_for_task
 from tasks.open import TaskData, open_task
 from tasks.predict import EVALUATION_ROWS, predictor
-from tasks.score import score
+from tasks.score import Scored, SplitScores, score, score_in_full
 from tasks.windows import Windows
 from train.command.cli import choose, main
 from train.command.processes import first_before_others, is_first
-from train.command.signals import heeding
+from train.command.signals import heeding, until_safe
 from train.config import FinetuneConfig
 from train.loop.fit import fit
 from train.loop.folder import alone_in_output
@@ -47,6 +52,7 @@ from train.objectives.finetuning import TaskObjective
 from train.recipes import FINETUNE
 from train.update.keys import stream_key
 from train.update.parallel import Parallel
+from train.update.step import split
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class Prepared:
     model: Any
     """Before the training of the first seed. Its labels are the classes in the order of all."""
     train: Windows
-    dev: Windows
+    heldout: dict[str, Windows]
+    """Of `dev` and, where there are such examples, `test`."""
     lengths: tuple[int, ...]
     """Of the buckets of the training batches."""
 
@@ -68,11 +75,13 @@ class Prepared:
 def finetune(config: FinetuneConfig) -> list[dict[str, float]]:
     """Trains as the configuration says, once a seed; returns the development metrics of each.
 
+    The models that are left are scored on test examples too, if there are some.
+
     Raises:
         InputError: model, task and data do not fit.
     """
     prepared = prepare(config)
-    results = {}
+    results, splits = {}, {}
     for number, seed in enumerate(range(config.seed, config.seed + config.seeds), 1):
         if config.seeds > 1:
             say("", f"seed {seed}, {number} of {config.seeds}")
@@ -81,12 +90,13 @@ def finetune(config: FinetuneConfig) -> list[dict[str, float]]:
         first = prepared.model
         if seed != config.seed:
             first = initial_model(once, prepared.checkpoint, prepared.data)
-        results[seed] = finetune_seed(once, prepared, first)
+        results[seed], splits[seed] = finetune_seed(once, prepared, first)
     if is_first():
         report_seeds(
             config.output,
             prepared.data.task,
             results,
+            splits,
             model=config.model,
             teacher=config.teacher,
             reported=config.report,
@@ -102,14 +112,10 @@ def prepare(config: FinetuneConfig) -> Prepared:
         InputError: the settings make no sense, or model, task and data do not fit.
     """
     config.check()
+    splits = ("train", "dev", *(("test",) if config.data.test else ()))
     with first_before_others():
-        data = open_task(config.task, config.data, splits=("train", "dev"))
-    if config.data.test is not None:
-        raise InputError(
-            f"--data.test {config.data.test}: training reads no test examples; score the model on "
-            f"them, with python -m eval.run MODEL --task {config.task} --data.test "
-            f"{config.data.test}"
-        )
+        data = open_task(config.task, config.data, splits=splits)
+    check_test(config, data)
     task, checkpoint = data.task, open_checkpoint(config.model)
     teacher = open_checkpoint(config.teacher) if config.teacher else None
     learner = checkpoint if config.layers is None else None  # single layers get a new head
@@ -117,18 +123,30 @@ def prepare(config: FinetuneConfig) -> Prepared:
     vocabulary = load_vocabulary(checkpoint.place)
     model = initial_model(config, checkpoint, data)
     remarks = check_inputs(config.model, model, vocabulary, task.length(config.reading))
-    train, dev = (
-        task.to_windows(data.splits[split], vocabulary, model.config.labels, config.reading)
-        for split in ("train", "dev")
-    )
-    lengths = bucket_lengths(train.lengths, most=config.buckets)
+    windows = {
+        part: task.to_windows(examples, vocabulary, model.config.labels, config.reading)
+        for part, examples in data.splits.items()
+    }
     say(*remarks, *data.notes)
-    for split, windows in (("train", train), ("dev", dev)):
-        say(*(f"{split}: {remark}" for remark in windows.remarks))
+    say(*(f"{part}: {remark}" for part, each in windows.items() for remark in each.remarks))
+    train = windows.pop("train")
+    lengths = bucket_lengths(train.lengths, most=config.buckets)
     say(f"batches of texts of up to {', '.join(map(str, lengths))} tokens")
     if teacher:
         train = with_soft_targets(config, teacher, task, vocabulary, train, model.config.labels)
-    return Prepared(data, checkpoint, vocabulary, model, train, dev, lengths)
+    return Prepared(data, checkpoint, vocabulary, model, train, windows, lengths)
+
+
+def check_test(config: FinetuneConfig, data: TaskData) -> None:
+    """Raises InputError if there are test examples whose right answers are not known."""
+    test = data.splits.get("test", ())
+    unknown = sum(data.task.kind.gold(example) is None for example in test)
+    if unknown:
+        raise InputError(
+            f"--data.test {config.data.test}: {unknown:,} of {len(test):,} examples have no label, "
+            "and the trained model is scored on them: leave them out, and predict them afterwards "
+            f"with python -m eval.run MODEL --task {config.task} --data.test {config.data.test}"
+        )
 
 
 def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData) -> Any:
@@ -150,10 +168,13 @@ def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData
     return model
 
 
-def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> dict[str, float]:
+def finetune_seed(
+    config: FinetuneConfig, prepared: Prepared, model: Any
+) -> tuple[dict[str, float], dict[str, SplitScores]]:
     """Trains `model`; the development metrics of the step that `config.report` names.
 
-    Those of the best step say which `step` that is.
+    Those of the best step say which `step` that is. The second are all scores of the model that is
+    left, by split.
     """
     data, task = prepared.data, prepared.data.task
     parallel = Parallel(config.run)
@@ -172,11 +193,14 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> dic
     steps = config.updates(batches.updates_per_epoch)
     rows = parallel.divisible(EVALUATION_ROWS)
     place = heeding(parallel.place_rows)
-    predict = predictor(graphdef, task.kind, prepared.dev, rows=rows, place=place)
+    predict = {
+        part: predictor(graphdef, task.kind, windows, rows=rows, place=place)
+        for part, windows in prepared.heldout.items()
+    }
 
-    def evaluate(params: Any, constants: Any) -> dict[str, float]:
-        labels = model.config.labels
-        return score(task, data.splits["dev"], prepared.dev, predict(params), labels).metrics
+    def scored(part: str, params: Any) -> Scored:
+        fetched, windows = predict[part](params), prepared.heldout[part]
+        return score(task, data.splits[part], windows, fetched, model.config.labels)
 
     results = fit(
         config,
@@ -186,21 +210,33 @@ def finetune_seed(config: FinetuneConfig, prepared: Prepared, model: Any) -> dic
         batches=batches,
         parallel=parallel,
         constants={},
-        evaluate=evaluate,
+        evaluate=lambda params, _: scored("dev", params).metrics,
         facts={"data": data.fingerprint, "tokenizer": prepared.vocabulary.fingerprint},
         best_by="score" if config.report == "best" else None,
         patience=config.patience,
         shown=lambda name: name in in_tables(("score", *task.metrics)),
     )
+    with until_safe():
+        params = parallel.replicate(written_parameters(config.output / "model", model))
+        splits = {part: score_in_full(task, scored(part, params).predictions) for part in predict}
     if not is_first():  # the record is process 0's
-        return results
+        return results, splits
     write_report(config.output)
     if config.report == "final":
-        return results
+        return results, splits
     rows = read_metrics(config.output, whole=True)
     evaluations = [row for row in rows if row["kind"] == "heldout"]
     best = max(evaluations, key=lambda row: row["score"])
-    return {name: best[name] for name in results} | {"step": best["step"]}
+    return {name: best[name] for name in results} | {"step": best["step"]}, splits
+
+
+def written_parameters(folder: Path, model: Any) -> Any:
+    """The parameters of the model in a folder of process 0, on all processes; `model` is alike."""
+    if is_first():
+        params = split(load(folder, type(model)))[1]
+    else:
+        params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), split(model)[1])
+    return multihost_utils.broadcast_one_to_all(params)
 
 
 def chosen_task(argv: list[str]) -> FinetuneConfig:

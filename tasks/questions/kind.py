@@ -144,7 +144,8 @@ class Answers(Kind):
         collapsed = any(gold) and not any(predicted)
         return {**super().measure(names, labels, gold, predicted), "collapsed": float(collapsed)}
 
-    def breakdown(self, gold: list[list[str]], predicted: list[str]) -> dict[str, float]:
+    def breakdown(self, labels, predictions) -> dict[str, float]:
+        gold, predicted = ([p[side] for p in predictions] for side in ("gold", "prediction"))
         return squad_breakdown(gold, predicted)
 
     def mistake(self, prediction: Prediction) -> Mistake:

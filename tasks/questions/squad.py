@@ -9,6 +9,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import fmean
 
 Golds = Sequence[Sequence[str]]
@@ -43,6 +44,7 @@ def squad_breakdown(gold: Golds, predicted: Sequence[str]) -> dict[str, float]:
     }
 
 
+@lru_cache(maxsize=2**17)  # the answers of a split, which is scored in many parts
 def normalize_answer(text: str) -> str:
     """In lower case, without punctuation, articles and superfluous white space."""
     without = text.lower().translate(_PUNCTUATION)
@@ -65,6 +67,7 @@ def _scores(gold: Golds, predicted: Sequence[str]) -> list[tuple[float, float]]:
     return scores
 
 
+@lru_cache(maxsize=2**17)
 def _f1(gold: str, predicted: str) -> float:
     gold_words, words = gold.split(), predicted.split()
     same = sum((Counter(gold_words) & Counter(words)).values())

@@ -1,7 +1,7 @@
 """Kinds of task: a class for a text or a pair of texts, and a value for one."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,8 +20,10 @@ from tasks.texts.encode import encode_texts
 from tasks.texts.examples import TextColumns, TextExample
 from tasks.texts.metrics import (
     accuracy,
+    auc,
     collapsed,
     combine_windows,
+    errors,
     f1,
     macro_f1,
     matthews,
@@ -71,6 +73,7 @@ class Classification(_Texts):
         "f1": "F1",
         "macro_f1": "macro F1",
         "matthews": "Matthews correlation",
+        "auc": "area under the ROC curve",
     }
     ranking = Ranking("The errors it was surest of", "probability", "{:.3f}")
     collapse = "all examples are given the same class"
@@ -117,6 +120,23 @@ class Classification(_Texts):
         values = super().measure(names, labels, right, guessed)
         return {**values, "collapsed": float(collapsed(guessed))}
 
+    def breakdown(self, labels, predictions) -> dict[str, float]:
+        """Of two classes the F1 and the area under the ROC curve, by the second as the positive."""
+        if len(labels) != 2:
+            return {}
+        right, guessed = (
+            np.array([labels.index(p[side]) for p in predictions])
+            for side in ("gold", "prediction")
+        )
+        shares = [p["probabilities"][labels[1]] for p in predictions]
+        return {
+            "f1": f1(right, guessed),
+            **({} if collapsed(right) else {"auc": auc(right, shares)}),
+        }
+
+    def items(self, answers: Sequence[str]) -> Iterable[tuple[str, int]]:
+        return ((name, place) for place, name in enumerate(answers))
+
     def mistake(self, prediction: Prediction) -> Mistake:
         gold, predicted = prediction["gold"], prediction["prediction"]
         wrong = predicted != gold
@@ -142,7 +162,14 @@ class Regression(_Texts):
     name = "regression"
     own = {"title": "your regression", "metrics": ("pearson", "spearman")}
     metrics = {"pearson": pearson, "spearman": spearman}
-    titles = {"pearson": "Pearson correlation", "spearman": "Spearman correlation"}
+    titles = {
+        "pearson": "Pearson correlation",
+        "spearman": "Spearman correlation",
+        "mae": "mean absolute error",
+        "rmse": "root mean squared error",
+        "r2": "R²",
+    }
+    unscaled = ("mae", "rmse", "r2")
     ranking = Ranking("The values that are farthest off", "difference", "{:.3f}")
     noun = "a model of values"
     asks = ("pair",)
@@ -167,6 +194,9 @@ class Regression(_Texts):
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
         values = combine_windows(np.stack(fetched["logits"]), windows.example)[:, 0]
         return [{"prediction": float(value)} for value in values]
+
+    def breakdown(self, labels, predictions) -> dict[str, float]:
+        return errors(*([p[side] for p in predictions] for side in ("gold", "prediction")))
 
     def mistake(self, prediction: Prediction) -> Mistake:
         gold, value = prediction["gold"], prediction["prediction"]

@@ -38,6 +38,20 @@ def matthews(gold: Classes, predicted: Classes) -> float:
     return float(_scikit_learn().matthews_corrcoef(gold, predicted))
 
 
+def auc(gold: Classes, shares: Values) -> float:
+    """The area under the ROC curve of two classes, from the probabilities of the second."""
+    return float(_scikit_learn().roc_auc_score(gold, shares))
+
+
+def errors(gold: Values, predicted: Values) -> dict[str, float]:
+    """Mean absolute error, root of the mean squared error, and R², which constant values lack."""
+    right = np.asarray(gold, np.float64)
+    off = np.asarray(predicted, np.float64) - right
+    found = {"mae": float(np.abs(off).mean()), "rmse": float(np.sqrt(np.square(off).mean()))}
+    spread = right.var()
+    return found | ({"r2": float(1 - np.square(off).mean() / spread)} if spread else {})
+
+
 def pearson(gold: Values, predicted: Values) -> float:
     """Pearson correlation: 0, and a warning, if one is constant."""
     return _correlation("pearsonr", "Pearson", gold, predicted)

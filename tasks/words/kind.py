@@ -1,7 +1,7 @@
 """Kinds of task: a tag for every word, as a mark of an entity or for itself."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from typing import Any
 
@@ -92,6 +92,10 @@ class Tags(Kind):
     def gold(self, example: TaggedExample) -> list[str] | None:
         return None if example.tags is None else list(example.tags)
 
+    def items(self, answers: Sequence[Sequence[str]]) -> Iterable[tuple[str | int, ...]]:
+        """The entities, each with the places of its sentence and of its words."""
+        return ((*s, place) for place, tags in enumerate(answers) for s in typed_spans(tags))
+
     def mistake(self, prediction: Prediction) -> Mistake:
         """Entities that are missed, and entities that are not there."""
         words, text = prediction["words"], " ".join(prediction["words"])
@@ -149,8 +153,13 @@ class PlainTags(Tags):
         values = super().measure(names, labels, right, guessed)
         return {**values, "collapsed": float(collapsed(guessed))}
 
-    def breakdown(self, gold, predicted) -> dict[str, float]:
+    def items(self, answers: Sequence[Sequence[str]]) -> Iterable[tuple[str | int, ...]]:
+        """The tags, each with the places of its sentence and of its word."""
+        return ((t, n, place) for place, tags in enumerate(answers) for n, t in enumerate(tags))
+
+    def breakdown(self, labels, predictions) -> dict[str, float]:
         """F1 of all tags together but O, where there is one: most words may have it."""
+        gold, predicted = ([p[side] for p in predictions] for side in ("gold", "prediction"))
         return {"f1_without_o": f1_without_o(gold, predicted)} if "O" in chain(*gold) else {}
 
     def mistake(self, prediction: Prediction) -> Mistake:

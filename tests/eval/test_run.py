@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 from scipy.special import softmax
 
 from data.tokenizer import load_vocabulary, save_vocabulary
@@ -137,12 +138,29 @@ def test_classes_go_by_name(home, capsys):
         assert row["gold"] == answer
         right += row["prediction"] == answer
     assert len({row["prediction"] for row in rows}) == 2
-    assert metrics == {"dev": {"score": right / 30, "accuracy": right / 30, "collapsed": 0.0}}
+    positive = [row["prediction"] == "positive" for row in rows]
+    hits = sum(guess and answer == "positive" for guess, answer in zip(positive, gold, strict=True))
+    wins = [
+        row["positive"] > other["positive"] for row in expected[1::2] for other in expected[::2]
+    ]
+    assert metrics["dev"] == pytest.approx(
+        {"score": right / 30, "accuracy": right / 30, "collapsed": 0.0,
+         "f1": 2 * hits / (sum(positive) + 15), "auc": np.mean(wins)}
+    )  # fmt: skip
 
     printed = " ".join(capsys.readouterr().out.split())
     assert "sst2 on SST-2" in printed and "examples 30" in printed
     record = json.loads((output / "results.json").read_text())
-    assert record["splits"]["dev"] == {"examples": 30, "remarks": [], "metrics": metrics["dev"]}
+    split = record["splits"]["dev"]
+    assert (split["examples"], split["remarks"], split["metrics"]) == (30, [], metrics["dev"])
+    scores = {"precision": hits / sum(positive), "recall": hits / 15, "f1": metrics["dev"]["f1"]}
+    assert split["classes"]["positive"] == pytest.approx(scores | {"count": 15})
+    assert "precision recall F1 examples" in printed
+    half = split["intervals"]["accuracy"]
+    assert half == pytest.approx(
+        stats.t.ppf(0.975, 29) * (right / 30 * (1 - right / 30) / 29) ** 0.5
+    )
+    assert f"accuracy {100 * right / 30:.1f} % ± {100 * half:.1f}" in printed
     assert record["settings"]["task"] == "sst2"
     assert record["data"]["source"] == str(home / "glue")
     assert record["provenance"]["versions"]

@@ -20,8 +20,10 @@ from report.predictions.mistakes import write_errors
 from report.run import write_report
 from report.seeds import report_seeds
 from report.study.report import write_study_report
+from tasks.kind import ClassScore
 from tasks.kinds import KINDS
 from tasks.open import find_task
+from tasks.score import SplitScores
 from tasks.texts.examples import TextExample
 from tests.hostile import ADDRESS, HOSTILE, SECRET, rendered
 from tests.report.study.test_report import runs_of, study_of, written
@@ -130,9 +132,15 @@ def test_the_report_of_a_study(tmp_path):
 def test_the_results_of_seeds(tmp_path, capsys):
     scores = {"score": 0.5, "matthews": 0.5, HOSTILE: 0.25}
     report_seeds(
-        tmp_path, find_task("cola"), {1: scores}, model=HOSTILE, teacher=ADDRESS, reported="best"
+        tmp_path,
+        find_task("cola"),
+        {1: scores},
+        {1: {"test": SplitScores(9, scores, {"matthews": 0.1}, {HOSTILE: ClassScore(1, 1, 1, 9)})}},
+        model=HOSTILE,
+        teacher=ADDRESS,
+        reported="best",
     )
-    check((tmp_path / "results.md").read_text(), times=1)
+    check((tmp_path / "results.md").read_text(), times=3)  # the model, a metric and a class
     assert SECRET not in (tmp_path / "results.json").read_text()
 
 

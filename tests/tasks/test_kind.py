@@ -23,7 +23,7 @@ from tasks.kinds import KINDS
 from tasks.open import TaskDataConfig, open_task
 from tasks.predict import predictor
 from tasks.reading import Asked, Reading
-from tasks.score import score
+from tasks.score import score, score_in_full
 from tasks.task import Task
 from tasks.windows import Windows
 from tests import runs
@@ -174,7 +174,10 @@ def test_predictions_metrics_and_mistakes(case):
     assert {name: best[name] for name in kind.metrics} == pytest.approx(
         dict.fromkeys(kind.metrics, 1.0)
     )
-    assert kind.breakdown(gold, predicted).keys() <= kind.titles.keys()
+    scores = score_in_full(case.task, predictions)
+    assert kind.breakdown(case.task.labels, predictions).keys() <= kind.titles.keys()
+    assert metrics.items() <= scores.metrics.items() and set(kind.unscaled) <= kind.titles.keys()
+    assert bool(scores.classes) == kind.has_classes
     for example, prediction, right in zip(case.examples, predictions, perfect, strict=True):
         mistake = kind.mistake(prediction)
         assert mistake.badness >= 0 and mistake.right and mistake.predicted

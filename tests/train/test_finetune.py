@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 
 from data.tokenizer import load_vocabulary, save_vocabulary
+from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError
 from model.pretrained import load, save
 from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
@@ -345,11 +346,46 @@ def test_a_task_without_training_examples():
         chosen_task(["ax"])
 
 
-def test_test_examples_are_for_the_evaluation(home):
-    unread = config(home, output=home / "refused")
-    unread = replace(unread, data=replace(unread.data, test=home / "colours.csv"))
-    with pytest.raises(InputError, match=r"--data.test .*colours.csv: training reads no test exam"):
-        finetune(unread)
+def with_test(config: FinetuneConfig, file: Path) -> FinetuneConfig:
+    return replace(config, data=replace(config.data, test=file))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_model_that_is_left_is_scored_on_the_test_examples(home, seeds, capsys):
+    several = config(
+        home, output=home / f"tested-{seeds}", evaluate_every=6, report="best", seeds=seeds
+    )
+    several = with_test(several, home / "colours.csv")
+    results = finetune(several)
+    printed = capsys.readouterr().out
+    record = json.loads((several.output / "results.json").read_text())
+    for seed, result in enumerate(results, 1):
+        splits = record["splits"][str(seed)]
+        assert splits["dev"]["metrics"]["score"] == result["score"]
+        folder = several.output if seeds == 1 else several.output / f"seed-{seed}"
+        once_more = TaskEvaluation(
+            model=str(folder / "model"),
+            task="classification",
+            data=TaskDataConfig(test=home / "colours.csv"),
+            reading=several.reading,
+            output=home / "tested-again",
+        )
+        evaluate_task(once_more)
+        again = json.loads((home / "tested-again" / "results.json").read_text())["splits"]["test"]
+        assert again.pop("remarks") == [] and again == splits["test"]
+    count = record["splits"]["1"]["test"]["examples"]
+    text = (several.output / "results.md").read_text()
+    for part in (printed, text):
+        assert f"your classification, test set, {count} examples" in part
+    classes = "## Classes on the test set" + (", means of 2 seeds" if seeds == 2 else "")
+    assert f"{classes}\n\n|  | precision | recall | F1 | examples |" in text
+
+
+def test_test_examples_without_labels_are_refused(home):
+    write_rows(home / "unlabelled.csv", [{"text": "the cat"}, {"text": "a dog"}])
+    unknown = with_test(config(home, output=home / "refused"), home / "unlabelled.csv")
+    with pytest.raises(InputError, match=r"2 of 2 examples have no label.* eval.run MODEL --task"):
+        finetune(unknown)
 
 
 def test_a_maximum_length_above_the_positions(home):

@@ -2,12 +2,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn import metrics
 
 from model.tasks import SequenceClassification
 from tasks.texts.metrics import (
     accuracy,
     collapsed,
     combine_windows,
+    errors,
     f1,
     macro_f1,
     matthews,
@@ -64,6 +66,20 @@ def test_correlations_by_hand():
     ties = values(5, 5, 6, 7)
     ranks = np.corrcoef(stats.rankdata(gold), stats.rankdata(ties))
     assert spearman(gold, ties) == pytest.approx(ranks[0, 1])
+
+
+def test_errors_as_scikit_learn_measures_them():
+    random = np.random.default_rng(0)
+    gold = random.normal(size=40)
+    guess = gold + random.normal(size=40)
+    assert errors(gold, guess) == pytest.approx(
+        {
+            "mae": metrics.mean_absolute_error(gold, guess),
+            "rmse": metrics.root_mean_squared_error(gold, guess),
+            "r2": metrics.r2_score(gold, guess),
+        }
+    )
+    assert errors([2.0, 2.0], [1.0, 5.0]) == pytest.approx({"mae": 2, "rmse": np.sqrt(5)})
 
 
 @pytest.mark.parametrize("metric", [pearson, spearman])
