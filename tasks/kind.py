@@ -77,6 +77,8 @@ class Kind(ABC):
     """The fields of `TaskDataConfig` that name columns of a user's files."""
     has_classes: ClassVar[bool] = False
     """True if the outputs are classes with names, which data and model may order apart."""
+    class_target: ClassVar[str | None] = None
+    """The column of `targets` that holds a class, where `loss` is the cross-entropy of it."""
     single_class: ClassVar[bool] = False
     """True if an example is of one class, so that it counts in a confusion matrix."""
     model: ClassVar[type[Any]]

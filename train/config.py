@@ -148,6 +148,11 @@ class FinetuneConfig(TrainConfig):
     teacher: str | None = None
     """A folder or hub name of a model fine-tuned for the task, to learn from as well."""
     loss: TaskLoss = TaskLoss()
+    class_weights: Literal["equal", "balanced"] = "equal"
+    """The weight of a class in the loss on the labels: 1, or with `balanced` what lets all classes
+    count the same, however rare. Over the training examples it is 1 on average."""
+    label_smoothing: Annotated[float, Range(0, 0.99)] = 0.0
+    """The share of a label's probability that all classes divide evenly (Szegedy et al. 2016)."""
     labels: tuple[str, ...] = ()
     """The names of the classes in the order of the model and the teacher, if these only number
     them (LABEL_0, LABEL_1) or use other names than the task."""

@@ -12,6 +12,7 @@ that was stopped.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from tasks.model import check_inputs, check_order, load_encoder, load_for_task
 from tasks.open import TaskData, open_task
 from tasks.predict import EVALUATION_ROWS, predictor
 from tasks.score import Scored, SplitScores, score, score_in_full
+from tasks.task import Task
 from tasks.windows import Windows
 from train.command.cli import choose, main
 from train.command.processes import first_before_others, is_first
@@ -48,7 +50,7 @@ from train.loop.fit import fit
 from train.loop.folder import alone_in_output
 from train.loop.learner import compute_dtype, one_model
 from train.loop.soft_targets import with_soft_targets
-from train.objectives.finetuning import TaskObjective
+from train.objectives.finetuning import TaskObjective, balanced_weights
 from train.recipes import FINETUNE
 from train.update.keys import stream_key
 from train.update.parallel import Parallel
@@ -69,6 +71,8 @@ class Prepared:
     """Of `dev` and, where there are such examples, `test`."""
     lengths: tuple[int, ...]
     """Of the buckets of the training batches."""
+    class_weights: Sequence[float]
+    """In the loss on the labels; none where all classes weigh the same."""
 
 
 @alone_in_output
@@ -116,6 +120,7 @@ def prepare(config: FinetuneConfig) -> Prepared:
     with first_before_others():
         data = open_task(config.task, config.data, splits=splits)
     check_test(config, data)
+    check_class_loss(config, data.task)
     task, checkpoint = data.task, open_checkpoint(config.model)
     teacher = open_checkpoint(config.teacher) if config.teacher else None
     learner = checkpoint if config.layers is None else None  # single layers get a new head
@@ -134,7 +139,21 @@ def prepare(config: FinetuneConfig) -> Prepared:
     say(f"batches of texts of up to {', '.join(map(str, lengths))} tokens")
     if teacher:
         train = with_soft_targets(config, teacher, task, vocabulary, train, model.config.labels)
-    return Prepared(data, checkpoint, vocabulary, model, train, windows, lengths)
+    weights: Sequence[float] = ()
+    if config.class_weights == "balanced" and task.kind.class_target:
+        weights = balanced_weights(train, task.kind.class_target, model.config.num_labels)
+    return Prepared(data, checkpoint, vocabulary, model, train, windows, lengths, weights)
+
+
+def check_class_loss(config: FinetuneConfig, task: Task) -> None:
+    """Raises InputError for settings of the loss of classes where a task has none."""
+    flags = {
+        f"--class-weights {config.class_weights}": config.class_weights != "equal",
+        f"--label-smoothing {config.label_smoothing}": config.label_smoothing,
+    }
+    for flag, given in flags.items():
+        if given and task.kind.class_target is None:
+            raise InputError(f"{flag}: {task.name} has no loss of classes, leave it out")
 
 
 def check_test(config: FinetuneConfig, data: TaskData) -> None:
@@ -189,7 +208,13 @@ def finetune_seed(
         hosts=jax.process_count(),
     )
     graphdef = nnx.graphdef(model)
-    objective = TaskObjective(graphdef, task.kind, config.loss if config.teacher else None)
+    objective = TaskObjective(
+        graphdef,
+        task.kind,
+        config.loss if config.teacher else None,
+        class_weights=prepared.class_weights,
+        smoothing=config.label_smoothing,
+    )
     steps = config.updates(batches.updates_per_epoch)
     rows = parallel.divisible(EVALUATION_ROWS)
     place = heeding(parallel.place_rows)

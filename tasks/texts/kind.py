@@ -67,6 +67,7 @@ class Classification(_Texts):
     name = "classification"
     own = {"title": "your classification", "metrics": ("accuracy", "macro_f1")}
     has_classes = single_class = True
+    class_target = "label"
     metrics = {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews": matthews}
     titles = {
         "accuracy": "accuracy",

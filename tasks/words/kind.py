@@ -33,6 +33,7 @@ class Tags(Kind):
     formats = {".tsv": (conll_rows, TagColumns()), "*": (conll_rows, TagColumns())}
     fields = ("text_field", "label_field")
     has_classes = True
+    class_target = "tags"
     model = TokenClassification
     per_token = True
     metrics = {"entity_f1": entity_f1}

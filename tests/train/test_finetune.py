@@ -126,6 +126,42 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     assert load(student.output / "model").config.architecture == "distilbert"
 
 
+def test_rare_classes_may_weigh_more_and_labels_be_smoothed(home):
+    """The first loss, before any update, is that of the same model with other weights."""
+    calm = calm_model(home)
+    losses = {}
+    for name, changes in {
+        "plain": {},
+        "weighted": {"class_weights": "balanced"},
+        "smooth": {"label_smoothing": 0.5},
+    }.items():
+        run = config(home, model=str(calm), output=home / f"classes-{name}", steps=1, **changes)
+        finetune(run)
+        [losses[name]] = [r["loss"] for r in runs.metrics(run.output) if r["kind"] == "train"]
+    assert len(set(losses.values())) == 3
+
+
+@pytest.mark.parametrize(
+    "changes", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}], ids=str
+)
+def test_weights_of_classes_are_refused_where_there_are_none(home, changes):
+    flag = f"--{next(iter(changes)).replace('_', '-')}"
+    for task in ("regression", "answers"):
+        with pytest.raises(InputError, match=f"{flag} .*: {task} has no loss of classes"):
+            finetune(config(home, task, output=home / "refused", **changes))
+
+
+def calm_model(home: Path) -> Path:
+    """One without dropout."""
+    calm = home / "calm"
+    if not calm.exists():
+        model = runs.MODEL.replace(
+            hidden_dropout=0.0, attention_dropout=0.0, classifier_dropout=0.0
+        )
+        runs.write_teacher(calm, model)
+    return calm
+
+
 def test_a_name_on_the_hub_is_looked_up_once_and_its_files_are_read_once(
     home, tmp_path, monkeypatch
 ):
@@ -196,13 +232,7 @@ def test_the_padding_of_an_update_is_that_of_its_batch(undisturbed):
 
 @pytest.mark.parametrize("parallel", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_devices_and_accumulation_change_nothing(home, parallel):
-    calm = home / "calm"
-    if not calm.exists():
-        model = runs.MODEL.replace(
-            hidden_dropout=0.0, attention_dropout=0.0, classifier_dropout=0.0
-        )
-        runs.write_teacher(calm, model)
-    one = config(home, model=str(calm), output=home / f"one-{parallel}", steps=6)
+    one = config(home, model=str(calm_model(home)), output=home / f"one-{parallel}", steps=6)
     many = replace(
         one,
         output=home / f"four-{parallel}",
@@ -302,6 +332,7 @@ def test_a_model_keeps_its_own_order_of_classes(home):
         ({"teacher": "{home}/teacher"}, "has no head for"),
         ({"patience": 3}, "--patience 3 waits for a better score, .*: add --report best"),
         ({"patience": 0, "report": "best"}, "--patience is 0"),
+        ({"label_smoothing": 1.0}, "--label-smoothing is 1.0: give a number from 0 to 0.99"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_sentence(home, changes, message):

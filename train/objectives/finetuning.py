@@ -1,13 +1,17 @@
 """Objective of fine-tuning: a kind of task, alone or with a fine-tuned teacher."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from tasks.kind import Kind
-from train.objectives.losses import masked_sum, weighted_sum
+from tasks.windows import Windows
+from train.objectives.losses import class_loss, masked_sum, weighted_sum
 from train.objectives.objective import DeviceBatch, LossInputs, Mean, Numbers, Scalars
 from train.objectives.schedule import TEMPERATURES, WEIGHTS
 
@@ -31,14 +35,25 @@ class TaskObjective:
     """The loss of a kind of task on the labels and, with a `TaskLoss`, against a teacher.
 
     Batches are those of `BucketBatches`. With a teacher they hold what was fetched of it, see
-    `Kind.soft_loss`.
+    `Kind.soft_loss`. The loss on the labels may have `class_weights` and `smoothing`, where the
+    kind has a `class_target`.
     """
 
     mean: Mean = "tokens"
 
-    def __init__(self, model: nnx.GraphDef, kind: Kind, loss: TaskLoss | None = None):
+    def __init__(
+        self,
+        model: nnx.GraphDef,
+        kind: Kind,
+        loss: TaskLoss | None = None,
+        *,
+        class_weights: Sequence[float] = (),
+        smoothing: float = 0.0,
+    ):
         self.model = model
         self.kind = kind
+        self.class_weights = class_weights
+        self.smoothing = smoothing
         self.temperature = 1.0 if loss is None else loss.temperature
         weights = {"task": 1.0} if loss is None else {"task": loss.task, "soft": loss.soft}
         self.weights = {name: weight for name, weight in weights.items() if weight}
@@ -56,9 +71,31 @@ class TaskObjective:
         kind, batch = self.kind, inputs.batch
         output = kind.forward(nnx.merge(self.model, inputs.params), batch, inputs.rngs)
         losses = {
-            "task": lambda: kind.loss(output, batch),
+            "task": lambda: self.on_labels(output, batch),
             "soft": lambda: kind.soft_loss(output, batch, self.temperature),
         }
         where = kind.where(batch)
         sums = {name: masked_sum(losses[name](), where)[0] for name in self.weights}
         return weighted_sum(sums, inputs.shares), sums
+
+    def on_labels(self, output: DeviceBatch, batch: DeviceBatch) -> Float[Array, "..."]:
+        """The loss on the labels at every place."""
+        if not self.class_weights and not self.smoothing:
+            return self.kind.loss(output, batch)
+        assert self.kind.class_target is not None
+        logits, labels = output["logits"], jnp.maximum(batch[self.kind.class_target], 0)
+        weights = jnp.asarray(self.class_weights or [1.0] * logits.shape[-1], jnp.float32)
+        return class_loss(logits, labels, weights, self.smoothing)
+
+
+def balanced_weights(windows: Windows, target: str, classes: int) -> list[float]:
+    """The weight of each class with which all have the same sum, n / (classes there * count).
+
+    As scikit-learn's `class_weight="balanced"`; a class that is not there has the weight 0.
+    """
+    found = windows.values.get(target)
+    if found is None:
+        found = np.concatenate(windows.tokens[target][0])
+    counts = np.bincount(found[found >= 0], minlength=classes)
+    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts > 0, weights, 0.0).tolist()

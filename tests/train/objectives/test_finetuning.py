@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from sklearn.utils.class_weight import compute_class_weight
 
 from tasks.kinds import KINDS
+from tasks.windows import Windows
 from tests.small import BERT, DISTILBERT, build, tokens
-from train.objectives.finetuning import TaskLoss, TaskObjective
+from train.objectives.finetuning import TaskLoss, TaskObjective, balanced_weights
+from train.objectives.losses import class_loss
 from train.objectives.objective import LossInputs
 
 ROWS, LENGTH = 4, 12
@@ -113,6 +116,76 @@ def test_both_terms_are_the_sums_over_what_counts(kind):
     counts = {name: where.sum() for name, where in objective.where(arrays).items()}
     assert counts == {"task": count, "soft": count}
     assert objective.numbers(jnp.float32(0)) == {"task": {"weight": 0.3}, "soft": {"weight": 0.7}}
+
+
+def random_classes(shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(size=(*shape, 3)), random.integers(0, 3, shape)
+    return jnp.float32(logits), jnp.int32(labels), jnp.float32([0.5, 2, 3])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_weights_and_smoothing_by_hand(smoothing):
+    """The mean of -w log p over the label, and over what smoothing gives to all three classes."""
+    logits, labels, weights = random_classes((5,))
+    found = class_loss(logits, labels, weights, smoothing)
+    for row, label in enumerate(labels.tolist()):
+        targets = np.full(3, smoothing / 3) + (1 - smoothing) * (np.arange(3) == label)
+        by_hand = -(targets * np.asarray(weights) * log_softmax(np.asarray(logits[row]))).sum()
+        np.testing.assert_allclose(found[row], by_hand, rtol=1e-5)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_weights_and_smoothing_are_those_of_torch(smoothing):
+    import torch
+
+    logits, labels, weights = random_classes((4, 5))
+    expected = torch.nn.functional.cross_entropy(
+        torch.tensor(np.array(logits)).movedim(-1, 1),
+        torch.tensor(np.array(labels), dtype=torch.long),
+        weight=torch.tensor(np.array(weights)),
+        label_smoothing=smoothing,
+        reduction="none",
+    )
+    found = class_loss(logits, labels, weights, smoothing)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["classification", "tags"])
+def test_the_loss_on_the_labels_with_weights_and_smoothing(kind):
+    """The other term stays as it is."""
+    graphdef, params = nnx.split(build(KINDS[kind].model, CONFIG[kind]))
+    arrays = {name: jnp.asarray(array) for name, array in make_batch(kind).items()}
+    weights = (0.5, 2.0, 3.0)
+    one = jnp.float32(1)
+
+    @jax.jit
+    def sums(params):
+        inputs = LossInputs(params, {}, arrays, nnx.Rngs(), {}, {"task": one, "soft": one})
+        output = KINDS[kind].forward(nnx.merge(graphdef, params), arrays)
+        plain = TaskObjective(graphdef, KINDS[kind], LOSS)
+        other = TaskObjective(graphdef, KINDS[kind], LOSS, class_weights=weights, smoothing=0.1)
+        return plain.loss(inputs)[1], other.loss(inputs)[1], output["logits"]
+
+    plain, other, logits = sums(params)
+    labels, valid = arrays["tags" if kind == "tags" else "label"], np.asarray(arrays["valid"])
+    losses = class_loss(logits, jnp.maximum(labels, 0), jnp.array(weights), 0.1)
+    counts = (np.asarray(labels) >= 0) & valid.reshape(-1, *[1] * (labels.ndim - 1))
+    np.testing.assert_allclose(other["task"], np.asarray(losses)[counts].sum(), rtol=1e-5)
+    assert other["soft"] == plain["soft"]
+    assert abs(other["task"] - plain["task"]) > 0.1
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    labels = np.array([0, 2, 2, 2, 0, 2, 2], np.int32)
+    theirs = compute_class_weight("balanced", classes=np.array([0, 2]), y=labels)
+    windows = Windows([labels], np.arange(7), 0, values={"label": labels})
+    assert balanced_weights(windows, "label", 3) == pytest.approx([theirs[0], 0, theirs[1]])
+    tags = [np.array([-1, *labels[:4]], np.int32), np.array([*labels[4:], -1], np.int32)]
+    windows = Windows(tags, np.arange(2), 0, tokens={"tags": (tags, -1)})
+    assert balanced_weights(windows, "tags", 3) == pytest.approx([theirs[0], 0, theirs[1]])
+    np.testing.assert_allclose(np.array(balanced_weights(windows, "tags", 3))[labels].mean(), 1)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
