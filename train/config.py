@@ -153,6 +153,11 @@ class FinetuneConfig(TrainConfig):
     count the same, however rare. Over the training examples it is 1 on average."""
     label_smoothing: Annotated[float, Range(0, 0.99)] = 0.0
     """The share of a label's probability that all classes divide evenly (Szegedy et al. 2016)."""
+    frozen_layers: Annotated[int, Range(0, 256)] | None = None
+    """Do not train the embeddings and so many of the lowest layers; with 0 the embeddings alone."""
+    layer_decay: Annotated[float, Range(0, 1, above=True)] = 1.0
+    """The learning rate of a layer over that of what is above it, down to the embeddings; the head
+    has the rate itself (Howard & Ruder 2018)."""
     labels: tuple[str, ...] = ()
     """The names of the classes in the order of the model and the teacher, if these only number
     them (LABEL_0, LABEL_1) or use other names than the task."""
@@ -167,6 +172,13 @@ class FinetuneConfig(TrainConfig):
     buckets: Annotated[int, Range(1, 1000)] = 6
     """The largest number of lengths of batches: texts of similar length share a batch. With 1 all
     texts are padded to the same length."""
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Parts of the model that are not trained, as `make_optimizer` has them."""
+        if self.frozen_layers is None:
+            return ()
+        return ("embeddings", *(f"layers.{number}" for number in range(self.frozen_layers)))
 
     def check(self) -> None:
         super().check()

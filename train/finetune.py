@@ -182,6 +182,9 @@ def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData
         shape = shape.replace(labels=data.task.outputs, dtype=dtype)
         model = data.task.kind.model(shape, rngs=rngs)
         initialise(model.backbone, encoder, config.layers)
+    layers = model.config.num_layers
+    if (config.frozen_layers or 0) > layers:
+        raise InputError(f"--frozen-layers {config.frozen_layers}: the model has {layers} layers")
     model.config = data.task.kind.to_config(model.config)
     model.backbone.encoder.remat = config.run.remat
     return model
@@ -231,7 +234,16 @@ def finetune_seed(
         config,
         kind="finetune",
         title=f"the {len(prepared.train):,} training windows of {task.title}",
-        learner=one_model(config, model, prepared.vocabulary, objective, parallel, steps),
+        learner=one_model(
+            config,
+            model,
+            prepared.vocabulary,
+            objective,
+            parallel,
+            steps,
+            frozen=config.frozen,
+            layer_decay=config.layer_decay,
+        ),
         batches=batches,
         parallel=parallel,
         constants={},

@@ -151,6 +151,20 @@ def test_weights_of_classes_are_refused_where_there_are_none(home, changes):
             finetune(config(home, task, output=home / "refused", **changes))
 
 
+def test_lower_layers_may_stay_as_they_are(home):
+    """The model has two."""
+    run = config(home, output=home / "frozen", steps=2, frozen_layers=1, layer_decay=0.5)
+    finetune(run)
+    before, after = load(home / "teacher").backbone, load(run.output / "model").backbone
+    kernels = [
+        [layer.feed_forward.down.kernel[...] for layer in model.encoder.layers]
+        for model in (before, after)
+    ]
+    same = [np.array_equal(one, other) for one, other in zip(*kernels, strict=True)]
+    words = [model.embeddings.word.embedding[...] for model in (before, after)]
+    assert same == [True, False] and np.array_equal(*words)
+
+
 def calm_model(home: Path) -> Path:
     """One without dropout."""
     calm = home / "calm"
@@ -332,6 +346,8 @@ def test_a_model_keeps_its_own_order_of_classes(home):
         ({"teacher": "{home}/teacher"}, "has no head for"),
         ({"patience": 3}, "--patience 3 waits for a better score, .*: add --report best"),
         ({"patience": 0, "report": "best"}, "--patience is 0"),
+        ({"frozen_layers": 3}, "--frozen-layers 3: the model has 2 layers"),
+        ({"layer_decay": 0.0}, "--layer-decay is 0.0: give a number above 0"),
         ({"label_smoothing": 1.0}, "--label-smoothing is 1.0: give a number from 0 to 0.99"),
     ],
 )

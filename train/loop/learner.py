@@ -60,6 +60,7 @@ def one_model(
     steps: int,
     *,
     frozen: tuple[str, ...] = (),
+    layer_decay: float = 1.0,
     exported: Callable[[nnx.Module], nnx.Module] = lambda model: model,
 ) -> Learner:
     """A model, its optimizer and the way it becomes a Hugging Face folder with its tokenizer.
@@ -71,11 +72,12 @@ def one_model(
         objective: what is minimised.
         parallel: where it runs.
         steps: updates of the run.
-        frozen: names in the paths of parameters that stay as they are.
+        frozen: parts of the paths of parameters that stay as they are.
+        layer_decay: of the learning rate, from layer to layer downwards.
         exported: the part of the trained model that is written.
     """
     graphdef, params = split(model)
-    optimizer = make_optimizer(config.optimizer, steps, frozen=frozen)
+    optimizer = make_optimizer(config.optimizer, steps, frozen=frozen, layer_decay=layer_decay)
     return Learner(
         init_state(params, optimizer),
         parallel.compile(lambda axis: make_step(objective, optimizer, steps, axis)),

@@ -128,7 +128,7 @@ def _parts(
     objective = TaskObjective(
         nnx.graphdef(model), task.kind, config.loss if config.teacher else None
     )
-    return model, objective, {}, ()
+    return model, objective, {}, config.frozen
 
 
 def shape_of(model: str) -> EncoderConfig:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -68,17 +69,42 @@ def is_matrix(path: tuple, _leaf: Any) -> bool:
     return path[-1].key in ("kernel", "embedding")
 
 
+def decayed(decay: float, updates: Params, _params: Params) -> Params:
+    """Updates of a model, times `decay` for every layer below the head, the embeddings' among them.
+
+    For AdamW that is a learning rate of its own for each layer.
+    """
+
+    def depth(path: tuple) -> int | None:
+        """The embeddings' is 0, a layer's from 1; the head has none."""
+        keys = [entry.key for entry in path]
+        if "embeddings" in keys:
+            return 0
+        return int(keys[keys.index("layers") + 1]) + 1 if "layers" in keys else None
+
+    depths = [depth(path) for path, _ in jax.tree.leaves_with_path(updates)]
+    head = max((found for found in depths if found is not None), default=0) + 1
+
+    def scale(path: tuple, update: Array) -> Array:
+        found = depth(path)
+        return update if found is None else update * decay ** (head - found)
+
+    return jax.tree.map_with_path(scale, updates)
+
+
 def make_optimizer(
     config: OptimizerConfig,
     total_steps: int,
     *,
     frozen: tuple[str, ...] = (),
+    layer_decay: float = 1.0,
     peak: Float32[Array, ""] | None = None,
 ) -> Optimizer:
-    """AdamW over all parameters but those whose path contains a name in `frozen`.
+    """AdamW over all parameters but those whose dotted path contains a part in `frozen`.
 
-    Frozen parameters neither move nor count in the clip norm, and have no moments. `peak` replaces
-    the configured learning rate where it is known only inside a compiled step.
+    Frozen parameters neither move nor count in the clip norm, and have no moments. The updates of a
+    layer are those of the layer above times `layer_decay`. `peak` replaces the configured learning
+    rate where it is known only inside a compiled step.
     """
     schedule = learning_rate(config, total_steps, peak)
     adamw = optax.chain(
@@ -88,10 +114,12 @@ def make_optimizer(
             config.weight_decay, mask=lambda p: jax.tree.map_with_path(is_matrix, p)
         ),
         optax.scale_by_learning_rate(schedule),
+        *([optax.stateless(partial(decayed, layer_decay))] if layer_decay != 1 else []),
     )
 
     def label(path: tuple, _leaf: Any) -> str:
-        return "frozen" if any(entry.key in frozen for entry in path) else "trained"
+        dotted = f".{'.'.join(str(entry.key) for entry in path)}."
+        return "frozen" if any(f".{part}." in dotted for part in frozen) else "trained"
 
     transform = optax.partition(
         {"trained": adamw, "frozen": optax.set_to_zero()},

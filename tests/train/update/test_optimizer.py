@@ -97,3 +97,74 @@ def test_what_is_frozen_neither_moves_nor_enters_the_clip():
         np.testing.assert_array_equal(
             after["word"]["embedding"], results[0][0]["word"]["embedding"]
         )
+
+
+def layered(layers: int, seed: int) -> dict:
+    """Random parameters, or their gradients, with the paths of a model's."""
+    random = np.random.default_rng(seed)
+    names = ["embeddings", *range(layers), "head"]
+    leaves = {name: jnp.asarray(random.normal(size=(3, 2)), jnp.float32) for name in names}
+    return {
+        "backbone": {
+            "embeddings": {"word": {"embedding": leaves["embeddings"]}},
+            "encoder": {"layers": {n: {"dense": {"kernel": leaves[n]}} for n in range(layers)}},
+        },
+        "classifier": {"kernel": leaves["head"]},
+    }
+
+
+def test_the_rate_decays_from_layer_to_layer():
+    """Each has the update that it would have alone, with a rate of its own."""
+    settings = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, weight_decay=0.2)
+    params, gradients = layered(11, 0), layered(11, 1)
+    moved = []
+    for decay in (1.0, 0.5):
+        optimizer = make_optimizer(settings, total_steps=10, layer_decay=decay)
+        after, *_ = optimizer.update(gradients, optimizer.init(params), params, jnp.int32(0))
+        moved.append(jax.tree.map(jnp.subtract, after, params))
+    ratios = jax.tree.map(lambda one, other: float(jnp.median(other / one)), *moved)
+    backbone = ratios["backbone"]
+    found = [backbone["encoder"]["layers"][n]["dense"]["kernel"] for n in range(11)]
+    found = [backbone["embeddings"]["word"]["embedding"], *found, ratios["classifier"]["kernel"]]
+    np.testing.assert_allclose(found, 0.5 ** np.arange(12, -1, -1), rtol=1e-3)
+
+
+@pytest.mark.oracle
+def test_layer_decay_is_that_of_torchs_groups():
+    import torch
+
+    settings = OptimizerConfig(
+        learning_rate=0.05, warmup_share=0.0, weight_decay=0.2, clip_norm=1.0
+    )
+    optimizer = make_optimizer(settings, total_steps=10**6, layer_decay=0.7)
+    params = layered(2, 0)
+    state = optimizer.init(params)
+    leaves, structure = jax.tree.flatten(params)
+    theirs = [torch.nn.Parameter(torch.tensor(np.array(leaf))) for leaf in leaves]
+    rates = [0.05 * 0.7**below for below in (3, 2, 1, 0)]
+    groups = [{"params": [p], "lr": rate} for p, rate in zip(theirs, rates, strict=True)]
+    adamw = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2)
+    for number in range(5):
+        gradients = layered(2, number + 1)
+        for parameter, gradient in zip(theirs, jax.tree.leaves(gradients), strict=True):
+            parameter.grad = torch.tensor(np.array(gradient))
+        torch.nn.utils.clip_grad_norm_(theirs, 1.0)
+        adamw.step()
+        params, state, _ = optimizer.update(gradients, state, params, jnp.int32(number))
+    ours = structure.flatten_up_to(params)
+    for leaf, parameter in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(leaf, parameter.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_frozen_layers_stay_and_only_they():
+    """Layer 1, and not layer 10."""
+    optimizer = make_optimizer(
+        OptimizerConfig(warmup_share=0.0), total_steps=10, frozen=("embeddings", "layers.1")
+    )
+    params, gradients = layered(11, 0), layered(11, 1)
+    after, *_ = optimizer.update(gradients, optimizer.init(params), params, jnp.int32(0))
+    same = jax.tree.map(np.array_equal, after, params)
+    assert jax.tree.leaves(same["backbone"]["embeddings"]) == [True]
+    layers = same["backbone"]["encoder"]["layers"]
+    assert [n for n in range(11) if layers[n]["dense"]["kernel"]] == [1]
+    assert not same["classifier"]["kernel"]
