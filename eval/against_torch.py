@@ -42,6 +42,7 @@ from train.update.optimizer import make_optimizer
 from train.update.step import init_state, make_step, split
 
 STEPS = 20
+OURS_ALONE = ("class_weights", "label_smoothing", "frozen_layers", "layer_decay", "tune")
 CALM = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "classifier_dropout": 0.0}
 
 
@@ -54,6 +55,10 @@ def compare_with_torch(config: FinetuneConfig) -> dict[str, Any]:
     check_torch("a comparison with torch")
     if config.teacher:
         raise InputError("--teacher: here both sides learn from the labels alone")
+    for name in OURS_ALONE:
+        if getattr(config, name) != getattr(FinetuneConfig, name):
+            flag = f"--{name.replace('_', '-')} {getattr(config, name)}"
+            raise InputError(f"{flag}: transformers is trained without it here, leave it out")
     prepared = prepare(config)
     task = prepared.data.task
     if task.kind.model is not SequenceClassification:

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -13,7 +13,7 @@ from model.terminal import say
 from report.markdown import code, escaped, text_table
 from report.naming import NAMES, in_full, in_tables, with_interval, written
 from report.predictions.classes import class_table
-from report.tables import terminal_table
+from report.tables import listed, terminal_table
 from tasks.score import SplitScores, split_record
 from tasks.task import Task
 
@@ -33,11 +33,13 @@ def report_seeds(
     model: str,
     teacher: str | None,
     reported: Literal["final", "best"],
+    tuned: Mapping[float, float | None],
 ) -> None:
     """Prints the tables, and writes `results.md` and `results.json` into the run's folder.
 
     `results` are the metrics on the development set, by seed, of the `reported` step, and `splits`
-    all scores of the model of that step.
+    all scores of the model of that step. `tuned` are the scores of the learning rates of which the
+    best was taken, if several were tried.
     """
     seeds, values = list(results), {f"seed {seed}": dict(each) for seed, each in results.items()}
     names = in_tables(name for name in ("score", *task.metrics) if name in results[seeds[0]])
@@ -60,6 +62,10 @@ def report_seeds(
         for seed, each in results.items()
         if each.get("collapsed")
     ]
+    if tuned:
+        tried = [f"{rate:g} ({written('score', s) or 'diverged'})" for rate, s in tuned.items()]
+        best = f"{best_rate(tuned):g}, the best of {listed(tried)}"
+        remarks.append(f"The learning rate is {best}, which were tried with another seed.")
     console = Console(highlight=False, markup=False)
     console.print(terminal_table(title, header, rows))
     say(*remarks)
@@ -79,12 +85,24 @@ def report_seeds(
             means = f", means of {len(each)} seeds" if len(each) > 1 else ""
             parts += [f"## Classes on the {where}{means}", text_table(*class_table(each))]
     write_text(folder / "results.md", "\n\n".join(parts) + "\n")
-    record = {"task": task.name, "model": model, "teacher": teacher, "report": reported}
+    record: dict[str, Any] = {
+        "task": task.name,
+        "model": model,
+        "teacher": teacher,
+        "report": reported,
+    }
     records = {
         seed: {name: split_record(scores) for name, scores in each.items()}
         for seed, each in splits.items()
     }
-    write_json_atomic(folder / "results.json", {**record, "seeds": results, "splits": records})
+    record |= {"tuned": tuned, "seeds": results, "splits": records}
+    write_json_atomic(folder / "results.json", record)
+
+
+def best_rate(scores: Mapping[float, float | None]) -> float | None:
+    """The learning rate with the best score; None if none has one."""
+    known = {rate: score for rate, score in scores.items() if score is not None}
+    return max(known, key=known.__getitem__, default=None)
 
 
 def test_table(task: Task, tested: Mapping[int, SplitScores]) -> tuple[list[str], list[list[str]]]:

@@ -13,7 +13,7 @@ from data.config import DataConfig
 from data.masking import MaskingConfig
 from model.config import Depth, EncoderConfig, Heads, InnerWidth, Width
 from model.errors import InputError
-from model.ranges import Count, Epochs, Range, Rows, Seeds, check_settings
+from model.ranges import Count, Epochs, LearningRate, Range, Rows, Seeds, check_settings
 from tasks.open import TaskDataConfig
 from tasks.reading import Reading
 from train.objectives.finetuning import TaskLoss
@@ -163,6 +163,9 @@ class FinetuneConfig(TrainConfig):
     them (LABEL_0, LABEL_1) or use other names than the task."""
     seeds: Seeds = 1
     """The number of seeds, from `seed` on; median, mean and spread of the scores are reported."""
+    tune: tuple[LearningRate, ...] = ()
+    """Learning rates of which the one with the best score is taken: each is tried first, with a
+    seed that the run does not use, in a folder beside --output."""
     report: Literal["final", "best"] = "final"
     """Report the last step, as published numbers do, or the best one, and leave its model. The best
     is too optimistic, because it is chosen by the score that is reported."""
@@ -184,6 +187,10 @@ class FinetuneConfig(TrainConfig):
         super().check()
         if not self.teacher and self.loss != TaskLoss():
             raise InputError("--loss.* needs a teacher: name one with --teacher")
+        if self.tune and self.seed == 0:
+            raise InputError(
+                "--seed is 0, and --tune tries rates with the seed before: give 1 or more"
+            )
         if self.patience is not None and self.report != "best":
             raise InputError(
                 f"--patience {self.patience} waits for a better score, and the last step is "

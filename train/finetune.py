@@ -52,6 +52,7 @@ from train.loop.learner import compute_dtype, one_model
 from train.loop.soft_targets import with_soft_targets
 from train.objectives.finetuning import TaskObjective, balanced_weights
 from train.recipes import FINETUNE
+from train.tuning import tune
 from train.update.keys import stream_key
 from train.update.parallel import Parallel
 from train.update.step import split
@@ -84,6 +85,8 @@ def finetune(config: FinetuneConfig) -> list[dict[str, float]]:
     Raises:
         InputError: model, task and data do not fit.
     """
+    config.check()
+    config, tuned = tune(config, finetune) if config.tune else (config, {})
     prepared = prepare(config)
     results, splits = {}, {}
     for number, seed in enumerate(range(config.seed, config.seed + config.seeds), 1):
@@ -104,6 +107,7 @@ def finetune(config: FinetuneConfig) -> list[dict[str, float]]:
             model=config.model,
             teacher=config.teacher,
             reported=config.report,
+            tuned=tuned,
         )
         upload(config.output)
     return list(results.values())

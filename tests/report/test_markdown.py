@@ -139,6 +139,7 @@ def test_the_results_of_seeds(tmp_path, capsys):
         model=HOSTILE,
         teacher=ADDRESS,
         reported="best",
+        tuned={1e-5: 0.5},
     )
     check((tmp_path / "results.md").read_text(), times=3)  # the model, a metric and a class
     assert SECRET not in (tmp_path / "results.json").read_text()

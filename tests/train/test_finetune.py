@@ -165,6 +165,38 @@ def test_lower_layers_may_stay_as_they_are(home):
     assert same == [True, False] and np.array_equal(*words)
 
 
+def test_the_best_learning_rate_is_taken(home, monkeypatch, capsys):
+    """Each is a run of its own; one diverges."""
+    rates = (1e-9, 1e-2, 0.5)
+    several = config(home, output=home / "tuned", seed=3, evaluate_every=6, tune=rates)
+    write = MetricLog.step
+
+    def spoiled(self, step, metrics, tokens, **more):
+        write(self, step, metrics, tokens, **more)
+        if "0.5" in self.path.parts:
+            metrics["loss"] = float("nan")
+
+    monkeypatch.setattr(MetricLog, "step", spoiled)
+    [result] = finetune(several)
+    printed = capsys.readouterr().out
+    assert "learning rate 0.5: the loss is nan at step 1" in printed
+    record = json.loads((several.output / "results.json").read_text())
+    scores = {float(rate): score for rate, score in record["tuned"].items()}
+    assert tuple(scores) == rates and scores[0.5] is None
+    for rate in rates[:2]:
+        folder = home / "tuned-tuning" / f"{rate!r}"
+        about = json.loads((folder / "config.json").read_text())
+        assert (about["seed"], about["optimizer"]["learning_rate"]) == (2, rate)
+        assert (
+            json.loads((folder / "results.json").read_text())["seeds"]["2"]["score"] == scores[rate]
+        )
+    assert scores[1e-2] > scores[1e-9]
+    about = json.loads((several.output / "config.json").read_text())
+    assert (about["seed"], about["optimizer"]["learning_rate"]) == (3, 1e-2)
+    assert "The learning rate is 0.01, the best of 1e-09 (" in printed
+    assert finetune(several) == [result]
+
+
 def calm_model(home: Path) -> Path:
     """One without dropout."""
     calm = home / "calm"
@@ -348,6 +380,8 @@ def test_a_model_keeps_its_own_order_of_classes(home):
         ({"patience": 0, "report": "best"}, "--patience is 0"),
         ({"frozen_layers": 3}, "--frozen-layers 3: the model has 2 layers"),
         ({"layer_decay": 0.0}, "--layer-decay is 0.0: give a number above 0"),
+        ({"tune": (1e-3,), "seed": 0}, "--seed is 0, and --tune tries rates with the seed before"),
+        ({"tune": (0.0,)}, "--tune is 0.0: give a number above 0"),
         ({"label_smoothing": 1.0}, "--label-smoothing is 1.0: give a number from 0 to 0.99"),
     ],
 )

@@ -135,6 +135,10 @@ def fit(
     return results
 
 
+class DivergedError(InputError):
+    """Of a run whose loss or gradient is no longer finite."""
+
+
 class Unlogged(NamedTuple):
     """The last update, whose metrics the device may not have made yet, until it is logged."""
 
@@ -283,7 +287,7 @@ class TrainingRun:
         """Fetches and logs the metrics of the last update, if that is still to be done.
 
         Raises:
-            InputError: the loss or the gradient is not finite, so nothing later can be trusted.
+            DivergedError: the loss or the gradient is not finite: nothing later can be trusted.
         """
         if self.unlogged is None:
             return
@@ -296,7 +300,7 @@ class TrainingRun:
         watched = [name for name in ("loss", "grad_norm") if name in values]
         broken = [name for name in watched if not math.isfinite(values[name])]
         if broken:
-            raise InputError(
+            raise DivergedError(
                 f"the {broken[0]} is {values[broken[0]]} at step {update.number:,}: training "
                 "stopped, and the last good checkpoint is kept; try a lower "
                 "--optimizer.learning-rate"
