@@ -1,6 +1,8 @@
 import pytest
 
 from report.naming import with_interval
+from report.predictions.classes import class_table
+from tasks.kind import ClassScore
 
 
 @pytest.mark.parametrize(
@@ -16,3 +18,14 @@ from report.naming import with_interval
 )
 def test_values_with_their_intervals(metric, number, half, text):
     assert with_interval(metric, number, half) == text
+
+
+def test_classes_of_several_models_are_averaged():
+    """One of which neither finds nor should find a class that another finds."""
+    one = {"a": ClassScore(0.5, 1.0, 2 / 3, 1200), "b": ClassScore(0.0, 0.0, 0.0, 0)}
+    header, lines = class_table([one, {"a": ClassScore(0.7, 0.5, 0.6, 1200)}])
+    assert header == ["", "precision", "recall", "F1", "examples"]
+    assert lines == [
+        ["a", "60.0 %", "75.0 %", "63.3 %", "1,200"],
+        ["b", "0.0 %", "0.0 %", "0.0 %", "0"],
+    ]

@@ -6,11 +6,13 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from sklearn.utils.class_weight import compute_class_weight
 
 from data.tokenizer import load_vocabulary, save_vocabulary
 from eval.run import TaskEvaluation, evaluate_task
@@ -20,15 +22,16 @@ from model.tasks import QuestionAnswering, SequenceClassification, TokenClassifi
 from report.naming import NAMES
 from tasks.buckets import BucketBatches
 from tasks.catalogue import TASKS
-from tasks.open import TaskDataConfig
+from tasks.open import TaskDataConfig, open_task
 from tests import runs
 from tests.hub_server import hub
 from train.command.cli import choose
 from train.command.signals import Stopped
 from train.config import FinetuneConfig, RunConfig
 from train.finetune import chosen_task, finetune, prepare
+from train.loop.learner import one_model
 from train.loop.metric_log import MetricLog
-from train.objectives.finetuning import TaskLoss
+from train.objectives.finetuning import TaskLoss, TaskObjective
 from train.recipes import FINETUNE
 
 COLOURS = ("red", "green")
@@ -126,19 +129,38 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     assert load(student.output / "model").config.architecture == "distilbert"
 
 
-def test_rare_classes_may_weigh_more_and_labels_be_smoothed(home):
-    """The first loss, before any update, is that of the same model with other weights."""
-    calm = calm_model(home)
-    losses = {}
-    for name, changes in {
-        "plain": {},
-        "weighted": {"class_weights": "balanced"},
-        "smooth": {"label_smoothing": 0.5},
-    }.items():
-        run = config(home, model=str(calm), output=home / f"classes-{name}", steps=1, **changes)
-        finetune(run)
-        [losses[name]] = [r["loss"] for r in runs.metrics(run.output) if r["kind"] == "train"]
-    assert len(set(losses.values())) == 3
+def test_lower_layers_may_stay_as_they_are_and_rare_classes_weigh_more(home, monkeypatch):
+    """The model has two layers."""
+    run = config(home, output=home / "settings", steps=1, frozen_layers=1, layer_decay=0.5,
+                 class_weights="balanced", label_smoothing=0.2)  # fmt: skip
+    run = replace(run, optimizer=replace(run.optimizer, warmup_share=0.0))
+    objectives, compiled = [], []
+
+    def objective(*arguments, **settings):
+        objectives.append(settings)
+        return TaskObjective(*arguments, **settings)
+
+    def learner(*arguments, **settings):
+        compiled.append(settings)
+        return one_model(*arguments, **settings)
+
+    monkeypatch.setattr("train.finetune.TaskObjective", objective)
+    monkeypatch.setattr("train.finetune.one_model", learner)
+    finetune(run)
+    examples: Any = open_task("classification", run.data).splits["train"]
+    labels = [example.label for example in examples]
+    weights = compute_class_weight("balanced", classes=np.array(["green", "red"]), y=labels)
+    assert objectives == [{"class_weights": pytest.approx(list(weights)), "smoothing": 0.2}]
+    assert compiled[0]["layer_decay"] == 0.5
+
+    before, after = load(home / "teacher").backbone, load(run.output / "model").backbone
+    kernels = [
+        [layer.feed_forward.down.kernel[...] for layer in model.encoder.layers]
+        for model in (before, after)
+    ]
+    same = [np.array_equal(one, other) for one, other in zip(*kernels, strict=True)]
+    words = [model.embeddings.word.embedding[...] for model in (before, after)]
+    assert same == [True, False] and np.array_equal(*words)
 
 
 @pytest.mark.parametrize(
@@ -151,61 +173,17 @@ def test_weights_of_classes_are_refused_where_there_are_none(home, changes):
             finetune(config(home, task, output=home / "refused", **changes))
 
 
-def test_lower_layers_may_stay_as_they_are(home):
-    """The model has two."""
-    run = config(home, output=home / "frozen", steps=2, frozen_layers=1, layer_decay=0.5)
-    finetune(run)
-    before, after = load(home / "teacher").backbone, load(run.output / "model").backbone
-    kernels = [
-        [layer.feed_forward.down.kernel[...] for layer in model.encoder.layers]
-        for model in (before, after)
-    ]
-    same = [np.array_equal(one, other) for one, other in zip(*kernels, strict=True)]
-    words = [model.embeddings.word.embedding[...] for model in (before, after)]
-    assert same == [True, False] and np.array_equal(*words)
-
-
-def test_the_best_learning_rate_is_taken(home, monkeypatch, capsys):
-    """Each is a run of its own; one diverges."""
-    rates = (1e-9, 1e-2, 0.5)
-    several = config(home, output=home / "tuned", seed=3, evaluate_every=6, tune=rates)
-    write = MetricLog.step
-
-    def spoiled(self, step, metrics, tokens, **more):
-        write(self, step, metrics, tokens, **more)
-        if "0.5" in self.path.parts:
-            metrics["loss"] = float("nan")
-
-    monkeypatch.setattr(MetricLog, "step", spoiled)
+@pytest.mark.slow
+def test_a_fine_tuning_with_the_best_of_some_rates(home, capsys):
+    """Its choice alone is tested in test_tuning.py."""
+    several = config(home, output=home / "tuned", seed=3, steps=3, tune=(1e-9, 1e-2))
     [result] = finetune(several)
-    printed = capsys.readouterr().out
-    assert "learning rate 0.5: the loss is nan at step 1" in printed
     record = json.loads((several.output / "results.json").read_text())
-    scores = {float(rate): score for rate, score in record["tuned"].items()}
-    assert tuple(scores) == rates and scores[0.5] is None
-    for rate in rates[:2]:
-        folder = home / "tuned-tuning" / f"{rate!r}"
-        about = json.loads((folder / "config.json").read_text())
-        assert (about["seed"], about["optimizer"]["learning_rate"]) == (2, rate)
-        assert (
-            json.loads((folder / "results.json").read_text())["seeds"]["2"]["score"] == scores[rate]
-        )
-    assert scores[1e-2] > scores[1e-9]
     about = json.loads((several.output / "config.json").read_text())
-    assert (about["seed"], about["optimizer"]["learning_rate"]) == (3, 1e-2)
-    assert "The learning rate is 0.01, the best of 1e-09 (" in printed
+    best = max(record["tuned"], key=record["tuned"].get)
+    assert (about["seed"], about["optimizer"]["learning_rate"]) == (3, float(best))
+    assert f"The learning rate is {float(best):g}, the best of 1e-09 (" in capsys.readouterr().out
     assert finetune(several) == [result]
-
-
-def calm_model(home: Path) -> Path:
-    """One without dropout."""
-    calm = home / "calm"
-    if not calm.exists():
-        model = runs.MODEL.replace(
-            hidden_dropout=0.0, attention_dropout=0.0, classifier_dropout=0.0
-        )
-        runs.write_teacher(calm, model)
-    return calm
 
 
 def test_a_name_on_the_hub_is_looked_up_once_and_its_files_are_read_once(
@@ -278,7 +256,13 @@ def test_the_padding_of_an_update_is_that_of_its_batch(undisturbed):
 
 @pytest.mark.parametrize("parallel", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_devices_and_accumulation_change_nothing(home, parallel):
-    one = config(home, model=str(calm_model(home)), output=home / f"one-{parallel}", steps=6)
+    calm = home / "calm"
+    if not calm.exists():
+        model = runs.MODEL.replace(
+            hidden_dropout=0.0, attention_dropout=0.0, classifier_dropout=0.0
+        )
+        runs.write_teacher(calm, model)
+    one = config(home, model=str(calm), output=home / f"one-{parallel}", steps=6)
     many = replace(
         one,
         output=home / f"four-{parallel}",
@@ -431,35 +415,27 @@ def with_test(config: FinetuneConfig, file: Path) -> FinetuneConfig:
     return replace(config, data=replace(config.data, test=file))
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_the_model_that_is_left_is_scored_on_the_test_examples(home, seeds, capsys):
-    several = config(
-        home, output=home / f"tested-{seeds}", evaluate_every=6, report="best", seeds=seeds
+def test_the_model_that_is_left_is_scored_on_the_test_examples(home, monkeypatch, capsys):
+    """As eval.run scores it."""
+    monkeypatch.setattr("eval.run.write_confusion", lambda *_, **__: None)
+    run = config(home, output=home / "tested", steps=3, evaluate_every=1, report="best")
+    [result] = finetune(with_test(run, home / "colours.csv"))
+    printed, text = capsys.readouterr().out, (run.output / "results.md").read_text()
+    splits = json.loads((run.output / "results.json").read_text())["splits"]["1"]
+    assert splits["dev"]["metrics"]["score"] == result["score"]
+    once_more = TaskEvaluation(
+        model=str(run.output / "model"),
+        task="classification",
+        data=TaskDataConfig(test=home / "colours.csv"),
+        reading=run.reading,
+        output=home / "tested-again",
     )
-    several = with_test(several, home / "colours.csv")
-    results = finetune(several)
-    printed = capsys.readouterr().out
-    record = json.loads((several.output / "results.json").read_text())
-    for seed, result in enumerate(results, 1):
-        splits = record["splits"][str(seed)]
-        assert splits["dev"]["metrics"]["score"] == result["score"]
-        folder = several.output if seeds == 1 else several.output / f"seed-{seed}"
-        once_more = TaskEvaluation(
-            model=str(folder / "model"),
-            task="classification",
-            data=TaskDataConfig(test=home / "colours.csv"),
-            reading=several.reading,
-            output=home / "tested-again",
-        )
-        evaluate_task(once_more)
-        again = json.loads((home / "tested-again" / "results.json").read_text())["splits"]["test"]
-        assert again.pop("remarks") == [] and again == splits["test"]
-    count = record["splits"]["1"]["test"]["examples"]
-    text = (several.output / "results.md").read_text()
+    evaluate_task(once_more)
+    again = json.loads((home / "tested-again" / "results.json").read_text())["splits"]["test"]
+    assert again.pop("remarks") == [] and again == splits["test"]
     for part in (printed, text):
-        assert f"your classification, test set, {count} examples" in part
-    classes = "## Classes on the test set" + (", means of 2 seeds" if seeds == 2 else "")
-    assert f"{classes}\n\n|  | precision | recall | F1 | examples |" in text
+        assert f"your classification, test set, {again['examples']} examples" in part
+    assert "## Classes on the test set\n\n|  | precision | recall | F1 | examples |" in text
 
 
 def test_test_examples_without_labels_are_refused(home):
