@@ -241,7 +241,12 @@ class TrainingRun:
             ends = self.number == self.steps
             if self.due(self.number):
                 results = self.measure()
-                ends |= self.out_of_patience()
+                if not ends and self.out_of_patience():
+                    self.log.say(
+                        f"training ends at step {self.number:,} of {self.steps:,}: no better "
+                        f"{self.best_by} in evaluations of --patience {self.patience}"
+                    )
+                    ends = True
             if ends or self.number % self.config.run.checkpoint_every == 0:
                 self.save()
             stop_if_asked()

@@ -218,7 +218,8 @@ def test_training_ends_when_patience_does(impatient, tmp_path, capsys):
     assert all(after - before <= 2 for before, after in pairwise(best))
     assert impatient[0]["score"] == found[-1]
     train(tmp_path / "run", every=1, patience=2)
-    capsys.readouterr()
+    said = f"training ends at step {len(found) - 1} of 12: no better score in evaluations of --pat"
+    assert said in capsys.readouterr().out
     train(tmp_path / "run", every=1, patience=2)
     assert f"is complete: {len(found) - 1} steps were done before" in capsys.readouterr().out
     assert left_by(tmp_path / "run") == impatient[1]
