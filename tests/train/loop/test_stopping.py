@@ -72,7 +72,7 @@ def train(output: Path, step=step, every: int = 5, **options) -> dict[str, float
         config,
         kind="pretrain",
         title="numbers",
-        learner=Learner(TrainState({"three": jnp.ones(3)}, (), jnp.int32(0)), step, export),
+        learner=Learner(TrainState({"three": jnp.full(3, 0.5)}, (), jnp.int32(0)), step, export),
         batches=Numbers(),
         parallel=Parallel(RunConfig(devices=1)),
         constants={},
@@ -198,7 +198,8 @@ def score_of(folder):
 def test_the_model_is_that_of_the_best_step(tmp_path, undisturbed):
     train(tmp_path / "run")
     best = score_of(tmp_path / "run")
-    assert best == max(scores(undisturbed)) > scores(undisturbed)[-1]
+    first, *_, last = scores(undisturbed)
+    assert best == max(scores(undisturbed)) > max(first, last)
     shutil.rmtree(tmp_path / "run" / "model")
     with pytest.raises(InputError, match="the model of the best step so far, is gone"):
         train(tmp_path / "run")
@@ -214,7 +215,7 @@ def impatient(tmp_path_factory):
 def test_training_ends_when_patience_does(impatient, tmp_path, capsys):
     found = scores(impatient)
     best = [n for n, score in enumerate(found) if score > max(found[:n], default=-np.inf)]
-    assert best[-1] == len(found) - 3 and len(found) < 13
+    assert 0 < best[-1] == len(found) - 3 < 10
     assert all(after - before <= 2 for before, after in pairwise(best))
     assert impatient[0]["score"] == found[-1]
     train(tmp_path / "run", every=1, patience=2)
