@@ -78,17 +78,19 @@ def test_f1_of_plain_tags_is_that_of_scikit_learn():
     flat = [list(chain(*tags)) for tags in (gold, guess)]
     micro = f1_score(*flat, labels=["COMMA", "PERIOD"], average="micro")
     assert f1_without_o(gold, guess) == pytest.approx(micro)
-    assert PlainTags().breakdown(gold, guess) == {"f1_without_o": pytest.approx(micro)}
+    labels = ("PERIOD", "O", "COMMA")
+    scored = [{"gold": g, "prediction": p} for g, p in zip(gold, guess, strict=True)]
+    assert PlainTags().breakdown(labels, scored) == {"f1_without_o": pytest.approx(micro)}
     assert f1_without_o([["O"]], [["O"]]) == 0
-    assert PlainTags().breakdown([["A"]], [["B"]]) == {}
+    assert PlainTags().breakdown(("A", "B"), [{"gold": ["A"], "prediction": ["B"]}]) == {}
     names = ("accuracy", "macro_f1")
-    assert PlainTags().measure(names, ("PERIOD", "O", "COMMA"), gold, guess) == {
+    assert PlainTags().measure(names, labels, gold, guess) == {
         "accuracy": pytest.approx(accuracy_score(*flat)),
         "macro_f1": pytest.approx(f1_score(*flat, average="macro")),
         "collapsed": 0,
     }
     same = [["O"] * len(tags) for tags in gold]
-    assert PlainTags().measure(names, ("PERIOD", "O", "COMMA"), gold, same)["collapsed"] == 1
+    assert PlainTags().measure(names, labels, gold, same)["collapsed"] == 1
 
 
 def test_plain_tags_without_o_have_one_for_every_word():
