@@ -41,7 +41,11 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=True
+                max_to_keep=keep,
+                cleanup_tmp_directories=True,
+                enable_async_checkpointing=True,
+                # Else all that writes waits for folders that the disk refuses: 20 minutes each.
+                async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
             ),
         )
 
@@ -99,6 +103,7 @@ class Checkpoints:
             orbax_errors.release()
             return
         self._explained(self._manager.wait_until_finished)
+        orbax_errors.release()  # not sooner: a save that has failed is raised only here
         self._manager.close()
 
     def _verified(self, step: int, target: TrainState) -> tuple[TrainState | None, str | None]:
@@ -153,21 +158,19 @@ class Checkpoints:
             self._manager.reload()
 
     def _explained(self, action: Callable[[], object]) -> None:
-        reported = None
         try:
             action()
         except jax.errors.JaxRuntimeError:  # at a barrier: another process is lost
+            orbax_errors.release()
             raise
         except Exception as error:  # tensorstore raises its own kinds, the disk OSError
-            reported = error
+            orbax_errors.release(error)
             # A long message ends with the reason, after the names of many folders.
             reason = orbax_errors.disk_refusal(error) or first_line(error)[-200:]
             raise InputError(
                 f"a checkpoint could not be saved in {self.folder} ({reason}): make room or mend "
                 "the folder, then the same command resumes from the last whole checkpoint"
             ) from error
-        finally:
-            orbax_errors.release(reported)
 
 
 def digests(state: TrainState) -> dict[str, str]:

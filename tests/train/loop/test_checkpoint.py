@@ -1,7 +1,11 @@
 """Checkpoints are restored bit by bit, or refused: no damage on the disk becomes other weights."""
 
+import errno
+import os
 import random
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import jax
@@ -11,6 +15,7 @@ import pytest
 
 from model.errors import InputError
 from tests.disk import damage, full_disk
+from train.loop import orbax_errors
 from train.loop.checkpoint import Checkpoints
 from train.update.step import TrainState
 
@@ -116,3 +121,38 @@ def test_a_full_disk_is_reported_in_one_sentence(tmp_path, capfd, caplog):
         checkpoints.close()
     output = capfd.readouterr()
     assert output.out + output.err == "" and caplog.records == []
+
+
+def test_a_save_that_fails_before_it_returns_is_reported_at_the_end(tmp_path, monkeypatch, caplog):
+    orbax_errors.release()
+    checkpoints = Checkpoints(tmp_path)
+    save = checkpoints._manager.save
+
+    def save_and_fail(*arguments, **named):
+        save(*arguments, **named)
+        while checkpoints._manager.is_saving_in_progress():
+            time.sleep(0.01)
+
+    monkeypatch.setattr(checkpoints._manager, "save", save_and_fail)
+    with full_disk(100_000), pytest.raises(InputError, match="File too large"):
+        checkpoints.save(state(1), {}, EXTENT)
+        checkpoints.close()
+    assert caplog.records == []
+
+
+def test_a_disk_that_takes_no_folders_is_reported_at_once(tmp_path, monkeypatch, capfd, caplog):
+    """Nothing is left waiting for them."""
+    checkpoints, make = Checkpoints(tmp_path), os.makedirs
+
+    def refuse(path, *arguments, **named):
+        if "config" in str(path):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        make(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "makedirs", refuse)
+    with pytest.raises(InputError, match=r"\(Read-only file system\): make room or mend"):
+        checkpoints.save(state(1), {}, EXTENT)
+        checkpoints.close()
+    output = capfd.readouterr()
+    assert output.out + output.err == "" and caplog.records == []
+    assert not [t for t in threading.enumerate() if type(t).__name__ == "_SignalingThread"]
