@@ -31,28 +31,36 @@ def says_so_and_resumes(loop: str, limit: str, step: int, folder: Path) -> None:
     run = Try(loop, folder)
     run.output.mkdir()
     _mount("-t", "tmpfs", "-o", f"{ROOMY},{limit}".rstrip(","), "none", run.output)
+    if not limit:
+        locked = folder / "read-only"
+        locked.mkdir()
+        _mount("--bind", run.output, locked)
+        _mount("-o", "remount,bind,ro", locked)
     try:
         process = run.start()
         if not limit:
             while process.poll() is None and _saved(run.output) < step:
                 time.sleep(0.01)
-            _mount("--bind", run.output, run.output)  # over it: writers have files open there
-            _mount("-o", "remount,bind,ro", run.output)
+            _mount("--bind", locked, run.output)  # over it, as writers have files open there
         status = process.wait()
         if limit:
             _mount("-o", f"remount,{ROOMY}", run.output)
         else:
-            subprocess.run(["umount", run.output], check=True)
+            _unmount(run.output, locked)
         if status != 0:
             *_, last = run.screen.splitlines()
             assert status == 2 and last.startswith("error: "), f"status {status}:\n{run.screen}"
         run.ends_as_undisturbed()
     finally:
-        subprocess.run(["umount", run.output], check=True)
+        _unmount(run.output)
 
 
 def _mount(*words: str | Path) -> None:
     subprocess.run(["mount", *words], check=True)
+
+
+def _unmount(*places: Path) -> None:
+    subprocess.run(["umount", *places], check=True)
 
 
 def _saved(output: Path) -> int:
