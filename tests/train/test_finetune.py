@@ -309,9 +309,9 @@ def test_seeds_are_reported_one_by_one_and_together(home, capsys):
 
 
 def test_a_collapsed_seed_is_reported(home, capsys):
-    still = config(home, output=home / "collapsed", steps=1)
-    still = replace(still, optimizer=replace(still.optimizer, learning_rate=10.0))
-    [results] = finetune(still)
+    rows = write_rows(home / "alike.csv", [{"text": "a cat", "label": c} for c in COLOURS] * 9)
+    alike = TaskDataConfig(train=rows, dev=rows)
+    [results] = finetune(config(home, output=home / "collapsed", steps=1, data=alike))
     assert results["collapsed"] == 1
     assert "Seed 1 collapsed" in capsys.readouterr().out
 
