@@ -50,6 +50,7 @@ def test_the_share_kept_is_the_students_of_the_teachers_score():
     assert table["kept, here"] == ["", "", "", "", "", "75.0 %", "", "", "", "", ""]
 
 
+@pytest.mark.slow
 def test_tasks_without_data_are_named_and_the_others_are_run(home, monkeypatch, capsys):
     recipe = glue.FINETUNE["rte"]
 

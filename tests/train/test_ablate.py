@@ -101,7 +101,9 @@ def stop_at(monkeypatch, step, seed):
     monkeypatch.setattr(MetricLog, "step", interrupted)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if "KL" in n else ()) for n in SETTINGS]
+)
 def test_a_student_of_a_study_is_the_one_that_is_trained_alone(home, undisturbed, name):
     """With dropout, after 50 updates."""
     study, _ = undisturbed
@@ -211,7 +213,9 @@ def trained(home, output, *, students, devices):
     return cohort, home / output
 
 
-@pytest.mark.parametrize(("students", "by_students"), [(4, True), (3, False)])
+@pytest.mark.parametrize(
+    ("students", "by_students"), [(4, True), pytest.param(3, False, marks=pytest.mark.slow)]
+)
 def test_devices_that_share_students_or_rows_change_nothing(
     home, one_device, students, by_students
 ):
@@ -436,6 +440,7 @@ def test_every_variant_gets_the_rate_that_is_best_for_it(home, monkeypatch, bett
     assert trial.base.seed not in range(study.base.seed, study.base.seed + study.seeds)
 
 
+@pytest.mark.slow
 def test_a_study_is_tuned_and_then_run_with_the_rates_that_were_found(home):
     study = quick(home, "tuned", primary="masked_lm_loss", better="lower", tune=(1e-9, 1e-2))
     study = replace(study, variants=study.variants[:1])

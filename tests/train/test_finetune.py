@@ -105,8 +105,9 @@ def config(home: Path, task: str = "classification", **changes) -> FinetuneConfi
 
 @pytest.mark.parametrize(
     ("task", "head"),
-    [("classification", SequenceClassification), ("regression", SequenceClassification),
-     ("tags", TokenClassification), ("answers", QuestionAnswering)],
+    [("classification", SequenceClassification), ("answers", QuestionAnswering),
+     pytest.param("regression", SequenceClassification, marks=pytest.mark.slow),
+     pytest.param("tags", TokenClassification, marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     output = home / f"run-{task}"

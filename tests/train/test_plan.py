@@ -134,6 +134,7 @@ def test_a_recipe_that_does_not_fit_says_which_batch_does(without_tpu, capsys):
     assert "80 tokens a sequence are assumed, and padding takes as long" in printed
 
 
+@pytest.mark.slow
 def test_a_sum_above_the_memory_that_the_compiler_fits_all_the_same(
     without_tpu, monkeypatch, capsys
 ):

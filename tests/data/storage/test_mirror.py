@@ -235,6 +235,7 @@ def test_a_store_that_cannot_be_reached_is_reported(buckets, monkeypatch):
         download(mirror(Path("gs://bucket/run")))
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_resumes_on_another_machine(buckets, tmp_path, monkeypatch):
     home = runs.make_home(tmp_path / "texts")
     config = runs.pretrain_config(home)
