@@ -35,20 +35,16 @@ def read_pickled(file: Path) -> dict[str, np.ndarray]:
                 "can be loaded, save the model's weights alone, torch.save(model.state_dict(), ...)"
             ) from None
         raise
-    state = _unwrapped(content)
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds {_shown(content)}, and should hold named tensors")
+    inner = [content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)]
+    state = inner[0] if inner else content
     if wrong := [name for name, value in state.items() if not isinstance(value, torch.Tensor)]:
         raise InputError(
             f"{file} holds {_shown(state[wrong[0]])} under {wrong[0]!r:.60}, and should hold named "
             f"tensors, or these under one of {', '.join(_WRAPPERS)}"
         )
     return {name: tensor.float().numpy() for name, tensor in state.items()}
-
-
-def _unwrapped(content: Any) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise pickle.UnpicklingError(f"{_shown(content)} instead of named tensors")
-    inner = [content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)]
-    return inner[0] if inner else content
 
 
 def _shown(value: Any) -> str:
