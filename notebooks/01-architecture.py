@@ -441,10 +441,11 @@ plt.show()
 
 # %%
 from data.masking import mask_tokens
+from model import losses
 from model.student import choose_layers, initialise
 from model.tasks import NextSentence, backbone
 from tasks.fill_mask import fill_mask
-from train.objectives.losses import cosine_distance, cross_entropy, distillation_kl
+from train.objectives.losses import cosine_distance, cross_entropy
 from train.objectives.terms import DistillationLoss
 from train.recipes.distill import distill_base_uncased
 
@@ -459,8 +460,8 @@ WORDS = [
     ),
     ("taking one layer out of two", choose_layers, '"original": tuple('),
     ("we initialize the student from the teacher", initialise, "teacher.encoder.layers[index]"),
-    ("the distillation loss $L_{ce}$", distillation_kl, "return temperature**2"),
-    ("softmax-temperature", distillation_kl, "log_softmax(teacher_logits"),
+    ("the distillation loss $L_{ce}$", losses._kl, "return temperature**2"),
+    ("softmax-temperature", losses._compare, "jax.nn.softmax(logits / temperature)"),
     ("at inference, T is set to 1", fill_mask, "jax.nn.softmax("),
     ("masked language modeling loss $L_{mlm}$", cross_entropy, "return -jnp.take_along_axis"),
     ("cosine embedding loss $L_{cos}$", cosine_distance, "return 1 - jnp.sum"),
@@ -474,6 +475,7 @@ WORDS = [
 
 def find(thing, text):
     """A link to the line of a function or class that holds the text."""
+    thing = inspect.unwrap(thing)  # of jax.jit and the like
     lines, first = inspect.getsourcelines(thing)
     (line,) = (number for number, line in enumerate(lines, first) if text in line)
     file = Path(inspect.getsourcefile(thing)).relative_to(Path.cwd())
