@@ -50,7 +50,7 @@ from tasks.task import Task
 
 RESULTS = "results.json"
 _LEFT = ("predictions-*.jsonl", "errors-*.md", "confusion-*.png", "confusion-*.csv")
-"""What else an evaluation leaves in its folder."""
+"""The other files of an evaluation's folder."""
 MOST_CLASSES = 40  # that are printed; results.json has all
 
 

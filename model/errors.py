@@ -1,7 +1,7 @@
 """The exception for a user's mistakes, with phrases that many modules share."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from model.terminal import visible
 
@@ -33,3 +33,9 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, which may fill a page; its type if there is none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first names of many in a sentence, and how many more there are."""
+    first = ", ".join(names[:most])
+    return f"{first} and {len(names) - most:,} more" if len(names) > most else first

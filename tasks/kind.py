@@ -51,7 +51,7 @@ class ClassScore(NamedTuple):
     recall: float
     f1: float
     count: int
-    """How often the right answers have it."""
+    """Of the right answers."""
 
 
 class Ranking(NamedTuple):

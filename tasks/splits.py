@@ -10,6 +10,7 @@ from itertools import chain
 
 import numpy as np
 
+from data.corpora.leaks import without_case
 from model.errors import InputError
 from tasks.formats.labels import first_names
 from tasks.formats.rows import Example
@@ -73,11 +74,7 @@ def shared(train: Examples, others: Mapping[str, Examples], kind: Kind) -> list[
 
 def group_of(example: Example, kind: Kind) -> str:
     """The group of an example: its text, but for case and white space."""
-    return _plain(kind.group(example))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return without_case(kind.group(example))
 
 
 def _groups(examples: Examples, classes: Sequence[set[str]], kind: Kind) -> list[list[int]]:
@@ -88,7 +85,7 @@ def _groups(examples: Examples, classes: Sequence[set[str]], kind: Kind) -> list
     held = Counter(chain(*(set().union(*(classes[n] for n in g)) for g in groups.values())))
     units = []
     for group in groups.values():
-        copies = len({_plain(kind.quote(examples[n])) for n in group}) == 1
+        copies = len({without_case(kind.quote(examples[n])) for n in group}) == 1
         if copies and any(held[name] == 1 for n in group for name in classes[n]):
             units += [[n] for n in group]
         else:

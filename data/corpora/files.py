@@ -13,7 +13,7 @@ from data.corpora.heldout import Division, Split, choose_division
 from data.corpora.text import Text
 from data.rows import cell_text, read_rows, table_suffix
 from data.storage.lines import UTF16_MARKS, conversion, opened, read_lines
-from model.errors import InputError
+from model.errors import InputError, first_of
 
 _WIKITEXT = (".tokens", ".raw")
 _ROWS = (".jsonl", ".csv", ".parquet")
@@ -130,7 +130,7 @@ def _below(root: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
                 seen.add(path.resolve())
                 files.append(path)
     notes = (
-        f"{root}: passed over {_listed(sorted(_name(p, root) for p in paths))}, which "
+        f"{root}: passed over {first_of(sorted(_name(p, root) for p in paths), 5)}, which "
         f"{'is' if len(paths) == 1 else 'are'} {why}"
         for why, paths in passed_over.items()
     )
@@ -142,11 +142,6 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be read: {error.strerror}") from None
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
 
 
 def _check(file: Path, digest: "hashlib._Hash") -> None:

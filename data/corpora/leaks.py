@@ -48,10 +48,13 @@ def count_leaks(heldout: Iterable[Text], train: Iterable[Text]) -> Leaks:
 
 def _lines(texts: Iterable[Text]) -> Iterator[tuple[_PerLine, _PerLine]]:
     """Hashes and lengths of the lines that are not blank."""
-    lines = (line for text in texts for part in text.text.split("\n") if (line := _plain(part)))
+    lines = (
+        line for text in texts for part in text.text.split("\n") if (line := without_case(part))
+    )
     while batch := list(islice(lines, LINES_AT_ONCE)):
         yield np.array([hash(line) for line in batch]), np.array([len(line) for line in batch])
 
 
-def _plain(line: str) -> str:
-    return " ".join(line.split()).casefold()
+def without_case(text: str) -> str:
+    """A text but for case and white space, so that copies are found."""
+    return " ".join(text.casefold().split())

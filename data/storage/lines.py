@@ -24,7 +24,7 @@ def opened(file: Path) -> Iterator[BufferedIOBase]:
         InputError: it cannot be opened or read, or is cut short.
     """
     try:
-        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
+        with gzip.open(file) if _is_packed(file) else file.open("rb") as stream:
             yield stream
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
@@ -45,7 +45,7 @@ def conversion(file: Path) -> str:
             encoding = "ISO-8859-1"  # every byte is a character there
     old, new = shlex.quote(str(file)), shlex.quote(f"{file}.utf-8")
     convert = f"iconv -f {encoding} -t UTF-8"
-    through = f"zcat {old} | {convert} | gzip" if file.suffix == ".gz" else f"{convert} {old}"
+    through = f"zcat {old} | {convert} | gzip" if _is_packed(file) else f"{convert} {old}"
     return f"convert it{guess}: {through} > {new} && mv {new} {old}"
 
 
@@ -64,3 +64,7 @@ def read_lines(file: Path) -> Iterator[str]:
                     f"{file}, line {number}, is not UTF-8 text (byte {error.start + 1}): "
                     f"{conversion(file)}"
                 ) from None
+
+
+def _is_packed(file: Path) -> bool:
+    return file.suffix.lower() == ".gz"

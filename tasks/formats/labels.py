@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from model.errors import InputError
+from model.errors import InputError, first_of
 
 WITHOUT_SPACE = "labels are read without the white space around them"
 WITHOUT_POINT = "labels are read as whole numbers: 1.0 as 1"
@@ -58,8 +58,7 @@ def count_sentence(counts: Mapping[str, int], noun: str = "classes") -> str:
 
 def first_names(names: Collection[str]) -> str:
     """Class names in a sentence, the first ten at most."""
-    first = ", ".join(in_order(names)[:10])
-    return f"{first} and {len(names) - 10:,} more" if len(names) > 10 else first
+    return first_of(in_order(names), 10)
 
 
 def doubts(names: Collection[str]) -> list[str]:

@@ -160,8 +160,8 @@ def test_words_have_their_plain_tags(home):
     for names in ("O PER ORG", "O ORG-B ORG-I", "O B_PER I_PER", "LABEL_0 LABEL_1 LABEL_2"):
         labels = tuple(names.split())
         prediction = {"prediction": [labels[tag] for tag in best]}
-        told = KINDS["tags"].of_labels(labels).describe(prediction, text, Asked(), vocabulary)
-        assert told == {"words": expected(labels)}
+        found = KINDS["tags"].of_labels(labels).describe(prediction, text, Asked(), vocabulary)
+        assert found == {"words": expected(labels)}
 
 
 QUESTION = Asked(question="what?", top=4, reading=Reading(max_question=4))

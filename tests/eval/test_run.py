@@ -313,8 +313,8 @@ def test_a_model_knows_whether_all_its_questions_had_an_answer(
     assert any(likelier)
     assert silent == (likelier if unanswerable else [False] * len(rows))
     assert metrics["dev"]["collapsed"] == all(silent)
-    told = "dev: no question is given an answer" in capsys.readouterr().out
-    assert told == all(silent)
+    reported = "dev: no question is given an answer" in capsys.readouterr().out
+    assert reported == all(silent)
 
 
 def test_questions_without_an_answer_are_counted_apart(home, tmp_path, capsys):

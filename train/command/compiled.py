@@ -28,7 +28,7 @@ def keep_compiled() -> None:
 class VerifiedPrograms(lru_cache.LRUCache):
     """JAX's cache, with a digest after each program, where JAX by itself would not read it."""
 
-    _damage_is_told = False
+    _damage_is_reported = False
 
     def get(self, key: str) -> bytes | None:
         entry = super().get(key)
@@ -38,8 +38,8 @@ class VerifiedPrograms(lru_cache.LRUCache):
         if xxhash.xxh3_128_digest(program) == digest:
             return program
         (self.path / f"{key}-cache").unlink(missing_ok=True)  # or `put` would let it be
-        if not self._damage_is_told:
-            self._damage_is_told = True
+        if not self._damage_is_reported:
+            self._damage_is_reported = True
             say(
                 f"compiled programs in {self.path} are damaged: they are compiled again", error=True
             )

@@ -16,7 +16,7 @@ TEXT = "gut\nsch\u00f6n, \u00e0 c\u00f4t\u00e9\n"
 
 
 @pytest.mark.skipif(not shutil.which("iconv"), reason="there is no iconv")
-@pytest.mark.parametrize("name", ["it's.txt", "a.txt.gz"])
+@pytest.mark.parametrize("name", ["it's.txt", "a.txt.gz", "A.TXT.GZ"])
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -28,7 +28,7 @@ TEXT = "gut\nsch\u00f6n, \u00e0 c\u00f4t\u00e9\n"
 )
 def test_the_command_in_the_message_converts_the_file(tmp_path: Path, name, content, text):
     file = tmp_path / name
-    file.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    file.write_bytes(gzip.compress(content) if name.lower().endswith("gz") else content)
     for read in (lambda: list(read_lines(file)), lambda: open_files(file, "text", 0.1)):
         with pytest.raises(InputError, match=r"is not UTF-8 text .*: convert it") as caught:
             read()
