@@ -13,6 +13,7 @@ from model.distilbert import DistilBert
 from model.errors import InputError
 from model.output import ModelOutput
 from model.tasks import (
+    Embedder,
     MaskedLM,
     MultipleChoice,
     NextSentence,

@@ -20,6 +20,8 @@ class ModelOutput:
     """The encoder's last hidden states, in the compute dtype."""
     pooled: Float[Array, "batch hidden"] | None = None
     """BERT's pooler: tanh of a dense layer over [CLS]."""
+    embedding: Float[Array, "batch hidden"] | None = None
+    """float32: one vector for the text, of `model.tasks.Embedder`."""
     logits: Float[Array, "..."] | None = None
     """float32: [batch, length, vocab] masked LM, [batch, labels] sequence classification,
     [batch, length, labels] token classification, [batch, choices] multiple choice."""

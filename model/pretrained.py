@@ -26,6 +26,7 @@ from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.hf.config import write_config
 from model.hf.files import Tensors, write_model
 from model.hf.weight_map import (
+    ENCODERS,
     MODEL_CLASSES,
     TIED,
     canonical_name,
@@ -34,7 +35,7 @@ from model.hf.weight_map import (
     tensor_name,
     wrapping_prefix,
 )
-from model.tasks import MaskedLM
+from model.tasks import Embedder, MaskedLM
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -72,6 +73,9 @@ def load(
     source, config = checkpoint.name, checkpoint.config.replace(**changes)
     architecture = config.architecture
     kind: type[Any] = task or checkpoint.model_class()
+    if kind is Embedder:
+        encoder = load(checkpoint, ENCODERS[architecture], init_missing=init_missing, **changes)
+        return Embedder(encoder)  # type: ignore[return-value]
     if class_name(kind, architecture) is None:
         raise InputError(f"{source} is a {architecture}, which has no {kind.__name__} model")
     tensors, problems = _canonical(checkpoint.read_tensors(), kind, architecture)

@@ -6,9 +6,11 @@ DistilBertForMaskedLM, and so on. All are called as `Backbone` is.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
+import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from model.backbone import Backbone
 from model.bert import Bert
@@ -16,6 +18,8 @@ from model.config import EncoderConfig
 from model.distilbert import DistilBert
 from model.heads import Classifier, Decoder, MaskedLMHead, PreClassifier
 from model.output import ModelOutput, Names
+
+Pooling = Literal["mean", "cls"]
 
 
 def backbone(config: EncoderConfig, *, pooler: bool = False, rngs: nnx.Rngs) -> Backbone:
@@ -158,3 +162,60 @@ class QuestionAnswering(nnx.Module):
         output = self.backbone(*args, rngs=rngs, **kwargs)
         logits = self.spans(output.last_hidden, rngs=rngs)
         return replace(output, start_logits=logits[..., 0], end_logits=logits[..., 1])
+
+
+class Embedder(nnx.Module):
+    """One vector for a text, to compare texts by: an encoder and no parameters beside it.
+
+    As in Sentence-BERT (Reimers and Gurevych 2019): with vectors of length 1 the dot product of two
+    is their cosine.
+
+    Args:
+        backbone: the encoder; its pooler, if it has one, is not used.
+        pooling: the mean of the hidden states of all tokens, [CLS] and [SEP] included, or that of
+            [CLS].
+        normalised: whether vectors get the length 1.
+        max_length: tokens of a text, [CLS] and [SEP] included, behind which it is cut; None: as
+            many as the encoder has positions.
+        prompts: beginnings of texts by name, such as ("query", "query: "), with which the model was
+            trained; `tasks.embeddings.embed` then asks which one to use.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        pooling: Pooling = "mean",
+        normalised: bool = True,
+        *,
+        max_length: int | None = None,
+        prompts: tuple[tuple[str, str], ...] = (),
+    ):
+        self.config = backbone.config
+        self.backbone = backbone
+        self.pooling: Pooling = pooling
+        self.normalised = normalised
+        self.max_length = max_length
+        self.prompts = prompts
+
+    def __call__(
+        self, input_ids: Array, attention_mask: Array | None = None, *args, **kwargs
+    ) -> ModelOutput:
+        output = self.backbone(input_ids, attention_mask, *args, **kwargs)
+        mask = jnp.ones_like(input_ids) if attention_mask is None else attention_mask
+        return replace(output, embedding=self.pool(output.last_hidden, mask.astype(bool)))
+
+    def pool(
+        self, hidden: Float[Array, "batch length hidden"], mask: Bool[Array, "batch length"]
+    ) -> Float32[Array, "batch hidden"]:
+        """The vectors of hidden states, in float32; 0 where all of `mask` is false."""
+        hidden = hidden.astype(jnp.float32)
+        if self.pooling == "cls":
+            vectors = hidden[:, 0]
+        else:
+            counts = jnp.maximum(jnp.sum(mask, axis=1, dtype=jnp.float32), 1.0)
+            vectors = jnp.sum(jnp.where(mask[..., None], hidden, 0.0), axis=1) / counts[:, None]
+        if not self.normalised:
+            return vectors
+        # Of squares and not of norms, whose derivative at 0 is not a number.
+        squares = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
+        return vectors / jnp.sqrt(jnp.maximum(squares, 1e-24))

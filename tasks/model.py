@@ -7,12 +7,10 @@ from typing import Any
 from flax import nnx
 
 from data.vocabulary import Vocabulary
-from model.bert import Bert
 from model.config import DType
-from model.distilbert import DistilBert
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint
-from model.hf.weight_map import class_name
+from model.hf.weight_map import ENCODERS, class_name
 from model.pretrained import load
 from model.student import copy_parameters
 from tasks.task import Task
@@ -122,7 +120,7 @@ def spelled(labels: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
 
 def load_encoder(checkpoint: Checkpoint) -> Any:
     """A checkpoint without its head."""
-    return load(checkpoint, DistilBert if checkpoint.config.architecture == "distilbert" else Bert)
+    return load(checkpoint, ENCODERS[checkpoint.config.architecture])
 
 
 def check_inputs(path: str, model: Any, vocabulary: Vocabulary, length: int) -> tuple[str, ...]:

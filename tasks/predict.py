@@ -1,6 +1,6 @@
 """Predictions of a model for every window of a data set, in a few static shapes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
+from jaxtyping import Int
 
 from tasks.buckets import bucket_lengths
 from tasks.kind import Fetched, Kind
@@ -33,28 +34,40 @@ def predictor(
     default those that need the least padding.
     """
     lengths = bucket_lengths(windows.lengths) if lengths is None else lengths
-    bucket = np.searchsorted(lengths, windows.lengths)
 
     def predict(params: Any) -> Fetched:
         result: dict[str, list[np.ndarray]] = {}
-        for number, length in enumerate(lengths):
-            members = np.flatnonzero(bucket == number)
-            for start in range(0, len(members), rows):
-                chosen = members[start : start + rows]
-                batch = windows.gather(np.resize(chosen, rows), length)
-                placed = place({name: batch[name] for name in kind.inputs})
-                # Of all rows, also of those that other processes have asked about.
-                fetched = multihost_utils.process_allgather(
-                    _fetch(graphdef, kind, params, placed), tiled=True
-                )
-                for name, array in fetched.items():
-                    column = result.setdefault(name, [np.empty(0)] * len(windows))
-                    for window, values in zip(chosen, array, strict=False):
-                        tokens = windows.lengths[window]
-                        column[window] = values[:tokens] if kind.per_token else values
+        for chosen, batch in batches_of_like_lengths(windows, lengths, rows):
+            placed = place({name: batch[name] for name in kind.inputs})
+            # Of all rows, also of those that other processes have asked about.
+            fetched = multihost_utils.process_allgather(
+                _fetch(graphdef, kind, params, placed), tiled=True
+            )
+            for name, array in fetched.items():
+                column = result.setdefault(name, [np.empty(0)] * len(windows))
+                for window, values in zip(chosen, array, strict=False):
+                    tokens = windows.lengths[window]
+                    column[window] = values[:tokens] if kind.per_token else values
         return result
 
     return predict
+
+
+def batches_of_like_lengths(
+    windows: Windows, lengths: Sequence[int], rows: int
+) -> Iterator[tuple[Int[np.ndarray, " chosen"], dict[str, np.ndarray]]]:
+    """Every window once, in batches of `rows` that are padded to one of the rising `lengths`.
+
+    Yields:
+        At most `rows` places of windows, and the batch whose first rows they are; the last batch of
+        a length is filled up with the same windows again.
+    """
+    bucket = np.searchsorted(lengths, windows.lengths)
+    for number, length in enumerate(lengths):
+        members = np.flatnonzero(bucket == number)
+        for start in range(0, len(members), rows):
+            chosen = members[start : start + rows]
+            yield chosen, windows.gather(np.resize(chosen, rows), length)
 
 
 @partial(jax.jit, static_argnums=(0, 1))  # once for a model, however often it is asked

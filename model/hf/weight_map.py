@@ -15,6 +15,7 @@ from model.config import Architecture
 from model.distilbert import DistilBert
 from model.errors import InputError
 from model.tasks import (
+    Embedder,
     MaskedLM,
     MultipleChoice,
     NextSentence,
@@ -73,6 +74,8 @@ _CLASSIFIER: Modules = {"classifier.dense": "classifier"}
 _POOLED_CLASSIFIER = {"pre_classifier.dense": "pre_classifier"} | _CLASSIFIER
 _SPANS: Modules = {"spans.dense": "qa_outputs"}
 
+ENCODERS: dict[Architecture, type[Backbone]] = {"bert": Bert, "distilbert": DistilBert}
+
 # Class names of transformers, with the class here and the modules of its head.
 MODEL_CLASSES: dict[Architecture, dict[str, tuple[type[nnx.Module], Modules]]] = {
     "bert": {
@@ -108,7 +111,11 @@ _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias":
 
 
 def class_name(task: type[nnx.Module], architecture: Architecture) -> str | None:
-    """The name of a model in transformers, None where the architecture has no such model."""
+    """The name of a model in transformers, None where the architecture has no such model.
+
+    An `Embedder` is its bare encoder there.
+    """
+    task = ENCODERS[architecture] if task is Embedder else task
     names = (name for name, (kind, _) in MODEL_CLASSES[architecture].items() if kind is task)
     return next(names, None)
 

@@ -1,0 +1,1 @@
+"""Vectors of texts, to compare them by."""

@@ -1,0 +1,113 @@
+"""Vectors of texts: the function for search, linking and `eval.predict --embed`.
+
+model = load("sentence-transformers/all-MiniLM-L6-v2", Embedder)
+vocabulary = load_vocabulary("sentence-transformers/all-MiniLM-L6-v2")
+vectors = embed(model, vocabulary, ["A plane takes off.", "A cat sleeps."])
+cosine = vectors @ vectors.T
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Float32
+
+from data.vocabulary import Vocabulary
+from model.errors import InputError
+from model.tasks import Embedder, read_batch
+from tasks.embeddings.encode import as_windows, token_rows
+from tasks.model import check_inputs
+from tasks.predict import EVALUATION_ROWS, batches_of_like_lengths
+from tasks.windows import too_long
+
+SORTED_TOGETHER = 8192
+"""Texts that are tokenised and sorted together: memory does not grow with their number."""
+BATCH_LENGTHS = (16, 32, 64, 96, 128, 192, 256, 384)
+"""The lengths of batches below the longest, in tokens."""
+SMALL_BATCH = 8
+"""At most so many texts are read in a smaller batch."""
+
+logger = logging.getLogger(__name__)
+
+
+def embed(
+    model: Embedder,
+    vocabulary: Vocabulary,
+    texts: Sequence[str],
+    *,
+    prompt: str | None = None,
+    max_length: int | None = None,
+) -> Float32[np.ndarray, "texts width"]:
+    """The vector of each text, in the order of the texts.
+
+    Texts of like lengths are read together, in at most ten static shapes, so that soon nothing is
+    compiled any more; beside the result memory is bounded, however many texts there are. A longer
+    text is cut: its first `max_length` - 2 tokens are read, as sentence-transformers has it, and a
+    warning in the log counts those. An empty text has a vector, too: that of [CLS] and [SEP].
+
+    Args:
+        model: from `model.pretrained.load(MODEL, Embedder)`.
+        vocabulary: its own, from `data.tokenizer.load_vocabulary`.
+        texts: any number.
+        prompt: is put before each text, such as "query: ". A model that was trained with prompts
+            must be told which, or "" for none.
+        max_length: tokens of a text, [CLS] and [SEP] included; by default `model.max_length`, and
+            the model's positions where that is None.
+
+    Raises:
+        InputError: the vocabulary or `max_length` does not fit the model, it was trained with
+            prompts and none is given, or a vector has no direction or is not finite.
+    """
+    length = max_length or model.max_length or model.config.max_positions
+    check_inputs("the model", model, vocabulary, length)
+    prompt = _chosen_prompt(model, prompt)
+    graphdef, params = nnx.split(model)
+    rows = 1 if len(texts) == 1 else SMALL_BATCH if len(texts) <= SMALL_BATCH else EVALUATION_ROWS
+    lengths = (*(shorter for shorter in BATCH_LENGTHS if shorter < length), length)
+    vectors = np.empty((len(texts), model.config.hidden_size), np.float32)
+    longer = 0
+    for start in range(0, len(texts), SORTED_TOGETHER):
+        part = [f"{prompt}{text}" for text in texts[start : start + SORTED_TOGETHER]]
+        ids, cut = token_rows(part, vocabulary, length)
+        longer += cut
+        for chosen, batch in batches_of_like_lengths(as_windows(ids, vocabulary), lengths, rows):
+            found = _vectors(graphdef, params, batch)
+            vectors[start + chosen] = np.asarray(found)[: len(chosen)]
+    _check_vectors(vectors, texts)
+    for remark in too_long(longer, len(texts), length, "their beginning is read"):
+        logger.warning("texts: %s", remark)
+    return vectors
+
+
+@partial(jax.jit, static_argnums=0)  # once for a model, however often it is asked
+def _vectors(graphdef: nnx.GraphDef, params: Any, batch: dict[str, Any]) -> jax.Array:
+    vectors = read_batch(nnx.merge(graphdef, params), batch).embedding
+    assert vectors is not None
+    return vectors
+
+
+def _chosen_prompt(model: Embedder, prompt: str | None) -> str:
+    known = {name: text for name, text in model.prompts if text}
+    if prompt is None and known:
+        named = ", ".join(f"{text!r} ({name})" for name, text in known.items())
+        raise InputError(
+            f"the model was trained with prompts before its texts: {named}; say with --prompt "
+            'which one to put before these, and --prompt "" for none'
+        )
+    return prompt or ""
+
+
+def _check_vectors(vectors: Float32[np.ndarray, "texts width"], texts: Sequence[str]) -> None:
+    wrong = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
+    if wrong.any():
+        first = int(wrong.argmax())
+        what = "is 0" if np.isfinite(vectors[first]).all() else "has values that are not finite"
+        raise InputError(
+            f"text {first + 1}, which begins with {texts[first][:40]!r}: its vector {what}, and "
+            f"cannot be compared with others (so are {wrong.sum():,} of {len(texts):,}): the "
+            "model is damaged"
+        )
