@@ -1,0 +1,1 @@
+"""Search: collections of documents and queries, exact search, BM25, re-ranking, and metrics."""
