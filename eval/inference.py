@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import nnx
 
@@ -15,10 +15,22 @@ from tasks.kind import Kind, percent
 from tasks.kinds import KINDS
 from tasks.model import check_inputs
 from tasks.predict import predictor
-from tasks.reading import Asked
+from tasks.reading import OF_TEXT, Asked
 from tasks.words.encode import check_text
 
 Description = dict[str, Any]
+
+
+class Input(NamedTuple):
+    """A text, with the question or second text that belongs to it."""
+
+    place: str
+    """Where it comes from, for messages."""
+    text: str
+    asked: Asked
+    id: str | int | float | None = None
+    """That of its row, as the file has it."""
+
 
 FILLINGS = 5  # for each [MASK], if nobody says how many
 ROWS = 32
@@ -51,7 +63,7 @@ def check_asked(kind: Kind | None, asked: Asked) -> None:
     """Raises InputError if a model of this kind, or a masked LM, cannot be asked this."""
     check_settings(asked)
     noun, asks = ("a masked LM", ("top",)) if kind is None else (kind.noun, kind.asks)
-    for name in ("pair", "question", "top", "null_threshold"):
+    for name in (*OF_TEXT, "top", "null_threshold"):
         flag, value = f"--{name.replace('_', '-')}", getattr(asked, name)
         if value is not None and name not in asks:
             raise InputError(f"{flag} means nothing to {noun}, which this model is")
@@ -61,18 +73,36 @@ def check_asked(kind: Kind | None, asked: Asked) -> None:
         kind.as_asked(asked)
 
 
-def describe(
-    model: Any, vocabulary: Vocabulary, texts: Sequence[str], asked: Asked
-) -> list[Description]:
-    """The predictions of any head for each text; a warning in the log counts those too long."""
+def describe(model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]) -> list[Description]:
+    """The predictions of any head for each text, with its id and with what was asked about it.
+
+    A warning in the log counts texts that are too long. What is asked differs in `OF_TEXT` only.
+    """
     kind = kind_of(model)
-    if kind is None:
-        return _fill(model, vocabulary, texts, asked.top or FILLINGS)
-    kind, labels, length = kind.as_asked(asked), model.config.labels, asked.reading.max_length
+    found = (
+        _fill(model, vocabulary, inputs) if kind is None else _ask(kind, model, vocabulary, inputs)
+    )
+    return [{**_given(each), **more} for each, more in zip(inputs, found, strict=True)]
+
+
+def _given(input: Input) -> Description:
+    given = {"id": input.id, "text": input.text}
+    given |= {name: getattr(input.asked, name) for name in OF_TEXT}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _ask(
+    kind: Kind, model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]
+) -> Iterator[Description]:
+    asked, labels = inputs[0].asked, model.config.labels
+    kind, length = kind.as_asked(asked), asked.reading.max_length
     if length is None:
         length = min(model.config.max_positions, kind.longest_window or model.config.max_positions)
     check_inputs("the model", model, vocabulary, length)
-    examples = [kind.example(str(n), text, asked, vocabulary) for n, text in enumerate(texts)]
+    examples = [
+        kind.example(str(number), each.text, each.asked, vocabulary)
+        for number, each in enumerate(inputs)
+    ]
     windows = kind.to_windows(examples, vocabulary, labels, length=length, reading=asked.reading)
     for remark in windows.remarks:
         logger.warning("texts: %s", remark)
@@ -80,10 +110,8 @@ def describe(
     read = predictor(graphdef, kind, windows, **shapes(len(windows), length))
     fetched = read(params)
     predictions = kind.predict(examples, windows, fetched, labels)
-    return [
-        kind.describe(prediction, text, asked, vocabulary)
-        for prediction, text in zip(predictions, texts, strict=True)
-    ]
+    for prediction, each in zip(predictions, inputs, strict=True):
+        yield kind.describe(prediction, each.text, each.asked, vocabulary)
 
 
 def shapes(count: int, longest: int) -> dict[str, Any]:
@@ -108,10 +136,11 @@ def lines_of(kind: Kind | None, description: Mapping[str, Any]) -> Iterator[str]
 
 
 def _fill(
-    model: MaskedLM, vocabulary: Vocabulary, texts: Sequence[str], top: int
-) -> list[Description]:
+    model: MaskedLM, vocabulary: Vocabulary, inputs: Sequence[Input]
+) -> Iterator[Description]:
     check_inputs("the model", model, vocabulary, 0)
-    positions = model.config.max_positions
+    positions, top = model.config.max_positions, inputs[0].asked.top or FILLINGS
+    texts = [each.text for each in inputs]
     for text in texts:
         if (tokens := len(vocabulary.tokenizer.encode(text).ids)) > positions:
             raise InputError(
@@ -121,7 +150,5 @@ def _fill(
     filled = fill_masks(
         model, vocabulary, texts, top=min(top, vocabulary.size), **shapes(len(texts), positions)
     )
-    return [
-        {"masks": [[{"token": t, "probability": p} for t, p in mask] for mask in masks]}
-        for masks in filled
-    ]
+    for masks in filled:
+        yield {"masks": [[{"token": t, "probability": p} for t, p in mask] for mask in masks]}

@@ -3,6 +3,7 @@
     python -m eval.predict runs/finetune-sst2/model "a charming film" "dull from start to end"
     python -m eval.predict runs/finetune-mrpc/model "He left." --pair "He went away."
     python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --jsonl
+    python -m eval.predict runs/finetune-mrpc/model --file pairs.csv --jsonl
     python -m eval.predict runs/finetune-squad/model "Ada came at noon." --question "Who came?"
     echo "The list is [MASK]." | python -m eval.predict assets/bert-tiny-pydocs
 
@@ -14,7 +15,7 @@ From Python:
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -22,22 +23,22 @@ from typing import Annotated, Any
 
 import tyro
 
-from data.storage.lines import read_lines
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
-from eval.inference import Description, check_asked, describe, kind_of, lines_of
+from eval.inference import Description, Input, check_asked, describe, kind_of, lines_of
+from eval.inputs import read_inputs
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.ranges import check_settings
 from model.terminal import say
-from tasks.reading import Asked
+from tasks.reading import OF_TEXT, Asked
 from tasks.words.encode import check_text
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(Asked):
-    """Ask a model about texts: arguments, the lines of a file, or those of standard input.
+    """Ask a model about texts: arguments, the lines or rows of a file, or lines of standard input.
 
     Its config.json says what it predicts: labels with probabilities, a value, entities or
     tagged words with their places, answers to a question, or fillings for [MASK].
@@ -48,7 +49,9 @@ class PredictConfig(Asked):
     texts: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TEXT ...")] = ()
     """The texts, each in quotes; a question answerer looks for answers in them."""
     file: Path | None = None
-    """Read the texts from here, one a line; blank lines are passed over."""
+    """Read the texts from here: one a line, without blank lines, or a row of a csv, tsv, jsonl or
+    parquet file. Its columns are called `text` and, of pairs, `pair`; for questions `context` and,
+    unless --question is given, `question`. An `id` comes out again."""
     jsonl: bool = False
     """Print a JSON object for each text, on a line of its own, for programs."""
 
@@ -82,14 +85,10 @@ def predict(
     """
     asked = asked or Asked()
     check_asked(kind_of(model), asked)
-    for number, text in enumerate(texts, 1):
-        check_text(text, f"text {number}")
-    if not texts:
-        return []
-    both = {name: getattr(asked, name) for name in ("pair", "question")}
-    context = {name: value for name, value in both.items() if value is not None}
-    found = describe(model, vocabulary, texts, asked)
-    return [{"text": text, **context, **more} for text, more in zip(texts, found, strict=True)]
+    inputs = [Input(f"text {number}", text, asked) for number, text in enumerate(texts, 1)]
+    for each in inputs:
+        check_text(each.text, each.place)
+    return describe(model, vocabulary, inputs) if inputs else []
 
 
 def open_model(path: str) -> tuple[Any, Vocabulary]:
@@ -113,47 +112,14 @@ def run(config: PredictConfig) -> None:
     check_settings(config)
     model, vocabulary = open_model(config.model)
     kind = kind_of(model)
-    check_asked(kind, config)
-    for number, result in enumerate(predict(model, vocabulary, _texts(config), config)):
+    inputs = list(read_inputs(kind, config.texts, config.file, config))
+    for number, result in enumerate(describe(model, vocabulary, inputs)):
         if config.jsonl:
             say(json.dumps(result, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
             continue
-        asked = [result[name] for name in ("text", "pair", "question") if name in result]
+        asked = [str(result[name]) for name in ("id", "text", *OF_TEXT) if name in result]
         quoted = [shorten(text, 100, placeholder=" ...") for text in asked]
         say(*[""] * (number > 0), *quoted, *lines_of(kind, result))
-
-
-def _texts(config: PredictConfig) -> list[str]:
-    if config.texts and config.file:
-        raise InputError("--file goes without texts as arguments: give one or the other")
-    if config.texts:
-        return list(config.texts)
-    name = config.file or "standard input"
-    lines = read_lines(config.file) if config.file else _standard_input()
-    numbered = {number: line.rstrip("\r\n") for number, line in enumerate(lines, 1)}
-    texts = {number: text for number, text in numbered.items() if text.strip()}
-    if len(texts) < len(numbered):
-        blank = sorted(numbered.keys() - texts.keys())
-        count = f"{len(blank):,} blank lines are" if len(blank) > 1 else "a blank line is"
-        say(f"{name}: {count} passed over, the first is line {blank[0]}", error=True)
-    for number, text in texts.items():
-        check_text(text, f"{name}, line {number},")
-    if not texts:
-        raise InputError(
-            f"{name} has no text: give texts as arguments, or one a line in --file or on standard "
-            "input"
-        )
-    return list(texts.values())
-
-
-def _standard_input() -> Iterator[str]:
-    if sys.stdin.isatty():
-        say("One text a line; Ctrl-D after the last.", error=True)
-    for number, line in enumerate(sys.stdin.buffer, 1):
-        try:
-            yield line.decode("utf-8")
-        except UnicodeDecodeError:
-            raise InputError(f"standard input, line {number}, is not UTF-8 text") from None
 
 
 if __name__ == "__main__":

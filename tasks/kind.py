@@ -17,11 +17,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from data.rows import Row
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.losses import distillation_kl
 from model.tasks import read_batch
-from tasks.formats.rows import Columns, Example, Format
+from tasks.formats.rows import Columns, Example, Format, text_cell
 from tasks.reading import Asked, Reading
 from tasks.windows import Windows
 
@@ -248,6 +249,14 @@ class Kind(ABC):
             InputError: something is missing that this kind needs.
         """
         return self
+
+    def ask(self, row: Row, asked: Asked) -> tuple[str, Asked]:
+        """The text in a row of a user's table, and `asked` with what else the row has.
+
+        Raises:
+            InputError: a cell is missing, or holds no text.
+        """
+        return text_cell(row, ("text",)), asked
 
     @abstractmethod
     def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> Example:

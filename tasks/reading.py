@@ -1,9 +1,12 @@
 """Settings of how texts become windows of tokens, and of questions about a text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+from data.rows import Row
+from model.errors import InputError
 from model.ranges import Count, Length, Range
+from tasks.formats.rows import text_cell
 
 Long = Literal["truncate", "head+tail", "windows"]
 NullThreshold = Annotated[float, Range(-1e6, 1e6)]
@@ -26,6 +29,10 @@ class Reading:
     """Tokens of a question; longer ones are cut."""
 
 
+OF_TEXT = ("pair", "question")
+"""The fields of `Asked` that may be others for each text, such as cells of its row."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """Question or other settings that come with every text."""
@@ -43,3 +50,15 @@ class Asked:
     reading: Reading = Reading()
     """How texts are read. By default a window has as many tokens as the model can read, and no more
     than 384 where answers are looked for."""
+
+    def of_row(self, row: Row, name: str) -> "Asked":
+        """These, with what a row has under `name`, one of `OF_TEXT`.
+
+        Raises:
+            InputError: the row has no text there, or all texts have been given one.
+        """
+        if getattr(self, name) is not None:
+            raise InputError(
+                f"{row.place}, has a {name!r} of its own: leave out --{name}, or the column"
+            )
+        return replace(self, **{name: text_cell(row, (name,))})

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from data.rows import Row
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.errors import InputError
 from model.losses import cross_entropy, distillation_kl
 from model.tasks import QuestionAnswering, read_batch
+from tasks.formats.rows import text_cell
 from tasks.formats.squad import squad_rows
 from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking, percent
 from tasks.questions.answers import predict_answers
@@ -166,6 +168,12 @@ class Answers(Kind):
             raise InputError("this model answers questions about texts: ask one with --question")
         threshold = self.null_threshold if asked.null_threshold is None else asked.null_threshold
         return replace(self, null_threshold=threshold)
+
+    def ask(self, row: Row, asked: Asked) -> tuple[str, Asked]:
+        """The context, and a question of its own unless one is asked about all."""
+        context = text_cell(row, ("context",))
+        all_alike = asked.question is not None and "question" not in row.cells
+        return context, asked if all_alike else asked.of_row(row, "question")
 
     def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> QuestionExample:
         return QuestionExample(id, asked.question or "", text)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from data.rows import Row
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.losses import cross_entropy
@@ -56,6 +57,10 @@ class _Texts(Kind):
 
     def quote(self, example: TextExample) -> str:
         return example.text if example.pair is None else f"{example.text} / {example.pair}"
+
+    def ask(self, row: Row, asked: Asked) -> tuple[str, Asked]:
+        text, asked = super().ask(row, asked)
+        return text, asked.of_row(row, "pair") if "pair" in row.cells else asked
 
     def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> TextExample:
         return TextExample(id, text, asked.pair)

@@ -263,6 +263,36 @@ def test_texts_come_from_arguments_a_file_or_standard_input(home, tmp_path, caps
     assert capsys.readouterr().out == arguments
 
 
+def rounded(result):
+    return json.loads(json.dumps(result), parse_float=lambda number: round(float(number), 4))
+
+
+def test_rows_of_a_table_keep_their_ids(home, tmp_path, capsys):
+    """What is said of a pair or a question is what is said of it alone."""
+    rows = {
+        "classes": [{"id": 7, "text": "a cat", "pair": "a dog"},
+                    {"id": "8", "text": "a tree", "pair": "the red bird"}],
+        "answers": [{"context": "the old cat", "question": "who?"},
+                    {"context": "a bird", "question": "what is red?", "id": 2}],
+        "masks": [{"id": 1, "text": "a [MASK]"}],
+    }  # fmt: skip
+    for name, each in rows.items():
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("\n".join(map(json.dumps, each)))
+        command(home, name, file=file, jsonl=True, reading=Reading(max_question=4))
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        for row, result in zip(each, found, strict=True):
+            assert result.get("id") == row.get("id")
+            own = {side: row[side] for side in ("pair", "question") if side in row}
+            asked = Asked(**own, reading=Reading(max_question=4))
+            text = row.get("text") or row["context"]
+            [alone] = predict(*open_model(str(home / name)), [text], asked)
+            result.pop("id", None)
+            assert rounded(result) == rounded(alone)
+    command(home, "classes", file=tmp_path / "classes.jsonl")
+    assert capsys.readouterr().out.startswith("7\na cat\na dog\n  ")
+
+
 def test_blank_lines_are_passed_over_with_a_word(home, tmp_path, capsys):
     file = tmp_path / "texts.txt"
     for content, texts, words in (

@@ -1,0 +1,103 @@
+"""Texts of a user: what each row of a table and each line asks, and what is wrong with it."""
+
+import json
+from dataclasses import replace
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from eval.inference import Input
+from eval.inputs import read_inputs
+from model.errors import InputError
+from tasks.kinds import KINDS
+from tasks.reading import Asked, Reading
+
+CLASSES, TAGS, ANSWERS = KINDS["classification"], KINDS["tags"], KINDS["answers"]
+SHORT = Reading(max_length=9)
+PAIRS = [Input("line 2", "a", Asked(pair="b", reading=SHORT), "x"),
+         Input("line 3", "c, d", Asked(pair="e", reading=SHORT), "y")]  # fmt: skip
+
+
+def read(kind, file, asked=Asked()):  # noqa: B008
+    found = read_inputs(kind, (), file, asked)
+    return [each._replace(place=each.place.removeprefix(f"{file}, ")) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'id,text,pair,label\nx,a,b,0\ny,"c, d",e,\n'),
+        ("a.CSV", "text;pair;id\na;b;x\nc, d;e;y\n"),
+        ("a.tsv", "id\ttext\tpair\nx\ta\tb\ny\tc, d\te\n"),
+        ("a.jsonl", '\n{"id": "x", "text": "a", "pair": "b"}\n'
+         '{"id": "y", "text": "c, d", "pair": "e", "label": {}}\n'),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_pairs_in_the_rows_of_a_table(kind, name, content, tmp_path):
+    file = tmp_path / name
+    file.write_text(content)
+    assert read(KINDS[kind], file, Asked(reading=SHORT)) == PAIRS
+
+
+def test_rows_of_parquet(tmp_path):
+    rows = [{"id": n, "text": f"t{n}"} for n in range(3)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    found = read(TAGS, tmp_path / "a.parquet")
+    assert found == [Input(f"row {n + 1}", f"t{n}", Asked(), n) for n in range(3)]
+
+
+def test_questions_in_every_row_and_one_for_all(tmp_path):
+    file = tmp_path / "a.jsonl"
+    rows = [{"context": "a b", "question": "b?"}, {"context": "c", "question": "d?"}]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    found = [(each.text, each.asked.question, each.id) for each in read(ANSWERS, file)]
+    assert found == [("a b", "b?", None), ("c", "d?", None)]
+    file.write_text(json.dumps({"context": "a b", "id": 2}))
+    [one] = read(ANSWERS, file, Asked(question="e?"))
+    assert one == Input("line 1", "a b", Asked(question="e?"), 2)
+
+
+@pytest.mark.parametrize("kind", [CLASSES, TAGS, None])
+def test_a_plain_file_is_a_text_a_line(kind, tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("text,pair\na,b\r\n")
+    assert [(each.place, each.text) for each in read(kind, file)] == [
+        ("line 1,", "text,pair"),
+        ("line 2,", "a,b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "asked", "message"),
+    [
+        (CLASSES, "a.csv", "review\na\n", {}, "a.csv, line 2, has no 'text' but 'review'"),
+        (None, "a.csv", "review\na\n", {}, "a.csv, line 2, has no 'text' but 'review'"),
+        (CLASSES, "a.csv", "text,pair\na,b\nc,\n", {}, "line 3: the text of 'pair' is empty"),
+        (TAGS, "a.csv", "id,text\n1,a\n\n2, \n", {}, "line 4: the text of 'text' is empty"),
+        (CLASSES, "a.csv", "text,pair\na\n", {}, "line 2, has 1 column instead of 2"),
+        (TAGS, "a.jsonl", '{"text": ["a"]}\n', {}, "line 1: 'text' is list, not text"),
+        (CLASSES, "a.jsonl", '{"text": 5}\n', {}, "line 1: 'text' is int, not text"),
+        (CLASSES, "a.jsonl", '{"text": "a", "pair": 5}\n', {}, "line 1: 'pair' is int, not text"),
+        (CLASSES, "a.jsonl", '{"text": "\\ud800"}\n', {}, "line 1 is not UTF-8 text"),
+        (CLASSES, "a.jsonl", '{"text": "a", "pair": "\\ud800"}\n', {}, "1: 'pair' is not UTF-8"),
+        (CLASSES, "a.jsonl", '{"text": "a"}\n{"text": "b", "pair": "c"}\n', {},
+         "line 2, has a 'pair', unlike the rows before it: give all rows one, or none"),
+        (CLASSES, "a.jsonl", '{"text": "a", "pair": "c"}\n{"text": "b"}\n', {},
+         "line 2, has no 'pair', unlike the rows before it"),
+        (CLASSES, "a.csv", "text,pair\na,b\n", {"pair": "c"},
+         "line 2, has a 'pair' of its own: leave out --pair, or the column"),
+        (CLASSES, "a.csv", "text\na\n", {"question": "c"}, "--question means nothing to a class"),
+        (ANSWERS, "a.csv", "text\na\n", {}, "line 2, has no 'context' but 'text'"),
+        (ANSWERS, "a.csv", "context\na\n", {}, "line 2, has no 'question' but 'context'"),
+        (ANSWERS, "a.csv", "context,question\na,b\n", {"question": "c"}, "of its own: leave out"),
+        (CLASSES, "a.csv", "text\n", {}, "a.csv has no text"),
+        (ANSWERS, "a.txt", "a\n", {}, "ask one with --question"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence(kind, name, content, asked, message, tmp_path):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message) as error:
+        read(kind, tmp_path / name, replace(Asked(), **asked))
+    assert "\n" not in str(error.value)
