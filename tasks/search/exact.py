@@ -16,11 +16,11 @@ from jaxtyping import Array, Float, Float32, Int32
 from model.blocks.products import matmul
 from model.errors import InputError
 
-CHUNK = 32_768
+DOCUMENTS_AT_ONCE = 32_768
 """Documents in a product: 50 MB of 384 numbers each in float32."""
-QUERIES = 128
+QUERIES_AT_ONCE = 128
 """Queries in a product."""
-KEPT = 2**30
+KEPT_ON_CPU = 2**30
 """Bytes of documents that stay on a CPU from one search to the next."""
 
 
@@ -72,7 +72,7 @@ class ExactSearch:
         documents: Vectors,
         *,
         devices: Sequence[Any] | None = None,
-        chunk: int = CHUNK,
+        chunk: int = DOCUMENTS_AT_ONCE,
         kept: int | None = None,
     ):
         self.count, self.width = documents.shape
@@ -103,8 +103,8 @@ class ExactSearch:
                 "both must come from one model"
             )
         parts = [
-            self._search(queries[start : start + QUERIES], k)
-            for start in range(0, len(queries), QUERIES)
+            self._search(queries[start : start + QUERIES_AT_ONCE], k)
+            for start in range(0, len(queries), QUERIES_AT_ONCE)
         ]
         empty = Hits(np.zeros((0, k), np.float32), np.zeros((0, k), np.int32))
         return Hits(*map(np.concatenate, zip(*parts, strict=True))) if parts else empty
@@ -141,7 +141,7 @@ class ExactSearch:
 def _room(devices: Sequence[Any]) -> int:
     """Bytes of documents that stay on these devices."""
     limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in devices]
-    return sum(limits) // 2 if all(limits) else KEPT
+    return sum(limits) // 2 if all(limits) else KEPT_ON_CPU
 
 
 def _nothing(queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:

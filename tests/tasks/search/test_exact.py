@@ -55,7 +55,7 @@ def test_documents_that_are_not_kept_are_read_at_every_search():
 
 
 def test_queries_beyond_those_of_one_product_are_searched_too(monkeypatch):
-    monkeypatch.setattr("tasks.search.exact.QUERIES", 2)
+    monkeypatch.setattr("tasks.search.exact.QUERIES_AT_ONCE", 2)
     check(ExactSearch(DOCUMENTS))
 
 
