@@ -9,6 +9,7 @@ from model.ranges import Dropout, Length, Range, check_settings
 
 Architecture = Literal["bert", "distilbert"]
 DType = Literal["float32", "bfloat16"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Width = Annotated[int, Range(1, 16384)]
 InnerWidth = Annotated[int, Range(1, 65536)]
 """Width inside a feed-forward."""
@@ -43,7 +44,10 @@ class EncoderConfig:
     layer_norm_eps: Annotated[float, Range(1e-30, 1)] = 1e-12
     pad_token_id: Annotated[int, Range(0, 10**7)] = 0
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
-    """Names of the classes of a classification head, in the order of their indices."""
+    """Names of the outputs of a classification head, in the order of their indices."""
+    problem_type: ProblemType | None = None
+    """What a head on texts learns, as transformers calls it: one class, any number of labels, or
+    values; None: a value where there is one output, and otherwise one class."""
     unanswerable: bool | None = None
     """Of a question answerer: whether some training questions had no answer; None: not known."""
     dtype: DType = "float32"
@@ -72,6 +76,12 @@ class EncoderConfig:
     @property
     def num_labels(self) -> int:
         return len(self.labels)
+
+    @property
+    def problem(self) -> ProblemType:
+        """The `problem_type`, also where it is not given."""
+        default = "regression" if self.num_labels == 1 else "single_label_classification"
+        return self.problem_type or default
 
     def replace(self, **changes: Any) -> "EncoderConfig":
         return replace(self, **changes)

@@ -89,7 +89,10 @@ class NextSentence(nnx.Module):
 
 
 class SequenceClassification(nnx.Module):
-    """One label, or one number, for a text: from BERT's pooler or DistilBERT's pre-classifier."""
+    """Scores of classes or labels, or values, for a text: `config.problem` says which.
+
+    From BERT's pooler or DistilBERT's pre-classifier.
+    """
 
     def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, labels: int | None = None):
         self.config = config

@@ -11,7 +11,8 @@ from tasks.formats.published import PublishedFiles
 from tasks.formats.table import Table
 from tasks.task import Task
 from tasks.texts.examples import TextColumns
-from tasks.texts.kind import Classification, Regression
+from tasks.texts.kind import Classification
+from tasks.values.kind import Regression
 
 _MNLI_SPLITS = {
     "train": "train",

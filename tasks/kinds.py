@@ -2,7 +2,8 @@
 
 from tasks.kind import Kind
 from tasks.questions.kind import Answers
-from tasks.texts.kind import Classification, Regression
+from tasks.texts.kind import Classification
+from tasks.values.kind import Regression
 from tasks.words.kind import Tags
 
 KINDS: dict[str, Kind] = {

@@ -47,6 +47,13 @@ def load_for_task(
             )
         labels = {"labels": names} if names else {}
         return load(checkpoint, head, init_missing=new_head, dtype=dtype, **labels)
+    if not task.kind.serves(config):
+        if new_head is None:
+            raise InputError(
+                f"{path} has the problem_type {config.problem}, and {task.name} takes "
+                f"{task.kind.noun}: fine-tune it first, with train.finetune {task.name}"
+            )
+        return _with_new_head(checkpoint, task, new_head, dtype)
     if not task.kind.has_classes and len(names) in (0, config.num_labels):
         return load(checkpoint, head, dtype=dtype)
 
@@ -69,9 +76,16 @@ def load_for_task(
             f"{path} knows the {config.num_labels} classes {', '.join(config.labels)}, and "
             f"{task.name} has {', '.join(names)}: it was fine-tuned for something else"
         )
-    logger.warning("%s has a head for other classes: a new one is drawn, to be trained", path)
+    return _with_new_head(checkpoint, task, new_head, dtype)
+
+
+def _with_new_head(checkpoint: Checkpoint, task: Task, rngs: nnx.Rngs, dtype: DType) -> Any:
+    """The encoder of a checkpoint whose own head is for something else, with another head."""
+    what = "other classes" if task.kind.serves(checkpoint.config) else "another kind of task"
+    logger.warning("%s has a head for %s: a new one is drawn, to be trained", checkpoint.name, what)
     encoder = load_encoder(checkpoint)
-    model = head(config.replace(labels=names, dtype=dtype), rngs=new_head)
+    config = checkpoint.config.replace(labels=task.outputs, dtype=dtype)
+    model = task.kind.model(config, rngs=rngs)
     for part in ("embeddings", "encoder", "pooler"):
         source, target = (getattr(of, part, None) for of in (encoder, model.backbone))
         if source is not None and target is not None:
@@ -93,7 +107,8 @@ def check_order(order: tuple[str, ...], task: Task, *checkpoints: Checkpoint) ->
     for checkpoint in checkpoints:
         path, config = checkpoint.name, checkpoint.config
         ours = spelled(config.labels, names)
-        if class_name(task.kind.model, config.architecture) not in checkpoint.classes:
+        headless = class_name(task.kind.model, config.architecture) not in checkpoint.classes
+        if headless or not task.kind.serves(config):
             why.append(f"{path} has no head whose classes it could name")
         elif sorted(ours) == sorted(names) and ours != spelled(order, names):
             why.append(f"{path} itself calls its classes {', '.join(ours)}, in this order")

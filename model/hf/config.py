@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from flax import nnx
 
-from model.config import Architecture, EncoderConfig
+from model.config import Architecture, EncoderConfig, ProblemType
 from model.errors import InputError
 from model.hf.lookalikes import check_fetched
 from model.hf.weight_map import class_name
@@ -54,7 +54,7 @@ _FIXED: dict[Architecture, dict[str, tuple[Any, ...]]] = {
 _KINDS: dict[str, Any] = {
     "model_type": str,
     "architectures": tuple[str, ...],
-    "problem_type": str,
+    "problem_type": ProblemType,
     "num_labels": int,
     "id2label": Mapping[str, str | int],
     "unanswerable": bool,
@@ -114,10 +114,17 @@ def encoder_config(raw: dict[str, Any], path: Path) -> EncoderConfig:
     elif "hidden_dropout" in fields:
         # BERT's classifier_dropout is null where it is to follow the encoder's.
         fields = {"classifier_dropout": fields["hidden_dropout"]} | fields
+    labels, problem_type = _labels(raw, path), raw.get("problem_type")
+    if problem_type == "single_label_classification" and len(labels) == 1:
+        raise InputError(
+            f"{path}: problem_type is {problem_type!r}, and there is one class only: name both "
+            "classes of two, and call a value 'regression'"
+        )
     try:
         return EncoderConfig(
             architecture=model_type,
-            labels=_labels(raw, path),
+            labels=labels,
+            problem_type=problem_type,
             unanswerable=raw.get("unanswerable"),
             **fields,
         )
@@ -177,8 +184,8 @@ def write_config(config: EncoderConfig, task: type[nnx.Module], dtype: str) -> d
     if task in (SequenceClassification, TokenClassification):
         extra["id2label"] = {str(index): label for index, label in enumerate(config.labels)}
         extra["label2id"] = {label: index for index, label in enumerate(config.labels)}
-    if task is SequenceClassification and config.num_labels == 1:
-        extra["problem_type"] = "regression"
+    if task is SequenceClassification and (config.problem_type or config.num_labels == 1):
+        extra["problem_type"] = config.problem  # transformers takes a lone output for a class
     if task is QuestionAnswering and config.unanswerable is not None:
         extra["unanswerable"] = config.unanswerable  # transformers keeps it, and does not ask
     return {

@@ -1,1 +1,1 @@
-"""A class or a value for a text or a pair of texts."""
+"""A class for a text or a pair of texts, and what all kinds that read texts share."""

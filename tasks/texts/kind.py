@@ -1,8 +1,8 @@
-"""Kinds of task: a class for a text or a pair of texts, and a value for one."""
+"""Kind of task: a class for a text or a pair of texts, and what all kinds of texts share."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from data.rows import Row
 from data.vocabulary import Vocabulary
-from model.config import EncoderConfig
+from model.config import EncoderConfig, ProblemType
 from model.losses import cross_entropy
 from model.tasks import SequenceClassification
 from tasks.formats.labels import count_sentence, doubts, in_order
@@ -24,18 +24,17 @@ from tasks.texts.metrics import (
     auc,
     collapsed,
     combine_windows,
-    errors,
     f1,
     macro_f1,
     matthews,
-    pearson,
-    spearman,
 )
 
 
-class _Texts(Kind):
-    """Base of both kinds: texts, windows and the model."""
+class TextKind(Kind):
+    """Base of the kinds that read texts or pairs: examples, windows and the model."""
 
+    problem: ClassVar[ProblemType]
+    """What `EncoderConfig.problem` calls it."""
     fields = ("text_field", "pair_field", "label_field")
     model = SequenceClassification
     reads = ("long", "overlap")
@@ -47,6 +46,13 @@ class _Texts(Kind):
         return TextColumns(
             (text,), (pair,) if pair else (), (label,), number=number, id=("id",), own=True
         )
+
+    def serves(self, config: EncoderConfig) -> bool:
+        return config.problem == self.problem
+
+    def to_config(self, config: EncoderConfig) -> EncoderConfig:
+        """With the `problem_type`, where the number of outputs would say another."""
+        return config if self.serves(config) else config.replace(problem_type=self.problem)
 
     def gold(self, example: TextExample) -> str | float | None:
         return example.label
@@ -66,10 +72,11 @@ class _Texts(Kind):
         return TextExample(id, text, asked.pair)
 
 
-class Classification(_Texts):
+class Classification(TextKind):
     """A class for each text, by its likelihood."""
 
     name = "classification"
+    problem = "single_label_classification"
     own = {"title": "your classification", "metrics": ("accuracy", "macro_f1")}
     has_classes = single_class = True
     class_target = "label"
@@ -97,9 +104,6 @@ class Classification(_Texts):
         """The number of examples of each class, and doubts about the names."""
         counts = Counter(e.label for e in examples)
         return (count_sentence({name: counts[name] for name in labels}), *doubts(labels))
-
-    def serves(self, config: EncoderConfig) -> bool:
-        return config.num_labels > 1
 
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"label": jax.ShapeDtypeStruct((), jnp.int32)}
@@ -160,56 +164,3 @@ class Classification(_Texts):
     def lines(self, description: Mapping[str, Any]) -> Iterator[str]:
         for label, probability in description["probabilities"].items():
             yield f"  {percent(probability)}  {label}"
-
-
-class Regression(_Texts):
-    """A value for each text, learned by squared error."""
-
-    name = "regression"
-    own = {"title": "your regression", "metrics": ("pearson", "spearman")}
-    metrics = {"pearson": pearson, "spearman": spearman}
-    titles = {
-        "pearson": "Pearson correlation",
-        "spearman": "Spearman correlation",
-        "mae": "mean absolute error",
-        "rmse": "root mean squared error",
-        "r2": "R²",
-    }
-    unscaled = ("mae", "rmse", "r2")
-    ranking = Ranking("The values that are farthest off", "difference", "{:.3f}")
-    noun = "a model of values"
-    asks = ("pair",)
-
-    def outputs(self, labels: ClassNames) -> ClassNames:
-        """The one output, numbered as transformers does it."""
-        return ("LABEL_0",)
-
-    def serves(self, config: EncoderConfig) -> bool:
-        return config.num_labels == 1
-
-    def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
-        return {"label": jax.ShapeDtypeStruct((), jnp.float32)}
-
-    def loss(self, output: Arrays, batch: Arrays) -> Float[Array, " rows"]:
-        return jnp.square(output["logits"][..., 0] - batch["label"])
-
-    def soft_loss(self, output: Arrays, batch: Arrays, temperature: float) -> Float[Array, " rows"]:
-        """Squared difference of the two values, whatever the temperature."""
-        return jnp.square(output["logits"][..., 0] - batch["teacher_logits"][..., 0])
-
-    def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
-        values = combine_windows(np.stack(fetched["logits"]), windows.example)[:, 0]
-        return [{"prediction": float(value)} for value in values]
-
-    def breakdown(self, labels, predictions) -> dict[str, float]:
-        return errors(*([p[side] for p in predictions] for side in ("gold", "prediction")))
-
-    def mistake(self, prediction: Prediction) -> Mistake:
-        gold, value = prediction["gold"], prediction["prediction"]
-        return Mistake(abs(value - gold), f"{gold:.3f}", f"{value:.3f}")
-
-    def describe(self, prediction, text, asked, vocabulary) -> dict[str, Any]:
-        return {"value": prediction["prediction"]}
-
-    def lines(self, description: Mapping[str, Any]) -> Iterator[str]:
-        yield f"  {description['value']:.3f}"

@@ -412,6 +412,15 @@ def test_what_cannot_be_scored_is_refused(home, model, task, settings, message):
         evaluate(home, model, task, **settings)
 
 
+def test_a_head_of_another_problem_type_is_not_read_as_a_classifier(home, tmp_path):
+    model = load(home / "sst2")
+    model.config = model.config.replace(problem_type="multi_label_classification")
+    save(model, tmp_path)
+    sentence = r"has the problem_type multi_label_classification, and sst2 takes a classifier: fine"
+    with pytest.raises(InputError, match=sentence):
+        evaluate(home, str(tmp_path), "sst2")
+
+
 def test_own_classes_that_the_model_does_not_know(home):
     data = TaskDataConfig(dev=home / "colours.csv")
     sentence = r"colours.csv, line 2: the label 'red' is none of contradiction, neutral, entail"

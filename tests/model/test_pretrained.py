@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,7 @@ from model import (
     bert_base,
     distilbert_base,
 )
+from model.config import ProblemType
 from model.hf.checkpoint import open_checkpoint
 from model.hf.config import write_config
 from model.hf.weight_map import MODEL_CLASSES
@@ -406,7 +407,15 @@ def test_a_broken_configuration(folder: Path, content: bytes, message: str) -> N
         ({"model_type": 5}, "model_type is 5, and must be text in quotes"),
         ({"architectures": "BertModel"}, "architectures is 'BertModel', and must be a list"),
         ({"architectures": [5]}, "architectures.0 is 5, and must be text in quotes"),
-        ({"problem_type": {}}, "problem_type is {}, and must be text in quotes"),
+        ({"problem_type": {}}, "problem_type is {}, and must be 'single_label_classification' or "),
+        (
+            {"problem_type": "ranking"},
+            "config.json: problem_type is 'ranking', and must be 'single_",
+        ),
+        (
+            {"problem_type": "single_label_classification", "num_labels": 1},
+            "config.json: problem_type is 'single_label_classification', and there is one class",
+        ),
         ({"num_labels": 10**9}, "num_labels is 1000000000, and must be from 1 to"),
         ({"num_labels": "2"}, "num_labels is '2', and must be an integer"),
         ({"id2label": ["a"]}, "id2label is ['a'], and must be a table of values by name"),
@@ -482,6 +491,18 @@ def test_an_absent_classifier_dropout_is_that_of_the_encoder(folder: Path) -> No
         assert open_checkpoint(folder).config.classifier_dropout == 0.3
 
 
+@pytest.mark.parametrize("shape", [BERT, DISTILBERT])
+@pytest.mark.parametrize("problem_type", [None, *get_args(ProblemType)])
+def test_what_a_head_on_texts_learns_is_written_and_read(
+    tmp_path: Path, shape: EncoderConfig, problem_type: Any
+) -> None:
+    config = shape.replace(labels=("a", "b"), problem_type=problem_type)
+    save(build(SequenceClassification, config), tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()).get("problem_type") == problem_type
+    assert load(tmp_path).config == config
+    assert config.problem == (problem_type or "single_label_classification")
+
+
 def test_null_is_an_absent_key(folder: Path) -> None:
     before = open_checkpoint(folder).config
     keys = ("hidden_act", "is_decoder", "position_embedding_type", "model_type", "id2label")
@@ -512,6 +533,9 @@ def test_what_a_task_writes_about_labels() -> None:
     assert "problem_type" not in raw
     one = write_config(DISTILBERT.replace(labels=("score",)), SequenceClassification, "float32")
     assert one["problem_type"] == "regression"
+    several = config.replace(problem_type="multi_label_classification")
+    for task in (MaskedLM, QuestionAnswering, MultipleChoice, TokenClassification):
+        assert "problem_type" not in write_config(several, task, "float32")
     for task in (MaskedLM, QuestionAnswering, MultipleChoice):
         assert "id2label" not in write_config(config, task, "float32")
     assert "id2label" in write_config(config, TokenClassification, "float32")

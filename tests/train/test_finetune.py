@@ -333,13 +333,26 @@ def test_a_head_for_other_classes_is_drawn_anew(home, caplog):
     assert model.config.labels == ("cat", "dog")
 
 
-def write_classifier(home: Path, name: str, labels: tuple[str, ...]) -> Path:
+def write_classifier(home: Path, name: str, labels: tuple[str, ...], **changes: Any) -> Path:
     """A classifier of others, with random weights."""
     vocabulary = load_vocabulary(home / "teacher")
-    shape = runs.MODEL.replace(labels=labels, vocab_size=vocabulary.size)
+    shape = runs.MODEL.replace(labels=labels, vocab_size=vocabulary.size, **changes)
     save(SequenceClassification(shape, rngs=nnx.Rngs(0)), home / name)
     save_vocabulary(vocabulary, home / name)
     return home / name
+
+
+def test_a_head_for_another_kind_of_task_is_drawn_anew_though_its_classes_are_the_same(
+    home, caplog
+):
+    several = {"problem_type": "multi_label_classification"}
+    theirs = write_classifier(home, "several", ("green", "red"), **several)
+    output = home / "one-of-several"
+    finetune(config(home, model=str(theirs), output=output, steps=1))
+    assert "several has a head for another kind of task: a new one is drawn" in caplog.text
+    assert load(output / "model").config.problem_type == "single_label_classification"
+    with pytest.raises(InputError, match=r"several has no head whose classes it could name"):
+        finetune(config(home, model=str(theirs), output=home / "refused", labels=("green", "red")))
 
 
 def test_a_model_keeps_its_own_order_of_classes(home):

@@ -1,0 +1,1 @@
+"""A value for a text or a pair of texts."""
