@@ -1,6 +1,5 @@
 """Predictions of a model's head for texts of anyone's, for people and for programs."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from tasks.kinds import KINDS
 from tasks.model import check_inputs
 from tasks.predict import predictor
 from tasks.reading import OF_TEXT, Asked
+from tasks.windows import Remark
 from tasks.words.encode import check_text
 
 Description = dict[str, Any]
@@ -37,8 +37,6 @@ ROWS = 32
 """Texts that are read together."""
 SHORT = (32, 128)
 """The lengths of buckets below the longest, in tokens."""
-
-logger = logging.getLogger(__name__)
 
 
 def kind_of(model: nnx.Module) -> Kind | None:
@@ -73,27 +71,45 @@ def check_asked(kind: Kind | None, asked: Asked) -> None:
         kind.as_asked(asked)
 
 
-def describe(model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]) -> list[Description]:
+def check_input(model: nnx.Module, vocabulary: Vocabulary, given: Input) -> None:
+    """Raises InputError if a text is not one, or a masked LM cannot read it."""
+    check_text(given.text, given.place)
+    if not isinstance(model, MaskedLM):
+        return
+    ids, positions = vocabulary.tokenizer.encode(given.text).ids, model.config.max_positions
+    if vocabulary.special.mask not in ids:
+        raise InputError(f"{given.place} has no [MASK] to fill in: {given.text[:40]!r}")
+    if len(ids) > positions:
+        raise InputError(
+            f"{given.place} has {len(ids):,} tokens: a masked LM reads a text as a whole, and this "
+            f"one up to {positions}"
+        )
+
+
+def describe(
+    model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]
+) -> tuple[list[Description], tuple[Remark, ...]]:
     """The predictions of any head for each text, with its id and with what was asked about it.
 
-    A warning in the log counts texts that are too long. What is asked differs in `OF_TEXT` only.
+    And remarks on texts that are too long. What is asked differs in `OF_TEXT` only.
     """
     kind = kind_of(model)
-    found = (
-        _fill(model, vocabulary, inputs) if kind is None else _ask(kind, model, vocabulary, inputs)
-    )
-    return [{**_given(each), **more} for each, more in zip(inputs, found, strict=True)]
+    if kind is None:
+        found, remarks = _fill(model, vocabulary, inputs), ()
+    else:
+        found, remarks = _ask(kind, model, vocabulary, inputs)
+    return [{**_given(g), **more} for g, more in zip(inputs, found, strict=True)], remarks
 
 
-def _given(input: Input) -> Description:
-    given = {"id": input.id, "text": input.text}
-    given |= {name: getattr(input.asked, name) for name in OF_TEXT}
-    return {name: value for name, value in given.items() if value is not None}
+def _given(given: Input) -> Description:
+    values = {"id": given.id, "text": given.text}
+    values |= {name: getattr(given.asked, name) for name in OF_TEXT}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _ask(
     kind: Kind, model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]
-) -> Iterator[Description]:
+) -> tuple[list[Description], tuple[Remark, ...]]:
     asked, labels = inputs[0].asked, model.config.labels
     kind, length = kind.as_asked(asked), asked.reading.max_length
     if length is None:
@@ -104,14 +120,14 @@ def _ask(
         for number, each in enumerate(inputs)
     ]
     windows = kind.to_windows(examples, vocabulary, labels, length=length, reading=asked.reading)
-    for remark in windows.remarks:
-        logger.warning("texts: %s", remark)
     graphdef, params = nnx.split(model)
     read = predictor(graphdef, kind, windows, **shapes(len(windows), length))
     fetched = read(params)
     predictions = kind.predict(examples, windows, fetched, labels)
-    for prediction, each in zip(predictions, inputs, strict=True):
-        yield kind.describe(prediction, each.text, each.asked, vocabulary)
+    return [
+        kind.describe(prediction, each.text, each.asked, vocabulary)
+        for prediction, each in zip(predictions, inputs, strict=True)
+    ], windows.remarks
 
 
 def shapes(count: int, longest: int) -> dict[str, Any]:
@@ -135,20 +151,14 @@ def lines_of(kind: Kind | None, description: Mapping[str, Any]) -> Iterator[str]
             yield f"  {percent(filling['probability'])}  {filling['token']}"
 
 
-def _fill(
-    model: MaskedLM, vocabulary: Vocabulary, inputs: Sequence[Input]
-) -> Iterator[Description]:
+def _fill(model: MaskedLM, vocabulary: Vocabulary, inputs: Sequence[Input]) -> list[Description]:
     check_inputs("the model", model, vocabulary, 0)
     positions, top = model.config.max_positions, inputs[0].asked.top or FILLINGS
     texts = [each.text for each in inputs]
-    for text in texts:
-        if (tokens := len(vocabulary.tokenizer.encode(text).ids)) > positions:
-            raise InputError(
-                f"a masked LM reads a text as a whole, up to {positions} tokens here, and that "
-                f"which begins with {text[:40]!r} has {tokens}"
-            )
     filled = fill_masks(
         model, vocabulary, texts, top=min(top, vocabulary.size), **shapes(len(texts), positions)
     )
-    for masks in filled:
-        yield {"masks": [[{"token": t, "probability": p} for t, p in mask] for mask in masks]}
+    return [
+        {"masks": [[{"token": t, "probability": p} for t, p in mask] for mask in masks]}
+        for masks in filled
+    ]

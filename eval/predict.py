@@ -14,9 +14,11 @@ From Python:
 """
 
 import json
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
@@ -25,15 +27,26 @@ import tyro
 
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
-from eval.inference import Description, Input, check_asked, describe, kind_of, lines_of
+from eval.inference import (
+    Description,
+    Input,
+    check_asked,
+    check_input,
+    describe,
+    kind_of,
+    lines_of,
+)
 from eval.inputs import read_inputs
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.ranges import check_settings
 from model.terminal import say
+from tasks.kind import Kind
 from tasks.reading import OF_TEXT, Asked
-from tasks.words.encode import check_text
+from tasks.windows import Remark, add_up
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +100,12 @@ def predict(
     check_asked(kind_of(model), asked)
     inputs = [Input(f"text {number}", text, asked) for number, text in enumerate(texts, 1)]
     for each in inputs:
-        check_text(each.text, each.place)
-    return describe(model, vocabulary, inputs) if inputs else []
+        check_input(model, vocabulary, each)
+    if not inputs:
+        return []
+    found, remarks = describe(model, vocabulary, inputs)
+    _log(remarks)
+    return found
 
 
 def open_model(path: str) -> tuple[Any, Vocabulary]:
@@ -104,22 +121,47 @@ def open_model(path: str) -> tuple[Any, Vocabulary]:
 
 
 def run(config: PredictConfig) -> None:
-    """Prints the model's predictions for the texts.
+    """Prints the model's predictions for the texts, a chunk of them at a time.
 
     Raises:
-        InputError: as `predict`; the message names the argument, or the file and line.
+        InputError: as `predict`; the message names the argument, or the file and line, and counts
+            the texts that were answered before.
     """
     check_settings(config)
     model, vocabulary = open_model(config.model)
     kind = kind_of(model)
-    inputs = list(read_inputs(kind, config.texts, config.file, config))
-    for number, result in enumerate(describe(model, vocabulary, inputs)):
-        if config.jsonl:
-            say(json.dumps(result, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
-            continue
-        asked = [str(result[name]) for name in ("id", "text", *OF_TEXT) if name in result]
-        quoted = [shorten(text, 100, placeholder=" ...") for text in asked]
-        say(*[""] * (number > 0), *quoted, *lines_of(kind, result))
+    check = partial(check_input, model, vocabulary)
+    remarks: list[Remark] = []
+    answered = 0
+    try:
+        for chunk in read_inputs(kind, config.texts, config.file, config, check):
+            found, more = describe(model, vocabulary, chunk)
+            remarks += more
+            for result in found:
+                if config.jsonl:
+                    say(json.dumps(result, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
+                else:
+                    say(*[""] * (answered > 0), *_for_people(kind, result))
+                answered += 1
+    except InputError as error:
+        if not answered:
+            raise
+        count = "1 answer" if answered == 1 else f"{answered:,} answers"
+        raise InputError(f"after {count}: {error}") from None
+    finally:
+        _log(add_up(remarks, answered))
+
+
+def _for_people(kind: Kind | None, result: Description) -> Iterator[str]:
+    for name in ("id", "text", *OF_TEXT):
+        if name in result:
+            yield shorten(str(result[name]), 100, placeholder=" ...")
+    yield from lines_of(kind, result)
+
+
+def _log(remarks: Iterable[Remark]) -> None:
+    for remark in remarks:
+        logger.warning("texts: %s", remark)
 
 
 if __name__ == "__main__":

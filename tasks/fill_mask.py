@@ -10,7 +10,6 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from data.vocabulary import Vocabulary
-from model.errors import InputError
 from model.tasks import MaskedLM
 from tasks.windows import Windows
 
@@ -31,16 +30,10 @@ def fill_masks(
     """For each text and every [MASK] in it, the `top` likeliest pieces.
 
     Texts are read in batches of `rows`, padded to one of the `lengths`, which rise.
-
-    Raises:
-        InputError: a text has no [MASK].
     """
     tokenizer, special = vocabulary.tokenizer, vocabulary.special
     ids = [np.array(e.ids, np.int32) for e in tokenizer.encode_batch(list(texts))]
     places = [np.flatnonzero(of_text == special.mask) for of_text in ids]
-    for text, found in zip(texts, places, strict=True):
-        if not len(found):
-            raise InputError(f"there is no [MASK] to fill in {text!r}")
     windows = Windows(ids, np.arange(len(ids)), pad_id=special.pad)
     bucket = np.searchsorted(lengths, windows.lengths)
     graphdef, params = nnx.split(model)

@@ -1,6 +1,7 @@
 """Examples as windows of tokens: ragged arrays, gathered into padded batches."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -8,6 +9,20 @@ import numpy as np
 from jaxtyping import Int
 
 Column = Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Sentence on some of many examples."""
+
+    count: int
+    examples: int
+    """How many there are in all."""
+    what: str
+    """What is to be said of those counted, such as "are longer than 128 tokens"."""
+
+    def __str__(self) -> str:
+        return f"{self.count:,} of {self.examples:,} {self.what}"
 
 
 @dataclass(frozen=True)
@@ -26,8 +41,8 @@ class Windows:
     """Arrays that have an entry, or a row, for each window, such as `label`, `start` and `end`."""
     notes: dict[str, Column] = field(default_factory=dict)
     """Arrays that no model reads: for each token its `word`, or its `offsets` in the text."""
-    remarks: tuple[str, ...] = ()
-    """Sentences on text that did not fit: nothing is cut without a word."""
+    remarks: tuple[Remark, ...] = ()
+    """On text that did not fit: nothing is cut without a word."""
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -44,9 +59,18 @@ class Windows:
         return batch | {name: values[rows] for name, values in self.values.items()}
 
 
-def too_long(count: int, examples: int, length: int, done: str) -> tuple[str, ...]:
+def too_long(count: int, examples: int, length: int, done: str) -> tuple[Remark, ...]:
     """The remark on so many examples that are longer than a window; none where they are none."""
-    return (f"{count:,} of {examples:,} are longer than {length} tokens: {done}",) if count else ()
+    what = f"are longer than {length} tokens: {done}"
+    return (Remark(count, examples, what),) if count else ()
+
+
+def add_up(remarks: Iterable[Remark], examples: int) -> tuple[Remark, ...]:
+    """The remarks on the parts of so many examples, as remarks on all of them."""
+    counts: Counter[str] = Counter()
+    for remark in remarks:
+        counts[remark.what] += remark.count
+    return tuple(Remark(count, examples, what) for what, count in counts.items())
 
 
 def _padded(column: Column, fill: float | int, rows: np.ndarray, length: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from model.errors import InputError
 from tasks.questions.examples import Answer, QuestionExample
 from tasks.reading import Reading
 from tasks.texts.encode import all_or_none, token_ids
-from tasks.windows import Span, Windows, most_context, spans, too_long
+from tasks.windows import Remark, Span, Windows, most_context, spans, too_long
 
 Offsets = Int32[np.ndarray, "tokens 2"]
 
@@ -91,10 +91,11 @@ def encode_questions(
             for name, value in window.items():
                 columns[name].append(value)
     remarks = [*too_long(longer, len(examples), length, "read in several windows")]
-    if cut_questions:
-        remarks.append(f"{cut_questions:,} questions are cut to {max_question} tokens")
-    if lost:
-        remarks.append(f"{lost:,} answers lie wholly in no window, and cannot be learned")
+    more = {
+        f"questions are cut to {max_question} tokens": cut_questions,
+        "have an answer that lies wholly in no window, and cannot be learned": lost,
+    }
+    remarks += (Remark(count, len(examples), what) for what, count in more.items() if count)
     return Windows(
         input_ids=columns["input_ids"],
         example=np.array(columns["example"], np.int64),

@@ -1,7 +1,9 @@
 """Texts of a user: what each row of a table and each line asks, and what is wrong with it."""
 
 import json
+import os
 from dataclasses import replace
+from itertools import chain
 
 import pyarrow
 import pyarrow.parquet
@@ -12,16 +14,17 @@ from eval.inputs import read_inputs
 from model.errors import InputError
 from tasks.kinds import KINDS
 from tasks.reading import Asked, Reading
+from tasks.words.encode import check_text
 
 CLASSES, TAGS, ANSWERS = KINDS["classification"], KINDS["tags"], KINDS["answers"]
 SHORT = Reading(max_length=9)
-PAIRS = [Input("line 2", "a", Asked(pair="b", reading=SHORT), "x"),
-         Input("line 3", "c, d", Asked(pair="e", reading=SHORT), "y")]  # fmt: skip
+PAIRS = [Input("line 2,", "a", Asked(pair="b", reading=SHORT), "x"),
+         Input("line 3,", "c, d", Asked(pair="e", reading=SHORT), "y")]  # fmt: skip
 
 
 def read(kind, file, asked=Asked()):  # noqa: B008
-    found = read_inputs(kind, (), file, asked)
-    return [each._replace(place=each.place.removeprefix(f"{file}, ")) for each in found]
+    chunks = read_inputs(kind, (), file, asked, lambda each: check_text(each.text, each.place))
+    return [each._replace(place=each.place.removeprefix(f"{file}, ")) for each in chain(*chunks)]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def test_rows_of_parquet(tmp_path):
     rows = [{"id": n, "text": f"t{n}"} for n in range(3)]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
     found = read(TAGS, tmp_path / "a.parquet")
-    assert found == [Input(f"row {n + 1}", f"t{n}", Asked(), n) for n in range(3)]
+    assert found == [Input(f"row {n + 1},", f"t{n}", Asked(), n) for n in range(3)]
 
 
 def test_questions_in_every_row_and_one_for_all(tmp_path):
@@ -56,7 +59,7 @@ def test_questions_in_every_row_and_one_for_all(tmp_path):
     assert found == [("a b", "b?", None), ("c", "d?", None)]
     file.write_text(json.dumps({"context": "a b", "id": 2}))
     [one] = read(ANSWERS, file, Asked(question="e?"))
-    assert one == Input("line 1", "a b", Asked(question="e?"), 2)
+    assert one == Input("line 1,", "a b", Asked(question="e?"), 2)
 
 
 @pytest.mark.parametrize("kind", [CLASSES, TAGS, None])
@@ -80,7 +83,7 @@ def test_a_plain_file_is_a_text_a_line(kind, tmp_path):
         (TAGS, "a.jsonl", '{"text": ["a"]}\n', {}, "line 1: 'text' is list, not text"),
         (CLASSES, "a.jsonl", '{"text": 5}\n', {}, "line 1: 'text' is int, not text"),
         (CLASSES, "a.jsonl", '{"text": "a", "pair": 5}\n', {}, "line 1: 'pair' is int, not text"),
-        (CLASSES, "a.jsonl", '{"text": "\\ud800"}\n', {}, "line 1 is not UTF-8 text"),
+        (CLASSES, "a.jsonl", '{"text": "\\ud800"}\n', {}, "line 1, is not UTF-8 text"),
         (CLASSES, "a.jsonl", '{"text": "a", "pair": "\\ud800"}\n', {}, "1: 'pair' is not UTF-8"),
         (CLASSES, "a.jsonl", '{"text": "a"}\n{"text": "b", "pair": "c"}\n', {},
          "line 2, has a 'pair', unlike the rows before it: give all rows one, or none"),
@@ -101,3 +104,30 @@ def test_what_is_wrong_is_one_sentence(kind, name, content, asked, message, tmp_
     with pytest.raises(InputError, match=message) as error:
         read(kind, tmp_path / name, replace(Asked(), **asked))
     assert "\n" not in str(error.value)
+
+
+def test_what_comes_before_an_error_comes_first(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"a\n" * 600 + b"\xe9\n")
+    chunks = read_inputs(CLASSES, (), file, Asked(), lambda each: None)
+    assert [len(next(chunks)) for _ in range(3)] == [256, 256, 88]
+    with pytest.raises(InputError, match="line 601, is not UTF-8"):
+        next(chunks)
+
+
+def test_lines_are_asked_about_before_the_next_are_written(monkeypatch):
+    """A program that waits for an answer before it writes its next line is answered."""
+    end, written = os.pipe()
+    os.set_blocking(end, False)  # so that waiting in the wrong place is a failure, and does not end
+    with os.fdopen(end) as lines:
+        monkeypatch.setattr("sys.stdin", lines)
+        chunks = read_inputs(CLASSES, (), None, Asked(), lambda each: None)
+        os.write(written, b"a\nb\n")
+        assert [each.text for each in next(chunks)] == ["a", "b"]
+        os.write(written, b"\xc3")
+        os.write(written, b"\xa9\n\nhalf")
+        assert [each.text for each in next(chunks)] == ["é"]
+        os.write(written, b" a line")
+        os.close(written)
+        last = Input("standard input, line 5,", "half a line", Asked())
+        assert list(chunks) == [[last]]

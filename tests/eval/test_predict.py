@@ -1,6 +1,6 @@
 """What models say about texts, against what comes out when they are called by hand."""
 
-import io
+import csv
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -258,8 +258,9 @@ def test_texts_come_from_arguments_a_file_or_standard_input(home, tmp_path, caps
     assert rows == predict(*open_model(str(home / "classes")), TEXTS)
     command(home, "classes", file=file, jsonl=True)
     assert capsys.readouterr().out == arguments
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
-    command(home, "classes", jsonl=True)
+    with file.open() as lines:
+        monkeypatch.setattr("sys.stdin", lines)
+        command(home, "classes", jsonl=True)
     assert capsys.readouterr().out == arguments
 
 
@@ -309,6 +310,19 @@ def test_blank_lines_are_passed_over_with_a_word(home, tmp_path, capsys):
         out, err = capsys.readouterr()
         assert [json.loads(line)["text"] for line in out.splitlines()] == texts
         assert err == (f"{file}: {words}\n" if words else "")
+
+
+def test_results_before_an_error_are_printed_and_counted(home, tmp_path, capsys, caplog):
+    file = tmp_path / "texts.csv"
+    rows = [[f"text\n{n}", "a cat" * (1 + 20 * (n < 3 or n == 290))] for n in range(300)]
+    with file.open("w", newline="") as table:
+        csv.writer(table).writerows([["id", "text"], *rows, ["300", ""]])
+    with pytest.raises(InputError) as error:
+        command(home, "classes", file=file, jsonl=True)
+    assert str(error.value) == f"after 300 answers: {file}, line 602: the text of 'text' is empty"
+    printed = [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [id for id, _ in rows]
+    assert caplog.messages == ["texts: 4 of 300 are longer than 24 tokens: their beginning is read"]
 
 
 @pytest.mark.parametrize(
@@ -376,8 +390,9 @@ def test_threads_give_the_answers_of_one(home, name):
         ("tags", ("a",), {"pair": "b"}, "--pair means nothing to a tagger"),
         ("tags", ("a",), {"top": 3}, "--top means nothing to a tagger"),
         ("answers", ("a",), {}, "ask one with --question"),
-        ("masks", ("a",), {}, r"there is no \[MASK\] to fill in 'a'"),
-        ("masks", ("a [MASK]" * 12,), {}, "up to 24 tokens here"),
+        ("masks", ("[MASK]", "a"), {}, r"text 2 has no \[MASK\] to fill in: 'a'"),
+        ("masks", ("a [MASK]" * 12,), {}, "text 1 has 26 tokens: .* up to 24"),
+        ("masks", (), {"file": "texts.txt"}, r"texts.txt, line 1, has no \[MASK\] to fill in: 'a'"),
         ("choices", ("a",), {}, "a MultipleChoice model has nothing to say about a text"),
         ("many", ("a",), {}, "many gives a text several labels at once"),
         ("small", ("a",), {}, "has 6 word embeddings and its tokenizer"),
@@ -405,12 +420,13 @@ def test_what_cannot_be_predicted_is_refused(home, vocabulary, name, texts, sett
         command(home, name, *texts, **settings)
 
 
-def test_standard_input_that_is_no_text(home, monkeypatch):
+def test_standard_input_that_is_no_text(home, tmp_path, monkeypatch):
     for content, message in ((b"a\n\xff\n", "standard input, line 2, is not UTF-8"),
                              (b" \n", "standard input has no text"),
                              (b"", "standard input has no text")):  # fmt: skip
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
-        with pytest.raises(InputError, match=message):
+        (tmp_path / "texts").write_bytes(content)
+        with (tmp_path / "texts").open() as lines, pytest.raises(InputError, match=message):
+            monkeypatch.setattr("sys.stdin", lines)
             command(home, "classes")
 
 

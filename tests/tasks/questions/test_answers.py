@@ -49,7 +49,7 @@ def by_brute_force(starts, ends, windows, contexts, max_answer):
 def test_the_best_spans_are_those_of_brute_force(n_best, max_answer):
     contexts = [LONG, "a", "xyz"]
     examples, windows = encode(*contexts)
-    assert windows.remarks[0].startswith("1 of 3 are longer than ")
+    assert str(windows.remarks[0]).startswith("1 of 3 are longer than ")
     for seed in range(5):
         starts, ends = random_logits(windows, seed)
         expected, null = by_brute_force(starts, ends, windows, contexts, max_answer)
@@ -135,7 +135,7 @@ def test_what_is_learned_is_what_is_predicted_across_borders_of_windows():
     gold = [(Answer(answer, LONG.index(answer)),) for answer in answers]
     examples = [QuestionExample("", "who", LONG, answer) for answer in gold]
     windows = encode_questions(examples, VOCABULARY, (), 17, READING)
-    assert not any("lie wholly in no window" in remark for remark in windows.remarks)
+    assert not any("wholly in no window" in str(remark) for remark in windows.remarks)
     starts, ends = np.zeros((2, len(windows), 17), np.float32)
     rows = np.arange(len(windows))
     starts[rows, windows.values["start"]] = ends[rows, windows.values["end"]] = 9.0
