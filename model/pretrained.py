@@ -25,6 +25,7 @@ from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.hf.config import write_config
 from model.hf.files import Tensors, write_model
+from model.hf.sentence_transformers import embedder_files
 from model.hf.weight_map import (
     ENCODERS,
     MODEL_CLASSES,
@@ -53,7 +54,8 @@ def load(
 
     Every parameter gets a tensor, and every tensor of the encoder goes to a parameter. Heads that
     `task` does not have are left out, and other tensors beside the encoder too, with a warning. A
-    `Bert` has a pooler if the checkpoint has one.
+    `Bert` has a pooler if the checkpoint has one. An `Embedder` pools as the checkpoint's files of
+    sentence-transformers say, and by the mean, with a warning, if there are none.
 
     Args:
         checkpoint: an open one, a folder, or a name on the Hugging Face hub, `owner/name` or
@@ -75,7 +77,7 @@ def load(
     kind: type[Any] = task or checkpoint.model_class()
     if kind is Embedder:
         encoder = load(checkpoint, ENCODERS[architecture], init_missing=init_missing, **changes)
-        return Embedder(encoder)  # type: ignore[return-value]
+        return Embedder(encoder, **checkpoint.read_embedder()._asdict())  # type: ignore[return-value]
     if class_name(kind, architecture) is None:
         raise InputError(f"{source} is a {architecture}, which has no {kind.__name__} model")
     tensors, problems = _canonical(checkpoint.read_tensors(), kind, architecture)
@@ -127,7 +129,8 @@ def save(
     """Writes a folder that transformers (and `load`) reads; other files in it stay as they are.
 
     As transformers does, tensors that are tied to another are left out. `dtype` is what weights are
-    stored in: float16 halves the file and costs up to 0.05 % of a weight.
+    stored in: float16 halves the file and costs up to 0.05 % of a weight. The folder of an
+    `Embedder` is one of sentence-transformers, and a bare encoder to transformers.
 
     Raises:
         InputError: transformers has no such model, or the folder cannot be written (a full disk, no
@@ -137,14 +140,15 @@ def save(
     architecture, kind = config.architecture, type(model)
     content = write_config(config, kind, dtype)
     # Only a bare encoder has no prefix in transformers.
-    prefix = f"{architecture}." if issubclass(kind, Backbone) else ""
+    prefix = f"{architecture}." if issubclass(kind, Backbone | Embedder) else ""
+    others = embedder_files(model) if isinstance(model, Embedder) else {}
     tensors = {
         tensor_name(place, kind, architecture).removeprefix(prefix): np.ascontiguousarray(
             _transposed(place, np.asarray(param[...], dtype))
         )
         for place, param in nnx.to_flat_state(nnx.state(model, nnx.Param))
     }
-    write_model(Path(path).expanduser(), content, tensors)
+    write_model(Path(path).expanduser(), content, tensors, others)
 
 
 def _few(items: list[str], most: int = 6) -> list[str]:

@@ -182,6 +182,7 @@ class Embedder(nnx.Module):
             many as the encoder has positions.
         prompts: beginnings of texts by name, such as ("query", "query: "), with which the model was
             trained; `tasks.embeddings.embed` then asks which one to use.
+        default_prompt: the name of the one that is put before a text if nobody says which.
     """
 
     def __init__(
@@ -192,6 +193,7 @@ class Embedder(nnx.Module):
         *,
         max_length: int | None = None,
         prompts: tuple[tuple[str, str], ...] = (),
+        default_prompt: str | None = None,
     ):
         self.config = backbone.config
         self.backbone = backbone
@@ -199,6 +201,7 @@ class Embedder(nnx.Module):
         self.normalised = normalised
         self.max_length = max_length
         self.prompts = prompts
+        self.default_prompt = default_prompt
 
     def __call__(
         self, input_ids: Array, attention_mask: Array | None = None, *args, **kwargs

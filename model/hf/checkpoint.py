@@ -9,7 +9,15 @@ from model.errors import InputError
 from model.hf.config import encoder_config, read_settings
 from model.hf.files import CONFIG_FILE, WEIGHTS_FILE, Tensors, hub_folder, read_tensors
 from model.hf.lookalikes import other_form
-from model.hf.weight_map import MODEL_CLASSES
+from model.hf.sentence_transformers import (
+    EMBEDDER_FILES,
+    MODULES_FILE,
+    EmbedderSettings,
+    encoder_folder,
+    read_embedder,
+)
+from model.hf.weight_map import ENCODERS, MODEL_CLASSES
+from model.tasks import Embedder
 
 
 @dataclass(frozen=True)
@@ -19,12 +27,14 @@ class Checkpoint:
     name: str
     """The name that it was opened by, for messages."""
     folder: Path
-    """Of the files; for a name on the hub a folder of its cache."""
+    """Of config.json and weights; for a name on the hub a folder of its cache."""
     commit: str | None
     """`owner/name@commit` for a name on the hub."""
     settings: dict[str, Any]
     """The content of its config.json."""
     config: EncoderConfig
+    root: Path
+    """The folder itself: older versions of sentence-transformers put the encoder inside it."""
 
     @property
     def place(self) -> str:
@@ -39,17 +49,25 @@ class Checkpoint:
     def model_class(self) -> type[Any]:
         """The class here for what the checkpoint calls itself.
 
+        An encoder with a modules.json, of sentence-transformers, is an `Embedder`.
+
         Raises:
             InputError: it names none that is known.
         """
         known = MODEL_CLASSES[self.config.architecture]
+        embeds = (self.root / MODULES_FILE).is_file()
         for name in self.classes:
             if name in known:
-                return known[name][0]
+                found = known[name][0]
+                return Embedder if embeds and found in ENCODERS.values() else found
         raise InputError(
             f"{self.folder / CONFIG_FILE} names {' and '.join(self.classes) or 'no class'} under "
             f"architectures, which is none of {', '.join(known)}: say which model to load it as"
         )
+
+    def read_embedder(self) -> EmbedderSettings:
+        """The settings of an embedder, see `model.hf.sentence_transformers.read_embedder`."""
+        return read_embedder(self.root, self.folder, self.config.max_positions)
 
     def read_tensors(self) -> Tensors:
         """All tensors, from safetensors where there are both kinds of files.
@@ -82,14 +100,20 @@ def open_checkpoint(name: str | Path) -> Checkpoint:
         )
     if not folder.exists():
         absent = f"{name}: there is no such folder here"
-        folder = hub_folder(str(name), [CONFIG_FILE], absent=absent)
+        folder = hub_folder(str(name), [CONFIG_FILE, *EMBEDDER_FILES], absent=absent)
         commit = f"{str(name).partition('@')[0]}@{folder.name}"
+    root, folder = folder, encoder_folder(folder)
+    if commit and folder != root:
+        raise InputError(
+            f"{name} holds its model in {folder.name}, and is on the hub: download it, with hf "
+            f"download {commit.partition('@')[0]} --local-dir FOLDER, and name that folder"
+        )
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise _no_model(str(name), folder)
     # Null is what an absent key says, too.
     settings = {key: value for key, value in read_settings(path).items() if value is not None}
-    return Checkpoint(str(name), folder, commit, settings, encoder_config(settings, path))
+    return Checkpoint(str(name), folder, commit, settings, encoder_config(settings, path), root)
 
 
 def _no_model(name: str, folder: Path) -> InputError:

@@ -70,6 +70,18 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it is no JSON object, or a text in it is none.
     """
+    settings = read_json(path)
+    if not isinstance(settings, dict):
+        raise InputError(f"{path} holds no JSON object")
+    return settings
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: it is no JSON, or a text in it is none.
+    """
     try:
         settings = parse_json(path.read_text("utf-8"))
         json.dumps(settings, ensure_ascii=False).encode()
@@ -79,8 +91,6 @@ def read_settings(path: Path) -> dict[str, Any]:
         if path.is_file():
             check_fetched(path)
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(settings, dict):
-        raise InputError(f"{path} holds no JSON object")
     return settings
 
 

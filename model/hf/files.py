@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -105,24 +106,31 @@ def _shards(weights: Path) -> list[str]:
     return sorted(set(listed.values()))
 
 
-def write_model(folder: Path, config: dict[str, Any], tensors: Tensors) -> None:
-    """Writes both files of a model, or, when it cannot, neither; other files in `folder` stay.
+def write_model(
+    folder: Path, config: dict[str, Any], tensors: Tensors, others: Mapping[str, Any] = {}
+) -> None:
+    """Writes the files of a model, or, when it cannot, none; what else is in `folder` stays.
+
+    `others` are further JSON files, by path in the folder.
 
     Raises:
         InputError: no space, no permission, or `folder` is a file.
     """
     created = not folder.exists()
+    contents = {CONFIG_FILE: config, **others}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with temporary_folder(folder) as unfinished:
-            settings, weights = unfinished / CONFIG_FILE, unfinished / WEIGHTS_FILE
-            settings.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-            save_file(tensors, weights, metadata={"format": "pt"})
-            for file in (settings, weights):
-                with file.open("rb") as content:
-                    os.fsync(content.fileno())
-            for file in (settings, weights):
-                file.replace(folder / file.name)
+            for name, content in contents.items():
+                (unfinished / name).parent.mkdir(exist_ok=True)
+                (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+            save_file(tensors, unfinished / WEIGHTS_FILE, metadata={"format": "pt"})
+            for name in (*contents, WEIGHTS_FILE):
+                with (unfinished / name).open("rb") as written:
+                    os.fsync(written.fileno())
+            for name in (*contents, WEIGHTS_FILE):
+                (folder / name).parent.mkdir(exist_ok=True)
+                (unfinished / name).replace(folder / name)
     except (OSError, SafetensorError) as error:
         raise InputError(f"the model could not be written to {folder}: {error}") from None
     finally:

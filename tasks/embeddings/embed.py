@@ -53,14 +53,15 @@ def embed(
         model: from `model.pretrained.load(MODEL, Embedder)`.
         vocabulary: its own, from `data.tokenizer.load_vocabulary`.
         texts: any number.
-        prompt: is put before each text, such as "query: ". A model that was trained with prompts
-            must be told which, or "" for none.
+        prompt: is put before each text, such as "query: "; by default the model's
+            `default_prompt`. A model with prompts but without a default must be told which, or ""
+            for none.
         max_length: tokens of a text, [CLS] and [SEP] included; by default `model.max_length`, and
             the model's positions where that is None.
 
     Raises:
         InputError: the vocabulary or `max_length` does not fit the model, it was trained with
-            prompts and none is given, or a vector has no direction or is not finite.
+            prompts and none is given, or a vector is 0 or not finite.
     """
     length = max_length or model.max_length or model.config.max_positions
     check_inputs("the model", model, vocabulary, length)
@@ -91,7 +92,9 @@ def _vectors(graphdef: nnx.GraphDef, params: Any, batch: dict[str, Any]) -> jax.
 
 
 def _chosen_prompt(model: Embedder, prompt: str | None) -> str:
-    known = {name: text for name, text in model.prompts if text}
+    known = dict(model.prompts)
+    if prompt is None and model.default_prompt:
+        return known[model.default_prompt]
     if prompt is None and known:
         named = ", ".join(f"{text!r} ({name})" for name, text in known.items())
         raise InputError(

