@@ -16,7 +16,7 @@ from tasks.kind import Kind
 from tasks.reading import OF_TEXT, Asked
 from tasks.words.encode import check_text
 
-CHUNK = 256
+ANSWERED_TOGETHER = 256
 """Texts that are answered together: of so many, few batches are filled up with copies."""
 BLOCK = 1 << 16
 """Bytes of standard input that are read at once."""
@@ -60,14 +60,14 @@ def read_inputs(
 
 
 def _chunks(found: Iterable[Input | None], check: Callable[[Input], None]) -> Iterator[list[Input]]:
-    """At most `CHUNK` at a time; None among them ends a chunk."""
+    """At most `ANSWERED_TOGETHER` at a time; None among them ends a chunk."""
     chunk: list[Input] = []
     try:
         for each in found:
             if each is not None:
                 check(each)
                 chunk.append(each)
-            if chunk and (each is None or len(chunk) == CHUNK):
+            if chunk and (each is None or len(chunk) == ANSWERED_TOGETHER):
                 yield chunk
                 chunk = []
     except InputError:
