@@ -6,11 +6,11 @@ Corpora take one column of text of them, tasks their examples.
 import csv
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.storage.lines import opened, read_lines
+from data.storage.lines import opened, placed_lines, read_lines
 from model.errors import InputError
 from model.typed import parse_json
 
@@ -29,6 +29,8 @@ class Row(NamedTuple):
     """Where each word is, if words have lines of their own."""
     number: int = 0
     """Of the line in tsv and jsonl, of the row in csv and parquet, from 1."""
+    offset: int = 0
+    """Of the line in jsonl, in bytes of the unpacked file: `read_objects_at` finds it again."""
 
 
 def table_suffix(file: Path) -> str:
@@ -132,20 +134,40 @@ def _csv(file: Path, header: Sequence[str] | None) -> Iterator[tuple[int, int, l
 
 
 def _objects(file: Path) -> Iterator[Row]:
-    for number, line in enumerate(read_lines(file), 1):
-        if not line.strip():
-            continue
-        try:
-            cells = parse_json(line)
-        except ValueError as error:
-            reason = getattr(error, "msg", error)
-            raise InputError(
-                f"{file}, line {number}, is not JSON ({reason}): each line should be an object "
-                'like {"text": "..."}'
-            ) from None
-        if not isinstance(cells, dict):
-            raise InputError(f"{file}, line {number}, is not a JSON object with named values")
-        yield Row(f"{file}, line {number}", cells, number=number)
+    for number, (offset, line) in enumerate(placed_lines(file), 1):
+        if line.strip():
+            place = f"{file}, line {number}"
+            yield Row(place, _object(line, place), number=number, offset=offset)
+
+
+def _object(line: str, place: str) -> dict[str, Any]:
+    try:
+        cells = parse_json(line)
+    except ValueError as error:
+        reason = getattr(error, "msg", error)
+        raise InputError(
+            f"{place}, is not JSON ({reason}): each line should be an object "
+            'like {"text": "..."}'
+        ) from None
+    if not isinstance(cells, dict):
+        raise InputError(f"{place}, is not a JSON object with named values")
+    return cells
+
+
+def read_objects_at(file: Path, offsets: Iterable[int]) -> Iterator[Row]:
+    """The rows of a jsonl file that begin at these bytes, without reading others.
+
+    They should rise: a packed file is unpacked up to the last of them, and again to go back.
+
+    Raises:
+        InputError: the file cannot be read, or has changed.
+    """
+    with opened(file) as stream:
+        for offset in offsets:
+            stream.seek(offset)
+            place = f"{file}, byte {offset}"
+            line = stream.readline().decode("utf-8-sig", "replace")
+            yield Row(place, _object(line, place), offset=offset)
 
 
 def _parquet(file: Path, only: str | None) -> Iterator[Row]:

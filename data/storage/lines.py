@@ -55,15 +55,27 @@ def read_lines(file: Path) -> Iterator[str]:
     Raises:
         InputError: the file cannot be read or is not UTF-8.
     """
+    return (line for _, line in placed_lines(file))
+
+
+def placed_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """The lines of `read_lines`, each after the byte of the unpacked file where it begins.
+
+    Raises:
+        InputError: as `read_lines`.
+    """
+    offset = 0
     with opened(file) as stream:
         for number, line in enumerate(stream, 1):
             try:
-                yield line.decode("utf-8-sig")  # files put together may have a mark in the middle
+                # Files put together may have a mark in the middle.
+                yield offset, line.decode("utf-8-sig")
             except UnicodeDecodeError as error:
                 raise InputError(
                     f"{file}, line {number}, is not UTF-8 text (byte {error.start + 1}): "
                     f"{conversion(file)}"
                 ) from None
+            offset += len(line)
 
 
 def _is_packed(file: Path) -> bool:

@@ -1,11 +1,12 @@
 import datetime
+import gzip
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
 from data.corpora.files import open_files
-from data.rows import read_rows
+from data.rows import read_objects_at, read_rows
 from model.errors import InputError
 from tasks.open import TaskDataConfig, open_task
 
@@ -65,3 +66,17 @@ def test_a_label_that_is_neither_text_nor_number(tmp_path):
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(InputError, match="row 1: the label is date, not a name"):
         open_task("classification", TaskDataConfig(dev=tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_row_of_jsonl_is_found_again_by_its_offset(name, tmp_path):
+    content = '\ufeff{"text": "ü"}\n\n{"text": "y"}\r\n{"text": "z"}'.encode()
+    pack = gzip.compress if name.endswith(".gz") else bytes
+    (tmp_path / name).write_bytes(pack(content))
+    rows = list(read_rows(tmp_path / name))
+    assert [row.cells["text"] for row in rows] == ["ü", "y", "z"]
+    chosen = [rows[2], rows[0]]
+    found = read_objects_at(tmp_path / name, [row.offset for row in chosen])
+    assert [row.cells for row in found] == [row.cells for row in chosen]
+    with pytest.raises(InputError, match=r"a\.jsonl(\.gz)?, byte 4, is not JSON"):
+        list(read_objects_at(tmp_path / name, [4]))
