@@ -146,8 +146,7 @@ def _object(line: str, place: str) -> dict[str, Any]:
     except ValueError as error:
         reason = getattr(error, "msg", error)
         raise InputError(
-            f"{place}, is not JSON ({reason}): each line should be an object "
-            'like {"text": "..."}'
+            f'{place}, is not JSON ({reason}): each line should be an object like {{"text": "..."}}'
         ) from None
     if not isinstance(cells, dict):
         raise InputError(f"{place}, is not a JSON object with named values")

@@ -19,7 +19,7 @@ from data.storage.cache import make_once
 from model.errors import InputError
 from model.ranges import Range, Share
 from model.terminal import say
-from tasks.search.corpus import Corpus
+from tasks.search.documents import DocumentStore
 from tasks.search.extra import library
 from tasks.search.hits import Hit, best_of
 
@@ -49,7 +49,7 @@ class BM25:
 
     name = "BM25"
 
-    def __init__(self, corpus: Corpus, cache: Path, settings: BM25Settings | None = None):
+    def __init__(self, corpus: DocumentStore, cache: Path, settings: BM25Settings | None = None):
         self._bm25s = library("bm25s", "BM25")
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets its own to DEBUG
         self._stemmer = library("Stemmer", "BM25").Stemmer(STEMMER)

@@ -13,7 +13,14 @@ from data.corpora.hub import HUB_NAME, load_splits
 from data.rows import Row, read_rows, require_cell
 from model.errors import InputError
 from tasks.formats.rows import text_cell
-from tasks.search.corpus import Corpus, HubSplit, JsonlFile, RowSource, by_id, open_corpus
+from tasks.search.documents import (
+    DocumentStore,
+    HubSplit,
+    JsonlFile,
+    RowSource,
+    by_id,
+    open_documents,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Collection:
 
     name: str
     """The folder, or the set on the hub with its commit."""
-    corpus: Corpus
+    corpus: DocumentStore
     queries: Mapping[str, str]
     """The text of each query that has judged documents, by id."""
     grades: Mapping[str, Mapping[str, int]]
@@ -46,7 +53,7 @@ def open_collection(name: str, split: str, cache: Path) -> Collection:
 
     Raises:
         InputError: something is missing or damaged, an id is there twice, or judged and not there,
-            a grade is negative or no integer, and as `open_corpus` has it.
+            a grade is negative or no integer, and as `open_documents` has it.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -66,7 +73,7 @@ def open_collection(name: str, split: str, cache: Path) -> Collection:
         grades[query][document] = grade
     texts = {key: text_cell(row, ("text",)) for key, row in by_id(queries) if key in grades}
     _check_known(((j.place, j.query) for j in judged), "query", texts, queries.name)
-    documents = open_corpus(corpus, cache)
+    documents = open_documents(corpus, cache)
     ids = {*documents.ids, *documents.empty}
     _check_known(((j.place, j.document) for j in judged), "document", ids, corpus.name)
     return Collection(name, documents, texts, {key: grades[key] for key in texts})

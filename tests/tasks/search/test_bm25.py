@@ -9,7 +9,7 @@ import pytest
 
 from model.errors import InputError
 from tasks.search.bm25 import BM25, BM25Settings
-from tasks.search.corpus import JsonlFile, open_corpus
+from tasks.search.documents import JsonlFile, open_documents
 
 TEXTS = [
     "The cats sat on the mat, and the cat slept.",
@@ -32,7 +32,7 @@ STEMS = [
 @pytest.fixture
 def corpus(tmp_path):
     (tmp_path / "c.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS))
-    return open_corpus(JsonlFile(tmp_path / "c.jsonl"), tmp_path / "cache")
+    return open_documents(JsonlFile(tmp_path / "c.jsonl"), tmp_path / "cache")
 
 
 def scores(words, k1=0.9, b=0.4):
@@ -99,6 +99,6 @@ def test_a_missing_library_is_named_with_its_remedy(name, corpus, tmp_path, monk
 
 def test_documents_of_stop_words_alone_are_refused(tmp_path):
     (tmp_path / "c.jsonl").write_text('{"text": "of the"}\n{"text": "!"}\n')
-    corpus = open_corpus(JsonlFile(tmp_path / "c.jsonl"), tmp_path)
-    with pytest.raises(InputError, match="c.jsonl: BM25 finds words, and there are stop words"):
+    corpus = open_documents(JsonlFile(tmp_path / "c.jsonl"), tmp_path)
+    with pytest.raises(InputError, match="BM25 finds words, and there are stop words only"):
         BM25(corpus, tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from model.errors import InputError
 from tasks.search.collection import open_collection
-from tasks.search.corpus import JsonlFile, open_corpus
+from tasks.search.documents import JsonlFile, open_documents
 from tests.hub_server import answers_of
 
 DOCUMENTS = [
@@ -130,20 +130,20 @@ def test_documents_without_a_text_are_counted_and_left_out(folder, capsys):
 
 def test_documents_without_ids_are_called_by_their_lines(tmp_path):
     (tmp_path / "mine.jsonl").write_text('{"text": "x"}\n\n{"text": "y", "id": 7}\n{"text": "z"}\n')
-    corpus = open_corpus(JsonlFile(tmp_path / "mine.jsonl"), tmp_path)
+    corpus = open_documents(JsonlFile(tmp_path / "mine.jsonl"), tmp_path)
     assert corpus.ids == ("1", "7", "4")
 
 
 def test_a_corpus_is_read_once_as_long_as_it_stays_the_same(tmp_path, monkeypatch):
     file = tmp_path / "mine.jsonl"
     file.write_text('{"text": "x"}\n')
-    first = open_corpus(JsonlFile(file), tmp_path)
+    first = open_documents(JsonlFile(file), tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(JsonlFile, "rows", lambda _: pytest.fail("is read again"))
-        again = open_corpus(JsonlFile(file), tmp_path)
+        again = open_documents(JsonlFile(file), tmp_path)
     assert again.ids == first.ids and again.fingerprint == first.fingerprint
     file.write_text('{"text": "y"}\n{"text": "x"}\n')
-    changed = open_corpus(JsonlFile(file), tmp_path)
+    changed = open_documents(JsonlFile(file), tmp_path)
     assert list(changed.texts()) == ["y", "x"] and changed.fingerprint != first.fingerprint
 
 

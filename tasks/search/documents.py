@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import xxhash
@@ -19,15 +19,7 @@ from data.storage.cache import make_once
 from model.errors import InputError
 from model.terminal import say
 
-FORMAT_OF_CORPUS = 1  # with a new number older entries of the cache are unused
-
-
-class Document(NamedTuple):
-    """Document of a corpus."""
-
-    id: str
-    text: str
-    """Its title, if it has one, and its text."""
+FORMAT_OF_DOCUMENTS = 1  # with a new number older entries of the cache are unused
 
 
 @runtime_checkable
@@ -94,7 +86,7 @@ class HubSplit:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class DocumentStore:
     """Documents with a text, in the order of their rows."""
 
     source: RowSource
@@ -119,7 +111,7 @@ class Corpus:
         return (_text(row) for row in self.source.at(offsets.tolist()))
 
 
-def open_corpus(source: RowSource, cache: Path) -> Corpus:
+def open_documents(source: RowSource, cache: Path) -> DocumentStore:
     """The documents of rows with `_id` (or `id`), `title` and `text`; ids and titles may be absent.
 
     They are checked when they are first read; the cache keeps where each begins. Documents without
@@ -129,7 +121,7 @@ def open_corpus(source: RowSource, cache: Path) -> Corpus:
         InputError: two documents have the same id, a row is damaged or has no `text`, none has any,
             or the cache cannot be written.
     """
-    digest = hashlib.sha256(f"{FORMAT_OF_CORPUS} {source.fingerprint}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{FORMAT_OF_DOCUMENTS} {source.fingerprint}".encode()).hexdigest()
 
     def make(folder: Path) -> None:
         ids, offsets, empty = _read(source)
@@ -142,7 +134,9 @@ def open_corpus(source: RowSource, cache: Path) -> Corpus:
         others = f" (so are {len(empty) - 1:,} more)" if len(empty) > 1 else ""
         say(f"{empty[0][1]}: the document has no text, and cannot be found{others}", error=True)
     offsets = np.load(folder / "offsets.npy")
-    return Corpus(source, digest, tuple(kept["ids"]), offsets, tuple(name for name, _ in empty))
+    return DocumentStore(
+        source, digest, tuple(kept["ids"]), offsets, tuple(name for name, _ in empty)
+    )
 
 
 def open_jsonl(path: Path) -> JsonlFile:
