@@ -6,7 +6,7 @@ PYTEST := $(PY) -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=workste
 
 MODEL_TESTS = tests/model
 
-.PHONY: help quickstart test test-oracle test-all lint types format notebooks notebooks-run clean
+.PHONY: help quickstart test test-long test-oracle test-all lint types format notebooks notebooks-run clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -15,9 +15,12 @@ help: ## This list
 quickstart: $(VENV)/.with-runtime ## Distil a student from the shipped teacher and compare, in about ten minutes
 	$(PY) -m train.quickstart
 
-test: $(VENV)/.with-dev ## The offline tests, then those of the models without Flax's graph mode
-	$(PYTEST) -m "not oracle and not slow"
-	NNX_GRAPH_MODE=false $(PYTEST) -m "not oracle and not slow" $(MODEL_TESTS)
+test: $(VENV)/.with-dev ## The short offline tests, then those of the models without Flax's graph mode
+	$(PYTEST) -m "not oracle and not slow and not long"
+	NNX_GRAPH_MODE=false $(PYTEST) -m "not oracle and not slow and not long" $(MODEL_TESTS)
+
+test-long: $(VENV)/.with-dev ## The other offline tests, of several seconds each
+	$(PYTEST) -m "long and not oracle and not slow"
 
 test-oracle: $(VENV)/.with-oracle ## Live comparison with torch and transformers
 	$(PYTEST) -m oracle

@@ -45,6 +45,7 @@ def test_weights_are_four_bytes_a_parameter():
     assert reading(tiny.TEACHER, 2, 8)["weights"] == 4 * parameters
 
 
+@pytest.mark.long
 def test_learning_keeps_what_every_layer_made_and_reading_does_not():
     deep = tiny.TEACHER.replace(num_layers=2 * tiny.TEACHER.num_layers)
     two, four = (learning(config, 8, 16)["learning"] for config in (tiny.TEACHER, deep))

@@ -61,6 +61,7 @@ def test_functions_are_called_alternately():
     assert {name: len(values) for name, values in times.items()} == {"a": 2, "b": 2}
 
 
+@pytest.mark.long
 def test_updates_are_measured_and_written(smallest, tmp_path, capsys):
     speed(config(loops=("pretrain",), json=tmp_path / "speed.json"))
     printed = capsys.readouterr().out
@@ -84,6 +85,7 @@ def test_updates_are_measured_and_written(smallest, tmp_path, capsys):
     assert "torch" not in record["provenance"]["versions"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", ["distill", "finetune"])
 def test_a_case_trains_and_knows_what_it_needs(loop):
     measured = case(loop)

@@ -43,6 +43,7 @@ def test_with_plain_layer_norms_it_is_the_same_function():
     np.testing.assert_allclose(tiny.logits(deep, ids), tiny.logits(shallow, ids), atol=1e-5)
 
 
+@pytest.mark.long
 def test_silent_layers_learn():
     shallow, deep = tiny.model(tiny.TEACHER), tiny.model(tiny.TEACHER.replace(num_layers=4), seed=1)
     grow(shallow, deep)

@@ -37,6 +37,7 @@ def shallow(teacher: MaskedLM, layers: tuple[int, ...], *, zero_types: bool) -> 
     return nnx.merge(nnx.graphdef(model), nnx.from_flat_state(values))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layers", ["original", "last", (11, 3, 3, 0)])
 def test_with_zero_token_types_the_student_is_a_shallow_bert_bit_by_bit(
     teacher: Any, layers: str | tuple[int, ...]
@@ -51,6 +52,7 @@ def test_with_zero_token_types_the_student_is_a_shallow_bert_bit_by_bit(
     assert all(map(np.array_equal, jax.tree.leaves(ours), jax.tree.leaves(theirs)))
 
 
+@pytest.mark.long
 def test_with_folded_token_types_the_student_is_a_shallow_bert(teacher: Any) -> None:
     folded, dropped = (
         student_from_teacher(teacher, token_types=how, rngs=nnx.Rngs(0)) for how in ("fold", "drop")

@@ -101,6 +101,7 @@ def stop_at(monkeypatch, step, seed):
     monkeypatch.setattr(MetricLog, "step", interrupted)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow if "KL" in n else ()) for n in SETTINGS]
 )
@@ -213,6 +214,7 @@ def trained(home, output, *, students, devices):
     return cohort, home / output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("students", "by_students"), [(4, True), pytest.param(3, False, marks=pytest.mark.slow)]
 )
@@ -253,6 +255,7 @@ def compiled(monkeypatch, quick_cohort):
     return quick_cohort
 
 
+@pytest.mark.long
 def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, monkeypatch):
     study = quick(home, "declared", primary="kl_to_teacher", better="lower")
 
@@ -325,6 +328,7 @@ def test_a_log_of_fine_tuning_that_cannot_be_written_is_reported(home, tmp_path,
         downstream_scores(study, tmp_path / "model" / "a", seed=1, positions=16)
 
 
+@pytest.mark.long
 def test_a_study_stopped_between_blocks_resumes_with_those_that_are_left(
     home, compiled, monkeypatch, capsys
 ):
@@ -372,6 +376,7 @@ def colours(home):
     return TaskDataConfig(train=path, dev_share=0.25)
 
 
+@pytest.mark.long
 def test_scores_on_tasks_are_metrics_like_the_others(home, compiled, colours):
     study = quick(
         home,

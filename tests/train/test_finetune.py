@@ -409,6 +409,7 @@ def test_an_order_that_names_nothing(home):
         finetune(replace(bare, layers="0"))
 
 
+@pytest.mark.long
 def test_an_order_names_the_classes_of_the_one_that_only_numbers_them(home):
     """The model calls its classes by name, and has them the other way round."""
     model = write_classifier(home, "by-name", ("red", "green"))
@@ -429,6 +430,7 @@ def with_test(config: FinetuneConfig, file: Path) -> FinetuneConfig:
     return replace(config, data=replace(config.data, test=file))
 
 
+@pytest.mark.long
 def test_the_model_that_is_left_is_scored_on_the_test_examples(home, monkeypatch, capsys):
     """As eval.run scores it."""
     monkeypatch.setattr("eval.run.write_confusion", lambda *_, **__: None)

@@ -124,6 +124,7 @@ def test_a_recipe_that_fits(without_tpu, capsys, tmp_path):
     assert numbers["configuration"]["batch_size"] == 4096
 
 
+@pytest.mark.long
 def test_a_recipe_that_does_not_fit_says_which_batch_does(without_tpu, capsys):
     made = plan_command(["distilbert-base-uncased", "--topology", "v5e:1x1"])
     assert not made.fits

@@ -78,6 +78,7 @@ def answers() -> dict[str, Any]:
     return answers_of(REPOSITORIES, READ, NAMES)
 
 
+@pytest.mark.long
 def test_a_share_of_the_rows_is_held_out(answers):
     answer = answers["owner/plain"]
     assert sorted(text for text, _ in answer["train"] + answer["heldout"]) == sorted(

@@ -19,6 +19,7 @@ DISTILBERT = BERT.distilled(2)
 ROWS, LENGTH = 8, 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loop", ["pretrain", "distill"])
 def test_an_update_is_every_product_of_forward_and_backward(loop):
     case = TextCase(loop, BERT, DISTILBERT, rows=ROWS, length=LENGTH, on="cpu")
@@ -29,6 +30,7 @@ def test_an_update_is_every_product_of_forward_and_backward(loop):
     assert case.flops == expected[loop]
 
 
+@pytest.mark.long
 def test_an_epoch_is_every_product_on_texts_without_padding():
     case = FinetuneCase(DISTILBERT, rows=4, texts=50, on="cpu")
     lengths = case.windows.lengths.tolist()

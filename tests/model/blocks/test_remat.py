@@ -104,6 +104,7 @@ def test_every_loop_trains_the_same_with_dropout(home, monkeypatch, name):
         np.testing.assert_allclose(*numbers, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", [pytest.param("jit", marks=pytest.mark.slow), "study"])
 def test_a_step_of_a_deep_model_takes_less_memory(mode):
     config = tiny.TEACHER.replace(num_layers=8, intermediate_size=64, max_positions=64)

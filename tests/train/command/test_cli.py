@@ -178,6 +178,7 @@ def a_few_now(recipes, *names):
     return [pytest.param(n, marks=() if n in names else pytest.mark.slow) for n in recipes]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", a_few_now(DISTILL, "tiny", "minilmv2"))
 def test_every_distillation_recipe_runs_in_a_tiny_form(home, name):
     recipe = FITTED.get(name, lambda config: config)(DISTILL[name]())
@@ -202,6 +203,7 @@ def test_every_distillation_recipe_runs_in_a_tiny_form(home, name):
     assert (config.output / "report.md").is_file()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", a_few_now(PRETRAIN, "tiny-further"))
 def test_every_pretraining_recipe_runs_in_a_tiny_form(home, name):
     recipe = PRETRAIN[name]()

@@ -61,6 +61,7 @@ def page_faults(package: str, started: str = "-m", **environment: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()), reason="malloc is not glibc's"
 )

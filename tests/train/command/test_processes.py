@@ -61,6 +61,7 @@ def all_ended_well(ends):
         assert end.status == 0, end.errors
 
 
+@pytest.mark.long
 def test_two_processes_are_one_run(home):
     """The losses are those of one device; rows are read once, text is tokenised by nobody twice."""
     ends = processes.run(home, 2, 1, output="two")
@@ -210,6 +211,7 @@ def test_checkpoints_of_four_devices_restore_on_fewer(tmp_path, devices):
     assert restored.params["kernel"].sharding.is_equivalent_to(fewer.replicated, 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("index", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_process_without_its_peers_says_so(tmp_path, monkeypatch, index):
     monkeypatch.setenv("DISTILBERT_FLAX_JOIN_SECONDS", "3")
@@ -258,6 +260,7 @@ def test_output_of_native_code_is_lost_only_where_the_end_is_explained(
     assert not errors or sentence in errors[0]
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_is_refused(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -118,7 +118,7 @@ def stop_in_evaluation(monkeypatch, number=signal.SIGTERM):
     ("stop", "step", "number"),
     [
         (partial(stop_at, step=7), 8, signal.SIGTERM),
-        (stop_in_evaluation, 5, signal.SIGINT),
+        pytest.param(stop_in_evaluation, 5, signal.SIGINT, marks=pytest.mark.long),
     ],
     ids=["update", "evaluation"],
 )
@@ -145,6 +145,7 @@ def test_a_complete_run_is_not_run_again(undisturbed, home, capsys):
     assert runs.metrics(folder) == rows
 
 
+@pytest.mark.long
 def test_a_run_does_not_resume_upon_metrics_that_changed_but_does_without_them(
     home, undisturbed, capsys
 ):
@@ -173,6 +174,7 @@ def test_a_field_that_shapes_the_result_must_not_change(undisturbed, home):
         distill(changed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_fields_that_only_carry_it_out_may_change(home, monkeypatch, mode):
     """Also from one device to two: without dropout the run comes out the same."""
@@ -216,6 +218,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(home, monkeypatch):
     assert not (config.output / "model").exists()
 
 
+@pytest.mark.long
 def test_a_learning_rate_that_breaks_the_model_is_noticed(home):
     # The decay alone multiplies all matrices with -99 at the first update.
     settings = OptimizerConfig(learning_rate=10.0, warmup_share=0.0, weight_decay=10.0)
@@ -224,6 +227,7 @@ def test_a_learning_rate_that_breaks_the_model_is_noticed(home):
         pretrain(config)
 
 
+@pytest.mark.long
 def test_a_full_disk_while_saving_is_reported(home, monkeypatch):
     config = runs.pretrain_config(home, output=home / "full")
 
@@ -262,6 +266,7 @@ def failing(error):
     return fail
 
 
+@pytest.mark.long
 def test_an_unreadable_checkpoint_is_named(home):
     config = runs.pretrain_config(home, output=home / "spoiled", steps=3)
     pretrain(config)

@@ -64,7 +64,10 @@ LOOPS = {
 }
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    "loop",
+    [pytest.param(name, marks=pytest.mark.long) if name == "ablate" else name for name in LOOPS],
+)
 def test_a_model_that_its_format_does_not_hold(home, loop):
     with pytest.raises(InputError, match=r"LayerNorm epsilon of 1e-12.*layer_norm_eps of 1e-12"):
         LOOPS[loop](home)

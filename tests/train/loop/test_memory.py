@@ -22,6 +22,7 @@ def test_other_errors_are_let_through():
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
 
+@pytest.mark.long
 def test_a_run_without_memory_says_what_to_do_and_how_much_fits(tmp_path, monkeypatch):
     """The step is the real one, but for its memory."""
     home = runs.make_home(tmp_path)

@@ -68,6 +68,7 @@ def traced(folder):
     return path.read_bytes(), [(event.name, dict(event.stats)) for event in events]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("profile", "expected"), [
     pytest.param("3:5", [3, 4, 5], marks=pytest.mark.slow), ("11:99", [11, 12]),
 ])  # fmt: skip
@@ -160,6 +161,7 @@ def test_nothing_is_sent_to_the_device_by_accident(home, monkeypatch):
     pretrain(replace(config, run=replace(config.run, checkpoint_every=100)))
 
 
+@pytest.mark.long
 def test_a_run_records_how_long_it_waited_for_data(home):
     config = runs.pretrain_config(home, output=home / "waited")
     pretrain(config)

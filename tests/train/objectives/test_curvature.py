@@ -33,6 +33,7 @@ def products(loss, at, along):
     }
 
 
+@pytest.mark.long
 def test_curvature_of_the_losses_over_the_vocabulary():
     along = direction(STUDENT)
     found = jax.jit(lambda: products(lambda x: chunked(x)[0], STUDENT, along))()
@@ -94,6 +95,7 @@ def expected():
     return jax.jit(partial(curvature, loss))(params, batch)
 
 
+@pytest.mark.long
 def test_curvature_of_a_model_is_the_change_of_its_gradient(expected):
     """By central differences, which have an error of a few 1e-4 here in float32."""
     loss, params, batch = objective()

@@ -73,6 +73,7 @@ def compared(teacher, trained):
     return jax.device_get((masked, values, gradients))
 
 
+@pytest.mark.long
 def test_hidden_states_are_compared_at_the_teachers_width(teacher, trained, compared):
     masked, values, _ = compared
     ids, attended = masked["input_ids"], masked["attention_mask"]

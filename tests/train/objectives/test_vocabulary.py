@@ -89,6 +89,7 @@ def test_the_value_needs_no_gradient():
         np.testing.assert_allclose(total, expected_sums[name], rtol=1e-6)
 
 
+@pytest.mark.long
 def test_the_gradient_grows_with_what_follows():
     def thrice(student):
         value, sums = chunked(student)
@@ -111,6 +112,7 @@ def test_a_mesh_gives_the_same():
     assert_same(graded(chunked)(student, given), graded(plain)(STUDENT))
 
 
+@pytest.mark.long
 def test_pmap_gives_the_same():
     def parts(array):
         return array.reshape(4, ROWS // 4, *array.shape[1:])

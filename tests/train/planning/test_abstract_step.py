@@ -59,6 +59,7 @@ def assert_planned(loop, config, monkeypatch, **sizes):
     assert lowered.as_text() == program
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("loop", "make"), [(pretrain, runs.pretrain_config), (distill, runs.distill_config)]
 )
@@ -74,6 +75,7 @@ def test_the_program_of_running_text(loop, make, home, tmp_path, monkeypatch):  
     assert_planned(loop, config, monkeypatch)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["classification", "regression", "tags", "answers"])
 def test_the_program_of_a_task(task, home, tmp_path, monkeypatch):  # noqa: F811
     labels = ("O", "B-colour", "I-colour") if task == "tags" else ()
