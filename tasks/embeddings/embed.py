@@ -7,14 +7,15 @@ cosine = vectors @ vectors.T
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 
 from data.vocabulary import Vocabulary
 from model.errors import InputError
@@ -63,25 +64,47 @@ def embed(
         InputError: the vocabulary or `max_length` does not fit the model, it was trained with
             prompts and none is given, or a vector is 0 or not finite.
     """
+    vectors = np.empty((len(texts), model.config.hidden_size), np.float32)
+    for places, found in embed_batches(
+        model, vocabulary, texts, prompt=prompt, max_length=max_length
+    ):
+        vectors[places] = found
+    return vectors
+
+
+def embed_batches(
+    model: Embedder,
+    vocabulary: Vocabulary,
+    texts: Iterable[str],
+    *,
+    prompt: str | None = None,
+    max_length: int | None = None,
+) -> Iterator[tuple[Int[np.ndarray, " batch"], Float32[np.ndarray, "batch width"]]]:
+    """What `embed` returns, a batch at a time, for more texts than memory holds.
+
+    Yields:
+        The places of some texts among all, and their vectors.
+
+    Raises:
+        InputError: as `embed`.
+    """
     length = max_length or model.max_length or model.config.max_positions
     check_inputs("the model", model, vocabulary, length)
     prompt = _chosen_prompt(model, prompt)
     graphdef, params = nnx.split(model)
-    rows = 1 if len(texts) == 1 else SMALL_BATCH if len(texts) <= SMALL_BATCH else EVALUATION_ROWS
     lengths = (*(shorter for shorter in BATCH_LENGTHS if shorter < length), length)
-    vectors = np.empty((len(texts), model.config.hidden_size), np.float32)
-    longer = 0
-    for start in range(0, len(texts), SORTED_TOGETHER):
-        part = [f"{prompt}{text}" for text in texts[start : start + SORTED_TOGETHER]]
+    rest, rows, start, longer = iter(texts), 0, 0, 0
+    while part := [f"{prompt}{text}" for text in islice(rest, SORTED_TOGETHER)]:
+        rows = rows or next((few for few in (1, SMALL_BATCH) if len(part) <= few), EVALUATION_ROWS)
         ids, cut = token_rows(part, vocabulary, length)
         longer += cut
         for chosen, batch in batches_of_like_lengths(as_windows(ids, vocabulary), lengths, rows):
-            found = _vectors(graphdef, params, batch)
-            vectors[start + chosen] = np.asarray(found)[: len(chosen)]
-    _check_vectors(vectors, texts)
-    for remark in too_long(longer, len(texts), length, "their beginning is read"):
+            found = np.asarray(_vectors(graphdef, params, batch))[: len(chosen)]
+            _check_vectors(found, [part[place] for place in chosen], start + chosen)
+            yield start + chosen, found
+        start += len(part)
+    for remark in too_long(longer, start, length, "their beginning is read"):
         logger.warning("texts: %s", remark)
-    return vectors
 
 
 @partial(jax.jit, static_argnums=0)  # once for a model, however often it is asked
@@ -92,9 +115,9 @@ def _vectors(graphdef: nnx.GraphDef, params: Any, batch: dict[str, Any]) -> jax.
 
 
 def _chosen_prompt(model: Embedder, prompt: str | None) -> str:
-    known = dict(model.prompts)
     if prompt is None and model.default_prompt:
-        return known[model.default_prompt]
+        return dict(model.prompts)[model.default_prompt]
+    known = {name: text for name, text in model.prompts if text}
     if prompt is None and known:
         named = ", ".join(f"{text!r} ({name})" for name, text in known.items())
         raise InputError(
@@ -104,13 +127,16 @@ def _chosen_prompt(model: Embedder, prompt: str | None) -> str:
     return prompt or ""
 
 
-def _check_vectors(vectors: Float32[np.ndarray, "texts width"], texts: Sequence[str]) -> None:
+def _check_vectors(
+    vectors: Float32[np.ndarray, "batch width"],
+    texts: Sequence[str],
+    places: Int[np.ndarray, " batch"],
+) -> None:
     wrong = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
     if wrong.any():
         first = int(wrong.argmax())
         what = "is 0" if np.isfinite(vectors[first]).all() else "has values that are not finite"
         raise InputError(
-            f"text {first + 1}, which begins with {texts[first][:40]!r}: its vector {what}, and "
-            f"cannot be compared with others (so are {wrong.sum():,} of {len(texts):,}): the "
-            "model is damaged"
+            f"text {places[first] + 1:,}, which begins with {texts[first][:40]!r}: its vector "
+            f"{what}, and cannot be compared with others: the model is damaged"
         )
