@@ -80,7 +80,7 @@ def embed_batches(
     prompt: str | None = None,
     max_length: int | None = None,
 ) -> Iterator[tuple[Int[np.ndarray, " batch"], Float32[np.ndarray, "batch width"]]]:
-    """What `embed` returns, a batch at a time, for more texts than memory holds.
+    """The vectors of `embed`, a batch at a time, for more texts than memory holds.
 
     Yields:
         The places of some texts among all, and their vectors.
