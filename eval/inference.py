@@ -120,9 +120,7 @@ def _ask(
         for number, each in enumerate(inputs)
     ]
     windows = kind.to_windows(examples, vocabulary, labels, length=length, reading=asked.reading)
-    graphdef, params = nnx.split(model)
-    read = predictor(graphdef, kind, windows, **shapes(len(windows), length))
-    fetched = read(params)
+    fetched = predictor(kind, windows, **shapes(len(windows), length))(model)
     predictions = kind.predict(examples, windows, fetched, labels)
     return [
         kind.describe(prediction, each.text, each.asked, vocabulary)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
@@ -235,8 +234,7 @@ def score_split(
     windows = task.to_windows(examples, vocabulary, labels, config.reading)
     remarks = [f"{split}: {remark}" for remark in windows.remarks]
     say(*remarks)
-    graphdef, params = nnx.split(model)
-    fetched = predictor(graphdef, task.kind, windows)(params)
+    fetched = predictor(task.kind, windows)(model)
     predictions, known = score(task, examples, windows, fetched, labels)
     lines = (
         json.dumps({"id": e.id, "text": task.kind.quote(e), **row}, ensure_ascii=False) + "\n"

@@ -1,12 +1,9 @@
 """Likeliest pieces in the place of [MASK], from a masked-LM model."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from data.vocabulary import Vocabulary
@@ -36,7 +33,6 @@ def fill_masks(
     places = [np.flatnonzero(of_text == special.mask) for of_text in ids]
     windows = Windows(ids, np.arange(len(ids)), pad_id=special.pad)
     bucket = np.searchsorted(lengths, windows.lengths)
-    graphdef, params = nnx.split(model)
     most = max(rows, FEW_MASKS)
     result: list[list[Filling]] = [[] for _ in texts]
     for number, length in enumerate(lengths):
@@ -48,8 +44,7 @@ def fill_masks(
             for first in range(0, len(asked), most):
                 some = asked[first : first + most]
                 shares = fill_mask(
-                    graphdef,
-                    params,
+                    model,
                     batch["input_ids"],
                     batch["attention_mask"],
                     np.resize(some, (most, 2)),
@@ -61,15 +56,13 @@ def fill_masks(
     return result
 
 
-@partial(jax.jit, static_argnums=0)
+@jax.jit
 def fill_mask(
-    graphdef: nnx.GraphDef,
-    params: Any,
-    input_ids: Int[Array, "rows length"] | Int[np.ndarray, "rows length"],
-    attention_mask: Bool[Array, "rows length"] | Bool[np.ndarray, "rows length"],
-    asked: Int[Array, "masks 2"] | Int[np.ndarray, "masks 2"],
+    model: MaskedLM,
+    input_ids: Int[Array, "rows length"],
+    attention_mask: Bool[Array, "rows length"],
+    asked: Int[Array, "masks 2"],
 ) -> Float[Array, "masks vocab"]:
     """The probabilities of all pieces at places (row, position) of a batch."""
-    model = nnx.merge(graphdef, params)
     hidden = model.backbone(input_ids, attention_mask).last_hidden[asked[:, 0], asked[:, 1]]
     return jax.nn.softmax(model.predict_tokens(hidden))

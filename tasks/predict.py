@@ -18,15 +18,14 @@ EVALUATION_ROWS = 64
 
 
 def predictor(
-    graphdef: nnx.GraphDef,
     kind: Kind,
     windows: Windows,
     *,
     rows: int = EVALUATION_ROWS,
     lengths: Sequence[int] | None = None,
     place: Callable[[dict[str, np.ndarray]], Any] = lambda batch: batch,
-) -> Callable[[Any], Fetched]:
-    """A function from a model's parameters to what `kind` fetches, in the order of the windows.
+) -> Callable[[nnx.Module], Fetched]:
+    """A function from a model to what `kind` fetches of it, in the order of the windows.
 
     Windows of like lengths are read together, `rows` (a multiple of the devices) at a time; `place`
     puts a batch onto the devices. No window is left out: the last rows of a bucket are filled up,
@@ -35,14 +34,12 @@ def predictor(
     """
     lengths = bucket_lengths(windows.lengths) if lengths is None else lengths
 
-    def predict(params: Any) -> Fetched:
+    def predict(model: nnx.Module) -> Fetched:
         result: dict[str, list[np.ndarray]] = {}
         for chosen, batch in batches_of_like_lengths(windows, lengths, rows):
             placed = place({name: batch[name] for name in kind.inputs})
             # Of all rows, also of those that other processes have asked about.
-            fetched = multihost_utils.process_allgather(
-                _fetch(graphdef, kind, params, placed), tiled=True
-            )
+            fetched = multihost_utils.process_allgather(_fetch(kind, model, placed), tiled=True)
             for name, array in fetched.items():
                 column = result.setdefault(name, [np.empty(0)] * len(windows))
                 for window, values in zip(chosen, array, strict=False):
@@ -70,8 +67,8 @@ def batches_of_like_lengths(
             yield chosen, windows.gather(np.resize(chosen, rows), length)
 
 
-@partial(jax.jit, static_argnums=(0, 1))  # once for a model, however often it is asked
-def _fetch(
-    graphdef: nnx.GraphDef, kind: Kind, params: Any, batch: dict[str, Any]
-) -> dict[str, jax.Array]:
-    return kind.fetch(nnx.merge(graphdef, params), batch)
+# Compiled once for a model, however often it is asked. The model goes in as a pytree: `nnx.split`
+# takes as long as a small model needs to read a sentence.
+@partial(jax.jit, static_argnums=0)
+def _fetch(kind: Kind, model: nnx.Module, batch: dict[str, Any]) -> dict[str, jax.Array]:
+    return kind.fetch(model, batch)

@@ -226,12 +226,12 @@ def finetune_seed(
     rows = parallel.divisible(EVALUATION_ROWS)
     place = heeding(parallel.place_rows)
     predict = {
-        part: predictor(graphdef, task.kind, windows, rows=rows, place=place)
+        part: predictor(task.kind, windows, rows=rows, place=place)
         for part, windows in prepared.heldout.items()
     }
 
     def scored(part: str, params: Any) -> Scored:
-        fetched, windows = predict[part](params), prepared.heldout[part]
+        fetched, windows = predict[part](nnx.merge(graphdef, params)), prepared.heldout[part]
         return score(task, data.splits[part], windows, fetched, model.config.labels)
 
     results = fit(

@@ -8,13 +8,11 @@ cosine = vectors @ vectors.T
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from jaxtyping import Float32, Int
 
 from data.vocabulary import Vocabulary
@@ -91,7 +89,6 @@ def embed_batches(
     length = max_length or model.max_length or model.config.max_positions
     check_inputs("the model", model, vocabulary, length)
     prompt = _chosen_prompt(model, prompt)
-    graphdef, params = nnx.split(model)
     lengths = (*(shorter for shorter in BATCH_LENGTHS if shorter < length), length)
     rest, rows, start, longer = iter(texts), 0, 0, 0
     while part := [f"{prompt}{text}" for text in islice(rest, SORTED_TOGETHER)]:
@@ -99,7 +96,7 @@ def embed_batches(
         ids, cut = token_rows(part, vocabulary, length)
         longer += cut
         for chosen, batch in batches_of_like_lengths(as_windows(ids, vocabulary), lengths, rows):
-            found = np.asarray(_vectors(graphdef, params, batch))[: len(chosen)]
+            found = np.asarray(_vectors(model, batch))[: len(chosen)]
             _check_vectors(found, [part[place] for place in chosen], start + chosen)
             yield start + chosen, found
         start += len(part)
@@ -107,9 +104,9 @@ def embed_batches(
         logger.warning("texts: %s", remark)
 
 
-@partial(jax.jit, static_argnums=0)  # once for a model, however often it is asked
-def _vectors(graphdef: nnx.GraphDef, params: Any, batch: dict[str, Any]) -> jax.Array:
-    vectors = read_batch(nnx.merge(graphdef, params), batch).embedding
+@jax.jit  # once for a model, however often it is asked
+def _vectors(model: Embedder, batch: dict[str, Any]) -> jax.Array:
+    vectors = read_batch(model, batch).embedding
     assert vectors is not None
     return vectors
 

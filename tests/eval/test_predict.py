@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.special import softmax
 from seqeval.metrics.sequence_labeling import get_entities
 
@@ -359,6 +361,25 @@ def test_six_shapes_are_compiled_whatever_comes(vocabulary, head, program):
         for words in (1, 9, 50, 60, 140, 150):
             predict(model, vocabulary, ["[MASK]" + " tree" * words] * number)
     assert program._cache_size() - before == 6
+
+
+@pytest.mark.parametrize("name", ["classes", "masks"])
+def test_a_model_that_has_changed_is_asked_as_it_is(home, name):
+    model, vocabulary = open_model(str(home / name))
+    text = "a [MASK]"
+    before = predict(model, vocabulary, [text])
+    for parameter in jax.tree.leaves(nnx.state(model), is_leaf=lambda x: isinstance(x, nnx.Param)):
+        parameter.set_value(parameter.get_value() * 0.5)
+    [after] = predict(model, vocabulary, [text])
+    assert rounded(after) != rounded(before[0])
+    output, encoding = call(model, vocabulary, text)
+    if name == "classes":
+        expected = softmax(np.asarray(output.logits[0], np.float64)).max()
+        np.testing.assert_allclose(after["probability"], expected, rtol=1e-5)
+    else:
+        place = encoding.tokens.index("[MASK]")
+        expected = softmax(np.asarray(output.logits[0, place], np.float64)).max()
+        np.testing.assert_allclose(after["masks"][0][0]["probability"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["classes", "tags", "masks"])

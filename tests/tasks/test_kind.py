@@ -157,8 +157,7 @@ def test_the_losses(case):
 
 def test_predictions_metrics_and_mistakes(case):
     kind = case.kind
-    graphdef, params = nnx.split(case.model)
-    fetched = predictor(graphdef, kind, case.windows, rows=2)(params)
+    fetched = predictor(kind, case.windows, rows=2)(case.model)
     predictions, metrics = score(case.task, case.examples, case.windows, fetched, case.task.labels)
     assert [p["id"] for p in predictions] == [example.id for example in case.examples]
     assert ["score", *case.task.metrics] == list(metrics)[: 1 + len(case.task.metrics)]
@@ -195,8 +194,7 @@ def test_a_text_for_a_person(case):
     example = kind.example("0", text, asked, case.vocabulary)
     length = kind.longest_window or 16
     windows = kind.to_windows([example], case.vocabulary, case.task.labels, length, READING)
-    graphdef, params = nnx.split(case.model)
-    fetched = predictor(graphdef, kind, windows, rows=1)(params)
+    fetched = predictor(kind, windows, rows=1)(case.model)
     [prediction] = kind.predict([example], windows, fetched, case.task.labels)
     description = kind.describe(prediction, text, asked, case.vocabulary)
     json.dumps(description)

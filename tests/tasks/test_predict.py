@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from tasks.kind import Kind
 from tasks.predict import _fetch, predictor
@@ -34,10 +33,9 @@ def windows() -> Windows:
 @pytest.mark.parametrize("shape", [BERT, DISTILBERT], ids=["bert", "distilbert"])
 def test_batches_of_like_lengths_say_what_windows_alone_do(windows, kind: Kind, shape):
     model = build(kind.model, shape)
-    graphdef, params = nnx.split(model)
-    fetched = predictor(graphdef, kind, windows, rows=2)(params)
+    fetched = predictor(kind, windows, rows=2)(model)
     compiled = _fetch._cache_size()  # type: ignore[attr-defined]
-    predictor(graphdef, kind, windows, rows=2)(params)
+    predictor(kind, windows, rows=2)(model)
     assert _fetch._cache_size() == compiled  # type: ignore[attr-defined]
     for number, ids in enumerate(windows.input_ids):
         arrays = [jnp.asarray(ids)[None], jnp.ones((1, len(ids)), bool)]

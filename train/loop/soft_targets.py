@@ -17,7 +17,6 @@ from train.command.signals import heeding, until_safe
 from train.config import FinetuneConfig
 from train.loop.learner import compute_dtype
 from train.update.parallel import Parallel
-from train.update.step import split
 
 
 def with_soft_targets(
@@ -43,13 +42,12 @@ def with_soft_targets(
             f"positions of the teacher {checkpoint.name}: lower --reading.max-length"
         )
     say(f"{checkpoint.name} reads the {len(windows):,} training windows, once")
-    graphdef, params = split(teacher)
     parallel = Parallel(config.run)
     rows = parallel.divisible(EVALUATION_ROWS)
     place = heeding(parallel.place_rows)
-    predict = predictor(graphdef, task.kind, windows, rows=rows, place=place)
+    predict = predictor(task.kind, windows, rows=rows, place=place)
     with until_safe():
-        fetched = predict(parallel.replicate(params))
+        fetched = predict(parallel.replicate(teacher))
     own = teacher.config.labels
     order = [own.index(name) for name in labels] if task.kind.has_classes else slice(None)
     columns = {
