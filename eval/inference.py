@@ -1,6 +1,6 @@
 """Predictions of a model's head for texts of anyone's, for people and for programs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -30,6 +30,20 @@ class Input(NamedTuple):
     asked: Asked
     id: str | int | float | None = None
     """That of its row, as the file has it."""
+
+
+class Answering(NamedTuple):
+    """The way in which texts are answered."""
+
+    kind: Kind | None
+    """That of the model's head; None: texts come alone."""
+    asked: Asked
+    """The question to the model about each text."""
+    check: Callable[[Input], Any]
+    """Raises InputError if a text is not one for it."""
+    answer: Callable[[Sequence[Input]], tuple[list[Description], tuple[Remark, ...]]]
+    lines: Callable[[Description], Iterable[str]]
+    """An answer for people."""
 
 
 FILLINGS = 5  # for each [MASK], if nobody says how many

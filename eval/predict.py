@@ -5,6 +5,8 @@
     python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --jsonl
     python -m eval.predict runs/finetune-mrpc/model --file pairs.csv --jsonl
     python -m eval.predict runs/finetune-squad/model "Ada came at noon." --question "Who came?"
+    python -m eval.predict ENCODER "She has [[copper fever]]." --link dictionary.txt
+    python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --link dictionary.txt
     echo "The list is [MASK]." | python -m eval.predict assets/bert-tiny-pydocs
 
 From Python:
@@ -16,7 +18,7 @@ From Python:
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ import tyro
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from eval.inference import (
+    Answering,
     Description,
     Input,
     check_asked,
@@ -37,12 +40,12 @@ from eval.inference import (
     lines_of,
 )
 from eval.inputs import read_inputs
+from eval.linked import link_answering
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.ranges import check_settings
 from model.terminal import say
-from tasks.kind import Kind
 from tasks.reading import OF_TEXT, Asked
 from tasks.windows import Remark, add_up
 
@@ -65,6 +68,13 @@ class PredictConfig(Asked):
     """Read the texts from here: one a line, without blank lines, or a row of a csv, tsv, jsonl or
     parquet file. Its columns are called `text` and, of pairs, `pair`; for questions `context` and,
     unless --question is given, `question`. An `id` comes out again."""
+    link: Path | None = None
+    """A dictionary, a line for each concept: ID|OTHER ID||NAME|OTHER NAME. The entities that a
+    tagger finds or, with any other model, the mentions that you mark [[like this]] are linked to
+    its concepts."""
+    link_model: str | None = None
+    """The encoder that ranks the candidates for a tagger's entities; by default their spelling
+    does. For marked mentions it is MODEL."""
     jsonl: bool = False
     """Print a JSON object for each text, on a line of its own, for programs."""
 
@@ -120,6 +130,27 @@ def open_model(path: str) -> tuple[Any, Vocabulary]:
     return load(checkpoint), load_vocabulary(checkpoint.place)
 
 
+def answering(config: PredictConfig) -> Answering:
+    """The answers of the model's head or, with --link, links of what it finds or what is marked.
+
+    Raises:
+        InputError: there is no such model, or flags do not go together.
+    """
+    if config.link is None:
+        if config.link_model is not None:
+            raise InputError("--link-model ranks the candidates of --link: give both or neither")
+        model, vocabulary = open_model(config.model)
+        kind = kind_of(model)
+        return Answering(
+            kind,
+            config,
+            partial(check_input, model, vocabulary),
+            partial(describe, model, vocabulary),
+            partial(lines_of, kind),
+        )
+    return link_answering(config.model, config.link, config.link_model, config)
+
+
 def run(config: PredictConfig) -> None:
     """Prints the model's predictions for the texts, a chunk of them at a time.
 
@@ -128,20 +159,18 @@ def run(config: PredictConfig) -> None:
             the texts that were answered before.
     """
     check_settings(config)
-    model, vocabulary = open_model(config.model)
-    kind = kind_of(model)
-    check = partial(check_input, model, vocabulary)
+    kind, asked, check, answer, lines = answering(config)
     remarks: list[Remark] = []
     answered = 0
     try:
-        for chunk in read_inputs(kind, config.texts, config.file, config, check):
-            found, more = describe(model, vocabulary, chunk)
+        for chunk in read_inputs(kind, config.texts, config.file, asked, check):
+            found, more = answer(chunk)
             remarks += more
             for result in found:
                 if config.jsonl:
                     say(json.dumps(result, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
                 else:
-                    say(*[""] * (answered > 0), *_for_people(kind, result))
+                    say(*[""] * (answered > 0), *_for_people(result, lines))
                 answered += 1
     except InputError as error:
         if not answered:
@@ -152,11 +181,13 @@ def run(config: PredictConfig) -> None:
         _log(add_up(remarks, answered))
 
 
-def _for_people(kind: Kind | None, result: Description) -> Iterator[str]:
+def _for_people(
+    result: Description, lines: Callable[[Description], Iterable[str]]
+) -> Iterator[str]:
     for name in ("id", "text", *OF_TEXT):
         if name in result:
             yield shorten(str(result[name]), 100, placeholder=" ...")
-    yield from lines_of(kind, result)
+    yield from lines(result)
 
 
 def _log(remarks: Iterable[Remark]) -> None:

@@ -1,0 +1,157 @@
+"""Accuracy of linking mentions to the concepts of a dictionary, from exact names to models.
+
+    python -m eval.link --dictionary medic_06Jul2012.txt --test NCBItestset_corpus.txt
+    python -m eval.link --dictionary medic.txt --test test.txt --train train.txt develop.txt
+    python -m eval.link TEACHER STUDENT --dictionary medic.txt --test test.txt
+    python -m eval.link --dictionary medic.txt --test CDR_TestSet.PubTator.txt --types Disease
+    python -m eval.link --dictionary wikidata.txt --test aida-conll-test.benchmark.jsonl
+
+Documents are in PubTator's format (NCBI disease, BC5CDR) or ELEVANT's jsonl (AIDA-CoNLL), the
+dictionary in MEDIC's: ID|OTHER ID||NAME|OTHER NAME. What a linker may know matters more than the
+linker, so it is printed beside every number: whether mentions are looked for with the long forms
+of their abbreviations, and whether training mentions are names of the dictionary, too.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from data.storage.atomic import make_folder, write_text
+from data.storage.mirror import on_disk
+from data.storage.provenance import provenance, write_json_atomic
+from eval.linked import vectors_of
+from model.ranges import check_settings
+from model.terminal import say
+from report.naming import with_interval
+from report.tables import terminal_table
+from tasks.linking.dictionary import read_dictionary
+from tasks.linking.documents import Document
+from tasks.linking.ladder import Rung, Sought, half_width, ladder, sought
+from tasks.linking.open import read_documents, remarks
+
+TOPS = (1, 5)
+"""Accuracy is told of the first name, and of any of the first five."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linking:
+    """Link the mentions in documents, and count the right ones."""
+
+    models: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL ...")
+    ] = ()
+    """Folders or hub names of encoders: their vectors rank the 20 names of nearest spelling."""
+    all_names: bool = False
+    """Let the models also rank all names: each of them is read, which may take minutes."""
+    dictionary: Path
+    """The concepts, a line each: ID|OTHER ID||NAME|OTHER NAME; plain or packed (.gz)."""
+    test: tuple[Path, ...]
+    """The documents whose mentions are linked."""
+    train: tuple[Path, ...] = ()
+    """Documents whose mentions become names of the dictionary in the last rows."""
+    types: tuple[str, ...] = ()
+    """The types of the mentions, such as Disease in BC5CDR; by default all."""
+    prompt: str | None = None
+    """The text before each name, such as "query: ", for models that were trained with one."""
+    output: Path | None = None
+    """A folder for the accuracies (results.json) and every link (links.jsonl)."""
+
+
+def link_documents(config: Linking) -> list[dict[str, Any]]:
+    """Links the mentions in all ways, and prints a table; returns its rows.
+
+    Raises:
+        InputError: a file is not what it should be, or the disk refuses.
+    """
+    check_settings(config)
+    dictionary = read_dictionary(config.dictionary)
+    test, train = (
+        read_documents(files, config.types) if files else []
+        for files in (config.test, config.train)
+    )
+    say(*dictionary.notes, *remarks(test, dictionary, train))
+    asked = sought(test, expanded=False)
+    names = [f"model {number}" for number, _ in enumerate(config.models, 1)]
+    if len(names) == 1:
+        names = ["model"]
+    models = {
+        name: vectors_of(path, config.prompt)
+        for name, path in zip(names, config.models, strict=True)
+    }
+    say(*(f"{name}: {path}" for name, path in zip(names, config.models, strict=True)))
+    rungs = list(ladder(test, dictionary, train, models, all_names=config.all_names))
+    rows = [_row(rung, asked) for rung in rungs]
+    header = ["", "abbreviations", "training mentions", *(f"accuracy@{top}" for top in TOPS)]
+    table = terminal_table("", header, [_cells(row) for row in rows])
+    Console(highlight=False, markup=False).print(table)
+    say(
+        "abbreviations: mentions are looked for with the long forms that their documents define; "
+        "training mentions: they are names of the dictionary",
+        "± is half the 95 % interval, if documents are drawn independently of each other",
+    )
+    if config.output is not None:
+        folder = make_folder(on_disk(config.output, "an evaluation's folder"))
+        write_text(folder / "links.jsonl", "".join(_links(asked, test, rungs)))
+        record = {"settings": config, "rows": rows, "provenance": provenance()}
+        write_json_atomic(folder / "results.json", record)
+        say(f"every link: {folder}")
+    return rows
+
+
+def _row(rung: Rung, asked: Sequence[Sought]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "ranking": rung.ranking,
+        "abbreviations": rung.abbreviations,
+        "training_mentions": rung.training_mentions,
+        "mentions": len(asked),
+    }
+    documents = np.array([each.document for each in asked])
+    for top in TOPS:
+        hits = rung.hits(top).astype(np.float64)
+        row[f"accuracy@{top}"] = float(hits.mean())
+        row[f"half_width@{top}"] = half_width(hits, documents)
+    return row
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    protocol = ("yes" if row[name] else "no" for name in ("abbreviations", "training_mentions"))
+    accuracies = (
+        with_interval("accuracy", row[f"accuracy@{top}"], row[f"half_width@{top}"]) for top in TOPS
+    )
+    return [row["ranking"], *protocol, *accuracies]
+
+
+def _links(
+    asked: Sequence[Sought], documents: Sequence[Document], rungs: Sequence[Rung]
+) -> Iterator[str]:
+    """A line for each mention: where it is, what it means, and what each way takes it for."""
+    for number, each in enumerate(asked):
+        line = {
+            "document": documents[each.document].id,
+            "start": each.mention.start,
+            "text": each.mention.text,
+            "gold": each.mention.ids,
+            "links": [
+                {
+                    "ranking": rung.ranking,
+                    "abbreviations": rung.abbreviations,
+                    "training_mentions": rung.training_mentions,
+                    "name": rung.best[number],
+                    "right": bool(rung.first_right[number] == 0),
+                }
+                for rung in rungs
+            ],
+        }
+        yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    from train.command.cli import main
+
+    main(lambda: link_documents(tyro.cli(Linking, prog="python -m eval.link", description=__doc__)))

@@ -1,0 +1,1 @@
+"""Linking of mentions in a text to the concepts of a dictionary."""
