@@ -21,13 +21,13 @@ DIGESTS = "digests.json"
 """The file of an entry with the 128-bit xxHash of every other file, by name."""
 
 
-def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
+def make_once(folder: Path, make: Callable[[Path], None], *, flag: str = "--data.cache") -> Path:
     """Returns `folder`, filled by `make` unless it is there and as it was written.
 
     `make` writes beside the final place; only a complete folder is moved there, with the digests of
     its files. A folder that differs from its digests is named and made again. Processes that want
     the same folder wait for each other. A mirror's folder is first looked for in object storage,
-    and uploaded when made.
+    and uploaded when made. `flag` is the one that gives another cache, for messages.
 
     Raises:
         InputError: the disk is full or the place cannot be written.
@@ -36,22 +36,22 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
         return folder
     cache = folder.parent
     with ExitStack() as stack:
-        with writing(cache, "--data.cache"):
+        with writing(cache, flag):
             cache.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(f"{folder}.lock"))
         if _usable(folder):  # another process was faster
             return folder
-        with writing(cache, "--data.cache"):
+        with writing(cache, flag):
             partial = stack.enter_context(temporary_folder(cache)) / folder.name
         downloaded = download(folder, complete=True, into=partial) and _usable(partial)
         if not downloaded:
-            with writing(cache, "--data.cache"):
+            with writing(cache, flag):
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir()
             make(partial)
-            with writing(cache, "--data.cache"):
+            with writing(cache, flag):
                 write_text(partial / DIGESTS, json.dumps(_digests(partial), indent=2) + "\n")
-        with writing(cache, "--data.cache"):
+        with writing(cache, flag):
             shutil.rmtree(folder, ignore_errors=True)
             partial.replace(folder)
         if not downloaded:

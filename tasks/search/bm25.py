@@ -10,31 +10,20 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from data.storage.cache import make_once
 from model.errors import InputError
-from model.ranges import Range, Share
 from model.terminal import say
 from tasks.search.documents import DocumentStore
 from tasks.search.extra import library
 from tasks.search.hits import Hit, best_of
 
 FORMAT_OF_BM25 = 1  # with a new number older entries of the cache are unused
+K1, B = 0.9, 0.4
 WORD, STOP_WORDS, STEMMER = r"(?u)\b\w+\b", "en", "porter"  # as bm25s and PyStemmer call them
-
-
-@dataclass(frozen=True)
-class BM25Settings:
-    """The two numbers of BM25."""
-
-    k1: Annotated[float, Range(0, 10)] = 0.9
-    """The larger, the more a word counts that a document repeats."""
-    b: Share = 0.4
-    """The larger, the less a word counts in a document that is long."""
 
 
 class BM25:
@@ -48,26 +37,26 @@ class BM25:
     """
 
     name = "BM25"
+    about = f"BM25: k1 {K1}, b {B}, Porter's stemmer, Lucene's 33 English stop words"
 
-    def __init__(self, corpus: DocumentStore, cache: Path, settings: BM25Settings | None = None):
+    def __init__(self, documents: DocumentStore, cache: Path):
         self._bm25s = library("bm25s", "BM25")
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets its own to DEBUG
         self._stemmer = library("Stemmer", "BM25").Stemmer(STEMMER)
-        chosen = asdict(settings or BM25Settings())
-        about = [FORMAT_OF_BM25, corpus.fingerprint, chosen, WORD, STOP_WORDS, STEMMER]
+        about = [FORMAT_OF_BM25, documents.fingerprint, K1, B, WORD, STOP_WORDS, STEMMER]
         about += [version("bm25s"), version("PyStemmer")]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
         def make(folder: Path) -> None:
-            say(f"{corpus.name}: the words of {len(corpus):,} documents are indexed", error=True)
-            words = self._words(list(corpus.texts()))
+            say(f"BM25 indexes {documents.name}, once: {len(documents):,} documents", error=True)
+            words = self._words(list(documents.texts()))
             if not any(words.ids):
-                raise InputError(f"{corpus.name}: BM25 finds words, and there are stop words only")
-            index = self._bm25s.BM25(**chosen)
+                raise InputError(f"{documents.name} holds nothing but stop words for BM25")
+            index = self._bm25s.BM25(k1=K1, b=B)
             index.index(words, show_progress=False)
             index.save(folder, show_progress=False)
 
-        folder = make_once(cache / "bm25" / digest[:24], make)
+        folder = make_once(cache / "bm25" / digest[:24], make, flag="--cache")
         self._index = self._bm25s.BM25.load(folder, mmap=True)
 
     def __call__(self, queries: Sequence[str], k: int) -> list[list[Hit]]:

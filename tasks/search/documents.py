@@ -128,7 +128,7 @@ def open_documents(source: RowSource, cache: Path) -> DocumentStore:
         np.save(folder / "offsets.npy", np.array(offsets, np.int64))
         (folder / "ids.json").write_text(json.dumps({"ids": ids, "empty": empty}), "utf-8")
 
-    folder = make_once(cache / "documents" / digest[:24], make)
+    folder = make_once(cache / "documents" / digest[:24], make, flag="--cache")
     kept = json.loads((folder / "ids.json").read_text("utf-8"))
     if empty := kept["empty"]:
         others = f" (so are {len(empty) - 1:,} more)" if len(empty) > 1 else ""

@@ -1,0 +1,208 @@
+"""Search in your own documents: by a model's vectors, by words (BM25), or both.
+
+    python -m eval.search MODEL --corpus corpus.jsonl "vitamin D and cancer" --top 5
+    python -m eval.search bm25 --corpus corpus.jsonl "vitamin D and cancer"
+    python -m eval.search MODEL --corpus corpus.jsonl.gz --bm25 --file queries.txt --jsonl
+    python -m eval.search bm25 --corpus corpus.jsonl --rerank CROSS_ENCODER "vitamin D and cancer"
+
+The corpus has a JSON object a line: {"_id": "7", "title": "...", "text": "..."}, of which only the
+text is needed. What a model has read is kept in the cache, and used again for as long as neither
+the corpus nor the model has changed. Without queries they are read from standard input.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from textwrap import shorten
+from typing import Annotated, Any
+
+import tyro
+
+from data.storage.mirror import default_cache
+from data.tokenizer import load_vocabulary
+from eval.inference import Input
+from eval.inputs import read_inputs
+from model.errors import InputError
+from model.hf.checkpoint import open_checkpoint
+from model.pretrained import load
+from model.ranges import Count, check_settings
+from model.tasks import Embedder
+from model.terminal import say
+from tasks.model import check_inputs
+from tasks.reading import Asked
+from tasks.search.bm25 import BM25
+from tasks.search.dense import DenseSearch, DenseSettings
+from tasks.search.documents import DocumentStore, open_documents, open_jsonl
+from tasks.search.rerank import Reranked, Searcher
+from tasks.values.kind import Regression
+from tasks.words.encode import check_text
+
+WORDS = "bm25"
+"""What stands for a model where only words are looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings(DenseSettings):
+    """The searches of a command."""
+
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """A folder or hub name of an embedder (BERT or DistilBERT, ours or one of
+    sentence-transformers), or bm25."""
+    bm25: bool = False
+    """Search by words, too: BM25."""
+    rerank: str | None = None
+    """A folder or hub name of a classifier of pairs with one output (a cross-encoder), which puts
+    what was found into its own order."""
+    candidates: Count = 100
+    """Documents of each query that --rerank reads."""
+    cache: Path = field(default_factory=default_cache)
+    """The folder that keeps vectors and the index of words."""
+
+    def check(self) -> None:
+        """Raises InputError for settings that make no sense together."""
+        # A prompt may be empty.
+        check_settings(replace(self, query_prompt=None, document_prompt=None))
+        if self.model == WORDS:
+            own = DenseSettings()
+            for name in ("max_length", "query_prompt", "document_prompt", "vectors"):
+                if getattr(self, name) != getattr(own, name):
+                    flag = f"--{name.replace('_', '-')}"
+                    raise InputError(f"{flag} is for a model, and {WORDS} reads all words")
+            if self.bm25:
+                raise InputError(f"--bm25 is for a search beside that of a model, not of {WORDS}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(SearchSettings):
+    """Find the documents that answer a query."""
+
+    queries: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="QUERY ...")
+    ] = ()
+    """The queries, each in quotes."""
+    corpus: Path
+    """The documents: a jsonl file, also packed with gzip."""
+    file: Path | None = None
+    """Read the queries from here: one a line, or the `text` of a row of a csv, tsv, jsonl or
+    parquet file."""
+    top: Count = 10
+    """Documents for each query."""
+    jsonl: bool = False
+    """Print a JSON object for each query and search, on a line of its own, for programs."""
+
+
+def open_searches(settings: SearchSettings, documents: DocumentStore) -> list[Searcher]:
+    """The searches that are asked for, without re-ranking.
+
+    Raises:
+        InputError: a model cannot be read, or as `DenseSearch` and `BM25` have it.
+    """
+    searches: list[Searcher] = []
+    if settings.model != WORDS:
+        checkpoint = open_checkpoint(settings.model)
+        model, vocabulary = load(checkpoint, Embedder), load_vocabulary(checkpoint.place)
+        cache = settings.cache.expanduser()
+        searches.append(DenseSearch(settings.model, model, vocabulary, documents, cache, settings))
+    if settings.model == WORDS or settings.bm25:
+        searches.append(BM25(documents, settings.cache.expanduser()))
+    return searches
+
+
+def reranked(
+    settings: SearchSettings, searches: Sequence[Searcher], documents: DocumentStore
+) -> list[Searcher]:
+    """Each search with its results re-ranked.
+
+    Raises:
+        InputError: the model of --rerank cannot be read, or has another head.
+    """
+    assert settings.rerank is not None
+    checkpoint = open_checkpoint(settings.rerank)
+    model, vocabulary = load(checkpoint), load_vocabulary(checkpoint.place)
+    kind = Regression()
+    if type(model) is not kind.model or not kind.serves(model.config):
+        raise InputError(
+            f"--rerank {settings.rerank} is no cross-encoder: that is a classifier of pairs with "
+            "one output, such as train.finetune regression makes of pairs"
+        )
+    check_inputs(settings.rerank, model, vocabulary, 0)
+    return [
+        Reranked(search, settings.rerank, model, vocabulary, documents, settings.candidates)
+        for search in searches
+    ]
+
+
+def run(config: SearchConfig) -> None:
+    """Prints the documents that are found for each query.
+
+    Raises:
+        InputError: there are fewer documents than --top, a query is empty, and as `open_documents`
+            and `open_searches` have it.
+    """
+    config.check()
+    documents = open_documents(open_jsonl(config.corpus.expanduser()), config.cache.expanduser())
+    if config.top > len(documents):
+        raise InputError(
+            f"--top {config.top}: {documents.name} has {len(documents):,} documents with a text: "
+            "ask for at most all"
+        )
+    if config.rerank and config.top > config.candidates:
+        raise InputError(f"--top {config.top}: --rerank reads --candidates {config.candidates}")
+    searches = open_searches(config, documents)
+    if config.rerank:
+        searches = reranked(config, searches, documents)
+    blank: list[str] = []
+    for inputs in read_inputs(None, config.queries, config.file, Asked(), _check):
+        results = _found([each.text for each in inputs], searches, documents, config.top)
+        for given, found in zip(inputs, results, strict=True):
+            if config.jsonl:
+                for name, hits in found.items():
+                    _print_json(given, name, hits)
+                continue
+            say(*blank, shorten(given.text, 100, placeholder=" ..."))
+            for name, hits in found.items():
+                say(*[f"  {name}:"] * (len(found) > 1), *_lines(hits))
+            blank = [""]
+
+
+def _check(given: Input) -> None:
+    check_text(given.text, given.place)
+
+
+def _found(
+    queries: Sequence[str], searches: Sequence[Searcher], documents: DocumentStore, top: int
+) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """For each query the id, score and text of what each search has found, by its name."""
+    found = {search.name: search(queries, top) for search in searches}
+    rows = sorted({hit.row for lists in found.values() for hits in lists for hit in hits})
+    texts = dict(zip(rows, documents.texts(rows), strict=True))
+    for number in range(len(queries)):
+        yield {
+            name: [
+                {"id": documents.ids[hit.row], "score": hit.score, "text": texts[hit.row]}
+                for hit in lists[number]
+            ]
+            for name, lists in found.items()
+        }
+
+
+def _lines(hits: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for place, hit in enumerate(hits, 1):
+        quoted = shorten(hit["text"], 80, placeholder=" ...")
+        yield f"  {place:3}  {hit['score']:7.3f}  {hit['id']}  {quoted}"
+    if not hits:
+        yield "  nothing was found"
+
+
+def _print_json(given: Input, name: str, hits: list[dict[str, Any]]) -> None:
+    own = {} if given.id is None else {"id": given.id}
+    line = {**own, "query": given.text, "search": name, "documents": hits}
+    say(json.dumps(line, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
+
+
+if __name__ == "__main__":
+    from train.command.cli import main
+
+    main(lambda: run(tyro.cli(SearchConfig, prog="python -m eval.search", description=__doc__)))
