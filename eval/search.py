@@ -134,7 +134,7 @@ def reranked(
     ]
 
 
-def run(config: SearchConfig) -> None:
+def search(config: SearchConfig) -> None:
     """Prints the documents that are found for each query.
 
     Raises:
@@ -205,4 +205,4 @@ def _print_json(given: Input, name: str, hits: list[dict[str, Any]]) -> None:
 if __name__ == "__main__":
     from train.command.cli import main
 
-    main(lambda: run(tyro.cli(SearchConfig, prog="python -m eval.search", description=__doc__)))
+    main(lambda: search(tyro.cli(SearchConfig, prog="python -m eval.search", description=__doc__)))

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from data.tokenizer import save_vocabulary
-from eval.search import SearchConfig, run
+from eval import search as command
+from eval.search import SearchConfig
 from model.errors import InputError
 from model.hf.weight_map import ENCODERS
 from model.pretrained import save
@@ -48,7 +49,7 @@ def search(home, capsys):
     def search(model, *queries, **settings):
         model = str(home / model) if (home / model).exists() else model
         settings = {"corpus": home / "c.jsonl", "top": 2, "cache": home / "cache", **settings}
-        run(SearchConfig(model=model, queries=queries, **settings))
+        command.search(SearchConfig(model=model, queries=queries, **settings))
         return capsys.readouterr().out
 
     return search
