@@ -2,12 +2,15 @@
 
     python -m eval.speed
     python -m eval.speed --against torch --json speed.json
+    python -m eval.speed predictions --against torch
     python -m eval.speed updates --against torch
     python -m eval.speed updates --device gpu --attention-dropout 0 --against torch
     python -m eval.speed study --size base
     python -m eval.speed vocabulary --batch-size 8 64 --sequence-length 512
 
 reading (the default): sentences a second that BERT and DistilBERT read, beside the paper's ratio.
+predictions: texts that eval.predict classifies, beside the compiled model without tokenisation, and
+transformers' pipeline.
 updates: whole updates of pretraining (BERT-base) and distillation (BERT-base reads,
 DistilBERT-base reads and learns), and epochs of fine-tuning (DistilBERT-base, texts as long as
 SST-2's): tokens/s, model FLOP utilisation, peak memory, and seconds of compilation.
@@ -27,11 +30,19 @@ from rich.console import Console
 from eval.timing.loops import measure_updates
 from eval.timing.measurement import run_measurement
 from eval.timing.reading import measure_reading
-from eval.timing.settings import ReadingSpeed, Speed, StudySpeed, UpdateSpeed, VocabularySpeed
+from eval.timing.settings import (
+    PredictionSpeed,
+    ReadingSpeed,
+    Speed,
+    StudySpeed,
+    UpdateSpeed,
+    VocabularySpeed,
+)
 from model.terminal import say
 
 MEASUREMENTS: dict[str, type[Speed]] = {
     "reading": ReadingSpeed,
+    "predictions": PredictionSpeed,
     "updates": UpdateSpeed,
     "study": StudySpeed,
     "vocabulary": VocabularySpeed,
@@ -58,7 +69,11 @@ def _measure(settings: Speed, console: Console) -> dict[str, Any]:
         return measure_reading(settings, console)
     if isinstance(settings, UpdateSpeed):
         return measure_updates(settings, console)
-    if isinstance(settings, StudySpeed):  # this and the next need tyro and grain
+    if isinstance(settings, PredictionSpeed):  # this and the next two need tyro and grain
+        from eval.timing.predictions import measure_predictions
+
+        return measure_predictions(settings, console)
+    if isinstance(settings, StudySpeed):
         from eval.timing.study import measure_study
 
         return measure_study(settings, console)

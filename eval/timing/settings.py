@@ -1,4 +1,4 @@
-"""Settings of the four measurements of `eval.speed`; what they measure is imported when needed."""
+"""Settings of the five measurements of `eval.speed`; what they measure is imported when needed."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -12,11 +12,18 @@ from model.ranges import Count, Dropout, Length, Rows
 
 Loop = Literal["pretrain", "distill", "finetune"]
 Size = Literal["base", "tiny"]
+PredictionSize = Literal["minilm", "base", "tiny"]
 SIZES: dict[Size, tuple[EncoderConfig, EncoderConfig]] = {
     "base": (bert_base(), distilbert_base()),
     "tiny": (tiny_bert(), tiny_distilbert()),
 }
 """A BERT and a DistilBERT of half its layers."""
+PREDICTION_SIZES: dict[PredictionSize, EncoderConfig] = {
+    "minilm": bert_base().replace(hidden_size=384, num_layers=6, intermediate_size=1536),
+    "base": distilbert_base(),
+    "tiny": tiny_distilbert(),
+}
+"""Encoders that are asked about texts; the first has the shape of MiniLM-L6 (all-MiniLM-L6-v2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +52,25 @@ class ReadingSpeed(Speed):
     def check(self) -> None:
         super().check()
         check_lengths(self.sequence_length, SIZES[self.size][0].max_positions)
+        if self.against:
+            check_torch("--against torch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSpeed(Speed):
+    """Texts that eval.predict classifies, one in a call and 32 in a call."""
+
+    texts: Count = 100
+    """Texts, of 5 to 32 tokens."""
+    size: PredictionSize = "minilm"
+    """A BERT of 6 layers, 384 wide, as MiniLM-L6; DistilBERT-base, or that of the tiny recipes."""
+    device: Device | None = None
+    """Where; by default where JAX computes on this machine."""
+    against: Literal["torch"] | None = None
+    """`torch`: transformers' pipeline is asked alternately with ours, on the CPU."""
+
+    def check(self) -> None:
+        super().check()
         if self.against:
             check_torch("--against torch")
 
