@@ -67,7 +67,7 @@ def kind_of(model: nnx.Module) -> Kind | None:
             return kind.of_labels(config.labels).of_config(config)
     raise InputError(
         f"a {type(model).__name__} model has nothing to say about a text: it takes one for "
-        "sequence or token classification, question answering, or masked LM"
+        "sequence or token classification, question answering, multiple choice, or masked LM"
     )
 
 
@@ -79,10 +79,16 @@ def check_asked(kind: Kind | None, asked: Asked) -> None:
         flag, value = f"--{name.replace('_', '-')}", getattr(asked, name)
         if value is not None and name not in asks:
             raise InputError(f"{flag} means nothing to {noun}, which this model is")
-        if isinstance(value, str):
-            check_text(value, flag)
+        if name in OF_TEXT and value is not None:
+            check_given(value, flag)
     if kind is not None:
         kind.as_asked(asked)
+
+
+def check_given(value: str | tuple[str, ...], place: str) -> None:
+    """Raises InputError unless there is something to read in what comes with a text."""
+    for text in (value,) if isinstance(value, str) else value:
+        check_text(text, place)
 
 
 def check_input(model: nnx.Module, vocabulary: Vocabulary, given: Input) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 
 from data.rows import ROW_SUFFIXES, read_rows, table_suffix
 from data.storage.lines import read_lines
-from eval.inference import Input, check_asked
+from eval.inference import Input, check_asked, check_given
 from model.errors import InputError
 from model.terminal import say
 from tasks.formats.rows import text_cell
 from tasks.kind import Kind
 from tasks.reading import OF_TEXT, Asked
-from tasks.words.encode import check_text
 
 ANSWERED_TOGETHER = 256
 """Texts that are answered together: of so many, few batches are filled up with copies."""
@@ -99,7 +98,7 @@ def _rows(kind: Kind | None, file: Path, asked: Asked) -> Iterator[Input]:
                 "give all rows one, or none"
             )
         for name in here:
-            check_text(getattr(own, name), f"{row.place}: {name!r}")
+            check_given(getattr(own, name), f"{row.place}: {name!r}")
         check_asked(kind, own)
         yield Input(f"{row.place},", text, own, _id(row.cells.get("id")))
 

@@ -5,6 +5,7 @@
     python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --jsonl
     python -m eval.predict runs/finetune-mrpc/model --file pairs.csv --jsonl
     python -m eval.predict runs/finetune-squad/model "Ada came at noon." --question "Who came?"
+    python -m eval.predict runs/finetune-swag/model "He sits." --choices "He eats." "It barks."
     python -m eval.predict ENCODER "She has [[copper fever]]." --link dictionary.txt
     python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --link dictionary.txt
     echo "The list is [MASK]." | python -m eval.predict assets/bert-tiny-pydocs
@@ -46,7 +47,7 @@ from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.ranges import check_settings
 from model.terminal import say
-from tasks.reading import OF_TEXT, Asked
+from tasks.reading import Asked
 from tasks.windows import Remark, add_up
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class PredictConfig(Asked):
     """Ask a model about texts: arguments, the lines or rows of a file, or lines of standard input.
 
     Its config.json says what it predicts: labels with probabilities, a value, entities or
-    tagged words with their places, answers to a question, or fillings for [MASK].
+    tagged words with their places, answers to a question, choices, or fillings for [MASK].
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -67,7 +68,8 @@ class PredictConfig(Asked):
     file: Path | None = None
     """Read the texts from here: one a line, without blank lines, or a row of a csv, tsv, jsonl or
     parquet file. Its columns are called `text` and, of pairs, `pair`; for questions `context` and,
-    unless --question is given, `question`. An `id` comes out again."""
+    unless --question is given, `question`; of choices `choices`, or `choice0`, `choice1` and so
+    on. An `id` comes out again."""
     link: Path | None = None
     """A dictionary, a line for each concept: ID|OTHER ID||NAME|OTHER NAME. The entities that a
     tagger finds or, with any other model, the mentions that you mark [[like this]] are linked to
@@ -85,13 +87,13 @@ def predict(
     """The predictions of a model for each text; a warning in the log counts those too long.
 
     Args:
-        model: of `model.tasks`, with any head but multiple choice and next sentence.
+        model: of `model.tasks`, with any head but next sentence.
         vocabulary: its own, from `data.tokenizer.load_vocabulary`.
         texts: not empty.
-        asked: a second text, a question, how many results; by default none of these.
+        asked: a second text, a question, choices, how many results; by default none of these.
 
     Returns:
-        For each text its `text`, the `pair` or `question` if there is one, and, likeliest first,
+        For each text its `text`, its `pair`, `question` or `choices`, and, likeliest first,
 
         - of a classifier: `label`, `probability`, and `probabilities` by label;
         - of one with a single output: `value`;
@@ -99,6 +101,7 @@ def predict(
           its tags are of no scheme such as IOB, `words`, each with `tag`, `text`, `start`, `end`;
         - of a question answerer: `answers`, each with `text`, `start`, `end` and `probability`
           (among 20 candidates); an empty `text` means that there is no answer;
+        - of a model of multiple choice: `choice`, `probability`, and `probabilities` by choice;
         - of a masked LM: `masks`, for each [MASK] a list of `token` and `probability`.
 
         Places are numbers of characters: `text[start:end]`.
@@ -184,7 +187,7 @@ def run(config: PredictConfig) -> None:
 def _for_people(
     result: Description, lines: Callable[[Description], Iterable[str]]
 ) -> Iterator[str]:
-    for name in ("id", "text", *OF_TEXT):
+    for name in ("id", "text", "pair", "question"):  # choices come with their probabilities
         if name in result:
             yield shorten(str(result[name]), 100, placeholder=" ...")
     yield from lines(result)

@@ -61,7 +61,7 @@ class TaskEvaluation:
     """A folder or hub name of a BERT or DistilBERT with a head for the task."""
     task: str
     """Such as sst2, mnli, squad, conll2003, imdb; or, for your own files, classification,
-    regression, tags or answers. A wrong name lists them all."""
+    regression, tags, answers or choices. A wrong name lists them all."""
     data: TaskDataConfig = TaskDataConfig()
     split: tuple[str, ...] = ()
     """Such as dev, test, dev_mismatched. By default the development sets (for mnli both), or the

@@ -113,7 +113,7 @@ class BucketBatches:
     def tokens(self, step: int) -> int:
         """The tokens of update `step` on all hosts, without padding and filler rows."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        return int(self.windows.lengths[self._plan(epoch)[place][1]].sum())
+        return int(self.windows.sizes[self._plan(epoch)[place][1]].sum())
 
     def batch(self, step: int) -> Batch:
         """This host's part of update `step`.

@@ -5,6 +5,8 @@ with which the DistilBERT paper fine-tuned are unpublished.
 """
 
 from model.errors import InputError, did_you_mean
+from tasks.choices.examples import ChoiceColumns
+from tasks.choices.kind import Choices
 from tasks.formats.conll import conll_rows
 from tasks.formats.documents import Documents, body
 from tasks.formats.published import PublishedFiles
@@ -165,10 +167,32 @@ _ANSWERS = (
     ),
 )
 
+_CHOICES = (
+    Task(
+        "swag",
+        "SWAG",
+        Choices(),
+        ("accuracy",),
+        # The context is a sentence and the first words of the next one, which the endings complete.
+        columns=ChoiceColumns("sent1", "ending", start="sent2"),
+        published=PublishedFiles(
+            ("swag", "swagaf"),
+            {
+                split: (f"{name}.csv", f"data/{name}.csv")
+                for split, name in (("train", "train"), ("dev", "val"), ("test", "test"))
+            },
+            Table(),
+        ),
+        hub="allenai/swag:regular",
+        learning_rate=2e-5,
+        batch_size=16,
+    ),
+)
+
 _OWN = tuple(Task(name, kind=kind, **kind.own) for name, kind in KINDS.items())
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_OWN)
+    task.name: task for task in (*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_CHOICES, *_OWN)
 }
 
 

@@ -35,6 +35,8 @@ Prediction = dict[str, Any]
 it is known, the right answer (`gold`)."""
 ClassNames = tuple[str, ...]
 """The classes by name, in the order of the model's outputs."""
+NEVER = -1e9
+"""A logit whose probability is 0 in float32, and that gives no NaN at any temperature."""
 
 
 class Mistake(NamedTuple):
@@ -180,7 +182,10 @@ class Kind(ABC):
 
     @abstractmethod
     def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes of a row of the columns that the loss needs, in windows of `length` tokens."""
+        """Shapes of a row of the columns that the loss needs, in windows of `length` tokens.
+
+        Also of `inputs`, if they are not [length].
+        """
 
     def where(self, batch: Arrays) -> Bool[Array, "..."]:
         """The places over which both losses are averaged, also for arrays [micro, rows, ...]."""

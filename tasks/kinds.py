@@ -1,5 +1,6 @@
 """The kinds of task, by name: a new kind is a folder and a line here."""
 
+from tasks.choices.kind import Choices
 from tasks.kind import Kind
 from tasks.questions.kind import Answers
 from tasks.texts.kind import Classification
@@ -13,5 +14,6 @@ KINDS: dict[str, Kind] = {
         Regression(),
         Tags(),
         Answers(),
+        Choices(),
     )
 }

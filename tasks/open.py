@@ -31,11 +31,13 @@ class TaskDataConfig:
     test: Path | None = None
     """Your own test examples, with or without labels."""
     text_field: str = "text"
-    """The column of your own files that holds the text, or for `tags` the words."""
+    """The column of your own files that holds the text, for `tags` the words, or for `choices` the
+    context, beside a list `choices` or columns `choice0`, `choice1` and so on."""
     pair_field: str | None = None
     """The column that holds a second text, where texts come in pairs."""
     label_field: str = "label"
-    """The column that holds the class, the value, or for `tags` the tags."""
+    """The column that holds the class, the value, for `tags` the tags, or for `choices` the place
+    of the right one, from 0."""
     train_limit: Count | None = None
     """At most so many training examples, drawn at random (always the same ones), with the classes
     in proportion."""

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from data.rows import Row
 from model.errors import InputError
 from model.ranges import Count, Length, Range
-from tasks.formats.rows import text_cell
 
 Long = Literal["truncate", "head+tail", "windows"]
 NullThreshold = Annotated[float, Range(-1e6, 1e6)]
@@ -29,7 +28,7 @@ class Reading:
     """Tokens of a question; longer ones are cut."""
 
 
-OF_TEXT = ("pair", "question")
+OF_TEXT = ("pair", "question", "choices")
 """The fields of `Asked` that may be others for each text, such as cells of its row."""
 
 
@@ -41,8 +40,12 @@ class Asked:
     """The second text of every pair, for a classifier of pairs."""
     question: str | None = None
     """The question that each text is to answer."""
+    choices: tuple[str, ...] | None = None
+    """What is to be compared as an answer to each text, or as its end: two or more, after the
+    texts, each in quotes."""
     top: Count | None = None
-    """At most so many labels, answers or fillings; by default all labels, 3 answers, 5 fillings."""
+    """At most so many labels, choices, answers or fillings; by default all labels and choices, 3
+    answers, 5 fillings."""
     null_threshold: NullThreshold | None = None
     """For a question answerer: predict "no answer" when its score exceeds the best answer's by more
     than this. By default 0 for a model fine-tuned here on questions of which some had no answer;
@@ -51,14 +54,13 @@ class Asked:
     """How texts are read. By default a window has as many tokens as the model can read, and no more
     than 384 where answers are looked for."""
 
-    def of_row(self, row: Row, name: str) -> "Asked":
-        """These, with what a row has under `name`, one of `OF_TEXT`.
+    def of_row(self, row: Row, name: str, value: str | tuple[str, ...]) -> "Asked":
+        """These, with the `value` that a row has for `name`, one of `OF_TEXT`.
 
         Raises:
-            InputError: the row has no text there, or all texts have been given one.
+            InputError: all texts have been given one.
         """
         if getattr(self, name) is not None:
-            raise InputError(
-                f"{row.place}, has a {name!r} of its own: leave out --{name}, or the column"
-            )
-        return replace(self, **{name: text_cell(row, (name,))})
+            remedy = f"leave out --{name}, or the column"
+            raise InputError(f"{row.place}, has its own {name!r}: {remedy}")
+        return replace(self, **{name: value})

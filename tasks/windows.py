@@ -30,13 +30,15 @@ class Windows:
     """Inputs of a model. A long example may have several windows, each with [CLS] and [SEP]."""
 
     input_ids: Column
-    """int32 [tokens] of each window, [CLS] and [SEP] included, not padded."""
+    """int32 [tokens] of each window, [CLS] and [SEP] included, not padded; or [tokens, texts] of
+    several texts side by side, the shorter ones padded."""
     example: Int[np.ndarray, " windows"]
     """The example of each window; the windows of an example follow each other."""
     pad_id: int
     tokens: Mapping[str, tuple[Column, float | int]] = field(default_factory=dict)
     """Further arrays that have an entry, or a row, for each token, by name, such as
-    `token_type_ids` or `tags`, each with the value that fills it up behind the last token."""
+    `token_type_ids` or `tags`, each with the value that fills it up behind the last token. Where
+    texts are side by side, the `attention_mask` is one of them."""
     values: dict[str, np.ndarray] = field(default_factory=dict)
     """Arrays that have an entry, or a row, for each window, such as `label`, `start` and `end`."""
     notes: dict[str, Column] = field(default_factory=dict)
@@ -51,11 +53,18 @@ class Windows:
     def lengths(self) -> Int[np.ndarray, " windows"]:
         return np.array([len(ids) for ids in self.input_ids], np.int64)
 
+    @cached_property
+    def sizes(self) -> Int[np.ndarray, " windows"]:
+        """The tokens of each window, without the padding between texts side by side."""
+        if "attention_mask" not in self.tokens:
+            return self.lengths
+        return np.array([mask.sum() for mask in self.tokens["attention_mask"][0]], np.int64)
+
     def gather(self, rows: Int[np.ndarray, " rows"], length: int) -> dict[str, np.ndarray]:
         """These windows, padded to `length`: all but the notes, and the `attention_mask`."""
         columns = {"input_ids": (self.input_ids, self.pad_id), **self.tokens}
-        batch = {name: _padded(c, fill, rows, length) for name, (c, fill) in columns.items()}
-        batch["attention_mask"] = np.arange(length) < self.lengths[rows][:, None]
+        batch = {"attention_mask": np.arange(length) < self.lengths[rows][:, None]}
+        batch |= {name: _padded(c, fill, rows, length) for name, (c, fill) in columns.items()}
         return batch | {name: values[rows] for name, values in self.values.items()}
 
 

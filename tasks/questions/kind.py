@@ -16,7 +16,7 @@ from model.losses import cross_entropy, distillation_kl
 from model.tasks import QuestionAnswering, read_batch
 from tasks.formats.rows import text_cell
 from tasks.formats.squad import squad_rows
-from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking, percent
+from tasks.kind import NEVER, Arrays, Kind, Mistake, Prediction, Ranking, percent
 from tasks.questions.answers import predict_answers
 from tasks.questions.encode import encode_questions
 from tasks.questions.examples import QuestionColumns, QuestionExample
@@ -24,7 +24,6 @@ from tasks.questions.squad import exact_match, squad_breakdown, squad_f1
 from tasks.reading import Asked
 
 SHOWN = 3  # answers to each question, if nobody says how many
-NEVER = -1e9  # a logit whose probability is 0 in float32, and no NaN at any temperature
 
 
 @dataclass(frozen=True)
@@ -172,8 +171,9 @@ class Answers(Kind):
     def ask(self, row: Row, asked: Asked) -> tuple[str, Asked]:
         """The context, and a question of its own unless one is asked about all."""
         context = text_cell(row, ("context",))
-        all_alike = asked.question is not None and "question" not in row.cells
-        return context, asked if all_alike else asked.of_row(row, "question")
+        if asked.question is not None and "question" not in row.cells:
+            return context, asked
+        return context, asked.of_row(row, "question", text_cell(row, ("question",)))
 
     def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> QuestionExample:
         return QuestionExample(id, asked.question or "", text)

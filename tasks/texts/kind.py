@@ -15,6 +15,7 @@ from model.config import EncoderConfig, ProblemType
 from model.losses import cross_entropy
 from model.tasks import SequenceClassification
 from tasks.formats.labels import count_sentence, doubts, in_order
+from tasks.formats.rows import text_cell
 from tasks.kind import Arrays, ClassNames, Kind, Mistake, Prediction, Ranking, percent
 from tasks.reading import Asked
 from tasks.texts.encode import encode_texts
@@ -66,7 +67,9 @@ class TextKind(Kind):
 
     def ask(self, row: Row, asked: Asked) -> tuple[str, Asked]:
         text, asked = super().ask(row, asked)
-        return text, asked.of_row(row, "pair") if "pair" in row.cells else asked
+        if "pair" not in row.cells:
+            return text, asked
+        return text, asked.of_row(row, "pair", text_cell(row, ("pair",)))
 
     def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> TextExample:
         return TextExample(id, text, asked.pair)

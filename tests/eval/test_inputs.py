@@ -16,7 +16,9 @@ from tasks.kinds import KINDS
 from tasks.reading import Asked, Reading
 from tasks.words.encode import check_text
 
-CLASSES, TAGS, ANSWERS = KINDS["classification"], KINDS["tags"], KINDS["answers"]
+CLASSES, TAGS, ANSWERS, CHOICES = (
+    KINDS[name] for name in ("classification", "tags", "answers", "choices")
+)
 SHORT = Reading(max_length=9)
 PAIRS = [Input("line 2,", "a", Asked(pair="b", reading=SHORT), "x"),
          Input("line 3,", "c, d", Asked(pair="e", reading=SHORT), "y")]  # fmt: skip
@@ -62,6 +64,16 @@ def test_questions_in_every_row_and_one_for_all(tmp_path):
     assert one == Input("line 1,", "a b", Asked(question="e?"), 2)
 
 
+def test_choices_in_every_row_and_the_same_for_all(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("text,choice0,choice1,choice2\na,b,c,\nd,e,f,g\n")
+    found = [(each.text, each.asked.choices) for each in read(CHOICES, file)]
+    assert found == [("a", ("b", "c")), ("d", ("e", "f", "g"))]
+    file.write_text("id,text\n2,a\n")
+    asked = Asked(choices=("b", "c"))
+    assert read(CHOICES, file, asked) == [Input("line 2,", "a", asked, "2")]
+
+
 @pytest.mark.parametrize("kind", [CLASSES, TAGS, None])
 def test_a_plain_file_is_a_text_a_line(kind, tmp_path):
     file = tmp_path / "a.txt"
@@ -90,11 +102,17 @@ def test_a_plain_file_is_a_text_a_line(kind, tmp_path):
         (CLASSES, "a.jsonl", '{"text": "a", "pair": "c"}\n{"text": "b"}\n', {},
          "line 2, has no 'pair', unlike the rows before it"),
         (CLASSES, "a.csv", "text,pair\na,b\n", {"pair": "c"},
-         "line 2, has a 'pair' of its own: leave out --pair, or the column"),
+         "line 2, has its own 'pair': leave out --pair, or the column"),
         (CLASSES, "a.csv", "text\na\n", {"question": "c"}, "--question means nothing to a class"),
         (ANSWERS, "a.csv", "text\na\n", {}, "line 2, has no 'context' but 'text'"),
         (ANSWERS, "a.csv", "context\na\n", {}, "line 2, has no 'question' but 'context'"),
-        (ANSWERS, "a.csv", "context,question\na,b\n", {"question": "c"}, "of its own: leave out"),
+        (ANSWERS, "a.csv", "context,question\na,b\n", {"question": "c"}, "has its own 'question'"),
+        (CHOICES, "a.csv", "text\na\n", {}, "line 2, has no 'choices' or 'choice0' but 'text'"),
+        (CHOICES, "a.jsonl", '{"text": "a", "choices": ["b", "c"]}\n', {"choices": ("d", "e")},
+         "line 1, has its own 'choices': leave out --choices, or the column"),
+        (CHOICES, "a.jsonl", '{"text": "a", "choices": ["b", "\\ud800"]}\n', {},
+         "line 1: 'choices' is not UTF-8"),
+        (CHOICES, "a.csv", "text,choice0,choice1\na,b,b\n", {}, "choices 0 and 1 are the same"),
         (CLASSES, "a.csv", "text\n", {}, "a.csv has no text"),
         (ANSWERS, "a.txt", "a\n", {}, "ask one with --question"),
     ],

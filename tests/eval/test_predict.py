@@ -23,6 +23,7 @@ from model.pretrained import save
 from model.tasks import (
     MaskedLM,
     MultipleChoice,
+    NextSentence,
     PreTraining,
     QuestionAnswering,
     SequenceClassification,
@@ -45,6 +46,7 @@ HEADS = {
     "plain": (TokenClassification, ("ADJ", "NOUN", "VERB")),
     "units": (TokenClassification, ("O", "B-x", "I-x", "L-x", "U-x")),
     "answers": (QuestionAnswering, ("LABEL_0", "LABEL_1")),
+    "choices": (MultipleChoice, ("LABEL_0", "LABEL_1")),
     "masks": (MaskedLM, ("LABEL_0", "LABEL_1")),
 }
 
@@ -204,6 +206,27 @@ def test_no_answer_where_the_threshold_says_so(home):
         assert {answer["text"] for answer in found["answers"]} == {"", "cat"}
 
 
+def test_choices_with_their_probabilities(home):
+    model, vocabulary = open_model(str(home / "choices"))
+    text, choices = TEXTS[0], ("a red bird sees", "finds", "likes the old tree and not a dog")
+    rows = np.zeros((3, 1, len(choices), 24), np.int32)
+    for place, choice in enumerate(choices):
+        encoding = vocabulary.tokenizer.encode(text, choice)
+        columns = (encoding.ids, encoding.attention_mask, encoding.type_ids)
+        rows[:, 0, place, : len(encoding.ids)] = columns
+    expected = softmax(np.asarray(model(*map(jnp.asarray, rows)).logits[0], np.float64))
+    names = [choices[place] for place in np.argsort(-expected)]
+    for top in (None, 2):
+        [found] = predict(model, vocabulary, [text], Asked(choices=choices, top=top))
+        assert (found["text"], found["choices"]) == (text, choices)
+        assert list(found["probabilities"]) == names[:top]
+        np.testing.assert_allclose(
+            list(found["probabilities"].values()), np.sort(expected)[::-1][:top], rtol=1e-4
+        )
+        assert found["choice"] == names[0]
+        assert found["probability"] == found["probabilities"][names[0]]
+
+
 @pytest.mark.parametrize("unanswerable", [True, False, None])
 def test_no_answer_where_the_model_has_learned_it(vocabulary, tmp_path, unanswerable):
     folder = save_model(tmp_path, QuestionAnswering, vocabulary, unanswerable=unanswerable)
@@ -277,6 +300,8 @@ def test_rows_of_a_table_keep_their_ids(home, tmp_path, capsys):
                     {"id": "8", "text": "a tree", "pair": "the red bird"}],
         "answers": [{"context": "the old cat", "question": "who?"},
                     {"context": "a bird", "question": "what is red?", "id": 2}],
+        "choices": [{"id": 1, "text": "the cat", "choices": ["a", "the dog"]},
+                    {"text": "a tree", "choices": ["sees", "a red bird", "on"]}],
         "masks": [{"id": 1, "text": "a [MASK]"}],
     }  # fmt: skip
     for name, each in rows.items():
@@ -287,6 +312,7 @@ def test_rows_of_a_table_keep_their_ids(home, tmp_path, capsys):
         for row, result in zip(each, found, strict=True):
             assert result.get("id") == row.get("id")
             own = {side: row[side] for side in ("pair", "question") if side in row}
+            own |= {"choices": tuple(row["choices"])} if "choices" in row else {}
             asked = Asked(**own, reading=Reading(max_question=4))
             text = row.get("text") or row["context"]
             [alone] = predict(*open_model(str(home / name)), [text], asked)
@@ -339,6 +365,7 @@ def test_results_before_an_error_are_printed_and_counted(home, tmp_path, capsys,
          r"a cat\nwho\?\n( +\d+\.\d %  .+  \[\d:\d\]\n){3}"),
         ("answers", "cat", {"question": "who?", "reading": Reading(max_question=4),
                             "null_threshold": -1e3}, r"cat\nwho\?\n +\d+\.\d %  no answer\n.*\n"),
+        ("choices", "a cat", {"choices": ("dog", "on")}, r"a cat\n( +\d+\.\d %  (dog|on)\n){2}"),
         ("masks", "a [MASK]", {"top": 2}, r"a \[MASK\]\n( +\d+\.\d %  \S+\n){2}"),
         ("masks", "[MASK] [MASK]", {"top": 1},
          r"\[MASK\] \[MASK\]\n  \[MASK\] 1\n.*\n  \[MASK\] 2\n.*\n"),
@@ -414,7 +441,10 @@ def test_threads_give_the_answers_of_one(home, name):
         ("masks", ("[MASK]", "a"), {}, r"text 2 has no \[MASK\] to fill in: 'a'"),
         ("masks", ("a [MASK]" * 12,), {}, "text 1 has 26 tokens: .* up to 24"),
         ("masks", (), {"file": "texts.txt"}, r"texts.txt, line 1, has no \[MASK\] to fill in: 'a'"),
-        ("choices", ("a",), {}, "a MultipleChoice model has nothing to say about a text"),
+        ("choices", ("a",), {}, "give two or more with --choices"),
+        ("choices", ("a",), {"choices": ("b", " ")}, "--choices is empty"),
+        ("classes", ("a",), {"choices": ("b", "c")}, "--choices means nothing to a classifier"),
+        ("next", ("a",), {}, "a NextSentence model has nothing to say about a text"),
         ("many", ("a",), {}, "many gives a text several labels at once"),
         ("small", ("a",), {}, "has 6 word embeddings and its tokenizer"),
         ("nowhere", ("a",), {}, "nowhere"),
@@ -425,8 +455,8 @@ def test_what_cannot_be_predicted_is_refused(home, vocabulary, name, texts, sett
     (home / "blank.txt").write_text("\n \n")
     (home / "none.txt").write_text("")
     (home / "latin.txt").write_bytes(b"a\n\xe9\n")
-    if name == "choices":
-        save_model(home / name, MultipleChoice, vocabulary)
+    if name == "next":
+        save_model(home / name, NextSentence, vocabulary)
     if name == "many":
         about = save_model(home / name, SequenceClassification, vocabulary) / "config.json"
         content = json.loads(about.read_text()) | {"problem_type": "multi_label_classification"}

@@ -21,10 +21,12 @@ METRICS = {
     "wnut17": "entity_f1",
     "squad": "exact_match squad_f1",
     "squad2": "exact_match squad_f1",
+    "swag": "accuracy",
     "classification": "accuracy macro_f1",
     "regression": "pearson spearman",
     "tags": "entity_f1",
     "answers": "exact_match squad_f1",
+    "choices": "accuracy",
 }
 
 

@@ -39,14 +39,23 @@ FILES = {
         '{"question": "a dog", "context": "old small cat", "answer": "cat", "answer_start": 10}\n'
         '{"question": "the tree", "context": "old red bird", "answer": "", "answer_start": 0}\n',
     ),
+    "choices": (
+        "own.jsonl",
+        '{"text": "the old cat", "choices": ["sees a dog", "likes", "hears"], "label": 1}\n'
+        '{"text": "a red bird", "choices": ["finds the tree", "sees"], "label": 0}\n',
+    ),
 }
-ASKED = {"answers": Asked(question="a dog", null_threshold=0.0, top=2)}
+ASKED = {
+    "answers": Asked(question="a dog", null_threshold=0.0, top=2),
+    "choices": Asked(choices=("sees a tree", "likes"), top=2),
+}
 LINES = {
     "classification": r"  +\d+\.\d %  (good|bad)",
     "regression": r"  -?\d+\.\d{3}",
     "tags": r"  (no entities|(animal|colour): .+  \[\d+:\d+\])",
     "plain tags": r"  (DET|ADJ|NOUN): (the|red|cat)  \[\d+:\d+\]",
     "answers": r"  +\d+\.\d %  (no answer|.+  \[\d+:\d+\])",
+    "choices": r"  +\d+\.\d %  (sees a tree|likes)",
 }
 READING = Reading(max_length=16, max_question=4)
 
@@ -106,6 +115,8 @@ def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
                 ends = tuple(encoding.char_to_token(place, 1) for place in places)
             for side, place in zip(("start", "end"), ends, strict=True):
                 total -= log_softmax(scores[side][: len(encoding.ids)])[place] / 2
+        elif case.kind.name == "choices":
+            total -= log_softmax(scores["logits"][: len(example.choices)])[example.label]
         else:
             raise AssertionError(f"write the loss of {case.kind.name} by hand")
     return total
@@ -129,7 +140,7 @@ def test_the_task_of_own_files_is_of_the_kind(case):
 
 
 def test_the_losses(case):
-    kind, batch, length = case.kind, case.batch, case.batch["input_ids"].shape[-1]
+    kind, batch, length = case.kind, case.batch, case.batch["input_ids"].shape[1]
     for name, target in kind.targets(length).items():
         assert (batch[name].shape[1:], batch[name].dtype) == (target.shape, target.dtype), name
 

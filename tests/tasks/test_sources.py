@@ -66,6 +66,13 @@ SQUAD = {
         "answer_start": {"feature": {"dtype": "int32", "_type": "Value"}, "_type": "List"},
     },
 }
+SWAG = {
+    **dict.fromkeys(("video-id", "sent1", "sent2", "gold-source"), TEXT),
+    **{f"ending{number}": TEXT for number in range(4)},
+    "label": classes("0", "1", "2", "3"),
+}
+SITS = {"video-id": "v", "sent1": "A man sits.", "sent2": "He", "gold-source": "gold"}
+SITS |= {f"ending{number}": ending for number, ending in enumerate("abcd")}
 NEWS = {"text": TEXT, "label": {"dtype": "int64", "_type": "Value"}, "label_text": TEXT}
 
 REPOSITORIES = {
@@ -105,6 +112,13 @@ REPOSITORIES = {
             },
         ),
     },
+    ("allenai/swag", "main"): {
+        "README.md": card(regular=("validation", "test"), full=("validation",)),
+        **{
+            f"regular/{split}-00000.parquet": parquet(SWAG, {**SITS, "label": label})
+            for split, label in (("validation", 3), ("test", -1))
+        },
+    },
     ("SetFit/20_newsgroups", "main"): {
         "train.jsonl": b"".join(
             json.dumps({"text": text, "label": 7, "label_text": "sci.space"}).encode() + b"\n"
@@ -139,6 +153,8 @@ NAMES = (
     "stsb dev",
     "wnut17 dev",
     "squad dev",
+    "swag dev",
+    "swag test",
     "20newsgroups train",
     "imdb test",
 )
@@ -176,9 +192,10 @@ def test_the_source_is_a_commit(answers):
 
 def test_a_test_set_keeps_its_labels_back(answers):
     assert only(answers["sst2 test"])["label"] is None
+    assert only(answers["swag test"])["label"] is None
 
 
-def test_values_tags_and_answers(answers):
+def test_values_tags_answers_and_choices(answers):
     assert only(answers["stsb dev"])["label"] == 2.5
     assert only(answers["wnut17 dev"]) == {
         "id": "0",
@@ -186,6 +203,12 @@ def test_values_tags_and_answers(answers):
         "tags": ["B-person", "I-person", "O"],
     }
     assert only(answers["squad dev"])["answers"] == [["Köln", 3]]
+    assert only(answers["swag dev"]) == {
+        "id": "0",
+        "context": "A man sits.",
+        "choices": ["He a", "He b", "He c", "He d"],
+        "label": 3,
+    }
 
 
 def test_documents_that_are_empty_are_left_out_there_too(answers):

@@ -18,7 +18,12 @@ from data.tokenizer import load_vocabulary, save_vocabulary
 from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError
 from model.pretrained import load, save
-from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
+from model.tasks import (
+    MultipleChoice,
+    QuestionAnswering,
+    SequenceClassification,
+    TokenClassification,
+)
 from report.naming import NAMES
 from tasks.buckets import BucketBatches
 from tasks.catalogue import TASKS
@@ -74,6 +79,14 @@ def home(tmp_path_factory):
         questions.append({"context": context, "qas": [asked]})
     squad = {"version": "1.1", "data": [{"title": "colours", "paragraphs": questions}]}
     (folder / "colours.json").write_text(json.dumps(squad))
+    rows = []
+    for words, answer in zip(kept, colour, strict=True):
+        others = [word for word in runs.WORDS if word not in COLOURS]
+        choices = random.choice(others, size=random.integers(2, 5), replace=False).tolist()
+        label = int(random.integers(len(choices)))
+        choices[label] = answer
+        rows.append({"text": " ".join(words), "choices": choices, "label": label})
+    (folder / "colours.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
 
 
@@ -82,6 +95,7 @@ FILES = {
     "regression": "lengths.csv",
     "tags": "colours.conll",
     "answers": "colours.json",
+    "choices": "colours.jsonl",
 }
 
 
@@ -106,6 +120,7 @@ def config(home: Path, task: str = "classification", **changes) -> FinetuneConfi
 @pytest.mark.parametrize(
     ("task", "head"),
     [("classification", SequenceClassification), ("answers", QuestionAnswering),
+     pytest.param("choices", MultipleChoice, marks=pytest.mark.slow),
      pytest.param("regression", SequenceClassification, marks=pytest.mark.slow),
      pytest.param("tags", TokenClassification, marks=pytest.mark.slow)],
 )  # fmt: skip
@@ -255,18 +270,24 @@ def test_the_padding_of_an_update_is_that_of_its_batch(undisturbed):
             assert row["padding"] == pytest.approx(padding)
 
 
-@pytest.mark.parametrize("parallel", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
-def test_devices_and_accumulation_change_nothing(home, parallel):
+@pytest.mark.parametrize(
+    ("task", "parallel"),
+    [("classification", "jit"),
+     pytest.param("classification", "pmap", marks=pytest.mark.slow),
+     pytest.param("choices", "jit", marks=pytest.mark.slow),
+     pytest.param("choices", "pmap", marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_devices_and_accumulation_change_nothing(home, task, parallel):
     calm = home / "calm"
     if not calm.exists():
         model = runs.MODEL.replace(
             hidden_dropout=0.0, attention_dropout=0.0, classifier_dropout=0.0
         )
         runs.write_teacher(calm, model)
-    one = config(home, model=str(calm), output=home / f"one-{parallel}", steps=6)
+    one = config(home, task, model=str(calm), output=home / f"one-{task}-{parallel}", steps=6)
     many = replace(
         one,
-        output=home / f"four-{parallel}",
+        output=home / f"four-{task}-{parallel}",
         micro_batches=2,
         run=RunConfig(parallel=parallel, devices=4),
     )
@@ -487,6 +508,7 @@ def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
     loader = {
         "tags": transformers.AutoModelForTokenClassification,
         "answers": transformers.AutoModelForQuestionAnswering,
+        "choices": transformers.AutoModelForMultipleChoice,
     }.get(task, transformers.AutoModelForSequenceClassification)
     theirs, report = loader.from_pretrained(output / "model", output_loading_info=True)
     assert not any(report[name] for name in ("missing_keys", "unexpected_keys"))
@@ -495,9 +517,12 @@ def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
     inputs = tokenizer(text, return_tensors="pt")
     ids = load_vocabulary(output / "model").tokenizer.encode(text).ids
     assert inputs["input_ids"][0].tolist() == ids
+    rows = jnp.array([ids])
+    if task == "choices":  # which are an axis of their own
+        inputs, rows = {name: array[None] for name, array in inputs.items()}, rows[None]
     with torch.no_grad():
         expected = theirs.eval()(**inputs)
-    output = ours(jnp.array([ids]))
+    output = ours(rows)
     names = ("start_logits", "end_logits") if task == "answers" else ("logits",)
     for name in names:
         np.testing.assert_allclose(getattr(output, name), getattr(expected, name), atol=1e-5)

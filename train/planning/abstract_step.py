@@ -3,6 +3,7 @@
 The functions of the loops make it, so it is the step that will run.
 """
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,16 +159,17 @@ def group_rows(config: TrainConfig) -> int:
 
 
 def sequence_length(config: TrainConfig) -> int:
-    """Tokens of the longest sequences that the step reads."""
-    if isinstance(config, TextConfig):
-        return config.data.sequence_length
-    assert isinstance(config, FinetuneConfig)
-    return TASKS[config.task].length(config.reading)
+    """Tokens of the longest sequences that the step reads, in all texts of a sequence."""
+    return math.prod(batch_shapes(config, 1, 1)["input_ids"].shape)
 
 
 def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
     """The shapes of what the batches of the loops hold, [micro, rows, ...]."""
-    length = sequence_length(config)
+    if isinstance(config, TextConfig):
+        length = config.data.sequence_length
+    else:
+        assert isinstance(config, FinetuneConfig)
+        length = TASKS[config.task].length(config.reading)
 
     def array(dtype: Any, *inner: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((micro_batches, rows, *inner), dtype)

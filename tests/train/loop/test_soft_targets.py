@@ -10,6 +10,8 @@ from data.wordpiece import train_wordpiece
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import save
 from tasks.catalogue import TASKS
+from tasks.choices.examples import ChoiceExample
+from tasks.kind import NEVER
 from tasks.reading import Reading
 from tasks.texts.examples import TextExample
 from tasks.words.examples import TaggedExample
@@ -46,3 +48,24 @@ def test_what_the_teacher_says_is_in_the_order_of_the_student(kind, tmp_path):
     for ids, values in zip(windows.input_ids, logits, strict=True):
         alone = call(teacher, ids[None], np.ones((1, len(ids)), bool), np.zeros_like(ids)[None])
         np.testing.assert_allclose(values, alone.logits[0][..., PLACES], atol=1e-5)
+
+
+def test_what_the_teacher_says_of_choices(tmp_path):
+    """Examples have different numbers of them."""
+    vocabulary = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
+    task = TASKS["choices"]
+    teacher = build(task.kind.model, runs.MODEL.replace(vocab_size=vocabulary.size))
+    save(teacher, tmp_path)
+    save_vocabulary(vocabulary, tmp_path)
+    choices = (TEXTS, TEXTS[:2])
+    examples = [ChoiceExample(str(n), "a tree", each, n) for n, each in enumerate(choices)]
+    windows = task.to_windows(examples, vocabulary, (), Reading(max_length=16))
+    config = replace(FINETUNE["choices"](), teacher=str(tmp_path), run=RunConfig(devices=1))
+    taught = with_soft_targets(config, open_checkpoint(tmp_path), task, vocabulary, windows, ())
+    for each, values in zip(choices, taught.values["teacher_logits"], strict=True):
+        for choice, value in zip(each, values, strict=False):
+            encoding = vocabulary.tokenizer.encode("a tree", choice)
+            arrays = (encoding.ids, encoding.attention_mask, encoding.type_ids)
+            alone = call(teacher, *(np.array(a, np.int32)[None, None] for a in arrays))
+            np.testing.assert_allclose(value, alone.logits[0, 0], atol=1e-5)
+    assert taught.values["teacher_logits"][1, 2] == NEVER

@@ -23,6 +23,7 @@ CONFIG = {
     "regression": DISTILBERT.replace(labels=("LABEL_0",), **CALM),
     "tags": DISTILBERT.replace(labels=("O", "B-x", "I-x"), **CALM),
     "answers": BERT.replace(**CALM),
+    "choices": BERT.replace(**CALM),
 }
 LOSS = TaskLoss(task=0.3, soft=0.7, temperature=3.0)
 
@@ -45,6 +46,9 @@ def make_batch(kind: str) -> dict[str, np.ndarray]:
         for side in ("start", "end"):
             batch[f"teacher_{side}"] = random.normal(size=(ROWS, LENGTH)).astype(np.float32)
         return batch
+    if kind == "choices":
+        batch |= {name: np.stack([batch[name]] * 3, axis=-1) for name in KINDS[kind].inputs}
+        batch["input_ids"][..., 1:] = random.integers(1, 50, (ROWS, LENGTH, 2))
     shape = (ROWS, LENGTH, 3) if kind == "tags" else (ROWS, 1 if kind == "regression" else 3)
     batch["teacher_logits"] = random.normal(size=shape).astype(np.float32)
     if kind == "tags":
@@ -107,8 +111,10 @@ def test_both_terms_are_the_sums_over_what_counts(kind):
     shares = {"task": jnp.float32(2), "soft": jnp.float32(3)}
     loss = jax.jit(lambda p, b: objective.loss(LossInputs(p, {}, b, nnx.Rngs(), {}, shares)))
     value, sums = loss(params, arrays)
-    types = () if CONFIG[kind].architecture == "distilbert" else (arrays["token_type_ids"],)
-    output = model(arrays["input_ids"], arrays["attention_mask"], *types)
+    inputs = [arrays[name] for name in KINDS[kind].inputs]
+    if kind == "choices":
+        inputs = [array.swapaxes(1, 2) for array in inputs]
+    output = model(*inputs[: 2 if CONFIG[kind].architecture == "distilbert" else 3])
     hard, soft, count = expected(kind, batch, output)
     np.testing.assert_allclose(sums["task"], hard, rtol=1e-5)
     np.testing.assert_allclose(sums["soft"], soft, rtol=1e-5)

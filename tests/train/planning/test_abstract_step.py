@@ -46,7 +46,7 @@ def assert_planned(loop, config, monkeypatch, **sizes):
     """`sizes` gives the plan what the loop reads from the data."""
     program, batch = first_step(loop, config, monkeypatch)
     config = replace(config, **sizes)
-    length = batch["input_ids"].shape[-1]
+    length = batch["input_ids"].shape[2]  # of [micro, rows, length, ...]
     if hasattr(config, "reading"):  # the plan is for the longest bucket, this is the first batch's
         config = replace(config, reading=replace(config.reading, max_length=length))
     step = planned.abstract_step(config, config.steps)
@@ -76,7 +76,7 @@ def test_the_program_of_running_text(loop, make, home, tmp_path, monkeypatch):  
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("task", ["classification", "regression", "tags", "answers"])
+@pytest.mark.parametrize("task", ["classification", "regression", "tags", "answers", "choices"])
 def test_the_program_of_a_task(task, home, tmp_path, monkeypatch):  # noqa: F811
     labels = ("O", "B-colour", "I-colour") if task == "tags" else ()
     changes = {"output": tmp_path, "run": CPU, "steps": 2, "layers": "0"}

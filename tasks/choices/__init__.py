@@ -1,0 +1,1 @@
+"""The choice that fits a context best, of several that are given."""
