@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from data.storage.mirror import default_cache
-from model.ranges import Range
+from model.ranges import Range, Share
 
 SequenceMode = Literal["packed", "lines"]
 
@@ -20,6 +20,9 @@ class DataConfig:
     corpus: tuple[str, ...] = ("pydocs",)
     """`pydocs`, a file or folder (txt, md, jsonl, csv, parquet, WikiText's tokens and raw, each
     also .gz), or a hub name `owner/name[:config][@revision]`; several are mixed."""
+    size_exponent: Share = 1.0
+    """Several corpora are read in proportion to size^this: 1 as they are; 0.7 as in multilingual
+    BERT, small ones more than once and large ones in part; 0 equally much of each."""
     heldout: tuple[str, ...] = ()
     """Text to evaluate on, named like the corpus; by default whole documents of the corpus."""
     heldout_share: Annotated[float, Range(0, 0.5, above=True)] = 0.02

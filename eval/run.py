@@ -2,6 +2,7 @@
 
     python -m eval.run runs/finetune-sst2/model --task sst2
     python -m eval.run runs/finetune-mnli/model --task mnli --data.root glue --split dev
+    python -m eval.run runs/finetune-mnli/model --task xnli-de --split test
     python -m eval.run textattack/bert-base-uncased-SST-2 --task sst2 --labels negative positive
     python -m eval.run runs/finetune-rte/model --task rte --data.root glue --split test
     python -m eval.run my-model --task classification --data.test reviews.csv
@@ -60,8 +61,9 @@ class TaskEvaluation:
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A folder or hub name of a BERT or DistilBERT with a head for the task."""
     task: str
-    """Such as sst2, mnli, squad, conll2003, imdb; or, for your own files, classification,
-    regression, tags, answers or choices. A wrong name lists them all."""
+    """Such as sst2, mnli, squad, conll2003, imdb; in other languages than a model was fine-tuned
+    in, such as xnli-de, xquad-zh, mlqa-ar-en; or, for your own files, classification, regression,
+    tags, answers or choices. A wrong name lists them all."""
     data: TaskDataConfig = TaskDataConfig()
     split: tuple[str, ...] = ()
     """Such as dev, test, dev_mismatched. By default the development sets (for mnli both), or the
@@ -115,6 +117,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
         "settings": config,
         "data": {"source": data.source, "fingerprint": data.fingerprint, "notes": data.notes},
         "splits": results,
+        "published": task.published_scores,
         "provenance": provenance(),
     }
     write_json_atomic(output / RESULTS, record)
@@ -127,6 +130,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     for split, values in metrics.items():
         if values.get("collapsed"):
             say(f"{split}: {task.kind.collapse}")
+    if task.published_scores:
+        say(f"published, {task.published_scores}")
     say(f"predictions and more: {output}")
     return metrics
 
@@ -201,7 +206,7 @@ def reading_of(config: TaskEvaluation, task: Task) -> Reading:
     if not (folder.is_dir() and (folder.parent / CONFIG).is_file()):
         return reading
     run = read_run_config(folder.parent)
-    if run.get("kind") != "finetune" or run.get("task") != task.name:
+    if run.get("kind") != "finetune" or run.get("task") != task.recipe:
         return reading
     then = as_type(Reading, run.get("reading"), str(folder.parent / CONFIG), "reading")
     read = {"max_length": (task.length(then), task.length(reading))}

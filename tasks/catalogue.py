@@ -4,9 +4,12 @@ The hyper-parameters are those of Devlin et al. 2019 (appendix A.3, sections 4.2
 with which the DistilBERT paper fine-tuned are unpublished.
 """
 
+from itertools import chain
+
 from model.errors import InputError, did_you_mean
 from tasks.choices.examples import ChoiceColumns
 from tasks.choices.kind import Choices
+from tasks.cross_lingual import CROSS_LINGUAL
 from tasks.formats.conll import conll_rows
 from tasks.formats.documents import Documents, body
 from tasks.formats.published import PublishedFiles
@@ -191,9 +194,9 @@ _CHOICES = (
 
 _OWN = tuple(Task(name, kind=kind, **kind.own) for name, kind in KINDS.items())
 
-TASKS: dict[str, Task] = {
-    task.name: task for task in (*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_CHOICES, *_OWN)
-}
+_PUBLISHED = (*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_CHOICES, *chain(*CROSS_LINGUAL.values()))
+
+TASKS: dict[str, Task] = {task.name: task for task in (*_PUBLISHED, *_OWN)}
 
 
 def find_task(name: str) -> Task:
@@ -204,5 +207,7 @@ def find_task(name: str) -> Task:
     """
     if name not in TASKS:
         hint = did_you_mean(name.lower(), TASKS, cutoff=0.0)
-        raise InputError(f"there is no task {name!r}: {hint} There are {', '.join(TASKS)}")
+        alone = (task for task, entry in TASKS.items() if not entry.learned_from)
+        listed = ", ".join((*alone, *CROSS_LINGUAL))
+        raise InputError(f"there is no task {name!r}: {hint} There are {listed}")
     return TASKS[name]

@@ -131,6 +131,7 @@ AX = _task(
         ("diagnostic", "AX"), {"test": ("diagnostic-full.tsv", "diagnostic.tsv", "AX.tsv")}, Table()
     ),
     hub_splits={"test": "test"},
+    learned_from="mnli",
 )
 
 GLUE = (COLA, SST2, MRPC, STSB, QQP, MNLI, QNLI, RTE, WNLI, AX)

@@ -90,7 +90,7 @@ class Kind(ABC):
     """The columns of a batch that a prediction needs."""
     per_token: ClassVar[bool] = False
     """True if the outputs have an entry for each token of the window."""
-    metrics: ClassVar[Mapping[str, Callable[[Any, Any], float]]]
+    metrics: ClassVar[Mapping[str, Callable[..., float]]]
     """The metrics that a task may name: functions of (gold, predicted), 1 for a perfect model."""
     titles: ClassVar[Mapping[str, str]]
     """The names in print of `metrics` and of those of `breakdown`."""

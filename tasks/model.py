@@ -43,7 +43,7 @@ def load_for_task(
         if new_head is None:
             raise InputError(
                 f"{path} is a {' or '.join(classes) or 'bare encoder'}, which has no head for "
-                f"{task.name}: fine-tune it first, with train.finetune {task.name}"
+                f"{task.name}: fine-tune it first, with train.finetune {task.recipe}"
             )
         labels = {"labels": names} if names else {}
         return load(checkpoint, head, init_missing=new_head, dtype=dtype, **labels)
@@ -51,7 +51,7 @@ def load_for_task(
         if new_head is None:
             raise InputError(
                 f"{path} has the problem_type {config.problem}, and {task.name} takes "
-                f"{task.kind.noun}: fine-tune it first, with train.finetune {task.name}"
+                f"{task.kind.noun}: fine-tune it first, with train.finetune {task.recipe}"
             )
         return _with_new_head(checkpoint, task, new_head, dtype)
     if not task.kind.has_classes and len(names) in (0, config.num_labels):

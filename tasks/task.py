@@ -40,6 +40,16 @@ class Task:
     batch_size: int = 32
     epochs: float = 3.0
     max_length: int = 128
+    learned_from: str = ""
+    """The task whose models it scores, where there is nothing to train on; empty: it has models of
+    its own."""
+    published_scores: str = ""
+    """Scores of others, for people: the split, and the models with their numbers in per cent."""
+
+    @property
+    def recipe(self) -> str:
+        """The task that a model for this one is fine-tuned on."""
+        return self.learned_from or self.name
 
     @property
     def own_files(self) -> bool:

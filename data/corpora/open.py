@@ -9,17 +9,16 @@ from typing import Any
 from data.config import DataConfig
 from data.corpora.files import TEXT_SUFFIXES, Files, open_files
 from data.corpora.heldout import Split
-from data.corpora.hub import HUB_NAME, HubSet, open_hub
-from data.corpora.pydocs import Pydocs, open_pydocs
+from data.corpora.hub import HUB_NAME, open_hub
+from data.corpora.mixing import Repeated, TextSource, repeated
+from data.corpora.pydocs import open_pydocs
 from data.corpora.text import Text
 from data.rows import table_suffix
 from model.errors import InputError
 from model.ranges import check_settings
 
-TextSource = Pydocs | Files | HubSet
-"""Each has a `name`; a `fingerprint` of the text and of the settings of its split; a `manifest` for
-readers of the results; `own_heldout`, true if it has a held-out part, so that none is taken from
-its training text; and `texts(split)`, which with None yields all text to train on."""
+Parts = tuple[tuple[TextSource | Repeated, Split | None], ...]
+"""Sources, and the part of each that is read; None: all of it."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,10 @@ class Corpus:
     """A hexadecimal digest of the text and of all settings of the split."""
     manifest: dict[str, dict[str, Any]]
     """The manifest of each source."""
-    parts: dict[Split, tuple[tuple[TextSource, Split | None], ...]]
-    """The sources of each split, and the part of each that is read; None: all of it."""
+    parts: dict[Split, Parts]
+    """The sources of each split."""
     notes: tuple[str, ...] = ()
-    """Sentences on files that are passed over."""
+    """Sentences on files that are passed over, and on how often each source is read."""
 
     def texts(self, split: Split) -> Iterator[Text]:
         """The texts of a split, always in the same order; those of a document are adjacent."""
@@ -61,22 +60,36 @@ def open_corpus(config: DataConfig) -> Corpus:
                 "and a part of it is held out"
             )
     whole: Split | None = None if config.heldout else "train"
-    parts: dict[Split, tuple[tuple[TextSource, Split | None], ...]] = {
-        "train": tuple(
-            (sources[name], "train" if name in config.heldout else whole) for name in config.corpus
-        ),
-        "heldout": tuple(
-            (sources[name], "heldout" if sources[name].own_heldout or not config.heldout else None)
-            for name in config.heldout or config.corpus
-        ),
-    }
+    given: list[tuple[TextSource, Split | None]] = [
+        (sources[name], "train" if name in config.heldout else whole) for name in config.corpus
+    ]
+    train: Parts = tuple(given)
+    heldout: Parts = tuple(
+        (sources[name], "heldout" if sources[name].own_heldout or not config.heldout else None)
+        for name in config.heldout or config.corpus
+    )
+    notes = tuple(n for s in sources.values() if isinstance(s, Files) for n in s.notes)
+    if config.size_exponent != 1:
+        if len(given) == 1:
+            raise InputError(
+                "--data.size-exponent says how several corpora are mixed, and there is one: leave "
+                "it out"
+            )
+        mixed = repeated(given, config.size_exponent, config.cache)
+        train = tuple(mixed)
+        times = ", ".join(f"{source.name} {source.times:.2f} times" for source, _ in mixed)
+        notes += (f"in proportion to size^{config.size_exponent:g} corpora are read: {times}",)
+    parts: dict[Split, Parts] = {"train": train, "heldout": heldout}
     content = [(split, s.fingerprint, p) for split, of in parts.items() for s, p in of]
     return Corpus(
         name=" + ".join(config.corpus),
         fingerprint=hashlib.sha256(repr(content).encode()).hexdigest(),
-        manifest={name: source.manifest for name, source in sources.items()},
+        manifest={
+            **{name: source.manifest for name, source in sources.items()},
+            **{name: s.manifest for name, (s, _) in zip(config.corpus, train, strict=True)},
+        },
         parts=parts,
-        notes=tuple(n for s in sources.values() if isinstance(s, Files) for n in s.notes),
+        notes=notes,
     )
 
 

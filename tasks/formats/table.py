@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.rows import Row, read_rows
+from data.rows import Row, read_rows, require_cell
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class Table:
     """The names, by split, where the tsv or csv file has no line with them."""
     joined: Sequence[str] = ()
     """Cells that together are the `text`, with spaces between them."""
+    only: Mapping[str, str] = field(default_factory=dict)
+    """Values of cells; rows with others are passed over."""
 
     def __call__(self, path: Path, split: str) -> Iterator[Row]:
         """Yields the rows of a file.
@@ -23,6 +25,8 @@ class Table:
             InputError: as `data.rows.read_rows`.
         """
         for row in read_rows(path, header=self.header.get(split)):
+            if any(row.cells[require_cell(row, (n,))] != value for n, value in self.only.items()):
+                continue
             if self.joined and not row.problem:
                 text = " ".join(row.cells[name] for name in self.joined)
                 row = row._replace(cells={**row.cells, "text": text})

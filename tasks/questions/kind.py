@@ -33,6 +33,8 @@ class Answers(Kind):
     null_threshold: float | None = None
     """Predict "no answer" when its score exceeds the best answer's by more than this; None where
     every question has an answer. A user's own examples decide, see `of_examples`."""
+    language: str | None = None
+    """The language of the texts, where answers are compared by MLQA's rules; None: by SQuAD's."""
 
     name = "answers"
     own = {
@@ -143,15 +145,16 @@ class Answers(Kind):
     def measure(self, names, labels, gold, predicted) -> dict[str, float]:
         """Also `collapsed`, 1 where all predicted answers are empty, and not all right ones."""
         collapsed = any(gold) and not any(predicted)
-        return {**super().measure(names, labels, gold, predicted), "collapsed": float(collapsed)}
+        values = {name: self.metrics[name](gold, predicted, self.language) for name in names}
+        return {**values, "collapsed": float(collapsed)}
 
     def breakdown(self, labels, predictions) -> dict[str, float]:
         gold, predicted = ([p[side] for p in predictions] for side in ("gold", "prediction"))
-        return squad_breakdown(gold, predicted)
+        return squad_breakdown(gold, predicted, self.language)
 
     def mistake(self, prediction: Prediction) -> Mistake:
         gold, text = prediction["gold"], prediction["prediction"]
-        wrong = exact_match([gold], [text]) == 0
+        wrong = exact_match([gold], [text], self.language) == 0
         best = (text, prediction["start"])
         sure = sum(
             c["probability"] for c in prediction["candidates"] if (c["text"], c["start"]) == best

@@ -1,12 +1,18 @@
-"""SQuAD's exact match and F1: the rules of the official evaluation scripts, from 0 to 1.
+"""Exact match and F1 of answers, from 0 to 1: the rules of SQuAD's and MLQA's evaluation scripts.
 
 Where every question has an answer the rules are those of `evaluate-v1.1.py`, otherwise those of
 `evaluate-v2.0.py`. They differ in answers of punctuation and articles alone, such as "." (three
 questions of the development set of 1.1): version 2.0 leaves these out.
+
+For answers in a given language the rules are those of `mlqa_evaluation_v1.py` (Lewis et al. 2020;
+facebookresearch/MLQA, commit 5ef5c73). Punctuation is what Unicode and ASCII call so, the articles
+are those of the language, and each Chinese character is a word. In Arabic the article is taken out
+wherever its letters stand, also inside words. Hindi and Chinese have no articles.
 """
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,26 +20,36 @@ from statistics import fmean
 
 Golds = Sequence[Sequence[str]]
 """The answers that annotators gave to each question; none where there is none."""
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_REPLACED = {
+    "ar": ("ال", " "),
+    "de": (r"\b(der|die|das|den|dem|des|ein|eine|einen|einem|einer|eines)\b", " "),
+    "en": (r"\b(a|an|the)\b", " "),
+    "es": (r"\b(el|la|los|las|un|una|unos|unas)\b", " "),
+    "vi": (r"\b(của|là|cái|chiếc|những)\b", " "),
+    "zh": ("[\u4e00-\u9fa5]", r" \g<0> "),
+}
+"""Articles, or the characters that are words, and what stands in their place, by language."""
 
 
-def exact_match(gold: Golds, predicted: Sequence[str]) -> float:
+def exact_match(gold: Golds, predicted: Sequence[str], language: str | None = None) -> float:
     """The share of predictions among the answers, but for capitals, punctuation and articles."""
-    return fmean(exact for exact, _ in _scores(gold, predicted))
+    return fmean(exact for exact, _ in _scores(gold, predicted, language))
 
 
-def squad_f1(gold: Golds, predicted: Sequence[str]) -> float:
+def squad_f1(gold: Golds, predicted: Sequence[str], language: str | None = None) -> float:
     """The mean F1 of a prediction's words and those of the answer that it is closest to."""
-    return fmean(f1 for _, f1 in _scores(gold, predicted))
+    return fmean(f1 for _, f1 in _scores(gold, predicted, language))
 
 
-def squad_breakdown(gold: Golds, predicted: Sequence[str]) -> dict[str, float]:
+def squad_breakdown(
+    gold: Golds, predicted: Sequence[str], language: str | None = None
+) -> dict[str, float]:
     """Both metrics where there is an answer, and the share of empty ones where there is none.
 
     Empty unless there are questions of both kinds.
     """
     answered, rest = [], []
-    for score, answers in zip(_scores(gold, predicted), gold, strict=True):
+    for score, answers in zip(_scores(gold, predicted, language), gold, strict=True):
         (answered if answers else rest).append(score)
     if not answered or not rest:
         return {}
@@ -45,19 +61,29 @@ def squad_breakdown(gold: Golds, predicted: Sequence[str]) -> dict[str, float]:
 
 
 @lru_cache(maxsize=2**17)  # the answers of a split, which is scored in many parts
-def normalize_answer(text: str) -> str:
+def normalize_answer(text: str, language: str | None = None) -> str:
     """In lower case, without punctuation, articles and superfluous white space."""
-    without = text.lower().translate(_PUNCTUATION)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", without).split())
+    language, ascii_only = language or "en", language is None
+    without = "".join(c for c in text.lower() if not _is_punctuation(c, ascii_only))
+    if language in _REPLACED:
+        without = re.sub(*_REPLACED[language], without)
+    return " ".join(without.split())
 
 
-def _scores(gold: Golds, predicted: Sequence[str]) -> list[tuple[float, float]]:
+def _is_punctuation(character: str, ascii_only: bool) -> bool:
+    in_unicode = not ascii_only and unicodedata.category(character).startswith("P")
+    return in_unicode or character in string.punctuation
+
+
+def _scores(
+    gold: Golds, predicted: Sequence[str], language: str | None
+) -> list[tuple[float, float]]:
     """Exact match and F1 of each question."""
     version_2 = not all(gold)
     scores = []
     for answers, prediction in zip(gold, predicted, strict=True):
-        normal = normalize_answer(prediction)
-        golds = [normalize_answer(answer) for answer in answers]
+        normal = normalize_answer(prediction, language)
+        golds = [normalize_answer(answer, language) for answer in answers]
         if version_2:
             golds = [answer for answer in golds if answer]
         if golds:

@@ -212,6 +212,23 @@ def test_both_halves_of_mnli_and_its_diagnostic_set(home):
     assert not list(output.glob("confusion*")) and not list(output.glob("errors*"))
 
 
+def test_a_model_is_scored_in_another_language_beside_published_scores(home, tmp_path, capsys):
+    languages = ("language", *("de", "ur") * 15)
+    first, second = (("sentence1", *(p[0] for p in PAIRS)), ("sentence2", *(p[1] for p in PAIRS)))
+    names = ("gold_label", *(NLI[number % 3] for number in range(30)))
+    write_tsv(tmp_path / "xnli.test.tsv", languages, names, first, second)
+    data = TaskDataConfig(root=tmp_path)
+    metrics, output = evaluate(home, "mnli", "xnli-de", data=data, split=("test",))
+    shares = by_hand(home / "mnli", PAIRS[::2])
+    right = [max(s, key=s.__getitem__) == gold for s, gold in zip(shares, names[1::2], strict=True)]
+    assert metrics["test"]["accuracy"] == pytest.approx(sum(right) / 15)
+    beside = "test: multilingual BERT 72.3, DistilmBERT 66.3"
+    assert f"published, {beside}" in capsys.readouterr().out
+    assert json.loads((output / "results.json").read_text())["published"] == beside
+    with pytest.raises(InputError, match=r"has no head for xnli-de: .* with train.finetune mnli"):
+        evaluate(home, "masks", "xnli-de", data=data, split=("test",))
+
+
 def test_a_development_set_that_is_not_there_is_reported(home, tmp_path, capsys):
     shutil.copytree(home / "glue" / "MNLI", tmp_path, dirs_exist_ok=True)
     (tmp_path / "dev_mismatched.tsv").unlink()

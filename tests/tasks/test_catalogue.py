@@ -1,8 +1,14 @@
+from itertools import product
+
 import pytest
 
 from model.errors import InputError
 from tasks.catalogue import TASKS, find_task
+from train.recipes import FINETUNE
 
+XNLI = ["ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"]
+XQUAD = ["ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh"]
+MLQA = ["ar", "de", "en", "es", "hi", "vi", "zh"]
 METRICS = {
     "cola": "matthews",
     "sst2": "accuracy",
@@ -22,6 +28,9 @@ METRICS = {
     "squad": "exact_match squad_f1",
     "squad2": "exact_match squad_f1",
     "swag": "accuracy",
+    **{f"xnli-{language}": "accuracy" for language in XNLI},
+    **{f"xquad-{language}": "exact_match squad_f1" for language in XQUAD},
+    **{f"mlqa-{a}-{b}": "exact_match squad_f1" for a, b in product(MLQA, MLQA)},
     "classification": "accuracy macro_f1",
     "regression": "pearson spearman",
     "tags": "entity_f1",
@@ -39,6 +48,10 @@ def test_an_entry_is_whole(task):
     assert TASKS[task.name] is task
     assert set(task.metrics) <= task.kind.metrics.keys()
     assert task.own_files == (task.published is None) == (task.hub is None)
+    assert task.recipe in FINETUNE and bool(task.learned_from) == (task.name not in FINETUNE)
+    assert (task.kind, task.labels) == (TASKS[task.recipe].kind, TASKS[task.recipe].labels) or (
+        task.name.startswith("mlqa")
+    )
     if task.published:
         assert task.published.files.keys() == task.hub_splits.keys()
     if not task.kind.has_classes or task.own_files:
@@ -56,3 +69,9 @@ def test_an_entry_is_whole(task):
 def test_a_typo_is_answered_with_the_nearest_name(typo, nearest):
     with pytest.raises(InputError, match=f"did you mean {nearest}"):
         find_task(typo)
+
+
+def test_the_list_of_tasks_has_forms_for_those_in_many_languages():
+    with pytest.raises(InputError) as caught:
+        find_task("xnli-xx")
+    assert len(str(caught.value)) < 500 and "xnli-LANGUAGE" in str(caught.value)

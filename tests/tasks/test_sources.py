@@ -75,6 +75,12 @@ SITS = {"video-id": "v", "sent1": "A man sits.", "sent2": "He", "gold-source": "
 SITS |= {f"ending{number}": ending for number, ending in enumerate("abcd")}
 NEWS = {"text": TEXT, "label": {"dtype": "int64", "_type": "Value"}, "label_text": TEXT}
 
+
+def asked(context: str, answer: str) -> dict[str, Any]:
+    answers = {"text": [answer], "answer_start": [context.index(answer)]}
+    return {"id": "q", "context": context, "question": "Where?", "answers": answers}
+
+
 REPOSITORIES = {
     ("nyu-mll/glue", "main"): {
         "README.md": card(
@@ -102,15 +108,21 @@ REPOSITORIES = {
     },
     ("rajpurkar/squad", "main"): {
         "README.md": card(plain_text=("validation",)),
-        "plain_text/validation-00000.parquet": parquet(
-            SQUAD,
-            {
-                "id": "q",
-                "context": "In Köln.",
-                "question": "Where?",
-                "answers": {"text": ["Köln"], "answer_start": [3]},
-            },
-        ),
+        "plain_text/validation-00000.parquet": parquet(SQUAD, asked("In Köln.", "Köln")),
+    },
+    ("facebook/xnli", "main"): {
+        "README.md": card(de=("test",), en=("test",)),
+        "de/test-00000.parquet": parquet(MNLI, {"premise": "A", "hypothesis": "B", "label": 0}),
+        "en/test-00000.parquet": parquet(MNLI, {"premise": "C", "hypothesis": "D", "label": 1}),
+    },
+    ("google/xquad", "main"): {
+        "README.md": card(**{"xquad.th": ("validation",)}),
+        "xquad.th/validation-00000.parquet": parquet(SQUAD, asked("อยู่ที่กรุงเทพ", "กรุงเทพ")),
+    },
+    ("google/xtreme", "main"): {
+        "README.md": card(**{"MLQA.zh.en": ("test",), "MLQA.en.zh": ("test",)}),
+        "MLQA.zh.en/test-00000.parquet": parquet(SQUAD, asked("在北京。", "北京")),
+        "MLQA.en.zh/test-00000.parquet": parquet(SQUAD, asked("In Rome.", "Rome")),
     },
     ("allenai/swag", "main"): {
         "README.md": card(regular=("validation", "test"), full=("validation",)),
@@ -155,6 +167,9 @@ NAMES = (
     "squad dev",
     "swag dev",
     "swag test",
+    "xnli-de test",
+    "xquad-th dev",
+    "mlqa-zh-en test",
     "20newsgroups train",
     "imdb test",
 )
@@ -209,6 +224,13 @@ def test_values_tags_answers_and_choices(answers):
         "choices": ["He a", "He b", "He c", "He d"],
         "label": 3,
     }
+
+
+def test_a_language_has_its_own_config(answers):
+    example = only(answers["xnli-de test"])
+    assert (example["text"], example["pair"], example["label"]) == ("A", "B", "contradiction")
+    assert only(answers["xquad-th dev"])["answers"] == [["กรุงเทพ", 7]]
+    assert only(answers["mlqa-zh-en test"])["context"] == "在北京。"
 
 
 def test_documents_that_are_empty_are_left_out_there_too(answers):

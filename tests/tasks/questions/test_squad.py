@@ -1,4 +1,6 @@
 import random
+import string
+import unicodedata
 
 import pytest
 
@@ -114,3 +116,82 @@ def test_the_rules_of_the_official_script_for_version_1():
         )
         assert 100 * exact_match(gold, predicted) == pytest.approx(float(theirs["exact_match"]))
         assert 100 * squad_f1(gold, predicted) == pytest.approx(float(theirs["f1"]), rel=1e-5)
+
+
+EIN = ["ein", "eine", "einen", "einem", "einer", "eines"]
+ARTICLES = {
+    "ar": (),
+    "de": ["der", "die", "das", "den", "dem", "des", *EIN],
+    "en": ["a", "an", "the"],
+    "es": ["el", "la", "los", "las", "un", "una", "unos", "unas"],
+    "hi": (),
+    "vi": ["của", "là", "cái", "chiếc", "những"],
+    "zh": (),
+}
+LETTERS = {
+    "ar": "القاهرة في لبنان ؟،.",
+    "de": "der Dom eines é € ° „“–.,'-_2",
+    "en": "a the an b ’s €.-",
+    "es": "el uno ¿la? ñ° -.",
+    "hi": "राष्ट्रपति। के ॥ a-1",
+    "vi": "Cái nhà của tôi là…°-",
+    "zh": "北京 2008年。《the Rome》，一\u9fa5\u9fa6ー",
+}
+
+
+def words_by_hand(text: str, language: str) -> list[str]:
+    """The words of an answer by MLQA's rules, a character at a time."""
+    kept = [c for c in text.lower() if c not in string.punctuation]
+    kept = [c for c in kept if unicodedata.category(c)[0] != "P"]
+    start = 0
+    while start < len(kept):
+        end = start
+        while end < len(kept) and (kept[end].isalnum() or kept[end] == "_"):
+            end += 1
+        if "".join(kept[start:end]) in ARTICLES[language]:
+            kept[start:end] = " " * (end - start)
+        start = end + 1
+    for place in range(len(kept) - 1):
+        if language == "ar" and kept[place : place + 2] == ["\u0627", "\u0644"]:
+            kept[place : place + 2] = "  "
+    words = [""]
+    for c in kept:
+        alone = language == "zh" and 0x4E00 <= ord(c) <= 0x9FA5
+        if alone or c.isspace():
+            words += [c.strip(), ""]
+        else:
+            words[-1] += c
+    return [word for word in words if word]
+
+
+def f1_by_hand(gold: list[str], predicted: list[str]) -> float:
+    left = list(gold)
+    for word in predicted:
+        if word in left:
+            left.remove(word)
+    same = len(gold) - len(left)
+    precision, recall = (same / max(len(side), 1) for side in (predicted, gold))
+    return 2 * precision * recall / (precision + recall) if same else 0.0
+
+
+@pytest.mark.parametrize("language", LETTERS)
+def test_the_rules_for_answers_in_a_language(language):
+    """Random answers of letters, articles and punctuation, and what is wrong with them."""
+    draw = random.Random(0)
+    parts = [*LETTERS[language], *LETTERS[language].split(), *ARTICLES[language], " ", " "]
+    texts = ["".join(draw.choices(parts, k=draw.randint(1, 8))) for _ in range(300)]
+    golds = [[text, draw.choice(texts)] for text in texts]
+    predicted = [
+        draw.choice([gold[1], text[2:], draw.choice(texts)])
+        for text, gold in zip(texts, golds, strict=True)
+    ]
+    exact, f1 = [], []
+    for gold, text in zip(golds, predicted, strict=True):
+        words = words_by_hand(text, language)
+        assert normalize_answer(text, language) == " ".join(words)
+        sides = [words_by_hand(answer, language) for answer in gold]
+        exact.append(words in sides)
+        f1.append(max(f1_by_hand(side, words) for side in sides))
+    assert exact_match(golds, predicted, language) == pytest.approx(sum(exact) / 300)
+    assert squad_f1(golds, predicted, language) == pytest.approx(sum(f1) / 300)
+    assert 0.05 < sum(f1) / 300 < 0.95
