@@ -119,7 +119,8 @@ def config(home: Path, task: str = "classification", **changes) -> FinetuneConfi
 
 @pytest.mark.parametrize(
     ("task", "head"),
-    [("classification", SequenceClassification), ("answers", QuestionAnswering),
+    [("classification", SequenceClassification),
+     pytest.param("answers", QuestionAnswering, marks=pytest.mark.long),
      pytest.param("choices", MultipleChoice, marks=pytest.mark.slow),
      pytest.param("regression", SequenceClassification, marks=pytest.mark.slow),
      pytest.param("tags", TokenClassification, marks=pytest.mark.slow)],
@@ -202,6 +203,7 @@ def test_a_fine_tuning_with_the_best_of_some_rates(home, capsys):
     assert finetune(several) == [result]
 
 
+@pytest.mark.long
 def test_a_name_on_the_hub_is_looked_up_once_and_its_files_are_read_once(
     home, tmp_path, monkeypatch
 ):
@@ -235,6 +237,7 @@ def undisturbed(home):
     return whole, finetune(whole)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("row", "step"), [(5, 6), (12, 12)])
 def test_a_stopped_fine_tuning_resumes_bit_by_bit(home, undisturbed, monkeypatch, row, step):
     """After the last update of a seed, too: the next seed does not begin."""
@@ -270,6 +273,7 @@ def test_the_padding_of_an_update_is_that_of_its_batch(undisturbed):
             assert row["padding"] == pytest.approx(padding)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("task", "parallel"),
     [("classification", "jit"),
@@ -312,6 +316,7 @@ def test_bfloat16_learns_nearly_the_same(home):
     assert load(home / "bfloat16" / "model").classifier.dense.kernel.dtype == jnp.float32
 
 
+@pytest.mark.long
 def test_seeds_are_reported_one_by_one_and_together(home, capsys):
     several = config(home, output=home / "seeds", steps=2, seeds=3, report="best")
     results = finetune(several)
@@ -330,6 +335,7 @@ def test_seeds_are_reported_one_by_one_and_together(home, capsys):
         finetune(several)  # which of its steps was the best cannot be known
 
 
+@pytest.mark.long
 def test_a_collapsed_seed_is_reported(home, capsys):
     rows = write_rows(home / "alike.csv", [{"text": "a cat", "label": c} for c in COLOURS] * 9)
     alike = TaskDataConfig(train=rows, dev=rows)
@@ -338,6 +344,7 @@ def test_a_collapsed_seed_is_reported(home, capsys):
     assert "Seed 1 collapsed" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_head_for_other_classes_is_drawn_anew(home, caplog):
     first = config(home, output=home / "colours", steps=1)
     finetune(first)
@@ -363,6 +370,7 @@ def write_classifier(home: Path, name: str, labels: tuple[str, ...], **changes: 
     return home / name
 
 
+@pytest.mark.long
 def test_a_head_for_another_kind_of_task_is_drawn_anew_though_its_classes_are_the_same(
     home, caplog
 ):
