@@ -1,6 +1,7 @@
-"""Rows of csv, tsv, jsonl and parquet files, each also packed with gzip, read in constant memory.
+"""Rows of csv, tsv, jsonl, json and parquet files, each also packed with gzip.
 
-Corpora take one column of text of them, tasks their examples.
+Corpora take one column of text of them, tasks their examples. They are read in constant memory, but
+for an array in a json file.
 """
 
 import csv
@@ -14,7 +15,7 @@ from data.storage.lines import opened, placed_lines, read_lines
 from model.errors import InputError
 from model.typed import parse_json
 
-ROW_SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
+ROW_SUFFIXES = (".tsv", ".csv", ".jsonl", ".json", ".parquet")
 
 
 class Row(NamedTuple):
@@ -28,7 +29,7 @@ class Row(NamedTuple):
     word_places: Sequence[str] = ()
     """Where each word is, if words have lines of their own."""
     number: int = 0
-    """Of the line in tsv and jsonl, of the row in csv and parquet, from 1."""
+    """Of the line in tsv and jsonl, of the row in csv, json and parquet, from 1."""
     offset: int = 0
     """Of the line in jsonl, in bytes of the unpacked file: `read_objects_at` finds it again."""
 
@@ -44,7 +45,8 @@ def read_rows(
     """The rows of a file whose name ends in one of `ROW_SUFFIXES`; blank lines are passed over.
 
     In tsv nothing is quoted: a quotation mark is text. The cells of a csv file are separated by
-    commas, or by semicolons, tabs or bars if its first line has those instead.
+    commas, or by semicolons, tabs or bars if its first line has those instead. A json file is an
+    array of objects, or has an object a line as jsonl has.
 
     Args:
         file: whose first line, in csv and tsv, has the names of the cells.
@@ -58,7 +60,9 @@ def read_rows(
     suffix = table_suffix(file)
     if suffix == ".parquet":
         return _parquet(file, only)
-    if suffix == ".jsonl":
+    if suffix == ".json" and _first_line(file).lstrip().startswith("["):
+        return _array(file)
+    if suffix in (".jsonl", ".json"):
         return _objects(file)
     return _named(file, _csv(file, header) if suffix == ".csv" else _tsv(file), header)
 
@@ -109,6 +113,11 @@ def _named(
         yield Row(f"{file}, line {line}", named, problem, number=number)
 
 
+def _first_line(file: Path) -> str:
+    """The first that is not blank."""
+    return next((line for line in read_lines(file) if line.strip()), "")
+
+
 def _tsv(file: Path) -> Iterator[tuple[int, int, list[str]]]:
     for number, line in enumerate(read_lines(file), 1):
         if line.strip():
@@ -118,7 +127,7 @@ def _tsv(file: Path) -> Iterator[tuple[int, int, list[str]]]:
 def _csv(file: Path, header: Sequence[str] | None) -> Iterator[tuple[int, int, list[str]]]:
     """With the line where a row begins, as quoted text may have several, and the row's number."""
     csv.field_size_limit(sys.maxsize)  # the module's own limit is shorter than a document
-    first = next((line for line in read_lines(file) if line.strip()), "") if header is None else ""
+    first = _first_line(file) if header is None else ""
     names = re.sub('"[^"]*"', "", first)
     separator = next((mark for mark in ",;\t|" if mark in names), ",")
     table = csv.reader(read_lines(file), strict=True, delimiter=separator)
@@ -151,6 +160,20 @@ def _object(line: str, place: str) -> dict[str, Any]:
     if not isinstance(cells, dict):
         raise InputError(f"{place}, is not a JSON object with named values")
     return cells
+
+
+def _array(file: Path) -> Iterator[Row]:
+    try:
+        rows = parse_json("".join(read_lines(file)))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON, or cut short: {error}") from None
+    for number, cells in enumerate(rows, 1):
+        place = f"{file}, row {number}"
+        if not isinstance(cells, dict):
+            raise InputError(f"{place}, is not a JSON object with named values")
+        yield Row(place, cells, number=number)
 
 
 def read_objects_at(file: Path, offsets: Iterable[int]) -> Iterator[Row]:

@@ -85,7 +85,7 @@ def _texts(texts: Sequence[str], asked: Asked) -> Iterator[Input]:
 def _rows(kind: Kind | None, file: Path, asked: Asked) -> Iterator[Input]:
     """The rows of a table, which all have the same cells of what is asked."""
     names: list[str] | None = None
-    for row in read_rows(file):
+    for row in kind.rows(file) if kind else read_rows(file):
         if row.problem:
             raise InputError(f"{row.place}, {row.problem}")
         text, own = kind.ask(row, asked) if kind else (text_cell(row, ("text",)), asked)

@@ -66,8 +66,8 @@ class PredictConfig(Asked):
     texts: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TEXT ...")] = ()
     """The texts, each in quotes; a question answerer looks for answers in them."""
     file: Path | None = None
-    """Read the texts from here: one a line, without blank lines, or a row of a csv, tsv, jsonl or
-    parquet file. Its columns are called `text` and, of pairs, `pair`; for questions `context` and,
+    """Read the texts from here: one a line, without blank lines, or a row of a csv, tsv, jsonl,
+    json or parquet file. Its columns are called `text` and, of pairs, `pair`; for questions `context` and,
     unless --question is given, `question`; of choices `choices`, or `choice0`, `choice1` and so
     on. An `id` comes out again."""
     link: Path | None = None

@@ -9,6 +9,7 @@ Methods of the kinds take the types that are given here.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from data.rows import Row
+from data.rows import Row, read_rows
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.losses import distillation_kl
@@ -254,6 +255,10 @@ class Kind(ABC):
             InputError: something is missing that this kind needs.
         """
         return self
+
+    def rows(self, file: Path) -> Iterator[Row]:
+        """The rows of a user's table, to ask about; its name ends in one of `ROW_SUFFIXES`."""
+        return read_rows(file)
 
     def ask(self, row: Row, asked: Asked) -> tuple[str, Asked]:
         """The text in a row of a user's table, and `asked` with what else the row has.

@@ -24,8 +24,8 @@ class TaskDataConfig:
     """A folder with the data set in its published format, or with several sets' folders; by
     default the set is taken from the hub."""
     train: Path | None = None
-    """Your own training examples: csv, tsv, jsonl or parquet; for `tags` also words and tags in
-    columns (CoNLL), for `answers` also SQuAD's json; each also .gz."""
+    """Your own training examples: csv, tsv, jsonl, json (an array) or parquet; for `tags` also
+    words and tags in columns (CoNLL), for `answers` also SQuAD's json; each also .gz."""
     dev: Path | None = None
     """Your own development examples; by default a share of the training examples."""
     test: Path | None = None

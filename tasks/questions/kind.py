@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from data.rows import Row
+from data.rows import Row, table_suffix
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.errors import InputError
@@ -170,6 +171,10 @@ class Answers(Kind):
             raise InputError("this model answers questions about texts: ask one with --question")
         threshold = self.null_threshold if asked.null_threshold is None else asked.null_threshold
         return replace(self, null_threshold=threshold)
+
+    def rows(self, file: Path) -> Iterator[Row]:
+        """Those of SQuAD's JSON, too."""
+        return squad_rows(file, "") if table_suffix(file) == ".json" else super().rows(file)
 
     def ask(self, row: Row, asked: Asked) -> tuple[str, Asked]:
         """The context, and a question of its own unless one is asked about all."""

@@ -46,11 +46,13 @@ def test_pairs_in_the_rows_of_a_table(kind, name, content, tmp_path):
     assert read(KINDS[kind], file, Asked(reading=SHORT)) == PAIRS
 
 
-def test_rows_of_parquet(tmp_path):
+def test_rows_that_are_no_lines(tmp_path):
     rows = [{"id": n, "text": f"t{n}"} for n in range(3)]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
-    found = read(TAGS, tmp_path / "a.parquet")
-    assert found == [Input(f"row {n + 1},", f"t{n}", Asked(), n) for n in range(3)]
+    for name in ("a.parquet", "a.json"):
+        found = read(TAGS, tmp_path / name)
+        assert found == [Input(f"row {n + 1},", f"t{n}", Asked(), n) for n in range(3)]
 
 
 def test_questions_in_every_row_and_one_for_all(tmp_path):
@@ -72,6 +74,18 @@ def test_choices_in_every_row_and_the_same_for_all(tmp_path):
     file.write_text("id,text\n2,a\n")
     asked = Asked(choices=("b", "c"))
     assert read(CHOICES, file, asked) == [Input("line 2,", "a", asked, "2")]
+
+
+def test_squads_questions_have_their_ids(tmp_path):
+    """Of the array of rows and of SQuAD's own structure."""
+    rows = [{"id": "x", "question": "b?"}, {"id": "y", "question": "c?"}]
+    for content in ([{**row, "context": "a b"} for row in rows],
+                    {"data": [{"paragraphs": [{"context": "a b", "qas": rows}]}]}):  # fmt: skip
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        found = [
+            (each.text, each.asked.question, each.id) for each in read(ANSWERS, tmp_path / "a.json")
+        ]
+        assert found == [("a b", "b?", "x"), ("a b", "c?", "y")]
 
 
 @pytest.mark.parametrize("kind", [CLASSES, TAGS, None])

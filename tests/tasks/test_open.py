@@ -191,11 +191,15 @@ def test_all_kinds_of_table_packed_or_not_are_the_same(tmp_path):
     text(tmp_path / "a.csv", '\ufeffn,a,b,c\r\n1,"x, y",z,1\r\n2,u,v,0\r\n')
     text(tmp_path / "a.tsv", "n\ta\tb\tc\n1\tx, y\tz\t1\n\n2\tu\tv\t0\n")
     rows = [{**row, "c": int(row["c"])} for row in table]
+    text(tmp_path / "a.json", "\ufeff\n " + json.dumps(rows, indent=1))
+    jsonl(tmp_path / "b.json", rows)
+    (tmp_path / "c.json.gz").write_bytes(gzip.compress((tmp_path / "a.json").read_bytes()))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
     (tmp_path / "b.parquet.gz").write_bytes(gzip.compress((tmp_path / "a.parquet").read_bytes()))
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
     fields = {"text_field": "a", "pair_field": "b", "label_field": "c"}
-    for name in ("a.jsonl", "a.csv", "a.tsv", "b.csv.gz", "a.parquet", "b.parquet.gz"):
+    names = ["a.jsonl", "a.csv", "a.tsv", "b.csv.gz", "a.parquet", "b.parquet.gz"]
+    for name in (*names, "a.json", "b.json", "c.json.gz"):
         data = own("classification", "dev", dev=tmp_path / name, **fields)
         assert data.splits["dev"] == (
             TextExample("0", "x, y", "z", "1"),
@@ -248,10 +252,14 @@ def test_tags_in_tables_are_lists_or_have_spaces_between(tmp_path):
         ("a.jsonl", '{"text": null, "label": "y"}\n', "line 1: the text of 'text' is empty"),
         ("a.jsonl", '{"text": "x", "label": null}\n', "line 1: the label is empty"),
         ("a.jsonl", '{"text": "x", "label": ["y"]}\n', "line 1: the label is list, not a name"),
+        ("a.json", '[{"text": "x", "label": "y"}, ', "a.json is not JSON, or cut short: Expecting"),
+        ("a.json", '[{"text": "x", "label": "y"}, 5]', "row 2, is not a JSON object with named"),
+        ("a.json", '[{"text": "x", "label": "y"}, {"text": 1}]', "row 2: 'text' is int, not text"),
+        ("a.json", '{"data":\n []}', "line 1, is not JSON (Expecting value): each line should be"),
         (
             "a.txt",
             "x\n",
-            "the name should end in .tsv, .csv, .jsonl, .parquet, or one of these and .gz",
+            "the name should end in .tsv, .csv, .jsonl, .json, .parquet, or one of these and .gz",
         ),
         ("a.csv.gz", "no gzip", "cannot be read"),
     ],

@@ -92,6 +92,24 @@ def test_words_keep_odd_characters(tmp_path):
     assert read(tmp_path / "x") == [{"words": ["a b", "\u2028", "\xa0"], "tags": ["O", "O", "B-x"]}]
 
 
+@pytest.mark.parametrize(
+    ("content", "sentences"),
+    [
+        ("# text = A B\nA O\nB B-x\n\n# id 1\nC O\n", ["A/O B/B-x", "C/O"]),
+        ("# id\nA\tO\n# a comment\nB\tB-x\n", ["A/O B/B-x"]),  # with a tab it would be a word
+        ("#a O\n# O\nB O\n", ["#a/O #/O B/O"]),
+        ("# O\n# B-x\n", ["#/O #/B-x"]),
+        ("#\tO\nB\tO\n", ["#/O B/O"]),
+        ("-DOCSTART-\n\nA X O\nB X B-x\n-DOCSTART- -X-\nC X O\n", ["A/O B/B-x", "C/O"]),
+        ("-DOCSTART- -X- O O\n\nA O\n\n-DOCSTART- (1)\n\nB O\n", ["A/O", "B/O"]),
+    ],
+)
+def test_comments_and_beginnings_of_documents_are_no_words(content, sentences, tmp_path):
+    found = read(tagged(tmp_path, content))
+    pairs = (zip(row["words"], row["tags"], strict=True) for row in found)
+    assert [" ".join(map("/".join, each)) for each in pairs] == sentences
+
+
 def test_one_column_is_words_without_tags(tmp_path):
     (tmp_path / "test.txt").write_text("A\nB\n\nC\n")
     assert read(tmp_path / "test.txt") == [{"words": ["A", "B"]}, {"words": ["C"]}]
@@ -131,8 +149,9 @@ def test_plain_tags_are_classes_as_they_are_called(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("A O\nB\n", "line 2, has 1 columns, and the first line 2"),
-        ("A O\n\nB x O\n", "line 3, has 3 columns, and the first line 2"),
+        ("A O\nB\n", "line 2, has 1 columns, and the first word 2"),
+        ("A O\n\nB x O\n", "line 3, has 3 columns, and the first word 2"),
+        ("# id = 1\nA O\n#b\n", "line 3, has 1 columns, and the first word 2"),
         ("A O\nB S-x\n", "line 2: the tag 'S-x' of 'B' is none of O, B-x, I-x, B-y, I-y"),
         ("A\tO\nB\t\n", "line 2: the tag of 'B' is missing"),
         ("A\tO\n\tO\n", "line 1: a word is missing"),

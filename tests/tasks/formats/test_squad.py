@@ -41,6 +41,22 @@ def test_answers_are_parts_of_the_context(tmp_path):
     assert all(CONTEXT[a.start : a.start + len(a.text)] == a.text for a in example.answers)
 
 
+def test_an_array_of_questions_is_a_table(tmp_path):
+    one = {"question": "Where to?", "context": CONTEXT, "answers": [answer("Köln", 13)]}
+    two = {"question": "Who?", "context": CONTEXT, "answer": "Zoë", "answer_start": 0}
+    rows = [{"id": "a", **one}, {"id": "b", **two}]
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps(rows))
+    found = open_task("answers", TaskDataConfig(dev=file)).splits["dev"]
+    assert found == (
+        QuestionExample("a", "Where to?", CONTEXT, (Answer("Köln", 13),)),
+        QuestionExample("b", "Who?", CONTEXT, (Answer("Zoë", 0),)),
+    )
+    file.write_text(json.dumps([rows[0], {"context": CONTEXT, "answer": ""}]))
+    with pytest.raises(InputError, match=r"own.json, row 2, has no 'question' but"):
+        open_task("answers", TaskDataConfig(dev=file))
+
+
 def test_a_question_without_answer_has_none(tmp_path):
     impossible = question(
         "q2", answers=[], is_impossible=True, plausible_answers=[answer("Köln", 13)]
@@ -94,7 +110,8 @@ def test_a_file_that_is_something_else(tmp_path):
     for content, message in (
         (whole[:-9], r"is not JSON, or cut short"),
         ("[" * 200_000, r"is not JSON, or cut short: it is nested too deeply"),
-        ("[]", r"does not have SQuAD's structure"),
+        ("5", r"does not have SQuAD's structure"),
+        ("[]", r"there are no examples"),
         ('{"data": [{"paragraphs": [{"qas": []}]}]}', r"there are no examples"),
         (whole.replace('"context"', '"text"'), r"SQuAD's structure.*'context'"),
     ):
