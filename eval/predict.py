@@ -67,9 +67,9 @@ class PredictConfig(Asked):
     """The texts, each in quotes; a question answerer looks for answers in them."""
     file: Path | None = None
     """Read the texts from here: one a line, without blank lines, or a row of a csv, tsv, jsonl,
-    json or parquet file. Its columns are called `text` and, of pairs, `pair`; for questions `context` and,
-    unless --question is given, `question`; of choices `choices`, or `choice0`, `choice1` and so
-    on. An `id` comes out again."""
+    json or parquet file. Its columns are called `text` and, of pairs, `pair`; for questions
+    `context` and, unless --question is given, `question`; of choices `choices`, or `choice0`,
+    `choice1` and so on. An `id` comes out again."""
     link: Path | None = None
     """A dictionary, a line for each concept: ID|OTHER ID||NAME|OTHER NAME. The entities that a
     tagger finds or, with any other model, the mentions that you mark [[like this]] are linked to
