@@ -14,6 +14,7 @@ in at gluebenchmark.com.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -110,7 +111,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     config = replace(config, reading=reading_of(config, task))
     remarks = check_inputs(config.model, model, vocabulary, task.length(config.reading))
     say(*remarks, *data.notes)
-    output = evaluation_folder(config)
+    default = f"runs/eval-{config.task}-{model_in_names(config.model)}"
+    output = evaluation_folder(config.output, default, config.model, ("task", config.task), _LEFT)
     scored = {s: score_split(config, data, s, model, vocabulary, output) for s in data.splits}
     results = {split: result for split, (result, _) in scored.items()}
     record = {
@@ -176,23 +178,37 @@ def open_for_model(
     return open_task(config.task, config.data, splits=splits, labels=known)
 
 
-def evaluation_folder(config: TaskEvaluation) -> Path:
-    """The folder to write to, without what an earlier evaluation of the model left there.
+def model_in_names(model: str) -> str:
+    """A model's folder or hub name as a part of a folder's name."""
+    parts = (part for part in Path(model).parts[-2:] if part.strip("./") not in ("", "model"))
+    return "-".join(parts) or "model"
+
+
+def evaluation_folder(
+    output: Path | None, default: str, model: str, data: tuple[str, str], left: Sequence[str]
+) -> Path:
+    """The folder to write to, without what an earlier evaluation left there.
+
+    Args:
+        output: that of the user, or None for the `default`.
+        default: its name.
+        model: that is evaluated.
+        data: the setting that names what it is evaluated on, and its value.
+        left: patterns of the files of an evaluation beside `RESULTS`.
 
     Raises:
-        InputError: it holds those of another model or task, or the disk refuses.
+        InputError: it holds the results of another model or other data, or the disk refuses.
     """
-    model = "-".join(p for p in Path(config.model).parts[-2:] if p.strip("./") not in ("", "model"))
-    folder = make_folder(config.output or Path(f"runs/eval-{config.task}-{model or 'model'}"))
+    folder = make_folder(output or Path(default))
     if (folder / RESULTS).is_file():
         then = read_settings(folder / RESULTS).get("settings") or {}
-        if (then.get("model"), then.get("task")) != (config.model, config.task):
+        if (then.get("model"), then.get(data[0])) != (model, data[1]):
             raise InputError(
-                f"{folder} holds the scores of {then.get('model')} on {then.get('task')}: choose "
+                f"{folder} holds the scores of {then.get('model')} on {then.get(data[0])}: choose "
                 "another folder with --output"
             )
     with writing(folder, "--output"):
-        for file in (file for pattern in _LEFT for file in folder.glob(pattern)):
+        for file in (file for pattern in left for file in folder.glob(pattern)):
             file.unlink()
     return folder
 

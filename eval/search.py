@@ -70,8 +70,6 @@ class SearchSettings(DenseSettings):
                 if getattr(self, name) != getattr(own, name):
                     flag = f"--{name.replace('_', '-')}"
                     raise InputError(f"{flag} is for a model, and {WORDS} reads all words")
-            if self.bm25:
-                raise InputError(f"--bm25 is for a search beside that of a model, not of {WORDS}")
 
 
 @dataclass(frozen=True, kw_only=True)

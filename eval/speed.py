@@ -7,6 +7,7 @@
     python -m eval.speed updates --device gpu --attention-dropout 0 --against torch
     python -m eval.speed study --size base
     python -m eval.speed vocabulary --batch-size 8 64 --sequence-length 512
+    python -m eval.speed search --documents 100000 1000000 --vectors float16
 
 reading (the default): sentences a second that BERT and DistilBERT read, beside the paper's ratio.
 predictions: texts that eval.predict classifies, beside the compiled model without tokenisation, and
@@ -16,6 +17,7 @@ DistilBERT-base reads and learns), and epochs of fine-tuning (DistilBERT-base, t
 SST-2's): tokens/s, model FLOP utilisation, peak memory, and seconds of compilation.
 study: the five students of `paper-table-4` trained together, against each of them alone.
 vocabulary: the losses over the vocabulary in chunks, against all scores at once.
+search: exact search for queries among random vectors of documents, with its memory.
 Weights and tokens are random: speed does not depend on their values.
 
 Only the command line needs tyro, and reading and updates without fine-tuning need no grain either:
@@ -33,6 +35,7 @@ from eval.timing.reading import measure_reading
 from eval.timing.settings import (
     PredictionSpeed,
     ReadingSpeed,
+    SearchSpeed,
     Speed,
     StudySpeed,
     UpdateSpeed,
@@ -46,6 +49,7 @@ MEASUREMENTS: dict[str, type[Speed]] = {
     "updates": UpdateSpeed,
     "study": StudySpeed,
     "vocabulary": VocabularySpeed,
+    "search": SearchSpeed,
 }
 
 
@@ -77,10 +81,14 @@ def _measure(settings: Speed, console: Console) -> dict[str, Any]:
         from eval.timing.study import measure_study
 
         return measure_study(settings, console)
-    assert isinstance(settings, VocabularySpeed)
-    from eval.timing.vocabulary import measure_vocabulary
+    if isinstance(settings, VocabularySpeed):
+        from eval.timing.vocabulary import measure_vocabulary
 
-    return measure_vocabulary(settings, console)
+        return measure_vocabulary(settings, console)
+    assert isinstance(settings, SearchSpeed)
+    from eval.timing.search import measure_search
+
+    return measure_search(settings, console)
 
 
 if __name__ == "__main__":

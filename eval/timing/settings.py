@@ -1,4 +1,4 @@
-"""Settings of the five measurements of `eval.speed`; what they measure is imported when needed."""
+"""Settings of the measurements of `eval.speed`; what they measure is imported when needed."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -150,3 +150,26 @@ class VocabularySpeed(Speed):
     def check(self) -> None:
         super().check()
         check_lengths([self.sequence_length], bert_base().max_positions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpeed(Speed):
+    """Time and memory of exact search in random vectors."""
+
+    documents: tuple[Count, ...] = (100_000, 1_000_000)
+    """Vectors to search in."""
+    width: Rows = 384
+    """Numbers in a vector; MiniLM has 384, BERT-base 768."""
+    vectors: Literal["float32", "float16"] = "float32"
+    """How they are kept on the disk."""
+    queries: tuple[Rows, ...] = (1, 128)
+    """Queries at a time."""
+    top: Count = 10
+    """Documents to find for each."""
+    device: Device | None = None
+    """Where; by default where JAX computes on this machine."""
+
+    def check(self) -> None:
+        super().check()
+        if self.top > min(self.documents):
+            raise InputError(f"--top is {self.top}: --documents {min(self.documents)} are fewer")

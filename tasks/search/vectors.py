@@ -30,7 +30,7 @@ def write_vectors(
     shape: tuple[int, int],
     dtype: Any,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
-    flag: str,
+    flag: str | None,
 ) -> None:
     """Writes a .npy file of that shape from rows that come in any order, each with its place.
 

@@ -121,7 +121,6 @@ def test_a_packed_corpus_is_the_same(home, search, tmp_path):
     ("model", "settings", "match"),
     [
         ("bm25", {"top": 4}, r"--top 4: .*c.jsonl has 3 documents with a text: ask for at most"),
-        ("bm25", {"bm25": True}, "--bm25 is for a search beside that of a model"),
         ("bm25", {"max_length": 9}, "--max-length is for a model, and bm25 reads all words"),
         ("bm25", {"candidates": 1, "rerank": "cross"}, "--top 2: --rerank reads --candidates 1"),
         ("embedder", {"top": 0}, "--top is 0: give a number from 1"),

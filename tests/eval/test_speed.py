@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from eval.speed import ReadingSpeed, UpdateSpeed, speed
+from eval.speed import ReadingSpeed, SearchSpeed, UpdateSpeed, speed
 from eval.timing import loops as timing_loops
 from eval.timing.finetuning import SST2_LENGTHS, FinetuneCase, lengths_of
 from eval.timing.loops import (
@@ -331,3 +331,17 @@ def test_autocast_computes_in_bfloat16(tmp_path):
     expected = ours(batch)
     error = abs(theirs(as_tensors(ours.masked(batch, 0))) / expected - 1)
     assert 1e-5 < error < 5e-2
+
+
+def test_a_search_is_measured_in_a_process_of_its_own(capsys, tmp_path):
+    settings = SearchSpeed(documents=(30,), width=8, queries=(1, 3), top=2, repeats=2)
+    result = speed(replace(settings, json=tmp_path / "s.json"))
+    (row,) = result["measured"]
+    assert row["index_bytes"] == 128 + row["documents"] * 8 * 4
+    assert row["peak"] >= row["libraries"] > 0
+    assert min(row["first"], *row["seconds"].values()) > 0
+    assert json.loads((tmp_path / "s.json").read_text())["settings"]["top"] == 2
+    printed = capsys.readouterr().out
+    assert "Exact search, 8 numbers in float32, the best 2" in printed and "3 queries" in printed
+    with pytest.raises(InputError, match="--top is 31: --documents 30 are fewer"):
+        speed(replace(settings, top=31))
