@@ -89,9 +89,9 @@ def updates(
 @pytest.mark.parametrize(
     "divided",
     [
-        {"micro_batches": 4},
+        pytest.param({"micro_batches": 4}, marks=pytest.mark.long),
         {"devices": 4},
-        {"devices": 4, "parallel": "pmap"},
+        pytest.param({"devices": 4, "parallel": "pmap"}, marks=pytest.mark.long),
         {"devices": 2, "micro_batches": 2, "parallel": "pmap"},
     ],
     ids=str,
@@ -146,6 +146,7 @@ def assert_same(ours, theirs):
     assert tiny.difference(state.params, other.params) < 1e-5
 
 
+@pytest.mark.long
 def test_the_mean_of_micro_batches_is_that_of_their_means():
     # Of a micro-batch alone there is only one mean.
     alone = [gradients("tokens", 4, part=slice(m, m + 1)) for m in range(4)]
@@ -158,6 +159,7 @@ def test_the_mean_of_micro_batches_is_that_of_their_means():
     assert tiny.difference(state.params, other.params) > 1e-2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_the_mean_of_micro_batches_is_the_same_on_two_devices(parallel):
     ours = gradients("micro-batches", 4, parallel=parallel, devices=2)
@@ -219,6 +221,7 @@ def test_numbers_move_from_the_first_update_to_the_last():
     assert at(ramps, 0)["ce"] != at(loss(1.0, 1.0), 0)["ce"]
 
 
+@pytest.mark.long
 def test_with_dropout_a_mesh_equals_one_device():
     params, history, _ = updates(dropout=0.3)
     other, other_history, _ = updates(dropout=0.3, devices=4)
