@@ -41,8 +41,8 @@ class Asked:
     question: str | None = None
     """The question that each text is to answer."""
     choices: tuple[str, ...] | None = None
-    """What is to be compared as an answer to each text, or as its end: two or more, after the
-    texts, each in quotes."""
+    """For a model of multiple choice: what it compares as an answer to each text, or as its end;
+    two or more, each in quotes, behind the texts."""
     top: Count | None = None
     """At most so many labels, choices, answers or fillings; by default all labels and choices, 3
     answers, 5 fillings."""

@@ -49,9 +49,8 @@ class ChoiceColumns:
         self, row: Row, number: int, labels: tuple[str, ...], labelled: bool
     ) -> ChoiceExample:
         """As `tasks.formats.rows.Columns` has it."""
-        text_flag, label_flag = (
-            ("--data.text-field", "--data.label-field") if self.own else ("",) * 2
-        )
+        flags = "--data.text-field", "--data.label-field"
+        text_flag, label_flag = flags if self.own else ("", "")
         context = text_cell(row, (self.context,), text_flag)
         choices = self.choices(row)
         name = find_cell(row, self.id)

@@ -31,7 +31,8 @@ class Choices(Kind):
     """
 
     most: int = 4
-    """Choices of an example, at most. A user's own examples decide, see `of_examples`."""
+    """Choices of an example, at most, for the shapes of a plan. A user's own examples decide, see
+    `of_examples`."""
 
     name = "choices"
     own = {
