@@ -127,6 +127,7 @@ def test_a_student_of_a_study_is_the_one_that_is_trained_alone(home, undisturbed
                 np.testing.assert_allclose(ours, expected[metric], rtol=1e-4, err_msg=metric)
 
 
+@pytest.mark.long
 def test_a_study_leaves_all_that_it_should(undisturbed, home):
     study, report = undisturbed
     folder = study.base.output
@@ -151,6 +152,7 @@ def test_a_study_leaves_all_that_it_should(undisturbed, home):
     assert narrow.config.hidden_size == 8
 
 
+@pytest.mark.long
 def test_a_study_that_was_stopped_resumes_and_every_student_is_the_same(
     home, undisturbed, monkeypatch
 ):
@@ -292,6 +294,7 @@ def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, 
         ablate(replace(study, base=replace(study.base, run=RunConfig(print_every=1, devices=1))))
 
 
+@pytest.mark.long
 def test_a_folder_with_something_else_is_not_taken(home, compiled):
     (home / "other").mkdir()
     (home / "other" / "thesis.tex").write_text("")
@@ -301,6 +304,7 @@ def test_a_folder_with_something_else_is_not_taken(home, compiled):
         ablate(quick(home, "other/thesis.tex/study"))
 
 
+@pytest.mark.long
 def test_a_study_in_use_and_a_block_in_use_are_refused(home, compiled, monkeypatch):
     study = quick(home, "held")
     folder, train = study.base.output, Cohort.train
@@ -321,6 +325,7 @@ def test_a_study_in_use_and_a_block_in_use_are_refused(home, compiled, monkeypat
     assert left == {"study.json", f"seed-{study.base.seed}"}
 
 
+@pytest.mark.long
 def test_a_log_of_fine_tuning_that_cannot_be_written_is_reported(home, tmp_path, colours):
     (tmp_path / "downstream" / "a" / "classification.log").mkdir(parents=True)
     study = quick(home, "never", downstream=("classification",), task_data=colours)
@@ -397,6 +402,7 @@ def test_scores_on_tasks_are_metrics_like_the_others(home, compiled, colours):
     assert config["optimizer"]["learning_rate"] == 1e-3 and config["seed"] == 56
 
 
+@pytest.mark.long
 def test_a_student_that_diverged_is_not_fine_tuned(home, compiled, colours, monkeypatch, capsys):
     study = quick(home, "diverged", downstream=("classification",), task_data=colours)
     results = command.block_results
@@ -418,6 +424,7 @@ def test_a_student_that_diverged_is_not_fine_tuned(home, compiled, colours, monk
     assert "b has diverged" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("better", "best"), [("higher", 1e-3), ("lower", 1e-4)])
 def test_every_variant_gets_the_rate_that_is_best_for_it(home, monkeypatch, better, best):
     study = quick(home, f"tuned-{better}", tune=(3e-3, 1e-3, 1e-4), better=better)
@@ -466,6 +473,7 @@ def deep(home):
     return runs.write_teacher(home / "deep", runs.MODEL.replace(num_layers=12))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=() if n == "worth-of-teacher" else pytest.mark.slow) for n in STUDIES],
@@ -585,6 +593,7 @@ def test_what_is_wrong_with_a_study_is_refused_before_it_is_compiled(home, colou
             ablate(wrong)
 
 
+@pytest.mark.long
 def test_a_primary_metric_that_not_all_students_have(home, compiled):
     with pytest.raises(InputError, match=r"no metric 'f1' in common: .*masked_lm_accuracy, .*loss"):
         ablate(quick(home, "refused", primary="f1"))

@@ -150,6 +150,7 @@ def test_a_sum_above_the_memory_that_the_compiler_fits_all_the_same(
     assert "exceeds the device's memory; the compiler nevertheless reports that it fits" in printed
 
 
+@pytest.mark.long
 def test_micro_batches_that_the_chips_cannot_share_are_reported(without_tpu, capsys):
     plan_command(["distilbert-base-uncased", "--topology", "v5e:16x16", "--no-search"])
     printed = capsys.readouterr().out

@@ -25,6 +25,7 @@ def home(tmp_path, monkeypatch):
     return home
 
 
+@pytest.mark.long
 def test_it_leaves_a_table_a_picture_and_a_student(home, capsys):
     config = Quickstart(output=home / "out", teacher=str(home / "teacher"), steps=1)
     quickstart(config)
