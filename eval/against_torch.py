@@ -62,7 +62,9 @@ def compare_with_torch(config: FinetuneConfig) -> dict[str, Any]:
     prepared = prepare(config)
     task = prepared.data.task
     if task.kind.model is not SequenceClassification:
-        raise InputError(f"only classification and regression are compared, and not {task.name}")
+        raise InputError(
+            f"only classes, labels and values of texts are compared, and {task.name} has none"
+        )
     console = Console(highlight=False, markup=False)
     ours, theirs = losses_without_dropout(config, prepared)
     difference = float(np.max(np.abs(np.subtract(ours, theirs))))

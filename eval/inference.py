@@ -75,7 +75,7 @@ def check_asked(kind: Kind | None, asked: Asked) -> None:
     """Raises InputError if a model of this kind, or a masked LM, cannot be asked this."""
     check_settings(asked)
     noun, asks = ("a masked LM", ("top",)) if kind is None else (kind.noun, kind.asks)
-    for name in (*OF_TEXT, "top", "null_threshold"):
+    for name in (*OF_TEXT, "top", "threshold", "null_threshold"):
         flag, value = f"--{name.replace('_', '-')}", getattr(asked, name)
         if value is not None and name not in asks:
             raise InputError(f"{flag} means nothing to {noun}, which this model is")

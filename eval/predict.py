@@ -57,8 +57,8 @@ logger = logging.getLogger(__name__)
 class PredictConfig(Asked):
     """Ask a model about texts: arguments, the lines or rows of a file, or lines of standard input.
 
-    Its config.json says what it predicts: labels with probabilities, a value, entities or
-    tagged words with their places, answers to a question, choices, or fillings for [MASK].
+    Its config.json says what it predicts: labels with probabilities, values, entities or tagged
+    words with their places, answers to a question, choices, or fillings for [MASK].
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -96,7 +96,9 @@ def predict(
         For each text its `text`, its `pair`, `question` or `choices`, and, likeliest first,
 
         - of a classifier: `label`, `probability`, and `probabilities` by label;
-        - of one with a single output: `value`;
+        - of one with any number of labels: `labels`, those above the threshold, and
+          `probabilities` by label;
+        - of a model of values: `value`, or of several `values` by name, as the model orders them;
         - of a tagger: `entities` as they come, each with `type`, `text`, `start` and `end`; where
           its tags are of no scheme such as IOB, `words`, each with `tag`, `text`, `start`, `end`;
         - of a question answerer: `answers`, each with `text`, `start`, `end` and `probability`
@@ -125,11 +127,9 @@ def open_model(path: str) -> tuple[Any, Vocabulary]:
     """A checkpoint with the head that its config.json names, and its vocabulary.
 
     Raises:
-        InputError: there is none, or it gives several labels at once.
+        InputError: there is none.
     """
     checkpoint = open_checkpoint(path)
-    if checkpoint.settings.get("problem_type") == "multi_label_classification":
-        raise InputError(f"{path} gives a text several labels at once, which is not supported")
     return load(checkpoint), load_vocabulary(checkpoint.place)
 
 

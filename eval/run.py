@@ -45,7 +45,7 @@ from tasks.catalogue import find_task
 from tasks.model import check_inputs, check_order, load_for_task, only_numbered, spelled
 from tasks.open import TaskData, TaskDataConfig, open_task
 from tasks.predict import predictor
-from tasks.reading import NullThreshold, Reading
+from tasks.reading import NullThreshold, Reading, Threshold
 from tasks.score import score, score_in_full, split_record
 from tasks.task import Task
 
@@ -63,8 +63,8 @@ class TaskEvaluation:
     """A folder or hub name of a BERT or DistilBERT with a head for the task."""
     task: str
     """Such as sst2, mnli, squad, conll2003, imdb; in other languages than a model was fine-tuned
-    in, such as xnli-de, xquad-zh, mlqa-ar-en; or, for your own files, classification, regression,
-    tags, answers or choices. A wrong name lists them all."""
+    in, such as xnli-de, xquad-zh, mlqa-ar-en; or, for your own files, classification, multilabel,
+    regression, tags, answers or choices. A wrong name lists them all."""
     data: TaskDataConfig = TaskDataConfig()
     split: tuple[str, ...] = ()
     """Such as dev, test, dev_mismatched. By default the development sets (for mnli both), or the
@@ -73,6 +73,9 @@ class TaskEvaluation:
     labels: tuple[str, ...] = ()
     """The names of the model's classes in its own order, where it only numbers them (LABEL_0,
     LABEL_1) or calls them otherwise than the task."""
+    threshold: Threshold | None = None
+    """For any number of labels: a text is given those whose probability is above this; by default
+    0.5."""
     null_threshold: NullThreshold | None = None
     """For questions: predict "no answer" when its score exceeds the best answer's by more than
     this. By default 0 for squad2, and for answers if the model's training questions had some
@@ -98,13 +101,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     if data.task.own_files:  # what the model has learned decides, where that is known
         kind = data.task.kind.of_config(checkpoint.config)
         data = replace(data, task=replace(data.task, kind=kind))
-    if config.null_threshold is not None:
-        if "null_threshold" not in data.task.kind.asks:
-            raise InputError(f"--null-threshold is for questions, and {data.task.name} has none")
-        kind: Any = data.task.kind
-        kind = replace(kind, null_threshold=config.null_threshold)
-        data = replace(data, task=replace(data.task, kind=kind))
-    task = data.task
+    task = with_thresholds(data.task, config)
+    data = replace(data, task=task)
     check_order(config.labels, task, checkpoint)
     model = load_for_task(checkpoint, task, order=config.labels)
     vocabulary = load_vocabulary(checkpoint.place)
@@ -138,6 +136,19 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     return metrics
 
 
+def with_thresholds(task: Task, config: TaskEvaluation) -> Task:
+    """The task with the thresholds of the flags. Raises InputError if it has no such threshold."""
+    kind: Any = task.kind
+    for name, what in (("threshold", "any number of labels"), ("null_threshold", "questions")):
+        value = getattr(config, name)
+        if value is not None:
+            if name not in kind.asks:
+                flag = f"--{name.replace('_', '-')}"
+                raise InputError(f"{flag} is for {what}, and {task.name} has none")
+            kind = replace(kind, **{name: value})
+    return replace(task, kind=kind)
+
+
 def default_splits(config: TaskEvaluation) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The development sets that are there, and a sentence about each that is not.
 
@@ -168,7 +179,7 @@ def open_for_model(
         InputError: as `open_task` has it; of a class that the model does not know it says where.
     """
     data = open_task(config.task, config.data, splits=splits)
-    if not (data.task.own_files and data.task.kind.has_classes):
+    if not (data.task.own_files and data.task.kind.named_outputs) or config.data.label_fields:
         return data
     known = spelled(config.labels or checkpoint.config.labels, data.task.labels)
     if set(data.task.labels) <= set(known):

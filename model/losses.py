@@ -1,6 +1,6 @@
 """Losses of logits, per position and unreduced: every head is trained with them.
 
-Both compute in float32 whatever comes in: bfloat16 logits lose more in a softmax over 30,000 tokens
+All compute in float32 whatever comes in: bfloat16 logits lose more in a softmax over 30,000 tokens
 than the losses differ by.
 """
 
@@ -15,6 +15,28 @@ def cross_entropy(
     """-log softmax(logits)[label]: the masked-LM loss at a position, at temperature 1."""
     log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
     return -jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
+
+
+def weighted_cross_entropy(
+    logits: Float[Array, "*batch classes"],
+    labels: Int[Array, "*batch"],
+    weights: Float[Array, "..."],
+    smoothing: float,
+) -> Float32[Array, "*batch"]:
+    """Cross-entropy with a weight for each class and smoothed labels, as torch has it."""
+    weights = jnp.broadcast_to(weights, logits.shape)
+    terms = -weights * jax.nn.log_softmax(logits.astype(jnp.float32))
+    of_label = jnp.take_along_axis(terms, labels[..., None], axis=-1)[..., 0]
+    return (1 - smoothing) * of_label + smoothing * jnp.mean(terms, axis=-1)
+
+
+def no_and_yes(logits: Float[Array, "*batch"]) -> Float[Array, "*batch 2"]:
+    """Logits of two classes, no and yes, whose softmax is the sigmoid of these.
+
+    So the losses of one class out of many are also those of labels, each of which is given or not:
+    the cross-entropy is then called binary.
+    """
+    return jnp.stack([jnp.zeros_like(logits), logits], axis=-1)
 
 
 def distillation_kl(

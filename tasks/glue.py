@@ -12,6 +12,7 @@ from tasks.formats.table import Table
 from tasks.task import Task
 from tasks.texts.examples import TextColumns
 from tasks.texts.kind import Classification
+from tasks.values.examples import ValueColumns
 from tasks.values.kind import Regression
 
 _MNLI_SPLITS = {
@@ -81,7 +82,7 @@ STSB = _task(
     (),
     kind=Regression(),
     metrics=("pearson", "spearman"),
-    columns=TextColumns(**_SENTENCES, label=("score", "label"), number=True),
+    columns=ValueColumns(**_SENTENCES, label=("score", "label")),
 )
 QQP = _task(
     "qqp",

@@ -16,12 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from data.rows import Row, read_rows
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
-from model.losses import distillation_kl
+from model.errors import InputError
+from model.losses import distillation_kl, weighted_cross_entropy
 from model.tasks import read_batch
 from tasks.formats.rows import Columns, Example, Format, text_cell
 from tasks.reading import Asked, Reading
@@ -79,10 +80,10 @@ class Kind(ABC):
     all other suffixes."""
     fields: ClassVar[tuple[str, ...]] = ()
     """The fields of `TaskDataConfig` that name columns of a user's files."""
-    has_classes: ClassVar[bool] = False
-    """True if the outputs are classes with names, which data and model may order apart."""
+    named_outputs: ClassVar[bool] = False
+    """True if the outputs have the names of labels, which data and model may order apart."""
     class_target: ClassVar[str | None] = None
-    """The column of `targets` that holds a class, where `loss` is the cross-entropy of it."""
+    """The column of `targets` that holds classes, where `loss` is the cross-entropy of them."""
     single_class: ClassVar[bool] = False
     """True if an example is of one class, so that it counts in a confusion matrix."""
     model: ClassVar[type[Any]]
@@ -129,6 +130,13 @@ class Kind(ABC):
     def classes_of(self, example: Any) -> Collection[str]:
         """The classes of an example, of which both sides of a split should have some."""
         return ()
+
+    def check_examples(self, examples: Sequence[Any], labels: ClassNames) -> None:
+        """Raises InputError if training examples with these labels leave nothing to learn."""
+        if self.named_outputs and len(labels) == 1:
+            raise InputError(
+                f"all examples have the label {labels[0]!r}: there is nothing to learn"
+            )
 
     def of_labels(self, labels: ClassNames) -> "Kind":
         """This kind for these labels, whose names may mean something."""
@@ -182,10 +190,10 @@ class Kind(ABC):
         return {"logits": read_batch(model, batch, rngs=rngs).logits}
 
     @abstractmethod
-    def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes of a row of the columns that the loss needs, in windows of `length` tokens.
+    def targets(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes of a row of the columns that the loss of a model with these `outputs` needs.
 
-        Also of `inputs`, if they are not [length].
+        In windows of `length` tokens. Also of `inputs`, if they are not [length].
         """
 
     def where(self, batch: Arrays) -> Bool[Array, "..."]:
@@ -195,6 +203,22 @@ class Kind(ABC):
     @abstractmethod
     def loss(self, output: Arrays, batch: Arrays) -> Float[Array, "..."]:
         """The loss of `forward`'s output on the labels, at every place of `where`."""
+
+    def class_loss(
+        self, output: Arrays, batch: Arrays, weights: Float[Array, "..."], smoothing: float
+    ) -> Float[Array, "..."]:
+        """`loss` with a weight for each of the classes that `class_counts` counts, and smoothing.
+
+        Only where there is a `class_target`.
+        """
+        labels = jnp.maximum(batch[self.class_target or ""], 0)
+        return weighted_cross_entropy(output["logits"], labels, weights, smoothing)
+
+    def class_counts(
+        self, targets: Int[np.ndarray, "..."], outputs: int
+    ) -> Int[np.ndarray, "... classes"]:
+        """The number of each class in all of a `class_target`, for a model with these outputs."""
+        return np.bincount(targets[targets >= 0], minlength=outputs)
 
     def soft_loss(self, output: Arrays, batch: Arrays, temperature: float) -> Float[Array, "..."]:
         """The loss against a teacher at every place of `where`: T^2 KL of the classes.

@@ -2,6 +2,7 @@
 
 from tasks.choices.kind import Choices
 from tasks.kind import Kind
+from tasks.multilabel.kind import Multilabel
 from tasks.questions.kind import Answers
 from tasks.texts.kind import Classification
 from tasks.values.kind import Regression
@@ -11,6 +12,7 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Classification(),
+        Multilabel(),
         Regression(),
         Tags(),
         Answers(),

@@ -54,7 +54,7 @@ def load_for_task(
                 f"{task.kind.noun}: fine-tune it first, with train.finetune {task.recipe}"
             )
         return _with_new_head(checkpoint, task, new_head, dtype)
-    if not task.kind.has_classes and len(names) in (0, config.num_labels):
+    if not task.kind.named_outputs and len(names) in (0, config.num_labels):
         return load(checkpoint, head, dtype=dtype)
 
     for known in filter(None, (config.labels, order)):
@@ -66,7 +66,7 @@ def load_for_task(
             f"--labels {' '.join(order)}: {task.name} has the classes {', '.join(names)}, and "
             f"{path} has {config.num_labels}"
         )
-    if only_numbered(config.labels) and len(names) <= config.num_labels:
+    if task.kind.named_outputs and only_numbered(config.labels) and len(names) <= config.num_labels:
         raise InputError(
             f"the classes of {path} are only numbered ({', '.join(config.labels)}): name them in "
             f"the model's order, as in --labels {' '.join(names)}"
@@ -98,7 +98,7 @@ def check_order(order: tuple[str, ...], task: Task, *checkpoints: Checkpoint) ->
     if not order:
         return
     given = f"--labels {' '.join(order)}"
-    if not task.kind.has_classes:
+    if not task.kind.named_outputs:
         raise InputError(f"{given}: {task.name} has no classes, leave it out")
     names = task.labels
     if sorted(spelled(order, names)) != sorted(names):

@@ -36,8 +36,11 @@ class TaskDataConfig:
     pair_field: str | None = None
     """The column that holds a second text, where texts come in pairs."""
     label_field: str = "label"
-    """The column that holds the class, the value, for `tags` the tags, or for `choices` the place
-    of the right one, from 0."""
+    """The column that holds the class, the value, for `tags` the tags, for `choices` the place of
+    the right one, from 0, or for `multilabel` a list of labels, which may also be in `labels`."""
+    label_fields: tuple[str, ...] = ()
+    """Several columns instead of that one: for `multilabel` each has 0 or 1, and is called as its
+    label; for `regression` each has a value."""
     train_limit: Count | None = None
     """At most so many training examples, drawn at random (always the same ones), with the classes
     in proportion."""
@@ -85,8 +88,8 @@ def open_task(
             anything wrong in the data.
     """
     task = find_task(name)
-    task = task.with_labels(labels or task.labels)
     _check_flags(task, config)
+    task = task.with_labels(labels or task.labels or config.label_fields)
     source = _open(task, config)
     divides = "dev" not in source.published and "train" in source.found
     there = tuple(source.found)
@@ -97,19 +100,16 @@ def open_task(
         if split not in there:
             raise InputError(_missing(task, source, split))
 
-    learns_classes = task.kind.has_classes and not task.labels
+    learns_classes = task.kind.named_outputs and not task.labels
     divides &= not {"train", "dev"}.isdisjoint(wanted)
     examples: dict[str, Examples] = {}
     notes: list[str] = []
     if "train" in there and ("train" in wanted or divides or learns_classes):
         everything = examples["train"] = _read(task, source, "train", notes)
         if learns_classes:
-            classes = task.kind.classes(everything)
-            if len(classes) == 1:
-                raise InputError(
-                    f"all examples have the label {classes[0]!r}: there is nothing to learn"
-                )
-            task = task.with_labels(classes)
+            task = task.with_labels(task.kind.classes(everything))
+        if task.own_files:
+            task.kind.check_examples(everything, task.labels)
         if divides:
             examples["train"], examples["dev"] = divide(everything, config.dev_share, task.kind)
             notes.append(
@@ -196,7 +196,7 @@ def _missing(task: Task, source: Source, split: str) -> str:
 def _check_flags(task: Task, config: TaskDataConfig) -> None:
     check_settings(config, "--data.")
     own = ["train", "dev", "test"]
-    fields = ["text_field", "pair_field", "label_field"]
+    fields = ["text_field", "pair_field", "label_field", "label_fields"]
     meant = [*own, *task.kind.fields] if task.own_files else ["root"]
     for name in ["root", *own, *fields]:
         if name not in meant and getattr(config, name) != getattr(TaskDataConfig(), name):
@@ -205,6 +205,13 @@ def _check_flags(task: Task, config: TaskDataConfig) -> None:
                 f"{_flag(name)} means nothing for {task.name}, which is read from "
                 f"{flags if task.own_files else f'the hub or {flags}'}"
             )
+    several = config.label_fields
+    if several and config.label_field != TaskDataConfig().label_field:
+        raise InputError(
+            "--data.label-field names one column, --data.label-fields several: give one"
+        )
+    if len({*several}) < len(several):
+        raise InputError(f"--data.label-fields {' '.join(several)}: a column is named twice")
 
 
 def _flag(field: str) -> str:

@@ -9,6 +9,7 @@ from model.ranges import Count, Length, Range
 
 Long = Literal["truncate", "head+tail", "windows"]
 NullThreshold = Annotated[float, Range(-1e6, 1e6)]
+Threshold = Annotated[float, Range(0, 0.999)]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Asked:
     top: Count | None = None
     """At most so many labels, choices, answers or fillings; by default all labels and choices, 3
     answers, 5 fillings."""
+    threshold: Threshold | None = None
+    """For a classifier with any number of labels: give a text those whose probability is above
+    this, by default 0.5."""
     null_threshold: NullThreshold | None = None
     """For a question answerer: predict "no answer" when its score exceeds the best answer's by more
     than this. By default 0 for a model fine-tuned here on questions of which some had no answer;

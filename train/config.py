@@ -152,7 +152,8 @@ class FinetuneConfig(TrainConfig):
     """The weight of a class in the loss on the labels: 1, or with `balanced` what lets all classes
     count the same, however rare. Over the training examples it is 1 on average."""
     label_smoothing: Annotated[float, Range(0, 0.99)] = 0.0
-    """The share of a label's probability that all classes divide evenly (Szegedy et al. 2016)."""
+    """The share of a label's probability that all classes divide evenly (Szegedy et al. 2016); for
+    `multilabel` the two classes of each label are given and not given."""
     frozen_layers: Annotated[int, Range(0, 256)] | None = None
     """Do not train the embeddings and so many of the lowest layers; with 0 the embeddings alone."""
     layer_decay: Annotated[float, Range(0, 1, above=True)] = 1.0

@@ -4,6 +4,7 @@
     python -m train.finetune sst2 --model runs/distill-tiny/model --data.root glue --seeds 5
     python -m train.finetune squad --teacher runs/bert-squad/model
     python -m train.finetune classification --data.train my.csv --data.label-field topic
+    python -m train.finetune multilabel --data.train my.csv --data.label-fields sport science
 
 With --data.test FILE the trained model is scored on your test examples too, with intervals.
 Each task has the settings of Devlin et al. 2019, and flags change them. The run's folder (--output)
@@ -72,8 +73,8 @@ class Prepared:
     """Of `dev` and, where there are such examples, `test`."""
     lengths: tuple[int, ...]
     """Of the buckets of the training batches."""
-    class_weights: Sequence[float]
-    """In the loss on the labels; none where all classes weigh the same."""
+    class_weights: Sequence[Any]
+    """As `balanced_weights` has them; none where all classes weigh the same."""
 
 
 @alone_in_output
@@ -143,9 +144,9 @@ def prepare(config: FinetuneConfig) -> Prepared:
     say(f"batches of texts of up to {', '.join(map(str, lengths))} tokens")
     if teacher:
         train = with_soft_targets(config, teacher, task, vocabulary, train, model.config.labels)
-    weights: Sequence[float] = ()
+    weights: Sequence[Any] = ()
     if config.class_weights == "balanced" and task.kind.class_target:
-        weights = balanced_weights(train, task.kind.class_target, model.config.num_labels)
+        weights = balanced_weights(task.kind, train, model.config.num_labels)
     return Prepared(data, checkpoint, vocabulary, model, train, windows, lengths, weights)
 
 

@@ -96,7 +96,8 @@ class TorchFinetune(TorchTraining):
         if "label" not in batch:
             return inputs, None
         label = torch.tensor(batch["label"], device=self.device)
-        return inputs, label if label.is_floating_point() else label.long()
+        one_class = self.model.config.problem_type in (None, "single_label_classification")
+        return inputs, label.long() if one_class else label.float()
 
 
 def first_batches(source: BucketBatches, steps: int) -> Iterator[dict[str, np.ndarray]]:

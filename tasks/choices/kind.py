@@ -78,7 +78,7 @@ class Choices(Kind):
         there = batch["attention_mask"][:, 0]  # [CLS] of each choice
         return {"logits": jnp.where(there, logits, NEVER)}
 
-    def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
+    def targets(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
         types = {"input_ids": jnp.int32, "attention_mask": jnp.bool_, "token_type_ids": jnp.int32}
         texts = {n: jax.ShapeDtypeStruct((length, self.most), types[n]) for n in self.inputs}
         return {**texts, "label": jax.ShapeDtypeStruct((), jnp.int32)}

@@ -90,7 +90,7 @@ class Answers(Kind):
         output = read_batch(model, batch, rngs=rngs)
         return {"start": output.start_logits, "end": output.end_logits}
 
-    def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
+    def targets(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
         places = {side: jax.ShapeDtypeStruct((), jnp.int32) for side in ("start", "end")}
         return {**places, "context": jax.ShapeDtypeStruct((length,), jnp.bool_)}
 

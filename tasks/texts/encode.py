@@ -1,4 +1,4 @@
-"""Texts and pairs of texts as windows of tokens, with a class or a value."""
+"""Texts and pairs of texts as windows of tokens."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,11 +23,7 @@ _DONE = {
 
 
 def encode_texts(
-    examples: Sequence[TextExample],
-    vocabulary: Vocabulary,
-    labels: tuple[str, ...],
-    length: int,
-    reading: Reading,
+    examples: Sequence[TextExample], vocabulary: Vocabulary, length: int, reading: Reading
 ) -> Windows:
     """[CLS] text [SEP], or [CLS] text [SEP] pair [SEP], in windows of at most `length` tokens.
 
@@ -36,12 +32,11 @@ def encode_texts(
     tokens, other lengths in that proportion); `windows` all, in several windows.
 
     Returns:
-        Windows with `token_type_ids` and, where examples have labels, `label`: int32 [windows], the
-        place of the class in `labels`, or float32 [windows], the value.
+        Windows with `token_type_ids`, without labels.
 
     Raises:
-        InputError: a label is none of `labels`, some examples have labels or pairs and
-            others not, pairs are to be cut otherwise than by `truncate`, or there is no room.
+        InputError: some examples have pairs and others not, pairs are to be cut otherwise than by
+            `truncate`, or there is no room.
     """
     pairs = all_or_none([example.pair is not None for example in examples], "a second text")
     room, long, overlap = length - (3 if pairs else 2), reading.long, reading.overlap
@@ -69,14 +64,11 @@ def encode_texts(
             input_ids.append(np.concatenate(part))
             types.append((np.arange(len(input_ids[-1])) >= 2 + len(part[1])).astype(np.int32))
             members.append(number)
-    example = np.array(members, np.int64)
-    label = _labels(examples, labels)
     return Windows(
         input_ids=input_ids,
-        example=example,
+        example=np.array(members, np.int64),
         pad_id=special.pad,
         tokens={"token_type_ids": (types, 0)},
-        values={} if label is None else {"label": label[example]},
         remarks=too_long(longer, len(examples), length, _DONE[long]),
     )
 
@@ -118,17 +110,3 @@ def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     shorter = min(first, second, room // 2)
     longer = min(max(first, second), room - shorter)
     return (shorter, longer) if first <= second else (longer, shorter)
-
-
-def _labels(examples: Sequence[TextExample], labels: tuple[str, ...]) -> np.ndarray | None:
-    if not all_or_none([example.label is not None for example in examples], "a label"):
-        return None
-    if not isinstance(examples[0].label, str):
-        return np.array([example.label for example in examples], np.float32)
-    places = {name: place for place, name in enumerate(labels)}
-    for example in examples:
-        if example.label not in places:
-            raise InputError(
-                f"example {example.id}: the label {example.label!r} is none of {', '.join(labels)}"
-            )
-    return np.array([places[str(example.label)] for example in examples], np.int32)

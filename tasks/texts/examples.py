@@ -1,6 +1,5 @@
-"""Texts and pairs of texts with a class or a value, and the columns of a row that hold them."""
+"""Texts and pairs of texts with what is known of them, and the columns of a row that hold both."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,20 +12,21 @@ from tasks.formats.rows import find_cell, text_cell
 
 @dataclass(frozen=True)
 class TextExample:
-    """A text, or a pair of texts, and its class (a name) or value (a number)."""
+    """A text, or a pair of texts, and its label."""
 
     id: str
     text: str
     pair: str | None = None
-    label: str | float | None = None
-    """None in a test set whose answers are kept back."""
+    label: Any = None
+    """A class, a value, a tuple of labels, or values by name, as the kind of task has it; None in a
+    test set whose answers are kept back."""
     remark: str = field(default="", compare=False, repr=False)
     """On what of the label's cell was left out."""
 
 
 @dataclass(frozen=True)
 class TextColumns:
-    """The names of the cells of a row.
+    """The names of the cells of a row, which holds a class.
 
     The first of several names that a row has is taken: published files and the hub differ.
     """
@@ -37,8 +37,6 @@ class TextColumns:
     label: Sequence[str] = ("label",)
     codes: tuple[str, ...] = ()
     """What files write for each label, in the order of the task's labels; empty: its name."""
-    number: bool = False
-    """Labels are values."""
     id: Sequence[str] = ()
     """Empty: the number of the row, from 0."""
     own: bool = False
@@ -48,35 +46,45 @@ class TextColumns:
         self, row: Row, number: int, labels: tuple[str, ...], labelled: bool
     ) -> TextExample:
         """As `tasks.formats.rows.Columns` has it."""
-        flags = ("--data.text-field", "--data.pair-field", "--data.label-field")
-        text_flag, pair_flag, label_flag = flags if self.own else ("", "", "")
+        flags = ("--data.text-field", "--data.pair-field")
+        text_flag, pair_flag = flags if self.own else ("", "")
         name = find_cell(row, self.id)
         text = text_cell(row, self.text, text_flag)
         pair = text_cell(row, self.pair, pair_flag) if self.pair else None
-        if labelled:
-            require_cell(row, self.label, label_flag)
-        value = find_cell(row, self.label)
-        label, remark = None, ""
-        if labelled or not is_missing(value):
-            if self.number:
-                label = self._value(row, value)
-            else:
-                label, remark = self._class(row, value, labels)
+        label, remark = self.read_label(row, labels, labelled)
         return TextExample(str(number if name is None else name), text, pair, label, remark)
 
-    def _class(self, row: Row, value: Any, labels: tuple[str, ...]) -> tuple[str, str]:
+    def read_label(self, row: Row, labels: tuple[str, ...], labelled: bool) -> tuple[Any, str]:
+        """The label in a row, None where it may be missing and is, and a remark on its cell."""
+        value = self.label_cell(row, labelled)
+        if not labelled and is_missing(value):
+            return None, ""
         name, remark = label_name(value, row.place)
         name = dict(zip(self.codes, labels, strict=False)).get(name, name)
         if labels and name not in labels:
-            allowed = ", ".join(self.codes or labels)
-            raise InputError(f"{row.place}: the label {name!r} is none of {allowed}")
+            raise unknown_label(name, self.codes or labels, row.place)
         return name, remark
 
-    def _value(self, row: Row, value: Any) -> float:
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise InputError(f"{row.place}: the label {value!r} is not a finite number")
-        return number
+    def label_cell(self, row: Row, labelled: bool) -> Any:
+        """The cell of the label; an InputError if a `labelled` row has none."""
+        if labelled:
+            require_cell(row, self.label, "--data.label-field" if self.own else "")
+        return find_cell(row, self.label)
+
+
+def unknown_label(name: str, known: Sequence[str], place: str) -> InputError:
+    """The error of a label that none of the known ones is."""
+    return InputError(f"{place}: the label {name!r} is none of {', '.join(known)}")
+
+
+def cells_of_columns(row: Row, columns: Sequence[str], labelled: bool) -> dict[str, Any] | None:
+    """The cells under all these columns, each of a label; None if a row may lack them, and does.
+
+    Raises:
+        InputError: a column is not there.
+    """
+    if not labelled and all(is_missing(row.cells.get(name)) for name in columns):
+        return None
+    for name in columns:
+        require_cell(row, (name,), "--data.label-fields")
+    return {name: row.cells[name] for name in columns}

@@ -1,5 +1,6 @@
 """Kind of task: a class for a text or a pair of texts, and what all kinds of texts share."""
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,8 +19,8 @@ from tasks.formats.labels import count_sentence, doubts, in_order
 from tasks.formats.rows import text_cell
 from tasks.kind import Arrays, ClassNames, Kind, Mistake, Prediction, Ranking, percent
 from tasks.reading import Asked
-from tasks.texts.encode import encode_texts
-from tasks.texts.examples import TextColumns, TextExample
+from tasks.texts.encode import all_or_none, encode_texts
+from tasks.texts.examples import TextColumns, TextExample, unknown_label
 from tasks.texts.metrics import (
     accuracy,
     auc,
@@ -29,6 +30,7 @@ from tasks.texts.metrics import (
     macro_f1,
     matthews,
 )
+from tasks.windows import Windows
 
 
 class TextKind(Kind):
@@ -39,14 +41,24 @@ class TextKind(Kind):
     fields = ("text_field", "pair_field", "label_field")
     model = SequenceClassification
     reads = ("long", "overlap")
-    to_windows = staticmethod(encode_texts)
 
     def columns(self, fields: Mapping[str, Any]) -> TextColumns:
-        text, pair, label = (fields[name] for name in self.fields)
-        number = not self.has_classes
-        return TextColumns(
-            (text,), (pair,) if pair else (), (label,), number=number, id=("id",), own=True
-        )
+        return TextColumns(**cells_by_flags(fields))
+
+    def to_windows(self, examples, vocabulary, labels, length, reading) -> Windows:
+        """As `encode_texts` has it, with the column `label` where examples have labels."""
+        windows = encode_texts(examples, vocabulary, length, reading)
+        if all_or_none([example.label is not None for example in examples], "a label"):
+            windows.values["label"] = self.encode_labels(examples, labels)[windows.example]
+        return windows
+
+    @abstractmethod
+    def encode_labels(self, examples: Sequence[TextExample], labels: ClassNames) -> np.ndarray:
+        """The labels of examples as the loss needs them, an entry or a row for each.
+
+        Raises:
+            InputError: a label is none of `labels`.
+        """
 
     def serves(self, config: EncoderConfig) -> bool:
         return config.problem == self.problem
@@ -55,7 +67,7 @@ class TextKind(Kind):
         """With the `problem_type`, where the number of outputs would say another."""
         return config if self.serves(config) else config.replace(problem_type=self.problem)
 
-    def gold(self, example: TextExample) -> str | float | None:
+    def gold(self, example: TextExample) -> Any:
         return example.label
 
     def group(self, example: TextExample) -> str:
@@ -75,13 +87,25 @@ class TextKind(Kind):
         return TextExample(id, text, asked.pair)
 
 
+def cells_by_flags(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of `TextColumns`, from the columns that a user names."""
+    pair = fields["pair_field"]
+    return {
+        "text": (fields["text_field"],),
+        "pair": (pair,) if pair else (),
+        "label": (fields["label_field"],),
+        "id": ("id",),
+        "own": True,
+    }
+
+
 class Classification(TextKind):
     """A class for each text, by its likelihood."""
 
     name = "classification"
     problem = "single_label_classification"
     own = {"title": "your classification", "metrics": ("accuracy", "macro_f1")}
-    has_classes = single_class = True
+    named_outputs = single_class = True
     class_target = "label"
     metrics = {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews": matthews}
     titles = {
@@ -108,7 +132,14 @@ class Classification(TextKind):
         counts = Counter(e.label for e in examples)
         return (count_sentence({name: counts[name] for name in labels}), *doubts(labels))
 
-    def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
+    def encode_labels(self, examples, labels) -> np.ndarray:
+        places = {name: place for place, name in enumerate(labels)}
+        for example in examples:
+            if example.label not in places:
+                raise unknown_label(example.label, labels, f"example {example.id}")
+        return np.array([places[example.label] for example in examples], np.int32)
+
+    def targets(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"label": jax.ShapeDtypeStruct((), jnp.int32)}
 
     def loss(self, output: Arrays, batch: Arrays) -> Float[Array, " rows"]:

@@ -32,7 +32,7 @@ class Tags(Kind):
     # A .tsv file has a word and its tag with a tab between.
     formats = {".tsv": (conll_rows, TagColumns()), "*": (conll_rows, TagColumns())}
     fields = ("text_field", "label_field")
-    has_classes = True
+    named_outputs = True
     class_target = "tags"
     model = TokenClassification
     per_token = True
@@ -71,7 +71,7 @@ class Tags(Kind):
         types = Counter(chain.from_iterable(map(self.classes_of, examples)))
         return explain(labels), count_sentence(dict(sorted(types.items())), "types of entities")
 
-    def targets(self, length: int) -> dict[str, jax.ShapeDtypeStruct]:
+    def targets(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"tags": jax.ShapeDtypeStruct((length,), jnp.int32)}
 
     def where(self, batch: Arrays) -> Bool[Array, "*micro rows length"]:

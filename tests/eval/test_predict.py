@@ -18,6 +18,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 from data.tokenizer import save_vocabulary
 from data.wordpiece import train_wordpiece
 from eval.predict import PredictConfig, open_model, predict, run
+from model.config import ProblemType
 from model.errors import InputError
 from model.pretrained import save
 from model.tasks import (
@@ -42,12 +43,18 @@ TAGS = ("O", "B-animal", "I-animal", "B-plant", "I-plant")
 HEADS = {
     "classes": (SequenceClassification, ("bad", "fair", "good")),
     "value": (SequenceClassification, ("LABEL_0",)),
+    "labels": (SequenceClassification, ("rude", "loud", "kind")),
+    "values": (SequenceClassification, ("joy", "anger")),
     "tags": (TokenClassification, TAGS),
     "plain": (TokenClassification, ("ADJ", "NOUN", "VERB")),
     "units": (TokenClassification, ("O", "B-x", "I-x", "L-x", "U-x")),
     "answers": (QuestionAnswering, ("LABEL_0", "LABEL_1")),
     "choices": (MultipleChoice, ("LABEL_0", "LABEL_1")),
     "masks": (MaskedLM, ("LABEL_0", "LABEL_1")),
+}
+PROBLEM_TYPES: dict[str, ProblemType] = {
+    "labels": "multi_label_classification",
+    "values": "regression",
 }
 
 
@@ -61,7 +68,8 @@ def home(vocabulary, tmp_path_factory):
     """A checkpoint of random numbers for every head."""
     folder = tmp_path_factory.mktemp("home")
     for name, (kind, labels) in HEADS.items():
-        save_model(folder / name, kind, vocabulary, labels=labels)
+        problem = PROBLEM_TYPES.get(name)
+        save_model(folder / name, kind, vocabulary, labels=labels, problem_type=problem)
     return folder
 
 
@@ -113,6 +121,52 @@ def test_a_value(home):
     for row in predict(model, vocabulary, TEXTS):
         output, _ = call(model, vocabulary, row["text"])
         np.testing.assert_allclose(row["value"], output.logits[0, 0], rtol=1e-5)
+
+
+def test_any_number_of_labels(home):
+    model, vocabulary = open_model(str(home / "labels"))
+    found = predict(model, vocabulary, TEXTS)
+    for row in found:
+        output, _ = call(model, vocabulary, row["text"])
+        shares = 1 / (1 + np.exp(-np.asarray(output.logits[0], np.float64)))
+        names = [model.config.labels[i] for i in np.argsort(-shares)]
+        assert list(row["probabilities"]) == names
+        ranked = list(row["probabilities"].values())
+        np.testing.assert_allclose(ranked, np.sort(shares)[::-1], rtol=1e-5)
+        assert row["labels"] == names[: (shares > 0.5).sum()]
+    ranked = list(found[0]["probabilities"])
+    second, third = (found[0]["probabilities"][name] for name in ranked[1:])
+
+    def asked(threshold: float, top: int | None = None) -> tuple[list[str], list[str]]:
+        settings = Asked(threshold=threshold, top=top)
+        [row] = predict(model, vocabulary, TEXTS[:1], settings)
+        return row["labels"], list(row["probabilities"])
+
+    between = (second + third) / 2
+    assert asked(between) == (ranked[:2], ranked)
+    assert asked(between, top=1) == (ranked[:2], ranked[:2])  # those that are given are all shown
+    assert asked(0.999, top=1) == ([], ranked[:1])
+    assert asked(0.0, top=1) == (ranked, ranked)
+
+
+def test_long_texts_have_the_labels_of_their_mean_logits(home):
+    """Of two windows of 22 words without a common one."""
+    model, vocabulary = open_model(str(home / "labels"))
+    words = (runs.WORDS * 3)[:44]
+    windows = Asked(reading=Reading(long="windows", overlap=0))
+    [row] = predict(model, vocabulary, [" ".join(words)], windows)
+    halves = [call(model, vocabulary, " ".join(part))[0] for part in (words[:22], words[22:])]
+    logits = np.mean([np.asarray(half.logits[0], np.float64) for half in halves], axis=0)
+    expected = dict(zip(model.config.labels, 1 / (1 + np.exp(-logits)), strict=True))
+    assert row["probabilities"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_several_values(home):
+    model, vocabulary = open_model(str(home / "values"))
+    for row in predict(model, vocabulary, TEXTS):
+        output, _ = call(model, vocabulary, row["text"])
+        expected = dict(zip(("joy", "anger"), output.logits[0].tolist(), strict=True))
+        assert row["values"] == pytest.approx(expected, rel=1e-5)
 
 
 def entities_by_hand(words: list[tuple[int, int]], tags: list[str]) -> list[tuple[str, int, int]]:
@@ -359,6 +413,11 @@ def test_results_before_an_error_are_printed_and_counted(home, tmp_path, capsys,
         ("classes", "a tree", {"pair": "a cat"},
          r"a tree\na cat\n( +\d+\.\d %  (bad|fair|good)\n){3}"),
         ("value", "a tree", {}, r"a tree\n  -?\d\.\d{3}\n"),
+        ("values", "a tree", {}, r"a tree\n  -?\d\.\d{3}  joy\n  -?\d\.\d{3}  anger\n"),
+        ("labels", "a tree", {"threshold": 0.0},
+         r"a tree\n(  yes +\d+\.\d %  (rude|loud|kind)\n){3}"),
+        ("labels", "a tree", {"threshold": 0.999, "top": 2},
+         r"a tree\n(  no  +\d+\.\d %  (rude|loud|kind)\n){2}"),
         ("tags", "a cat", {}, r"a cat\n((  (animal|plant): .+  \[\d:\d\]\n)+|  no entities\n)"),
         ("plain", "a cat", {}, r"a cat\n(  (ADJ|NOUN|VERB): (a|cat)  \[\d:\d\]\n){2}"),
         ("answers", "a cat", {"question": "who?", "reading": Reading(max_question=4)},
@@ -445,7 +504,20 @@ def test_threads_give_the_answers_of_one(home, name):
         ("choices", ("a",), {"choices": ("b", " ")}, "--choices is empty"),
         ("classes", ("a",), {"choices": ("b", "c")}, "--choices means nothing to a classifier"),
         ("next", ("a",), {}, "a NextSentence model has nothing to say about a text"),
-        ("many", ("a",), {}, "many gives a text several labels at once"),
+        ("labels", ("a",), {"threshold": 1.0}, "--threshold is 1.0: give a number from 0 to 0.999"),
+        (
+            "labels",
+            ("a",),
+            {"question": "b"},
+            "--question means nothing to a classifier with any n",
+        ),
+        ("classes", ("a",), {"threshold": 0.5}, "--threshold means nothing to a classifier, which"),
+        (
+            "many",
+            ("a",),
+            {},
+            "many/config.json: problem_type is 'ranking', and must be 'single_lab",
+        ),
         ("small", ("a",), {}, "has 6 word embeddings and its tokenizer"),
         ("nowhere", ("a",), {}, "nowhere"),
     ],
@@ -459,7 +531,7 @@ def test_what_cannot_be_predicted_is_refused(home, vocabulary, name, texts, sett
         save_model(home / name, NextSentence, vocabulary)
     if name == "many":
         about = save_model(home / name, SequenceClassification, vocabulary) / "config.json"
-        content = json.loads(about.read_text()) | {"problem_type": "multi_label_classification"}
+        content = json.loads(about.read_text()) | {"problem_type": "ranking"}
         about.write_text(json.dumps(content))
     if name == "small":
         few = train_wordpiece(["a"], 80)

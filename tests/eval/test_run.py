@@ -290,6 +290,80 @@ def test_values(home):
     assert not list(output.glob("confusion*"))
 
 
+@pytest.fixture
+def several(home, tmp_path):
+    """A model for any number of labels, and texts with them in lists and in columns."""
+    labels = ("red", "green", "blue")
+    model = load(home / "colours")
+    model.config = model.config.replace(labels=labels, problem_type="multi_label_classification")
+    save(model, tmp_path / "model")
+    save_vocabulary(load_vocabulary(home / "colours"), tmp_path / "model")
+    gold = [[name for name in ("blue", "green") if name in text] for text in TEXTS]
+    rows = [{"text": text, "label": names} for text, names in zip(TEXTS, gold, strict=True)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = [(t, *(int(name in g) for name in labels)) for t, g in zip(TEXTS, gold, strict=True)]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", *labels), *columns])
+    return tmp_path, labels, gold
+
+
+def test_any_number_of_labels(home, several):
+    """Nothing is red, which the model knows: lists leave that open, columns say so."""
+    folder, labels, gold = several
+    data = TaskDataConfig(test=folder / "a.jsonl")
+    output = folder / "out"
+    metrics, _ = evaluate(home, str(folder / "model"), "multilabel", data=data, output=output)
+    rows = [(text,) for text in TEXTS]
+    scores = logits(load(folder / "model"), load_vocabulary(folder / "model"), rows)
+    table = 1 / (1 + np.exp(-scores)) > 0.5
+    right = np.array([[name in names for name in labels] for names in gold])
+    found = predictions(output, "test")
+    for row, given, names, of_text in zip(found, table, gold, scores, strict=True):
+        assert row["prediction"] == [n for n, there in zip(labels, given, strict=True) if there]
+        assert row["gold"] == names
+        shares = dict(zip(labels, 1 / (1 + np.exp(-of_text)), strict=True))
+        assert row["probabilities"] == pytest.approx(shares, rel=1e-4)
+    hits, total = (right & table).sum(), right.sum() + table.sum()
+    assert metrics["test"]["micro_f1"] == pytest.approx(2 * hits / total)
+    wrong = int((right != table).any(1).sum())
+    assert metrics["test"]["subset_accuracy"] == pytest.approx(1 - wrong / 30)
+    assert f"{wrong} of 30 are not right" in (output / "errors-test.md").read_text()
+    assert not list(output.glob("confusion*"))
+    record = json.loads((output / "results.json").read_text())["splits"]["test"]
+    assert record["classes"]["red"]["count"] == 0
+
+    data = TaskDataConfig(test=folder / "a.csv", label_fields=labels[::-1])
+    again, _ = evaluate(home, str(folder / "model"), "multilabel", data=data, output=output)
+    assert again["test"] == pytest.approx(metrics["test"])
+    assert [row["prediction"] for row in predictions(output, "test")] == [
+        row["prediction"] for row in found
+    ]
+    settings = {"data": data, "output": output, "threshold": 0.999}
+    none, _ = evaluate(home, str(folder / "model"), "multilabel", **settings)
+    assert none["test"]["collapsed"] == 1 and not predictions(output, "test")[0]["prediction"]
+
+
+def test_labels_that_do_not_go_together(home, several):
+    folder, labels, _ = several
+    data = TaskDataConfig(test=folder / "a.csv", label_fields=labels[1:])
+    sentence = r"knows the 3 classes red, green, blue, and multilabel has green, blue: it was fine"
+    with pytest.raises(InputError, match=sentence):
+        evaluate(home, str(folder / "model"), "multilabel", data=data, output=folder / "o")
+    data = TaskDataConfig(test=folder / "a.jsonl")
+    with pytest.raises(InputError, match=r"--threshold is for any number of labels, and sst2 has"):
+        evaluate(home, "sst2", "sst2", threshold=0.5)
+    with pytest.raises(InputError, match=r"single_label_classification, and multilabel takes a cl"):
+        evaluate(home, "colours", "multilabel", data=data, output=folder / "o")
+    model = load(folder / "model")
+    model.config = model.config.replace(labels=("LABEL_0", "LABEL_1", "LABEL_2"))
+    save(model, folder / "model")
+    with pytest.raises(InputError, match=r"are only numbered .*: name them in the model's order"):
+        evaluate(home, str(folder / "model"), "multilabel", data=data, output=folder / "o")
+    settings = {"data": data, "output": folder / "o", "labels": labels}
+    metrics, _ = evaluate(home, str(folder / "model"), "multilabel", **settings)
+    assert 0 < metrics["test"]["score"] < 1
+
+
 def test_tags(home):
     data = TaskDataConfig(dev=home / "a.conll")
     metrics, output = evaluate(home, "tags", "tags", data=data)

@@ -32,6 +32,7 @@ METRICS = {
     **{f"xquad-{language}": "exact_match squad_f1" for language in XQUAD},
     **{f"mlqa-{a}-{b}": "exact_match squad_f1" for a, b in product(MLQA, MLQA)},
     "classification": "accuracy macro_f1",
+    "multilabel": "micro_f1 macro_f1",
     "regression": "pearson spearman",
     "tags": "entity_f1",
     "answers": "exact_match squad_f1",
@@ -54,7 +55,7 @@ def test_an_entry_is_whole(task):
     )
     if task.published:
         assert task.published.files.keys() == task.hub_splits.keys()
-    if not task.kind.has_classes or task.own_files:
+    if not task.kind.named_outputs or task.own_files:
         assert task.labels == ()
     else:
         assert len(set(task.labels)) == len(task.labels) >= 2

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 
 from data.vocabulary import Vocabulary
 from data.wordpiece import train_wordpiece
@@ -32,6 +32,13 @@ from tests.small import build
 FILES = {
     "classification": ("own.csv", "text,label\nthe old cat,bad\na red bird,good\na dog,good\n"),
     "regression": ("own.tsv", "text\tlabel\nthe old cat\t0.5\na red bird\t2\na dog\t-1\n"),
+    "several values": ("own.csv", "text,x,y\nthe old cat,0.5,3\na red bird,2,2\na dog,-1,1.5\n"),
+    "multilabel": (
+        "own.jsonl",
+        '{"text": "the old cat", "labels": ["old", "animal"]}\n'
+        '{"text": "a tree", "labels": []}\n{"text": "a dog", "labels": ["animal"]}\n',
+    ),
+    "labels in columns": ("own.csv", "text,b,a\nthe old cat,1,1\na tree,0,0\na dog,true,0\n"),
     "tags": ("own.conll", "the O\nold O\ncat B-animal\n\na O\nred B-colour\nbird B-animal\n"),
     "plain tags": ("own.conll", "the DET\nold ADJ\ncat NOUN\n\na DET\nred ADJ\nbird NOUN\n"),
     "answers": (
@@ -49,9 +56,17 @@ ASKED = {
     "answers": Asked(question="a dog", null_threshold=0.0, top=2),
     "choices": Asked(choices=("sees a tree", "likes"), top=2),
 }
+VARIANTS = {
+    "several values": ("regression", {"label_fields": ("x", "y")}),
+    "labels in columns": ("multilabel", {"label_fields": ("b", "a")}),
+    "plain tags": ("tags", {}),
+}
 LINES = {
     "classification": r"  +\d+\.\d %  (good|bad)",
     "regression": r"  -?\d+\.\d{3}",
+    "several values": r"  -?\d+\.\d{3}  (x|y)",
+    "multilabel": r"  (yes|no ) +\d+\.\d %  (old|animal)",
+    "labels in columns": r"  (yes|no ) +\d+\.\d %  (a|b)",
     "tags": r"  (no entities|(animal|colour): .+  \[\d+:\d+\])",
     "plain tags": r"  (DET|ADJ|NOUN): (the|red|cat)  \[\d+:\d+\]",
     "answers": r"  +\d+\.\d %  (no answer|.+  \[\d+:\d+\])",
@@ -73,17 +88,18 @@ class Case(NamedTuple):
     name: str
 
 
-@pytest.fixture(scope="module", params=[*KINDS, "plain tags"])
+@pytest.fixture(scope="module", params=[*KINDS, *VARIANTS])
 def case(request, tmp_path_factory) -> Case:
     name, content = FILES[request.param]
     file = tmp_path_factory.mktemp(request.param) / name
     file.write_text(content)
-    own = request.param.removeprefix("plain ")
-    data = open_task(own, TaskDataConfig(train=file, dev=file))
+    own, fields = VARIANTS.get(request.param, (request.param, {}))
+    data = open_task(own, TaskDataConfig(train=file, dev=file, **fields))
     task, examples = data.task, data.splits["train"]
     vocabulary = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
     shape = runs.MODEL.replace(vocab_size=vocabulary.size)
-    model = build(task.kind.model, shape.replace(labels=task.outputs) if task.outputs else shape)
+    shape = shape.replace(labels=task.outputs) if task.outputs else shape
+    model = build(task.kind.model, task.kind.to_config(shape))
     windows = task.to_windows(examples, vocabulary, task.labels, READING)
     lengths = bucket_lengths(windows.lengths, most=1)
     batch = BucketBatches(windows, lengths, batch_size=len(windows) + 1, seed=0).batch(0)
@@ -100,7 +116,12 @@ def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
         if case.kind.name == "classification":
             total -= log_softmax(scores["logits"])[case.task.labels.index(example.label)]
         elif case.kind.name == "regression":
-            total += (scores["logits"][0] - example.label) ** 2
+            right = example.label if case.kind.named_outputs else {"LABEL_0": example.label}
+            off = [z - right[n] for n, z in zip(case.task.outputs, scores["logits"], strict=True)]
+            total += float(np.mean(np.square(off)))
+        elif case.kind.name == "multilabel":
+            signs = [1 if name in example.label else -1 for name in case.task.labels]
+            total -= float(np.mean(np.log(expit(signs * scores["logits"]))))
         elif case.kind.name == "tags":
             encoding = case.vocabulary.tokenizer.encode(list(example.words), is_pretokenized=True)
             for place, tag in enumerate(example.tags):
@@ -135,13 +156,16 @@ def test_the_task_of_own_files_is_of_the_kind(case):
     for field in case.kind.asks:
         assert hasattr(Asked(), field)
     assert all(hasattr(READING, field) for field in case.kind.reads)
-    if case.kind.has_classes:
-        assert case.kind.classes(case.examples) == case.task.labels == case.task.outputs
+    if case.kind.named_outputs:
+        assert case.task.labels == case.task.outputs
+        if not VARIANTS.get(case.name, ("", {}))[1]:  # of columns the names are those of the flags
+            assert case.kind.classes(case.examples) == case.task.labels
 
 
 def test_the_losses(case):
     kind, batch, length = case.kind, case.batch, case.batch["input_ids"].shape[1]
-    for name, target in kind.targets(length).items():
+    outputs = len(case.task.outputs)
+    for name, target in kind.targets(length, outputs).items():
         assert (batch[name].shape[1:], batch[name].dtype) == (target.shape, target.dtype), name
 
     @jax.jit
@@ -156,7 +180,7 @@ def test_the_losses(case):
 
     graphdef, params = nnx.split(case.model)
     (loss, same, far), fetched = losses(params)
-    shapes = kind.fetched(length, len(case.task.outputs))
+    shapes = kind.fetched(length, outputs)
     assert {name: (a.shape[1:], a.dtype) for name, a in fetched.items()} == {
         name: (shape.shape, shape.dtype) for name, shape in shapes.items()
     }
@@ -185,9 +209,10 @@ def test_predictions_metrics_and_mistakes(case):
         dict.fromkeys(kind.metrics, 1.0)
     )
     scores = score_in_full(case.task, predictions)
-    assert kind.breakdown(case.task.labels, predictions).keys() <= kind.titles.keys()
+    found = [name.split(" of ")[0] for name in kind.breakdown(case.task.labels, predictions)]
+    assert {*found} <= kind.titles.keys()
     assert metrics.items() <= scores.metrics.items() and set(kind.unscaled) <= kind.titles.keys()
-    assert bool(scores.classes) == kind.has_classes
+    assert bool(scores.classes) == bool(kind.class_target)
     for example, prediction, right in zip(case.examples, predictions, perfect, strict=True):
         mistake = kind.mistake(prediction)
         assert mistake.badness >= 0 and mistake.right and mistake.predicted

@@ -40,6 +40,7 @@ from train.objectives.finetuning import TaskLoss, TaskObjective
 from train.recipes import FINETUNE
 
 COLOURS = ("red", "green")
+SEEN = (*COLOURS, "long")
 
 
 def write_rows(path: Path, rows: list[dict]) -> Path:
@@ -65,6 +66,18 @@ def home(tmp_path_factory):
     write_rows(
         folder / "lengths.csv",
         [{"text": " ".join(words), "label": len(words) / 10} for words in kept],
+    )
+    several = [
+        {"text": " ".join(words), "labels": [c, *["long"] * (len(words) > 6)]}
+        for words, c in zip(kept, colour, strict=True)
+    ]
+    (folder / "seen.jsonl").write_text("".join(json.dumps(row) + "\n" for row in several))
+    write_rows(
+        folder / "seen.csv",
+        [
+            {"text": row["text"], **{name: int(name in row["labels"]) for name in SEEN}}
+            for row in several
+        ],
     )
     lines = []
     for words in kept:
@@ -92,7 +105,9 @@ def home(tmp_path_factory):
 
 FILES = {
     "classification": "colours.csv",
+    "multilabel": "seen.jsonl",
     "regression": "lengths.csv",
+    "several values": "seen.csv",
     "tags": "colours.conll",
     "answers": "colours.json",
     "choices": "colours.jsonl",
@@ -100,12 +115,13 @@ FILES = {
 
 
 def config(home: Path, task: str = "classification", **changes) -> FinetuneConfig:
-    recipe = FINETUNE[task]()
+    recipe = FINETUNE["regression" if task == "several values" else task]()
+    fields = SEEN if task == "several values" else ()
     config = replace(
         recipe,
         output=home / "run",
         model=str(home / "teacher"),
-        data=TaskDataConfig(train=home / FILES[task], dev_share=0.2),
+        data=TaskDataConfig(train=home / FILES[task], dev_share=0.2, label_fields=fields),
         reading=replace(recipe.reading, max_length=16, doc_stride=4, max_question=4),
         optimizer=replace(recipe.optimizer, learning_rate=1e-2),
         batch_size=8,
@@ -122,7 +138,9 @@ def config(home: Path, task: str = "classification", **changes) -> FinetuneConfi
     [("classification", SequenceClassification),
      pytest.param("answers", QuestionAnswering, marks=pytest.mark.long),
      pytest.param("choices", MultipleChoice, marks=pytest.mark.slow),
+     pytest.param("multilabel", SequenceClassification, marks=pytest.mark.slow),
      pytest.param("regression", SequenceClassification, marks=pytest.mark.slow),
+     pytest.param("several values", SequenceClassification, marks=pytest.mark.slow),
      pytest.param("tags", TokenClassification, marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
@@ -133,7 +151,7 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     model = load(output / "model")
     assert type(model) is head
     assert json.loads((output / "results.json").read_text())["seeds"]["1"] == results
-    metric = TASKS[task].metrics[0]
+    metric = TASKS[config(home, task).task].metrics[0]
     assert f"| {NAMES.get(metric, metric)} |" in (output / "results.md").read_text()
 
     about = json.loads((output / "model" / "config.json").read_text())
@@ -144,6 +162,39 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     losses = [row for row in runs.metrics(student.output) if row["kind"] == "train"]
     assert losses[-1]["soft"] < losses[0]["soft"]
     assert load(student.output / "model").config.architecture == "distilbert"
+
+
+def test_labels_of_columns_are_learned_and_exported_by_name(home, capsys):
+    """With a teacher that has them in another order, and has learned lists of them."""
+    first = config(home, "multilabel", output=home / "lists", steps=1)
+    finetune(first)
+    assert "train: 3 labels: green " in capsys.readouterr().out
+    teacher = load(first.output / "model")
+    assert teacher.config.labels == tuple(sorted(SEEN))
+    second = config(home, "multilabel", output=home / "columns", steps=2, label_smoothing=0.1,
+                    class_weights="balanced", teacher=str(first.output / "model"))  # fmt: skip
+    columns = TaskDataConfig(train=home / "seen.csv", dev_share=0.2, label_fields=SEEN)
+    second = replace(second, data=columns)
+    [results] = finetune(second)
+    assert {"micro_f1", "macro_f1"} < results.keys()
+    about = json.loads((second.output / "model" / "config.json").read_text())
+    assert about["problem_type"] == "multi_label_classification"
+    assert about["id2label"] == dict(zip("012", SEEN, strict=True))
+    text = (second.output / "results.md").read_text()
+    assert "| micro F1 |" in text and "## Classes on the development set" in text
+
+    scored = TaskEvaluation(
+        model=str(second.output / "model"),
+        task="multilabel",
+        data=TaskDataConfig(test=home / "seen.jsonl"),
+        threshold=0.0,
+        output=home / "columns-scored",
+    )
+    metrics = evaluate_task(scored)["test"]
+    assert metrics["collapsed"] == 1  # above 0 is everything
+    assert "test: all texts are given the same labels" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"has the problem_type multi_label_class.* takes a class"):
+        finetune(config(home, output=home / "refused", teacher=str(first.output / "model")))
 
 
 def test_lower_layers_may_stay_as_they_are_and_rare_classes_weigh_more(home, monkeypatch):
@@ -534,14 +585,18 @@ def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
     names = ("start_logits", "end_logits") if task == "answers" else ("logits",)
     for name in names:
         np.testing.assert_allclose(getattr(output, name), getattr(expected, name), atol=1e-5)
-    if task in ("classification", "tags"):
+    if task != "answers":
         assert theirs.config.id2label == dict(enumerate(ours.config.labels))
-    if task == "regression":
-        assert theirs.config.problem_type == "regression"
+    problem_types = {
+        "multilabel": "multi_label_classification",
+        "regression": "regression",
+        "several values": "regression",
+    }
+    assert theirs.config.problem_type == problem_types.get(task)
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression", "several values"])
 def test_transformers_learns_the_same_from_the_same_batches(home, task, capsys):
     """Without dropout the losses are equal; with it both are trained and compared."""
     from eval.against_torch import compare_with_torch

@@ -49,7 +49,7 @@ def with_soft_targets(
     with until_safe():
         fetched = predict(parallel.replicate(teacher))
     own = teacher.config.labels
-    order = [own.index(name) for name in labels] if task.kind.has_classes else slice(None)
+    order = [own.index(name) for name in labels] if task.kind.named_outputs else slice(None)
     columns = {
         f"teacher_{name}": [values[..., order] for values in column]
         for name, column in fetched.items()

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from tasks.kind import Kind
 from tasks.windows import Windows
-from train.objectives.losses import class_loss, masked_sum, weighted_sum
+from train.objectives.losses import masked_sum, weighted_sum
 from train.objectives.objective import DeviceBatch, LossInputs, Mean, Numbers, Scalars
 from train.objectives.schedule import TEMPERATURES, WEIGHTS
 
@@ -47,7 +47,7 @@ class TaskObjective:
         kind: Kind,
         loss: TaskLoss | None = None,
         *,
-        class_weights: Sequence[float] = (),
+        class_weights: Sequence[Any] = (),
         smoothing: float = 0.0,
     ):
         self.model = model
@@ -82,20 +82,20 @@ class TaskObjective:
         """The loss on the labels at every place."""
         if not self.class_weights and not self.smoothing:
             return self.kind.loss(output, batch)
-        assert self.kind.class_target is not None
-        logits, labels = output["logits"], jnp.maximum(batch[self.kind.class_target], 0)
-        weights = jnp.asarray(self.class_weights or [1.0] * logits.shape[-1], jnp.float32)
-        return class_loss(logits, labels, weights, self.smoothing)
+        weights = jnp.asarray(self.class_weights or 1.0, jnp.float32)
+        return self.kind.class_loss(output, batch, weights, self.smoothing)
 
 
-def balanced_weights(windows: Windows, target: str, classes: int) -> list[float]:
+def balanced_weights(kind: Kind, windows: Windows, outputs: int) -> list[Any]:
     """The weight of each class with which all have the same sum, n / (classes there * count).
 
-    As scikit-learn's `class_weight="balanced"`; a class that is not there has the weight 0.
+    As scikit-learn's `class_weight="balanced"`; a class that is not there has the weight 0. The
+    classes are those of `Kind.class_counts`.
     """
+    target = kind.class_target or ""
     found = windows.values.get(target)
     if found is None:
         found = np.concatenate(windows.tokens[target][0])
-    counts = np.bincount(found[found >= 0], minlength=classes)
-    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    return np.where(counts > 0, weights, 0.0).tolist()
+    counts = kind.class_counts(found, outputs)
+    total, there = counts.sum(-1, keepdims=True), np.count_nonzero(counts, axis=-1, keepdims=True)
+    return np.where(counts > 0, total / (there * np.maximum(counts, 1)), 0.0).tolist()

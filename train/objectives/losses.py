@@ -11,24 +11,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Float32, Int
+from jaxtyping import Array, Bool, Float, Float32
 
 from model.blocks.products import einsum
 from model.losses import cross_entropy as cross_entropy
 from model.losses import distillation_kl as distillation_kl
-
-
-def class_loss(
-    logits: Float[Array, "*batch classes"],
-    labels: Int[Array, "*batch"],
-    weights: Float[Array, " classes"],
-    smoothing: float,
-) -> Float32[Array, "*batch"]:
-    """Cross-entropy with a weight for each class and smoothed labels, as torch has it."""
-    weights = jnp.broadcast_to(weights, logits.shape)
-    terms = -weights * jax.nn.log_softmax(logits.astype(jnp.float32))
-    of_label = jnp.take_along_axis(terms, labels[..., None], axis=-1)[..., 0]
-    return (1 - smoothing) * of_label + smoothing * jnp.mean(terms, axis=-1)
 
 
 def logit_mse(

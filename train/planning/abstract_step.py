@@ -119,11 +119,11 @@ def _parts(
         constants = _text_constants(shape, split(teacher)[1])
         return trained, objective, constants, frozen(config)
     assert isinstance(config, FinetuneConfig)
-    task = TASKS[config.task]
+    task = task_of(config)
     shape = shape_of(config.model)
     if config.layers is not None:
         shape = student_config(shape, config.layers)
-    shape = shape.replace(labels=classes_of(config, task), dtype=compute_dtype(config))
+    shape = shape.replace(labels=outputs_of(config), dtype=compute_dtype(config))
     model = nnx.eval_shape(lambda: task.kind.model(shape, rngs=nnx.Rngs(0)))
     model.backbone.encoder.remat = config.run.remat
     objective = TaskObjective(
@@ -148,9 +148,15 @@ def shape_of(model: str) -> EncoderConfig:
     )
 
 
-def classes_of(config: FinetuneConfig, task: Task) -> tuple[str, ...]:
-    """The classes; whoever brings their own data has those that `labels` or the model names."""
-    return config.labels or task.outputs or shape_of(config.model).labels
+def task_of(config: FinetuneConfig) -> Task:
+    """The task, with the labels that are known without its examples."""
+    task = TASKS[config.task]
+    return task.with_labels(config.labels or config.data.label_fields or task.labels)
+
+
+def outputs_of(config: FinetuneConfig) -> tuple[str, ...]:
+    """The model's outputs; where the examples would name them, it has as many as now."""
+    return task_of(config).outputs or shape_of(config.model).labels
 
 
 def group_rows(config: TrainConfig) -> int:
@@ -182,10 +188,10 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
     if isinstance(config, FinetuneConfig):
         batch["token_type_ids"] = array(jnp.int32, length)
         batch["valid"] = array(jnp.bool_)
-        task = TASKS[config.task]
-        columns = task.kind.targets(length)
+        kind, outputs = task_of(config).kind, len(outputs_of(config))
+        columns = kind.targets(length, outputs)
         if config.teacher:
-            fetched = task.kind.fetched(length, len(classes_of(config, task)))
+            fetched = kind.fetched(length, outputs)
             columns |= {f"teacher_{name}": column for name, column in fetched.items()}
         batch |= {name: array(column.dtype, *column.shape) for name, column in columns.items()}
     return batch

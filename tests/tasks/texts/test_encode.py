@@ -5,17 +5,22 @@ import numpy as np
 import pytest
 
 from model.errors import InputError
+from tasks.multilabel.kind import Multilabel
 from tasks.reading import Reading
-from tasks.texts.encode import encode_texts
 from tasks.texts.examples import TextExample
+from tasks.texts.kind import Classification, TextKind
+from tasks.values.kind import Regression, SeveralValues
 from tests.spelling import spelled, speller
 
 VOCABULARY = speller()
+CLASSES = Classification()
 PAD, _, CLS, SEP, _ = VOCABULARY.special
 
 
-def encode(*examples: TextExample, max_length=10, labels=(), **options):
-    return encode_texts(examples, VOCABULARY, labels, max_length, Reading(**options))
+def encode(
+    *examples: TextExample, max_length=10, labels=(), kind: TextKind = CLASSES, **options: Any
+):
+    return kind.to_windows(examples, VOCABULARY, labels, max_length, Reading(**options))
 
 
 def text(characters: str, label: Any = None) -> TextExample:
@@ -110,15 +115,31 @@ def test_classes_go_by_name_and_follow_their_windows():
 
 
 def test_values_are_numbers():
-    label = encode(text("a", 2.5), text("b", 3.0), labels=("LABEL_0",)).values["label"]
+    label = encode(text("a", 2.5), text("b", 3.0), kind=Regression()).values["label"]
     assert (label.tolist(), label.dtype) == ([2.5, 3.0], np.float32)
-    assert encode(text("a"), labels=()).values == {}
+    assert encode(text("a"), kind=Regression()).values == {}
+
+
+def test_several_labels_and_values_go_by_name():
+    """In the model's order, which is not that of the example."""
+    labels = ("x", "y", "z")
+    several = [text("a", ("y", "x")), text("b", ()), text("c", ("z",))]
+    label = encode(*several, labels=labels, kind=Multilabel()).values["label"]
+    assert (label.tolist(), label.dtype) == ([[1, 1, 0], [0, 0, 0], [0, 0, 1]], np.int32)
+    values = [text("a", {"z": 2.5, "y": 1.0, "x": -1.0}), text("b", {"x": 0.0, "z": 3.0, "y": 4.0})]
+    label = encode(*values, labels=labels, kind=SeveralValues()).values["label"]
+    assert (label.tolist(), label.dtype) == ([[-1, 1, 2.5], [0, 4, 3]], np.float32)
 
 
 @pytest.mark.parametrize(
     ("examples", "options", "message"),
     [
         ([text("a", "si")], {"labels": ("yes", "no")}, "example a: .*'si' is none of yes, no"),
+        (
+            [text("a", ("yes", "si"))],
+            {"labels": ("yes", "no"), "kind": Multilabel()},
+            "example a: .*'si' is none of yes, no",
+        ),
         ([text("a", "yes"), text("b")], {"labels": ("yes",)}, "1 of 2 examples have a label"),
         ([text("a"), TextExample("b", "b", "c")], {}, "1 of 2 examples have a second text"),
         ([TextExample("b", "b", "c")], {"long": "windows"}, "truncate only"),

@@ -7,11 +7,11 @@ import pytest
 from flax import nnx
 from sklearn.utils.class_weight import compute_class_weight
 
+from model.losses import weighted_cross_entropy
 from tasks.kinds import KINDS
 from tasks.windows import Windows
 from tests.small import BERT, DISTILBERT, build, tokens
 from train.objectives.finetuning import TaskLoss, TaskObjective, balanced_weights
-from train.objectives.losses import class_loss
 from train.objectives.objective import LossInputs
 
 ROWS, LENGTH = 4, 12
@@ -20,6 +20,7 @@ VALID = np.array([True, True, True, False])
 CALM = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "classifier_dropout": 0.0}
 CONFIG = {
     "classification": BERT.replace(labels=("a", "b", "c"), **CALM),
+    "multilabel": BERT.replace(labels=("a", "b", "c"), **CALM),
     "regression": DISTILBERT.replace(labels=("LABEL_0",), **CALM),
     "tags": DISTILBERT.replace(labels=("O", "B-x", "I-x"), **CALM),
     "answers": BERT.replace(**CALM),
@@ -56,6 +57,8 @@ def make_batch(kind: str) -> dict[str, np.ndarray]:
         batch["tags"] = np.where(attended, tags, -1).astype(np.int32)
     elif kind == "regression":
         batch["label"] = random.normal(size=ROWS).astype(np.float32)
+    elif kind == "multilabel":
+        batch["label"] = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 0], [1, 1, 1]], np.int32)
     else:
         batch["label"] = np.array([2, 0, 1, 1], np.int32)
     return batch
@@ -95,6 +98,13 @@ def expected(kind: str, batch, output) -> tuple[float, float, int]:
         if kind == "regression":
             hard += (logits[0] - batch["label"][row]) ** 2
             soft += (logits[0] - batch["teacher_logits"][row, 0]) ** 2
+        elif kind == "multilabel":
+            for z, teacher, label in zip(
+                logits, batch["teacher_logits"][row], batch["label"][row], strict=True
+            ):
+                two, teachers_two = np.array([0, z]), np.array([0, teacher])
+                hard -= log_softmax(two)[label] / 3
+                soft += kl(two, teachers_two, LOSS.temperature) / 3
         else:
             hard -= log_softmax(logits)[batch["label"][row]]
             soft += kl(logits, batch["teacher_logits"][row], LOSS.temperature)
@@ -134,7 +144,7 @@ def random_classes(shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array, jax.Ar
 def test_weights_and_smoothing_by_hand(smoothing):
     """The mean of -w log p over the label, and over what smoothing gives to all three classes."""
     logits, labels, weights = random_classes((5,))
-    found = class_loss(logits, labels, weights, smoothing)
+    found = weighted_cross_entropy(logits, labels, weights, smoothing)
     for row, label in enumerate(labels.tolist()):
         targets = np.full(3, smoothing / 3) + (1 - smoothing) * (np.arange(3) == label)
         by_hand = -(targets * np.asarray(weights) * log_softmax(np.asarray(logits[row]))).sum()
@@ -154,7 +164,7 @@ def test_weights_and_smoothing_are_those_of_torch(smoothing):
         label_smoothing=smoothing,
         reduction="none",
     )
-    found = class_loss(logits, labels, weights, smoothing)
+    found = weighted_cross_entropy(logits, labels, weights, smoothing)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -176,7 +186,7 @@ def test_the_loss_on_the_labels_with_weights_and_smoothing(kind):
 
     plain, other, logits = sums(params)
     labels, valid = arrays["tags" if kind == "tags" else "label"], np.asarray(arrays["valid"])
-    losses = class_loss(logits, jnp.maximum(labels, 0), jnp.array(weights), 0.1)
+    losses = weighted_cross_entropy(logits, jnp.maximum(labels, 0), jnp.array(weights), 0.1)
     counts = (np.asarray(labels) >= 0) & valid.reshape(-1, *[1] * (labels.ndim - 1))
     np.testing.assert_allclose(other["task"], np.asarray(losses)[counts].sum(), rtol=1e-5)
     assert other["soft"] == plain["soft"]
@@ -187,11 +197,79 @@ def test_balanced_weights_are_those_of_scikit_learn():
     labels = np.array([0, 2, 2, 2, 0, 2, 2], np.int32)
     theirs = compute_class_weight("balanced", classes=np.array([0, 2]), y=labels)
     windows = Windows([labels], np.arange(7), 0, values={"label": labels})
-    assert balanced_weights(windows, "label", 3) == pytest.approx([theirs[0], 0, theirs[1]])
+    assert balanced_weights(KINDS["classification"], windows, 3) == pytest.approx(
+        [theirs[0], 0, theirs[1]]
+    )
     tags = [np.array([-1, *labels[:4]], np.int32), np.array([*labels[4:], -1], np.int32)]
     windows = Windows(tags, np.arange(2), 0, tokens={"tags": (tags, -1)})
-    assert balanced_weights(windows, "tags", 3) == pytest.approx([theirs[0], 0, theirs[1]])
-    np.testing.assert_allclose(np.array(balanced_weights(windows, "tags", 3))[labels].mean(), 1)
+    assert balanced_weights(KINDS["tags"], windows, 3) == pytest.approx([theirs[0], 0, theirs[1]])
+    np.testing.assert_allclose(
+        np.array(balanced_weights(KINDS["tags"], windows, 3))[labels].mean(), 1
+    )
+
+
+def several_labels() -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    random = np.random.default_rng(0)
+    logits, teacher = random.normal(size=(2, 5, 3)) * 3
+    labels = random.integers(0, 2, (5, 3))
+    batch = {"label": jnp.int32(labels), "teacher_logits": jnp.float32(teacher)}
+    return {"logits": jnp.float32(logits)}, batch
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_weights_and_smoothing_of_labels_by_hand(smoothing):
+    """Each label has a weight where it is not given, and one where it is."""
+    output, batch = several_labels()
+    weights = np.array([[0.5, 2.0], [1.0, 3.0], [0.7, 0.1]])
+    found = KINDS["multilabel"].class_loss(output, batch, jnp.float32(weights), smoothing)
+    z, given = (np.asarray(a, np.float64) for a in (output["logits"], batch["label"]))
+    target = (1 - smoothing) * given + smoothing / 2
+    no, yes = (1 - target) * np.log1p(np.exp(z)), target * np.log1p(np.exp(-z))
+    by_hand = (weights[:, 0] * no + weights[:, 1] * yes).mean(axis=1)
+    np.testing.assert_allclose(found, by_hand, rtol=1e-5)
+
+
+def test_balanced_weights_of_labels_are_those_of_scikit_learn():
+    """For each label the two classes are those without and with it; nobody has the last one."""
+    labels = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 1, 0]], np.int32)
+    windows = Windows([labels[0]] * 5, np.arange(5), 0, values={"label": labels})
+    found = balanced_weights(KINDS["multilabel"], windows, 3)
+    for column, weights in zip(labels.T[:2], found, strict=False):
+        theirs = compute_class_weight("balanced", classes=np.array([0, 1]), y=column)
+        assert weights == pytest.approx(list(theirs))
+    assert found[2] == [1, 0]
+
+
+@pytest.mark.oracle
+def test_the_losses_of_labels_are_those_of_torch():
+    import torch
+
+    output, batch = several_labels()
+    z, given, teacher = (
+        torch.tensor(np.array(array)) for array in (output["logits"], *batch.values())
+    )
+    binary = torch.nn.functional.binary_cross_entropy_with_logits(
+        z, given.float(), reduction="none"
+    )
+    found = KINDS["multilabel"].loss(output, batch)
+    np.testing.assert_allclose(found, binary.mean(-1), rtol=1e-5)
+    p, q = (torch.distributions.Bernoulli(logits=x / 3) for x in (teacher, z))
+    kl = 9 * torch.distributions.kl_divergence(p, q).mean(-1)
+    found = KINDS["multilabel"].soft_loss(output, batch, 3.0)
+    np.testing.assert_allclose(found, kl, rtol=1e-4, atol=1e-6)
+
+
+def test_losses_of_several_values_are_means_over_them():
+    output, batch = several_labels()
+    several = KINDS["regression"].of_labels(("a", "b", "c"))
+    assert several.targets(7, 3)["label"].shape == (3,)
+    z = np.asarray(output["logits"])
+    batch = {name: jnp.float32(array) for name, array in batch.items()}
+    for name, loss in (
+        ("label", several.loss(output, batch)),
+        ("teacher_logits", several.soft_loss(output, batch, 3.0)),
+    ):
+        np.testing.assert_allclose(loss, np.mean((z - batch[name]) ** 2, axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

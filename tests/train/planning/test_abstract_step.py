@@ -76,9 +76,12 @@ def test_the_program_of_running_text(loop, make, home, tmp_path, monkeypatch):  
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("task", ["classification", "regression", "tags", "answers", "choices"])
+@pytest.mark.parametrize(
+    "task",
+    ["classification", "multilabel", "regression", "several values", "tags", "answers", "choices"],
+)
 def test_the_program_of_a_task(task, home, tmp_path, monkeypatch):  # noqa: F811
-    labels = ("O", "B-colour", "I-colour") if task == "tags" else ()
+    labels = {"tags": ("O", "B-colour", "I-colour"), "multilabel": ("a", "b", "c")}.get(task, ())
     changes = {"output": tmp_path, "run": CPU, "steps": 2, "layers": "0"}
     config = finetune_config(home, task, dtype="float32", **changes)
     assert_planned(finetune, config, monkeypatch, labels=labels)
