@@ -17,12 +17,14 @@ from eval.timing.loops import (
     with_attention_dropout,
 )
 from eval.timing.reading import reading_table
+from eval.timing.search import random_batches, search_times
 from eval.timing.settings import SIZES
 from eval.timing.updates import LOSS, OPTIMIZER, FlaxStep, TextCase, random_batch
 from eval.timing.worker import OutOfMemoryError, Worker
 from model.errors import InputError
 from model.pretrained import save
 from report.reading_speed import time_alternately
+from tasks.search.vectors import write_vectors
 from tests import tiny
 from train.update.optimizer import OptimizerConfig
 
@@ -333,6 +335,18 @@ def test_autocast_computes_in_bfloat16(tmp_path):
     assert 1e-5 < error < 5e-2
 
 
+@pytest.mark.parametrize("vectors", ["float32", "float16"])
+def test_searches_are_timed(vectors, tmp_path):
+    settings = SearchSpeed(documents=(30,), width=8, queries=(1, 3), top=2, repeats=2)
+    batches = list(random_batches(30, 8))
+    np.testing.assert_allclose(np.linalg.norm(batches[0][1], axis=1), 1, atol=1e-6)
+    write_vectors(tmp_path / "v.npy", (30, 8), vectors, batches, None)
+    times = search_times(settings, tmp_path / "v.npy")
+    assert list(times["seconds"]) == [1, 3] and times["peak"] >= times["libraries"] > 0
+    assert min(times["first"], *times["seconds"].values()) > 0
+
+
+@pytest.mark.long
 def test_a_search_is_measured_in_a_process_of_its_own(capsys, tmp_path):
     settings = SearchSpeed(documents=(30,), width=8, queries=(1, 3), top=2, repeats=2)
     result = speed(replace(settings, json=tmp_path / "s.json"))

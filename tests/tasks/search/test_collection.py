@@ -188,6 +188,23 @@ REPOSITORIES = {
 }
 
 
+def test_rows_of_the_hub_are_the_same_collection(folder, monkeypatch):
+    parts = {"corpus": DOCUMENTS, "queries": QUERIES, "default": None}
+    graded = [{**each, "score": float(each["score"])} for each in JUDGED]
+
+    def load_splits(name, **_):
+        part = name.removeprefix("me/set:").removesuffix("@v2")
+        return "c0ffee", {"test": graded} if part == "default" else {part: parts[part]}
+
+    monkeypatch.setattr("tasks.search.collection.load_splits", load_splits)
+    found = open_collection("me/set@v2", "test", folder.parent)
+    local = opened(folder)
+    assert found.name == "me/set@c0ffee" and found.corpus.ids == local.corpus.ids
+    assert list(found.corpus.texts([0, 2])) == list(local.corpus.texts([0, 2]))
+    assert (found.queries, found.grades) == (local.queries, local.grades)
+
+
+@pytest.mark.long
 def test_a_set_on_the_hub_is_the_same_collection():
     read = answers_of(REPOSITORIES, READ, ["mteb/tiny test", "mteb/tiny dev", "mteb/tiny:x test"])
     assert read["mteb/tiny test"] == [
