@@ -78,6 +78,7 @@ EXAMPLES = {
     "wnut17": 3_394,
     "squad": 87_599,
     "squad2": 130_319,
+    "swag": 73_546,
 }
 """Training examples of a task as published, also where a development split is taken from them."""
 

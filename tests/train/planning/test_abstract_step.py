@@ -14,6 +14,7 @@ from train.distill import distill
 from train.finetune import finetune
 from train.planning import abstract_step as planned
 from train.pretrain import pretrain
+from train.recipes import DISTILL, FINETUNE
 from train.update.parallel import Parallel
 
 CPU = RunConfig(checkpoint_every=3, devices=4)
@@ -85,6 +86,12 @@ def test_the_program_of_a_task(task, home, tmp_path, monkeypatch):  # noqa: F811
     changes = {"output": tmp_path, "run": CPU, "steps": 2, "layers": "0"}
     config = finetune_config(home, task, dtype="float32", **changes)
     assert_planned(finetune, config, monkeypatch, labels=labels)
+
+
+def test_the_tokens_of_a_sequence_are_those_of_all_its_texts():
+    lengths = {name: planned.sequence_length(FINETUNE[name]()) for name in ("sst2", "swag")}
+    assert lengths == {"sst2": 128, "swag": 4 * 128}
+    assert planned.sequence_length(DISTILL["distilbert-base-uncased"]()) == 512
 
 
 def test_shapes_of_models_that_are_not_at_hand(tmp_path):
