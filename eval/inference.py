@@ -133,7 +133,7 @@ def _ask(
     asked, labels = inputs[0].asked, model.config.labels
     kind, length = kind.as_asked(asked), asked.reading.max_length
     if length is None:
-        length = min(model.config.max_positions, kind.longest_window or model.config.max_positions)
+        length = kind.window_length(model)
     check_inputs("the model", model, vocabulary, length)
     examples = [
         kind.example(str(number), each.text, each.asked, vocabulary)

@@ -64,7 +64,7 @@ class TaskEvaluation:
     task: str
     """Such as sst2, mnli, squad, conll2003, imdb; in other languages than a model was fine-tuned
     in, such as xnli-de, xquad-zh, mlqa-ar-en; or, for your own files, classification, multilabel,
-    regression, tags, answers or choices. A wrong name lists them all."""
+    regression, tags, answers, choices or embeddings. A wrong name lists them all."""
     data: TaskDataConfig = TaskDataConfig()
     split: tuple[str, ...] = ()
     """Such as dev, test, dev_mismatched. By default the development sets (for mnli both), or the
@@ -107,6 +107,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     model = load_for_task(checkpoint, task, order=config.labels)
     vocabulary = load_vocabulary(checkpoint.place)
     config = replace(config, reading=reading_of(config, task))
+    task = task.of_reading(config.reading)
+    data = replace(data, task=task)
     remarks = check_inputs(config.model, model, vocabulary, task.length(config.reading))
     say(*remarks, *data.notes)
     default = f"runs/eval-{config.task}-{model_in_names(config.model)}"

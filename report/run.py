@@ -16,6 +16,7 @@ from data.storage.run_folder import (
 )
 from model.hf.checkpoint import open_checkpoint
 from model.hf.weight_map import class_name
+from model.tasks import Embedder
 from report.markdown import code, escaped, fenced, text_table
 from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, by_name, in_tables, noun, written
 from report.panel import Panel, Points, Smoothing
@@ -189,17 +190,25 @@ def _how_to_load(model: Path, kept: Record | None) -> list[str]:
     if not (model / "model.safetensors").is_file():
         return []
     checkpoint, folder = open_checkpoint(model), str(model)
-    name = class_name(checkpoint.model_class(), checkpoint.config.architecture)
+    kind = checkpoint.model_class()
+    name = class_name(kind, checkpoint.config.architecture)
     which = f"the model after {kept['step']:,} updates, the best, and " if kept else ""
+    library = "transformers"
+    program = (
+        f"from transformers import AutoTokenizer, {name}\n\n"
+        f"model = {name}.from_pretrained({folder!r})\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({folder!r})"
+    )
+    if kind is Embedder:
+        library = "sentence-transformers"
+        program = (
+            "from sentence_transformers import SentenceTransformer\n\n"
+            f"model = SentenceTransformer({folder!r})"
+        )
     return [
         "## The model",
-        f"{code(f'{model.name}/')} is {which}a Hugging Face folder; transformers loads it:",
-        fenced(
-            f"from transformers import AutoTokenizer, {name}\n\n"
-            f"model = {name}.from_pretrained({folder!r})\n"
-            f"tokenizer = AutoTokenizer.from_pretrained({folder!r})",
-            "python",
-        ),
+        f"{code(f'{model.name}/')} is {which}a Hugging Face folder; {library} loads it:",
+        fenced(program, "python"),
     ]
 
 

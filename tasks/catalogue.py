@@ -10,10 +10,13 @@ from model.errors import InputError, did_you_mean
 from tasks.choices.examples import ChoiceColumns
 from tasks.choices.kind import Choices
 from tasks.cross_lingual import CROSS_LINGUAL
+from tasks.embeddings.examples import PairColumns
+from tasks.embeddings.kind import Similarity
 from tasks.formats.conll import conll_rows
 from tasks.formats.documents import Documents, body
 from tasks.formats.published import PublishedFiles
 from tasks.formats.squad import squad_rows
+from tasks.formats.sts import sts_rows
 from tasks.formats.table import Table
 from tasks.glue import GLUE
 from tasks.kinds import KINDS
@@ -192,9 +195,34 @@ _CHOICES = (
     ),
 )
 
+_PAIRS = (
+    Task(
+        "sts",
+        "STS benchmark",
+        Similarity(scale=5.0),
+        ("spearman", "pearson"),
+        columns=PairColumns(("sentence1",), ("sentence2",), ("score",), id=()),
+        published=PublishedFiles(
+            ("STS-B", "stsbenchmark"),
+            {
+                "train": ("train.tsv", "sts-train.csv"),
+                "dev": ("dev.tsv", "sts-dev.csv"),
+                "test": ("original_sts-test.tsv", "sts-test.csv"),  # GLUE's has no scores
+            },
+            sts_rows,
+        ),
+        hub="mteb/stsbenchmark-sts",
+        learning_rate=2e-5,
+        epochs=4.0,
+    ),
+)
+
 _OWN = tuple(Task(name, kind=kind, **kind.own) for name, kind in KINDS.items())
 
-_PUBLISHED = (*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_CHOICES, *chain(*CROSS_LINGUAL.values()))
+_PUBLISHED = (
+    *(*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_CHOICES, *_PAIRS),
+    *chain(*CROSS_LINGUAL.values()),
+)
 
 TASKS: dict[str, Task] = {task.name: task for task in (*_PUBLISHED, *_OWN)}
 

@@ -22,6 +22,7 @@ from data.rows import Row, read_rows
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.errors import InputError
+from model.hf.checkpoint import Checkpoint
 from model.losses import distillation_kl, weighted_cross_entropy
 from model.tasks import read_batch
 from tasks.formats.rows import Columns, Example, Format, text_cell
@@ -88,8 +89,14 @@ class Kind(ABC):
     """True if an example is of one class, so that it counts in a confusion matrix."""
     model: ClassVar[type[Any]]
     """The model, of `model.tasks`: encoder and head."""
+    has_head: ClassVar[bool] = True
+    """False if the model has no parameters beside those of its encoder: any encoder is one."""
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "token_type_ids")
     """The columns of a batch that a prediction needs."""
+    compares: ClassVar[tuple[str, ...]] = ()
+    """The outputs and columns of which the losses need those of the whole batch. Where it is shared
+    among devices, the batch holds them under names that begin with `all_`, and the `place` of each
+    row in them."""
     per_token: ClassVar[bool] = False
     """True if the outputs have an entry for each token of the window."""
     metrics: ClassVar[Mapping[str, Callable[..., float]]]
@@ -150,6 +157,10 @@ class Kind(ABC):
         """This kind, with the settings that a user's own examples ask for."""
         return self
 
+    def of_reading(self, reading: Reading) -> "Kind":
+        """This kind, for texts that are read in this way."""
+        return self
+
     @staticmethod
     @abstractmethod
     def to_windows(
@@ -174,6 +185,17 @@ class Kind(ABC):
     def serves(self, config: EncoderConfig) -> bool:
         """True if a model of class `model` with this configuration is of this kind."""
         return True
+
+    def new_model(
+        self, config: EncoderConfig, checkpoint: Checkpoint | None = None, *, rngs: nnx.Rngs
+    ) -> Any:
+        """A model with random weights; `checkpoint` is the one that its encoder is taken from."""
+        return self.model(config, rngs=rngs)
+
+    def window_length(self, model: Any) -> int:
+        """Tokens of a window of a user's text, if nobody says how many."""
+        positions = model.config.max_positions
+        return min(positions, self.longest_window or positions)
 
     def to_config(self, config: EncoderConfig) -> EncoderConfig:
         """The configuration of a model that learns this, with what its users have to know."""
@@ -233,8 +255,11 @@ class Kind(ABC):
         """Arrays that predictions are made of, computed on the device for the rows of a batch."""
         return self.forward(model, batch)
 
-    def fetched(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes of a row of what `fetch` returns, for `outputs` classes or values."""
+    def fetched(self, length: int, outputs: int, width: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes of a row of what `fetch` returns.
+
+        Of a model with so many `outputs`, classes or values, and hidden states so wide.
+        """
         shape = (length, outputs) if self.per_token else (outputs,)
         return {"logits": jax.ShapeDtypeStruct(shape, jnp.float32)}
 

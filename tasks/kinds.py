@@ -1,6 +1,7 @@
 """The kinds of task, by name: a new kind is a folder and a line here."""
 
 from tasks.choices.kind import Choices
+from tasks.embeddings.kind import Pairs
 from tasks.kind import Kind
 from tasks.multilabel.kind import Multilabel
 from tasks.questions.kind import Answers
@@ -17,5 +18,6 @@ KINDS: dict[str, Kind] = {
         Tags(),
         Answers(),
         Choices(),
+        Pairs(),
     )
 }

@@ -39,6 +39,8 @@ def load_for_task(
     """
     head, names = task.kind.model, task.outputs
     path, config, classes = checkpoint.name, checkpoint.config, checkpoint.classes
+    if not task.kind.has_head:
+        return load(checkpoint, head, dtype=dtype)
     if class_name(head, config.architecture) not in classes:
         if new_head is None:
             raise InputError(
@@ -85,7 +87,7 @@ def _with_new_head(checkpoint: Checkpoint, task: Task, rngs: nnx.Rngs, dtype: DT
     logger.warning("%s has a head for %s: a new one is drawn, to be trained", checkpoint.name, what)
     encoder = load_encoder(checkpoint)
     config = checkpoint.config.replace(labels=task.outputs, dtype=dtype)
-    model = task.kind.model(config, rngs=rngs)
+    model = task.kind.new_model(config, checkpoint, rngs=rngs)
     for part in ("embeddings", "encoder", "pooler"):
         source, target = (getattr(of, part, None) for of in (encoder, model.backbone))
         if source is not None and target is not None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -31,13 +31,16 @@ class TaskDataConfig:
     test: Path | None = None
     """Your own test examples, with or without labels."""
     text_field: str = "text"
-    """The column of your own files that holds the text, for `tags` the words, or for `choices` the
-    context, beside a list `choices` or columns `choice0`, `choice1` and so on."""
+    """The column of your own files that holds the text, for `tags` the words, for `choices` the
+    context, beside a list `choices` or columns `choice0`, `choice1` and so on, or for `embeddings`
+    the query, which may also be called `query`."""
     pair_field: str | None = None
-    """The column that holds a second text, where texts come in pairs."""
+    """The column that holds a second text, where texts come in pairs; for `embeddings` by default
+    `document`."""
     label_field: str = "label"
     """The column that holds the class, the value, for `tags` the tags, for `choices` the place of
-    the right one, from 0, or for `multilabel` a list of labels, which may also be in `labels`."""
+    the right one, from 0, or for `multilabel` a list of labels, which may also be in `labels`.
+    `embeddings` need none; a `score`, how much the two texts are alike, makes them learn that."""
     label_fields: tuple[str, ...] = ()
     """Several columns instead of that one: for `multilabel` each has 0 or 1, and is called as its
     label; for `regression` each has a value."""
@@ -123,7 +126,7 @@ def open_task(
         task = task.with_labels(task.kind.classes(sum(examples.values(), ())))
     if task.own_files:
         read = examples.get("train") or sum(examples.values(), ())
-        task = replace(task, kind=task.kind.of_examples(read))
+        task = task.of_examples(read)
     if "train" in examples:
         others = {split: examples[split] for split in wanted if split != "train"}
         notes += shared(examples["train"], others, task.kind)

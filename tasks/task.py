@@ -67,6 +67,15 @@ class Task:
         metrics = kind.own["metrics"] if self.own_files else self.metrics
         return replace(self, labels=labels, kind=kind, metrics=metrics)
 
+    def of_examples(self, examples: Sequence[Example]) -> "Task":
+        """This task, once a user's own examples are known: they may decide what is learned."""
+        kind = self.kind.of_examples(examples)
+        return replace(self, kind=kind, metrics=kind.own["metrics"])
+
+    def of_reading(self, reading: Reading) -> "Task":
+        """This task, for texts that are read in this way."""
+        return replace(self, kind=self.kind.of_reading(reading))
+
     def length(self, reading: Reading) -> int:
         """Tokens of a window."""
         return self.max_length if reading.max_length is None else reading.max_length

@@ -1,6 +1,6 @@
 """Small models for the tests, made and called so that little has to be compiled."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -23,7 +23,7 @@ DISTILBERT = BERT.distilled(2)
 ARCHITECTURES = {"bert": BERT, "distilbert": DISTILBERT}
 
 
-def build(task: type[Any], config: EncoderConfig, *, seed: int = 0) -> Any:
+def build(task: Callable[..., Any], config: EncoderConfig, *, seed: int = 0) -> Any:
     """A model with random numbers everywhere, also where a new one has zeros and ones."""
     graphdef, shapes = _skeleton(task, config)
     random = np.random.default_rng(seed)
@@ -36,7 +36,7 @@ def build(task: type[Any], config: EncoderConfig, *, seed: int = 0) -> Any:
 
 
 @cache
-def _skeleton(task: type[Any], config: EncoderConfig) -> tuple[nnx.GraphDef, Any]:
+def _skeleton(task: Callable[..., Any], config: EncoderConfig) -> tuple[nnx.GraphDef, Any]:
     graphdef, state = nnx.split(nnx.eval_shape(lambda: task(config, rngs=nnx.Rngs(0))))
     return graphdef, [(place, param.shape) for place, param in nnx.to_flat_state(state)]
 

@@ -5,6 +5,7 @@
     python -m train.finetune squad --teacher runs/bert-squad/model
     python -m train.finetune classification --data.train my.csv --data.label-field topic
     python -m train.finetune multilabel --data.train my.csv --data.label-fields sport science
+    python -m train.finetune embeddings --data.train pairs.jsonl
 
 With --data.test FILE the trained model is scored on your test examples too, with intervals.
 Each task has the settings of Devlin et al. 2019, and flags change them. The run's folder (--output)
@@ -124,6 +125,7 @@ def prepare(config: FinetuneConfig) -> Prepared:
     splits = ("train", "dev", *(("test",) if config.data.test else ()))
     with first_before_others():
         data = open_task(config.task, config.data, splits=splits)
+    data = replace(data, task=data.task.of_reading(config.reading))
     check_test(config, data)
     check_class_loss(config, data.task)
     task, checkpoint = data.task, open_checkpoint(config.model)
@@ -185,7 +187,7 @@ def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData
         encoder = load_encoder(checkpoint)
         shape = student_config(encoder.config, config.layers)
         shape = shape.replace(labels=data.task.outputs, dtype=dtype)
-        model = data.task.kind.model(shape, rngs=rngs)
+        model = data.task.kind.new_model(shape, checkpoint, rngs=rngs)
         initialise(model.backbone, encoder, config.layers)
     layers = model.config.num_layers
     if (config.frozen_layers or 0) > layers:

@@ -86,7 +86,7 @@ class Choices(Kind):
     def loss(self, output: Arrays, batch: Arrays) -> Float[Array, " rows"]:
         return cross_entropy(output["logits"], batch["label"])
 
-    def fetched(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
+    def fetched(self, length: int, outputs: int, width: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"logits": jax.ShapeDtypeStruct((self.most,), jnp.float32)}
 
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:

@@ -118,7 +118,7 @@ class Answers(Kind):
         )
         return (start + end) / 2
 
-    def fetched(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
+    def fetched(self, length: int, outputs: int, width: int) -> dict[str, jax.ShapeDtypeStruct]:
         logits = jax.ShapeDtypeStruct((length,), jnp.float32)
         return {"start": logits, "end": logits}
 

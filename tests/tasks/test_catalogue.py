@@ -31,12 +31,14 @@ METRICS = {
     **{f"xnli-{language}": "accuracy" for language in XNLI},
     **{f"xquad-{language}": "exact_match squad_f1" for language in XQUAD},
     **{f"mlqa-{a}-{b}": "exact_match squad_f1" for a, b in product(MLQA, MLQA)},
+    "sts": "spearman pearson",
     "classification": "accuracy macro_f1",
     "multilabel": "micro_f1 macro_f1",
     "regression": "pearson spearman",
     "tags": "entity_f1",
     "answers": "exact_match squad_f1",
     "choices": "accuracy",
+    "embeddings": "right_at_1 reciprocal_rank_at_10",
 }
 
 

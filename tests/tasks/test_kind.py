@@ -51,15 +51,24 @@ FILES = {
         '{"text": "the old cat", "choices": ["sees a dog", "likes", "hears"], "label": 1}\n'
         '{"text": "a red bird", "choices": ["finds the tree", "sees"], "label": 0}\n',
     ),
+    "embeddings": (
+        "own.jsonl",
+        '{"query": "a dog", "document": "old cat", "negatives": ["a tree", "the bird"]}\n'
+        '{"query": "a dog", "document": "red tree"}\n'
+        '{"query": "the cat", "document": "old cat", "negatives": ["red tree"]}\n',
+    ),
+    "similar embeddings": ("own.csv", "text,document,score\na dog,old cat,2\nred tree,a tree,4\n"),
 }
 ASKED = {
     "answers": Asked(question="a dog", null_threshold=0.0, top=2),
     "choices": Asked(choices=("sees a tree", "likes"), top=2),
+    "embeddings": Asked(pair="old bird"),
 }
 VARIANTS = {
     "several values": ("regression", {"label_fields": ("x", "y")}),
     "labels in columns": ("multilabel", {"label_fields": ("b", "a")}),
     "plain tags": ("tags", {}),
+    "similar embeddings": ("embeddings", {}),
 }
 LINES = {
     "classification": r"  +\d+\.\d %  (good|bad)",
@@ -71,6 +80,8 @@ LINES = {
     "plain tags": r"  (DET|ADJ|NOUN): (the|red|cat)  \[\d+:\d+\]",
     "answers": r"  +\d+\.\d %  (no answer|.+  \[\d+:\d+\])",
     "choices": r"  +\d+\.\d %  (sees a tree|likes)",
+    "embeddings": r"  -?\d\.\d{3}",
+    "similar embeddings": r"  -?\d\.\d{3}",
 }
 READING = Reading(max_length=16, max_question=4)
 
@@ -82,7 +93,7 @@ class Case(NamedTuple):
     task: Task
     examples: tuple[Any, ...]
     windows: Windows
-    model: nnx.Module
+    model: Any
     batch: dict[str, jax.Array]
     vocabulary: Vocabulary
     name: str
@@ -99,12 +110,16 @@ def case(request, tmp_path_factory) -> Case:
     vocabulary = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
     shape = runs.MODEL.replace(vocab_size=vocabulary.size)
     shape = shape.replace(labels=task.outputs) if task.outputs else shape
-    model = build(task.kind.model, task.kind.to_config(shape))
+    model = build(task.kind.new_model, task.kind.to_config(shape))
     windows = task.to_windows(examples, vocabulary, task.labels, READING)
     lengths = bucket_lengths(windows.lengths, most=1)
     batch = BucketBatches(windows, lengths, batch_size=len(windows) + 1, seed=0).batch(0)
     rows = {name: jnp.asarray(array[0]) for name, array in batch.items()}
     return Case(task.kind, task, examples, windows, model, rows, vocabulary, request.param)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
 def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
@@ -127,6 +142,17 @@ def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
             for place, tag in enumerate(example.tags):
                 of_word = log_softmax(scores["logits"][encoding.word_ids.index(place)])
                 total -= of_word[case.task.labels.index(tag)]
+        elif case.name == "embeddings":
+            right = {e.document for e in case.examples if e.query == example.query}
+            texts = [scores["vectors"][1]]
+            for other in np.flatnonzero(case.batch["valid"]):
+                theirs = case.examples[int(case.batch["row"][other])]
+                for place, text in enumerate((theirs.document, *theirs.negatives), 1):
+                    if text not in right:
+                        texts.append(np.asarray(logits["vectors"][other][place], np.float64))
+            total -= log_softmax([cosine(scores["vectors"][0], v) / 0.05 for v in texts])[0]
+        elif case.name == "similar embeddings":
+            total += (cosine(*scores["vectors"]) - example.score / 4) ** 2
         elif case.kind.name == "answers":
             encoding = case.vocabulary.tokenizer.encode(example.question, example.context)
             ends = (0, 0)
@@ -180,7 +206,7 @@ def test_the_losses(case):
 
     graphdef, params = nnx.split(case.model)
     (loss, same, far), fetched = losses(params)
-    shapes = kind.fetched(length, outputs)
+    shapes = kind.fetched(length, outputs, case.model.config.hidden_size)
     assert {name: (a.shape[1:], a.dtype) for name, a in fetched.items()} == {
         name: (shape.shape, shape.dtype) for name, shape in shapes.items()
     }

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -70,6 +71,8 @@ class TaskObjective:
     def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Scalars]:
         kind, batch = self.kind, inputs.batch
         output = kind.forward(nnx.merge(self.model, inputs.params), batch, inputs.rngs)
+        if inputs.axis is not None:
+            batch = {**batch, **_of_all_devices({**batch, **output}, kind.compares, inputs.axis)}
         losses = {
             "task": lambda: self.on_labels(output, batch),
             "soft": lambda: kind.soft_loss(output, batch, self.temperature),
@@ -84,6 +87,19 @@ class TaskObjective:
             return self.kind.loss(output, batch)
         weights = jnp.asarray(self.class_weights or 1.0, jnp.float32)
         return self.kind.class_loss(output, batch, weights, self.smoothing)
+
+
+def _of_all_devices(columns: DeviceBatch, names: Sequence[str], axis: str) -> DeviceBatch:
+    """The rows of all devices, as `Kind.compares` has it; gradients go back to each."""
+    there = [name for name in names if name in columns]
+    if not there:
+        return {}
+    rows = len(columns[there[0]])
+    place = jax.lax.axis_index(axis) * rows + jnp.arange(rows)
+    gathered = {
+        f"all_{name}": jax.lax.all_gather(columns[name], axis, tiled=True) for name in there
+    }
+    return {**gathered, "place": place}
 
 
 def balanced_weights(kind: Kind, windows: Windows, outputs: int) -> list[Any]:

@@ -34,6 +34,8 @@ class LossInputs(NamedTuple):
     """The present values of `Objective.numbers`."""
     shares: Mapping[str, float | Float32[Array, ""]]
     """The weight of one place in the loss, by term: that of the term over its number of places."""
+    axis: str | None = None
+    """The pmap axis over which the rows of the micro-batch are shared; None: all are in `batch`."""
 
 
 @runtime_checkable

@@ -124,7 +124,7 @@ def _parts(
     if config.layers is not None:
         shape = student_config(shape, config.layers)
     shape = shape.replace(labels=outputs_of(config), dtype=compute_dtype(config))
-    model = nnx.eval_shape(lambda: task.kind.model(shape, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: task.kind.new_model(shape, rngs=nnx.Rngs(0)))
     model.backbone.encoder.remat = config.run.remat
     objective = TaskObjective(
         nnx.graphdef(model), task.kind, config.loss if config.teacher else None
@@ -151,7 +151,8 @@ def shape_of(model: str) -> EncoderConfig:
 def task_of(config: FinetuneConfig) -> Task:
     """The task, with the labels that are known without its examples."""
     task = TASKS[config.task]
-    return task.with_labels(config.labels or config.data.label_fields or task.labels)
+    task = task.with_labels(config.labels or config.data.label_fields or task.labels)
+    return task.of_reading(config.reading)
 
 
 def outputs_of(config: FinetuneConfig) -> tuple[str, ...]:
@@ -191,7 +192,7 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
         kind, outputs = task_of(config).kind, len(outputs_of(config))
         columns = kind.targets(length, outputs)
         if config.teacher:
-            fetched = kind.fetched(length, outputs)
+            fetched = kind.fetched(length, outputs, shape_of(config.teacher).hidden_size)
             columns |= {f"teacher_{name}": column for name, column in fetched.items()}
         batch |= {name: array(column.dtype, *column.shape) for name, column in columns.items()}
     return batch

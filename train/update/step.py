@@ -94,7 +94,7 @@ def make_step(
             shares = {name: weights[name] / counts[name] for name in weights}
             with jax.named_scope("losses"):
                 value, sums = objective.loss(
-                    LossInputs(params, constants, micro_batch, rngs, numbers, shares)
+                    LossInputs(params, constants, micro_batch, rngs, numbers, shares, axis_name)
                 )
             return value, {name: sums[name] / counts[name] for name in sums}
 

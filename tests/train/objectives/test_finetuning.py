@@ -25,6 +25,7 @@ CONFIG = {
     "tags": DISTILBERT.replace(labels=("O", "B-x", "I-x"), **CALM),
     "answers": BERT.replace(**CALM),
     "choices": BERT.replace(**CALM),
+    "embeddings": DISTILBERT.replace(**CALM),
 }
 LOSS = TaskLoss(task=0.3, soft=0.7, temperature=3.0)
 
@@ -50,6 +51,14 @@ def make_batch(kind: str) -> dict[str, np.ndarray]:
     if kind == "choices":
         batch |= {name: np.stack([batch[name]] * 3, axis=-1) for name in KINDS[kind].inputs}
         batch["input_ids"][..., 1:] = random.integers(1, 50, (ROWS, LENGTH, 2))
+    if kind == "embeddings":
+        batch |= {name: np.stack([batch[name]] * 3, axis=-1) for name in KINDS[kind].inputs}
+        batch["input_ids"][..., 1:] = random.integers(1, 50, (ROWS, LENGTH, 2))
+        batch["attention_mask"][1, :, 2] = False  # has no negative
+        batch["documents"] = np.array([[0, 3], [1, -1], [2, 1], [0, 2]], np.int32)
+        batch["right"] = np.array([[0, 3], [1, 2], [2, -1], [0, -1]], np.int32)
+        batch["teacher_vectors"] = random.normal(size=(ROWS, 3, 7)).astype(np.float32) / 3
+        return batch
     shape = (ROWS, LENGTH, 3) if kind == "tags" else (ROWS, 1 if kind == "regression" else 3)
     batch["teacher_logits"] = random.normal(size=shape).astype(np.float32)
     if kind == "tags":
@@ -77,6 +86,8 @@ def kl(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
 def expected(kind: str, batch, output) -> tuple[float, float, int]:
     """Sums of both terms over the rows (or tags) that count, and their number."""
     hard, soft, count = 0.0, 0.0, 0
+    if kind == "embeddings":
+        return expected_of_embeddings(batch, np.asarray(output.embedding, np.float64))
     for row in np.flatnonzero(VALID):
         if kind == "answers":
             count += 1
@@ -111,9 +122,27 @@ def expected(kind: str, batch, output) -> tuple[float, float, int]:
     return float(hard), float(soft), count
 
 
+def expected_of_embeddings(batch, vectors: np.ndarray) -> tuple[float, float, int]:
+    """Each query with its own document and what is wrong for it, by the cosine over 0.05."""
+    vectors = vectors.reshape(ROWS, 3, -1)
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    hard, soft = 0.0, 0.0
+    for row in np.flatnonzero(VALID):
+        places = [(r, t) for r in np.flatnonzero(VALID) for t in (0, 1) if (r, t) != (1, 1)]
+        by = {
+            name: {(r, t): v[row, 0] @ v[r, t + 1] / 0.05 for r, t in places}
+            for name, v in (("student", vectors), ("teacher", batch["teacher_vectors"]))
+        }
+        wrong = [p for p in places if batch["documents"][p] not in batch["right"][row]]
+        hard -= log_softmax(np.array([by["student"][p] for p in [(row, 0), *wrong]]))[0]
+        student, teacher = (np.array(list(scores.values())) for scores in by.values())
+        soft += kl(student, teacher, LOSS.temperature)
+    return float(hard), float(soft), int(VALID.sum())
+
+
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_both_terms_are_the_sums_over_what_counts(kind):
-    model = build(KINDS[kind].model, CONFIG[kind])
+    model = build(KINDS[kind].new_model, CONFIG[kind])
     graphdef, params = nnx.split(model)
     batch = make_batch(kind)
     objective = TaskObjective(graphdef, KINDS[kind], LOSS)
@@ -124,6 +153,9 @@ def test_both_terms_are_the_sums_over_what_counts(kind):
     inputs = [arrays[name] for name in KINDS[kind].inputs]
     if kind == "choices":
         inputs = [array.swapaxes(1, 2) for array in inputs]
+    if kind == "embeddings":
+        inputs = [array.swapaxes(1, 2).reshape(-1, LENGTH) for array in inputs]
+        inputs[1] = inputs[1].at[:, 0].set(True)
     output = model(*inputs[: 2 if CONFIG[kind].architecture == "distilbert" else 3])
     hard, soft, count = expected(kind, batch, output)
     np.testing.assert_allclose(sums["task"], hard, rtol=1e-5)
@@ -171,7 +203,7 @@ def test_weights_and_smoothing_are_those_of_torch(smoothing):
 @pytest.mark.parametrize("kind", ["classification", "tags"])
 def test_the_loss_on_the_labels_with_weights_and_smoothing(kind):
     """The other term stays as it is."""
-    graphdef, params = nnx.split(build(KINDS[kind].model, CONFIG[kind]))
+    graphdef, params = nnx.split(build(KINDS[kind].new_model, CONFIG[kind]))
     arrays = {name: jnp.asarray(array) for name, array in make_batch(kind).items()}
     weights = (0.5, 2.0, 3.0)
     one = jnp.float32(1)
@@ -274,14 +306,16 @@ def test_losses_of_several_values_are_means_over_them():
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_without_a_teacher_only_the_labels_count(kind):
-    graphdef = nnx.graphdef(build(KINDS[kind].model, CONFIG[kind]))
+    graphdef = nnx.graphdef(build(KINDS[kind].new_model, CONFIG[kind]))
     numbers = TaskObjective(graphdef, KINDS[kind]).numbers(jnp.float32(0))
     assert numbers == {"task": {"weight": 1.0}}
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_dropout_is_drawn_where_a_model_learns(kind):
-    graphdef, params = nnx.split(build(KINDS[kind].model, CONFIG[kind].replace(hidden_dropout=0.1)))
+    graphdef, params = nnx.split(
+        build(KINDS[kind].new_model, CONFIG[kind].replace(hidden_dropout=0.1))
+    )
     objective = TaskObjective(graphdef, KINDS[kind], LOSS)
     batch = jax.tree.map(jnp.asarray, make_batch(kind))
     shares = {name: jnp.ones(()) for name in objective.weights}
@@ -296,7 +330,7 @@ def test_dropout_is_drawn_where_a_model_learns(kind):
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_the_gradient_is_finite_where_nothing_is_allowed(kind):
     """A row without context, an untagged row, and a batch in which no row counts."""
-    graphdef, params = nnx.split(build(KINDS[kind].model, CONFIG[kind]))
+    graphdef, params = nnx.split(build(KINDS[kind].new_model, CONFIG[kind]))
     batch = make_batch(kind) | {"valid": np.zeros(ROWS, bool)}
     for name in ("context", "tags"):
         if name in batch:
