@@ -42,7 +42,7 @@ from report.predictions.mistakes import write_errors
 from report.predictions.submission import FILES, write_submission
 from report.tables import terminal_table
 from tasks.catalogue import find_task
-from tasks.model import check_inputs, check_order, load_for_task, only_numbered, spelled
+from tasks.model import check_order, fit_reading, load_for_task, only_numbered, spelled
 from tasks.open import TaskData, TaskDataConfig, open_task
 from tasks.predict import predictor
 from tasks.reading import NullThreshold, Reading, Threshold
@@ -106,10 +106,11 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     check_order(config.labels, task, checkpoint)
     model = load_for_task(checkpoint, task, order=config.labels)
     vocabulary = load_vocabulary(checkpoint.place)
-    config = replace(config, reading=reading_of(config, task))
-    task = task.of_reading(config.reading)
+    reading = reading_of(config, task, model.config.max_positions)
+    reading, remarks = fit_reading(config.model, model, vocabulary, task, reading)
+    config = replace(config, reading=reading)
+    task = task.of_reading(reading)
     data = replace(data, task=task)
-    remarks = check_inputs(config.model, model, vocabulary, task.length(config.reading))
     say(*remarks, *data.notes)
     default = f"runs/eval-{config.task}-{model_in_names(config.model)}"
     output = evaluation_folder(config.output, default, config.model, ("task", config.task), _LEFT)
@@ -226,10 +227,11 @@ def evaluation_folder(
     return folder
 
 
-def reading_of(config: TaskEvaluation, task: Task) -> Reading:
+def reading_of(config: TaskEvaluation, task: Task, positions: int) -> Reading:
     """The reading of texts: that of the flags or, without any, that of the fine-tuning.
 
-    That is known of a model in the folder of its run. It is said where it makes a difference.
+    That is known of a model in the folder of its run. It is said where it makes a difference to a
+    model with so many `positions`.
     """
     folder, reading = Path(config.model).expanduser(), config.reading
     if not (folder.is_dir() and (folder.parent / CONFIG).is_file()):
@@ -238,12 +240,15 @@ def reading_of(config: TaskEvaluation, task: Task) -> Reading:
     if run.get("kind") != "finetune" or run.get("task") != task.recipe:
         return reading
     then = as_type(Reading, run.get("reading"), str(folder.parent / CONFIG), "reading")
-    read = {"max_length": (task.length(then), task.length(reading))}
-    read |= {name: (getattr(then, name), getattr(reading, name)) for name in task.kind.reads}
+    read = {"max_length": tuple(task.length(task.fit(r, positions)) for r in (then, reading))}
+    for name in task.kind.reads:
+        if then.matters(name) or reading.matters(name):
+            read[name] = (getattr(then, name), getattr(reading, name))
     differing = {name: value for name, (value, now) in read.items() if now != value}
     if not differing:
         return reading
-    flags = " ".join(f"--reading.{n.replace('_', '-')} {v}" for n, v in differing.items())
+    named = {f"--reading.{name.replace('_', '-')}": value for name, value in differing.items()}
+    flags = " ".join(f"{n} {v}" if v is not None else f"no {n}" for n, v in named.items())
     if reading == Reading():
         say(f"texts are read as when {config.model} was fine-tuned: {flags}")
         return replace(reading, **differing)

@@ -13,6 +13,7 @@ from model.hf.checkpoint import Checkpoint
 from model.hf.weight_map import ENCODERS, class_name
 from model.pretrained import load
 from model.student import copy_parameters
+from tasks.reading import Reading
 from tasks.task import Task
 
 logger = logging.getLogger(__name__)
@@ -138,6 +139,23 @@ def spelled(labels: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
 def load_encoder(checkpoint: Checkpoint) -> Any:
     """A checkpoint without its head."""
     return load(checkpoint, ENCODERS[checkpoint.config.architecture])
+
+
+def fit_reading(
+    path: str, model: Any, vocabulary: Vocabulary, task: Task, reading: Reading
+) -> tuple[Reading, tuple[str, ...]]:
+    """The reading of a task's texts by a model, and remarks on it.
+
+    Raises:
+        InputError: as `check_inputs`.
+    """
+    positions = model.config.max_positions
+    fitted = task.fit(reading, positions)
+    remarks = check_inputs(path, model, vocabulary, task.length(fitted))
+    if fitted != reading:
+        shorter = f"windows have {positions} tokens, as {path} has no more positions"
+        remarks = (*remarks, f"{shorter}: those of {task.name} have {task.max_length} otherwise")
+    return fitted, remarks
 
 
 def check_inputs(path: str, model: Any, vocabulary: Vocabulary, length: int) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ Long = Literal["truncate", "head+tail", "windows"]
 NullThreshold = Annotated[float, Range(-1e6, 1e6)]
 Threshold = Annotated[float, Range(0, 0.999)]
 
+OVERLAP = 128
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -21,12 +23,32 @@ class Reading:
     long: Long = "truncate"
     """Longer texts: keep their beginning (`truncate`), beginning and end (`head+tail`), or all of
     them in several `windows`, whose logits are averaged."""
-    overlap: Annotated[int, Range(0, 65536)] = 128
-    """Tokens that neighbouring windows of a text share."""
+    overlap: Annotated[int, Range(0, 65536)] | None = None
+    """Tokens that neighbouring windows of a text share; by default 128, or half of a window if that
+    is less."""
     doc_stride: Length = 128
     """Tokens from the start of one window to the next where answers are looked for."""
     max_question: Length = 64
     """Tokens of a question; longer ones are cut."""
+
+    def matters(self, name: str) -> bool:
+        """True if the field of this name changes anything."""
+        return name != "overlap" or self.long == "windows"
+
+    def shared(self, room: int) -> int:
+        """Tokens that windows with `room` for so many share.
+
+        Raises:
+            InputError: they cannot hold the overlap.
+        """
+        if self.overlap is None:
+            return min(OVERLAP, room // 2)
+        if self.overlap >= room:
+            raise InputError(
+                f"windows of {room} tokens cannot share {self.overlap} of them: give a "
+                f"--reading.overlap below {room}"
+            )
+        return self.overlap
 
 
 OF_TEXT = ("pair", "question", "choices")

@@ -80,6 +80,15 @@ class Task:
         """Tokens of a window."""
         return self.max_length if reading.max_length is None else reading.max_length
 
+    def fit(self, reading: Reading, positions: int) -> Reading:
+        """The reading, of windows that fit a model with so many positions.
+
+        Only the task's own length is reduced; one that was asked for stays.
+        """
+        if reading.max_length is None and self.max_length > positions:
+            return replace(reading, max_length=positions)
+        return reading
+
     def to_windows(
         self,
         examples: Sequence[Example],

@@ -106,11 +106,10 @@ def run_block(study: StudyConfig, cohort: Cohort, seed: int) -> None:
     folder = study.base.output / f"seed-{seed}"
     cohort.train(seed, folder)
     records = block_results(folder, list(cohort.students))
-    positions = cohort.teacher.config.max_positions
     for record in records:
         student = folder / "model" / folder_name(record["variant"])
         if all(map(math.isfinite, record["metrics"].values())):
-            record["metrics"] |= downstream_scores(study, student, seed, positions)
+            record["metrics"] |= downstream_scores(study, student, seed)
         else:
             record["metrics"] |= {f"downstream_{task}": math.nan for task in study.downstream}
             say(f"{record['variant']} has diverged: it is not fine-tuned")

@@ -38,7 +38,7 @@ from report.run import write_report
 from report.seeds import report_seeds
 from tasks.buckets import BucketBatches, bucket_lengths
 from tasks.catalogue import TASKS
-from tasks.model import check_inputs, check_order, load_encoder, load_for_task
+from tasks.model import check_order, fit_reading, load_encoder, load_for_task
 from tasks.open import TaskData, open_task
 from tasks.predict import EVALUATION_ROWS, predictor
 from tasks.score import Scored, SplitScores, score, score_in_full
@@ -134,9 +134,9 @@ def prepare(config: FinetuneConfig) -> Prepared:
     check_order(config.labels, task, *filter(None, (learner, teacher)))
     vocabulary = load_vocabulary(checkpoint.place)
     model = initial_model(config, checkpoint, data)
-    remarks = check_inputs(config.model, model, vocabulary, task.length(config.reading))
+    reading, remarks = fit_reading(config.model, model, vocabulary, task, config.reading)
     windows = {
-        part: task.to_windows(examples, vocabulary, model.config.labels, config.reading)
+        part: task.to_windows(examples, vocabulary, model.config.labels, reading)
         for part, examples in data.splits.items()
     }
     say(*remarks, *data.notes)

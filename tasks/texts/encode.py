@@ -18,7 +18,7 @@ Ids = Int32[np.ndarray, " _tokens"]  # each of a length of its own
 _DONE = {
     "truncate": "their beginning is read",
     "head+tail": "their beginning and end are read",
-    "windows": "read in several windows",
+    "windows": "read in several windows that share {} tokens",
 }
 
 
@@ -39,15 +39,12 @@ def encode_texts(
             `truncate`, or there is no room.
     """
     pairs = all_or_none([example.pair is not None for example in examples], "a second text")
-    room, long, overlap = length - (3 if pairs else 2), reading.long, reading.overlap
+    room, long = length - (3 if pairs else 2), reading.long
     if room < (2 if pairs else 1):
         raise InputError(f"a maximum length of {length} leaves no room for text: give 5 or more")
     if pairs and long != "truncate":
         raise InputError(f"pairs of texts can be cut by truncate only, and {long} was asked for")
-    if long == "windows" and not 0 <= overlap < room:
-        raise InputError(
-            f"windows of {room} tokens cannot share {overlap} of them: give an overlap below {room}"
-        )
+    overlap = reading.shared(room) if long == "windows" else 0
     tokenizer, special = vocabulary.tokenizer, vocabulary.special
     cls, sep = (np.array([index], np.int32) for index in (special.cls, special.sep))
     input_ids, types, members, longer = [], [], [], 0
@@ -69,7 +66,7 @@ def encode_texts(
         example=np.array(members, np.int64),
         pad_id=special.pad,
         tokens={"token_type_ids": (types, 0)},
-        remarks=too_long(longer, len(examples), length, _DONE[long]),
+        remarks=too_long(longer, len(examples), length, _DONE[long].format(overlap)),
     )
 
 

@@ -313,7 +313,9 @@ def test_long_texts_are_reported_and_read_as_asked(home, caplog):
     caplog.clear()
     windows = Asked(reading=Reading(long="windows", overlap=4))
     [averaged] = predict(model, vocabulary, [" ".join(words)], windows)
-    assert "read in several windows" in caplog.text
+    assert "read in several windows that share 4 tokens" in caplog.text
+    predict(model, vocabulary, [" ".join(words)], Asked(reading=Reading(long="windows")))
+    assert "read in several windows that share 11 tokens" in caplog.text
     assert averaged["probabilities"] != pytest.approx(whole["probabilities"], rel=1e-3)
 
 

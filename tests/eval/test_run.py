@@ -560,6 +560,25 @@ def test_an_order_of_classes_against_the_models_own(home):
         evaluate(home, "value", "stsb", labels=("a", "b"))
 
 
+def test_windows_are_as_long_as_the_model_allows(home, tmp_path, capsys):
+    shutil.copytree(home / "sst2", tmp_path / "model")
+    run = {"kind": "finetune", "task": "sst2", "reading": asdict(Reading())}
+    (tmp_path / "config.json").write_text(json.dumps(run))
+    data = TaskDataConfig(root=home / "glue")
+    settings = {"model": str(tmp_path / "model"), "task": "sst2", "data": data}
+    found = []
+    for name, reading in {"a": Reading(), "b": Reading(max_length=24)}.items():
+        evaluation = TaskEvaluation(**settings, reading=reading, output=tmp_path / name)
+        found.append(evaluate_task(evaluation))
+        printed = capsys.readouterr().out
+        remark = f"windows have 24 tokens, as {tmp_path / 'model'} has no more positions: those of"
+        assert (f"{remark} sst2 have 128 otherwise" in printed) == (name == "a")
+        assert "was fine-tuned" not in printed
+    assert found[0] == found[1]
+    with pytest.raises(InputError, match=r"--reading.max-length 25 is above the 24 positions"):
+        evaluate_task(TaskEvaluation(**settings, reading=Reading(max_length=25)))
+
+
 def test_texts_read_otherwise_than_in_training_are_reported(home, tmp_path, capsys):
     shutil.copytree(home / "sst2", tmp_path / "model")
     then = asdict(Reading(max_length=7, long="head+tail", max_question=9))
@@ -577,6 +596,11 @@ def test_texts_read_otherwise_than_in_training_are_reported(home, tmp_path, caps
     evaluate_task(evaluation)
     sentence = "with --reading.long windows --reading.overlap 2: give"
     assert sentence in capsys.readouterr().out
+    then = asdict(Reading(max_length=7, long="windows"))
+    (tmp_path / "config.json").write_text(json.dumps(run | {"reading": then}))
+    reading = Reading(max_length=7, long="windows", overlap=2)
+    evaluate_task(replace(evaluation, reading=reading))
+    assert "was fine-tuned with no --reading.overlap: give" in capsys.readouterr().out
 
 
 def test_without_flags_texts_are_read_as_in_training(home, tmp_path, capsys):

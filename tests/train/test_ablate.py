@@ -330,7 +330,7 @@ def test_a_log_of_fine_tuning_that_cannot_be_written_is_reported(home, tmp_path,
     (tmp_path / "downstream" / "a" / "classification.log").mkdir(parents=True)
     study = quick(home, "never", downstream=("classification",), task_data=colours)
     with pytest.raises(InputError, match=r"cannot write .*classification\.log: Is a directory"):
-        downstream_scores(study, tmp_path / "model" / "a", seed=1, positions=16)
+        downstream_scores(study, tmp_path / "model" / "a", seed=1)
 
 
 @pytest.mark.long

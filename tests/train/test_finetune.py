@@ -553,10 +553,17 @@ def test_test_examples_without_labels_are_refused(home):
         finetune(unknown)
 
 
-def test_a_maximum_length_above_the_positions(home):
+def test_a_maximum_length_above_the_positions(home, capsys):
     long = config(home, output=home / "refused")
     with pytest.raises(InputError, match=r"--reading.max-length 17 is above the 16 positions"):
         finetune(replace(long, reading=replace(long.reading, max_length=17)))
+    rows = [{"text": "the cat " * 20, "label": label} for label in "ab" * 4]
+    write_rows(home / "long.csv", rows)
+    data = replace(long.data, train=home / "long.csv")
+    reading = replace(long.reading, max_length=None)
+    prepared = prepare(replace(long, data=data, reading=reading))
+    assert "windows have 16 tokens, as " in capsys.readouterr().out
+    assert prepared.lengths == (16,)
 
 
 def test_every_task_with_training_data_is_a_recipe_with_help(capsys):

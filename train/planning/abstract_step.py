@@ -176,7 +176,8 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
         length = config.data.sequence_length
     else:
         assert isinstance(config, FinetuneConfig)
-        length = TASKS[config.task].length(config.reading)
+        task, positions = TASKS[config.task], shape_of(config.model).max_positions
+        length = task.length(task.fit(config.reading, positions))
 
     def array(dtype: Any, *inner: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((micro_batches, rows, *inner), dtype)

@@ -12,12 +12,10 @@ from train.recipes import FINETUNE
 from train.studies.config import StudyConfig
 
 
-def downstream_scores(
-    study: StudyConfig, student: Path, seed: int, positions: int
-) -> dict[str, float]:
+def downstream_scores(study: StudyConfig, student: Path, seed: int) -> dict[str, float]:
     """`downstream_TASK` for every task of the study, of the student in a folder.
 
-    Texts longer than its `positions` are cut; the fine-tuned models go beside the folder of models.
+    The fine-tuned models go beside the folder of models.
 
     Raises:
         InputError: a task or its data cannot be used.
@@ -25,16 +23,13 @@ def downstream_scores(
     """
     scores = {}
     for task in study.downstream:
-        kind = find_task(task)
-        recipe = FINETUNE[kind.name]()
-        length = min(kind.length(recipe.reading), positions)
+        recipe = FINETUNE[find_task(task).name]()
         rate = study.task_learning_rate or recipe.optimizer.learning_rate
         config = replace(
             recipe,
             output=student.parent.parent / "downstream" / student.name / task,
             model=str(student),
             data=study.task_data,
-            reading=replace(recipe.reading, max_length=length),
             optimizer=replace(recipe.optimizer, learning_rate=rate),
             epochs=study.task_epochs or recipe.epochs,
             seed=seed,

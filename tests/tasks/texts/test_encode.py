@@ -97,6 +97,18 @@ def test_windows_hold_every_token_and_share_the_overlap(max_length, overlap):
         assert joined == whole
 
 
+@pytest.mark.parametrize(("room", "shared"), [(1, 0), (7, 3), (8, 4), (126, 63), (510, 128)])
+def test_the_default_overlap_fits_any_window(room, shared):
+    windows = encode(text(" ".join(["abcdefghij" * 6] * 10)), max_length=room + 2, long="windows")
+    whole = "abcdefghij" * 60
+    assert [*map(str, windows.remarks)] == [
+        f"1 of 1 are longer than {room + 2} tokens: "
+        f"read in several windows that share {shared} tokens"
+    ]
+    first, second = words(windows)[:2]
+    assert (first, second) == (whole[:room], whole[room - shared :][: len(second)])
+
+
 def test_truncate_counts_what_it_cuts():
     windows = encode(text("abcdefgh"), text("abcdefghi"), text("a" * 50))
     assert words(windows) == ["abcdefgh", "abcdefgh", "a" * 8]

@@ -101,3 +101,7 @@ def test_shapes_of_models_that_are_not_at_hand(tmp_path):
         planned.shape_of("me/mine")
     runs.write_teacher(tmp_path / "teacher")
     assert planned.shape_of(str(tmp_path / "teacher")).hidden_size == runs.MODEL.hidden_size
+    # The windows of a task are no longer than the model has positions.
+    recipe = replace(FINETUNE["imdb"](), model=str(tmp_path / "teacher"))
+    positions = runs.MODEL.max_positions
+    assert planned.batch_shapes(recipe, 1, 2)["input_ids"].shape == (1, 2, positions)
