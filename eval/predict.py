@@ -4,6 +4,7 @@
     python -m eval.predict runs/finetune-mrpc/model "He left." --pair "He went away."
     python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --jsonl
     python -m eval.predict runs/finetune-mrpc/model --file pairs.csv --jsonl
+    python -m eval.predict runs/finetune-sts/model --file sentences.txt --embed vectors.npy
     python -m eval.predict runs/finetune-squad/model "Ada came at noon." --question "Who came?"
     python -m eval.predict runs/finetune-swag/model "He sits." --choices "He eats." "It barks."
     python -m eval.predict ENCODER "She has [[copper fever]]." --link dictionary.txt
@@ -20,7 +21,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
@@ -42,6 +43,7 @@ from eval.inference import (
 )
 from eval.inputs import read_inputs
 from eval.linked import link_answering
+from eval.vectors import write_npy
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
@@ -58,7 +60,8 @@ class PredictConfig(Asked):
     """Ask a model about texts: arguments, the lines or rows of a file, or lines of standard input.
 
     Its config.json says what it predicts: labels with probabilities, values, entities or tagged
-    words with their places, answers to a question, choices, or fillings for [MASK].
+    words with their places, answers to a question, choices, fillings for [MASK], or the cosine
+    of two texts.
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -77,6 +80,12 @@ class PredictConfig(Asked):
     link_model: str | None = None
     """The encoder that ranks the candidates for a tagger's entities; by default their spelling
     does. For marked mentions it is MODEL."""
+    embed: Path | None = None
+    """Write the vectors of the texts to this file instead, in NumPy's format (npy): float32, a row
+    for each text. Any encoder has them; its folder says how, if it is sentence-transformers'."""
+    prompt: str | None = None
+    """For --embed: what to put before each text, such as "query: ". A model that was trained with
+    prompts needs one, or "" for none."""
     jsonl: bool = False
     """Print a JSON object for each text, on a line of its own, for programs."""
 
@@ -161,7 +170,11 @@ def run(config: PredictConfig) -> None:
         InputError: as `predict`; the message names the argument, or the file and line, and counts
             the texts that were answered before.
     """
-    check_settings(config)
+    check_settings(config if config.prompt else replace(config, prompt=None))  # may be empty
+    if config.embed is not None:
+        return _embed(config, config.embed)
+    if config.prompt is not None:
+        raise InputError("--prompt is put before the texts of --embed: give both or neither")
     kind, asked, check, answer, lines = answering(config)
     remarks: list[Remark] = []
     answered = 0
@@ -182,6 +195,18 @@ def run(config: PredictConfig) -> None:
         raise InputError(f"after {count}: {error}") from None
     finally:
         _log(add_up(remarks, answered))
+
+
+def _embed(config: PredictConfig, path: Path) -> None:
+    for flag, given in {
+        "--link": config.link,
+        "--link-model": config.link_model,
+        "--jsonl": config.jsonl,
+    }.items():
+        if given:
+            raise InputError(f"{flag} means nothing to --embed, which writes vectors")
+    asked = Asked(**{field.name: getattr(config, field.name) for field in fields(Asked)})
+    write_npy(path, config.model, config.texts, config.file, asked, config.prompt)
 
 
 def _for_people(
