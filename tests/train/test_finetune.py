@@ -176,6 +176,7 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     assert load(student.output / "model").config.architecture == "distilbert"
 
 
+@pytest.mark.long
 def test_labels_of_columns_are_learned_and_exported_by_name(home, capsys):
     """With a teacher that has them in another order, and has learned lists of them."""
     first = config(home, "multilabel", output=home / "lists", steps=1)
