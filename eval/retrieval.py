@@ -27,14 +27,14 @@ from data.storage.atomic import write_text
 from data.storage.mirror import on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from eval.run import RESULTS, evaluation_folder, model_in_names
-from eval.search import WORDS, SearchSettings, open_searches, reranked
+from eval.search import WORDS, SearchSettings, open_searches
 from model.terminal import say
 from report.naming import difference, with_interval
 from report.tables import terminal_table
 from tasks.score import half_widths
 from tasks.search.bm25 import BM25
 from tasks.search.collection import Collection, open_collection
-from tasks.search.metrics import DEPTH, TITLES, measure_run
+from tasks.search.metrics import DEPTH, TITLES, check_metrics, measure_run
 from tasks.search.rerank import Searcher
 
 Found = list[tuple[str, float]]
@@ -65,6 +65,7 @@ def evaluate_retrieval(config: RetrievalEvaluation) -> dict[str, dict[str, float
             or the disk refuses.
     """
     config.check()
+    check_metrics()  # before a model reads
     if config.output is not None:
         config = replace(config, output=on_disk(config.output, "an evaluation's folder"))
     collection = open_collection(config.collection, config.split, config.cache.expanduser())
@@ -112,11 +113,10 @@ def evaluate_retrieval(config: RetrievalEvaluation) -> dict[str, dict[str, float
 
 def named_searches(config: RetrievalEvaluation, collection: Collection) -> dict[str, Searcher]:
     """The searches that are asked for, each by a name for files."""
-    plain = open_searches(config, collection.corpus)
+    plain, again = open_searches(config, collection.corpus)
     names = [WORDS if isinstance(search, BM25) else "model" for search in plain]
     searches = dict(zip(names, plain, strict=True))
-    if config.rerank:
-        again = reranked(config, plain, collection.corpus)
+    if again:
         searches |= {f"{name}-reranked": each for name, each in zip(names, again, strict=True)}
     return searches
 

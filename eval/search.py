@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
@@ -35,7 +36,7 @@ from tasks.reading import Asked
 from tasks.search.bm25 import BM25
 from tasks.search.dense import DenseSearch, DenseSettings
 from tasks.search.documents import DocumentStore, open_documents, open_jsonl
-from tasks.search.rerank import Reranked, Searcher
+from tasks.search.rerank import CrossEncoder, Reranked, Searcher
 from tasks.values.kind import Regression
 from tasks.words.encode import check_text
 
@@ -91,45 +92,47 @@ class SearchConfig(SearchSettings):
     """Print a JSON object for each query and search, on a line of its own, for programs."""
 
 
-def open_searches(settings: SearchSettings, documents: DocumentStore) -> list[Searcher]:
-    """The searches that are asked for, without re-ranking.
+def open_searches(
+    settings: SearchSettings, documents: DocumentStore
+) -> tuple[list[Searcher], list[Searcher]]:
+    """The searches that are asked for, and the same re-ranked, if that is.
 
     Raises:
-        InputError: a model cannot be read, or as `DenseSearch` and `BM25` have it.
+        InputError: a model cannot be read or has another head, and as `DenseSearch` and `BM25`
+            have it.
     """
+    cache = settings.cache.expanduser()
+    # What may be missing comes before what takes long.
+    cross = None if settings.rerank is None else open_cross_encoder(settings.rerank)
     searches: list[Searcher] = []
+    if settings.model == WORDS or settings.bm25:
+        searches.append(BM25(documents, cache))
     if settings.model != WORDS:
         checkpoint = open_checkpoint(settings.model)
         model, vocabulary = load(checkpoint, Embedder), load_vocabulary(checkpoint.place)
-        cache = settings.cache.expanduser()
-        searches.append(DenseSearch(settings.model, model, vocabulary, documents, cache, settings))
-    if settings.model == WORDS or settings.bm25:
-        searches.append(BM25(documents, settings.cache.expanduser()))
-    return searches
+        dense = DenseSearch(settings.model, model, vocabulary, documents, cache, settings)
+        searches.insert(0, dense)
+    if cross is None:
+        return searches, []
+    return searches, [Reranked(each, cross, documents, settings.candidates) for each in searches]
 
 
-def reranked(
-    settings: SearchSettings, searches: Sequence[Searcher], documents: DocumentStore
-) -> list[Searcher]:
-    """Each search with its results re-ranked.
+def open_cross_encoder(name: str) -> CrossEncoder:
+    """The model of --rerank.
 
     Raises:
-        InputError: the model of --rerank cannot be read, or has another head.
+        InputError: it cannot be read, or has another head.
     """
-    assert settings.rerank is not None
-    checkpoint = open_checkpoint(settings.rerank)
+    checkpoint = open_checkpoint(name)
     model, vocabulary = load(checkpoint), load_vocabulary(checkpoint.place)
     kind = Regression()
     if type(model) is not kind.model or not kind.serves(model.config):
         raise InputError(
-            f"--rerank {settings.rerank} is no cross-encoder: that is a classifier of pairs with "
-            "one output, such as train.finetune regression makes of pairs"
+            f"--rerank {name} is no cross-encoder: that is a classifier of pairs with one output, "
+            "such as train.finetune regression makes of pairs"
         )
-    check_inputs(settings.rerank, model, vocabulary, 0)
-    return [
-        Reranked(search, settings.rerank, model, vocabulary, documents, settings.candidates)
-        for search in searches
-    ]
+    check_inputs(name, model, vocabulary, 0)
+    return CrossEncoder(name, model, vocabulary)
 
 
 def search(config: SearchConfig) -> None:
@@ -148,11 +151,12 @@ def search(config: SearchConfig) -> None:
         )
     if config.rerank and config.top > config.candidates:
         raise InputError(f"--top {config.top}: --rerank reads --candidates {config.candidates}")
-    searches = open_searches(config, documents)
-    if config.rerank:
-        searches = reranked(config, searches, documents)
-    blank: list[str] = []
-    for inputs in read_inputs(None, config.queries, config.file, Asked(), _check):
+    chunks = read_inputs(None, config.queries, config.file, Asked(), _check)
+    if config.queries or config.file:  # what is wrong with them is said before a model reads
+        chunks = chain([next(chunks)], chunks)
+    plain, again = open_searches(config, documents)
+    searches, blank = again or plain, []
+    for inputs in chunks:
         results = _found([each.text for each in inputs], searches, documents, config.top)
         for given, found in zip(inputs, results, strict=True):
             if config.jsonl:

@@ -5,6 +5,7 @@ in C, NumPy and SciPy).
 """
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float64
@@ -30,6 +31,11 @@ DEPTH = 100
 """Documents of each query that the metrics look at."""
 
 
+def check_metrics() -> ModuleType:
+    """The library; raises InputError if it is not installed."""
+    return library("ir_measures", "measuring retrieval")
+
+
 def measure_run(
     run: Mapping[str, Sequence[tuple[str, float]]], grades: Mapping[str, Mapping[str, int]]
 ) -> dict[str, Float64[np.ndarray, " queries"]]:
@@ -46,7 +52,7 @@ def measure_run(
     Raises:
         InputError: ir-measures is not installed.
     """
-    ir_measures = library("ir_measures", "measuring retrieval")
+    ir_measures = check_metrics()
     # Ranks for scores, as some of its measures break ties in other ways.
     ranked = {query: _ranked(run.get(query, ())) for query in grades}
     named = {ir_measures.parse_measure(name): ours for ours, name in METRICS.items()}

@@ -1,7 +1,7 @@
 """Re-ranking: a cross-encoder reads each query together with what a search has found for it."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from data.vocabulary import Vocabulary
 from tasks.predict import predictor
@@ -28,30 +28,31 @@ class Searcher(Protocol):
         ...
 
 
+class CrossEncoder(NamedTuple):
+    """A classifier of pairs with one output: the higher, the better the second text answers."""
+
+    name: str
+    model: Any
+    vocabulary: Vocabulary
+
+
 class Reranked:
     """Search whose first `candidates` are put into the order of a cross-encoder's scores.
 
-    The model is a classifier of pairs with one output, which is the higher the better the second
-    text answers the first (Nogueira and Cho 2019). What other searches leave behind the candidates
-    is not returned.
+    It reads query and document together (Nogueira and Cho 2019). What the search finds behind the
+    candidates is left out.
     """
 
     def __init__(
-        self,
-        search: Searcher,
-        name: str,
-        model: Any,
-        vocabulary: Vocabulary,
-        documents: DocumentStore,
-        candidates: int,
+        self, search: Searcher, cross: CrossEncoder, documents: DocumentStore, candidates: int
     ):
         self.name = f"{search.name}, re-ranked"
         self.about = (
-            f"{self.name}: the first {candidates} by {name}, which reads the first "
-            f"{model.config.max_positions} tokens of query and document"
+            f"{self.name}: the first {candidates} by {cross.name}, which reads the first "
+            f"{cross.model.config.max_positions} tokens of query and document"
         )
         self._search, self._documents, self._candidates = search, documents, candidates
-        self._model, self._vocabulary = model, vocabulary
+        self._cross = cross
 
     def __call__(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         found = self._search(queries, min(self._candidates, len(self._documents)))
@@ -76,8 +77,8 @@ class Reranked:
     def _scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         if not pairs:
             return []
-        kind, length = Regression(), self._model.config.max_positions
+        kind, length = Regression(), self._cross.model.config.max_positions
         examples = [TextExample(str(n), *pair) for n, pair in enumerate(pairs)]
-        windows = kind.to_windows(examples, self._vocabulary, (), length, Reading())
-        fetched = predictor(kind, windows)(self._model)
+        windows = kind.to_windows(examples, self._cross.vocabulary, (), length, Reading())
+        fetched = predictor(kind, windows)(self._cross.model)
         return [each["prediction"] for each in kind.predict(examples, windows, fetched, ())]

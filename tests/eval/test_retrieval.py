@@ -1,6 +1,7 @@
 """Scores of searches on a collection, against the formulas on vectors compared by hand."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -121,6 +122,14 @@ def test_words_alone_and_re_ranked(home, tmp_path):
     }
     assert found["bm25-reranked"] < found["bm25"]
     assert "difference" not in json.loads((tmp_path / "b/results.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["ir_measures", "bm25s"])
+def test_a_missing_library_is_named_before_a_model_reads(name, home, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("eval.search.DenseSearch", None)
+    with pytest.raises(InputError, match=f"needs {name}, which is not installed"):
+        evaluated(home, tmp_path)
 
 
 def test_another_models_folder_is_left_alone(home, tmp_path):

@@ -136,6 +136,8 @@ def test_what_makes_no_sense_is_refused(model, settings, match, home, search, tm
         search(model, "sun", **settings)
 
 
-def test_an_empty_query_is_refused(search):
-    with pytest.raises(InputError, match="text 2 is empty"):
-        search("bm25", "sun", " ")
+def test_wrong_queries_are_refused_before_a_model_reads(search, tmp_path):
+    with pytest.raises(InputError, match="text 1 is empty"):
+        search("no-model-of-this-name", " ")
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        search("no-model-of-this-name", file=tmp_path / "none.txt")

@@ -8,7 +8,7 @@ import pytest
 from model.tasks import SequenceClassification
 from tasks.search.documents import JsonlFile, open_documents
 from tasks.search.hits import Hit
-from tasks.search.rerank import Reranked
+from tasks.search.rerank import CrossEncoder, Reranked
 from tests.small import BERT, build, call
 from tests.spelling import speller
 
@@ -66,7 +66,7 @@ def test_candidates_are_put_into_the_order_of_the_scores(
 ):
     """Rows 0 and 3 are the same text: of equal scores what was found first comes first."""
     monkeypatch.setattr("tasks.search.rerank.QUERIES_TOGETHER", together)
-    search = Reranked(First(), "cross", model, VOCABULARY, documents, candidates)
+    search = Reranked(First(), CrossEncoder("cross", model, VOCABULARY), documents, candidates)
     found = search(QUERIES, k)
     for hits, right in zip(found, expected(model, candidates), strict=True):
         assert [hit.row for hit in hits] == [row for row, _ in right[:k]]
