@@ -93,6 +93,8 @@ class Kind(ABC):
     """False if the model has no parameters beside those of its encoder: any encoder is one."""
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "token_type_ids")
     """The columns of a batch that a prediction needs."""
+    forms: ClassVar[tuple[str, ...]] = ()
+    """The forms of `soft_loss`, if there are several."""
     compares: ClassVar[tuple[str, ...]] = ()
     """The outputs and columns of which the losses need those of the whole batch. Where it is shared
     among devices, the batch holds them under names that begin with `all_`, and the `place` of each
@@ -204,6 +206,30 @@ class Kind(ABC):
     def of_config(self, config: EncoderConfig) -> "Kind":
         """This kind, with the settings that a model has learned, where its configuration says."""
         return self
+
+    def before_training(self, model: Any, length: int) -> None:
+        """Writes into a model what its users have to know: it learns windows of `length` tokens."""
+        model.config = self.to_config(model.config)
+
+    def of_form(self, form: str) -> "Kind":
+        """This kind with a `soft_loss` of this form.
+
+        Raises:
+            InputError: it has none.
+        """
+        raise InputError(f"--loss.form {form} means nothing to {self.noun}: leave it out")
+
+    def ask_teacher(
+        self, checkpoint: Checkpoint, examples: Sequence[Any], model: Any, length: int
+    ) -> dict[str, np.ndarray] | None:
+        """The columns of a teacher's outputs, a row for each example, if it reads no windows.
+
+        None: it is a model of this kind and reads the windows of `model`, which learns from it.
+
+        Raises:
+            InputError: the checkpoint is no teacher of this kind.
+        """
+        return None
 
     def forward(
         self, model: nnx.Module, batch: Arrays, rngs: nnx.Rngs | None = None

@@ -125,10 +125,13 @@ def prepare(config: FinetuneConfig) -> Prepared:
     splits = ("train", "dev", *(("test",) if config.data.test else ()))
     with first_before_others():
         data = open_task(config.task, config.data, splits=splits)
-    data = replace(data, task=data.task.of_reading(config.reading))
+    task = data.task.of_reading(config.reading)
+    if config.loss.form is not None:
+        task = replace(task, kind=task.kind.of_form(config.loss.form))
+    data = replace(data, task=task)
     check_test(config, data)
     check_class_loss(config, data.task)
-    task, checkpoint = data.task, open_checkpoint(config.model)
+    checkpoint = open_checkpoint(config.model)
     teacher = open_checkpoint(config.teacher) if config.teacher else None
     learner = checkpoint if config.layers is None else None  # single layers get a new head
     check_order(config.labels, task, *filter(None, (learner, teacher)))
@@ -145,7 +148,9 @@ def prepare(config: FinetuneConfig) -> Prepared:
     lengths = bucket_lengths(train.lengths, most=config.buckets)
     say(f"batches of texts of up to {', '.join(map(str, lengths))} tokens")
     if teacher:
-        train = with_soft_targets(config, teacher, task, vocabulary, train, model.config.labels)
+        train = with_soft_targets(
+            config, teacher, task, data.splits["train"], vocabulary, train, model
+        )
     weights: Sequence[Any] = ()
     if config.class_weights == "balanced" and task.kind.class_target:
         weights = balanced_weights(task.kind, train, model.config.num_labels)
@@ -164,14 +169,22 @@ def check_class_loss(config: FinetuneConfig, task: Task) -> None:
 
 
 def check_test(config: FinetuneConfig, data: TaskData) -> None:
-    """Raises InputError if there are test examples whose right answers are not known."""
-    test = data.splits.get("test", ())
-    unknown = sum(data.task.kind.gold(example) is None for example in test)
-    if unknown:
+    """Raises InputError if there are examples to score whose right answers are not known."""
+    unknown = {
+        part: sum(data.task.kind.gold(example) is None for example in data.splits.get(part, ()))
+        for part in ("dev", "test")
+    }
+    if unknown["dev"]:
         raise InputError(
-            f"--data.test {config.data.test}: {unknown:,} of {len(test):,} examples have no label, "
-            "and the trained model is scored on them: leave them out, and predict them afterwards "
-            f"with python -m eval.run MODEL --task {config.task} --data.test {config.data.test}"
+            f"{unknown['dev']:,} of {len(data.splits['dev']):,} development examples have no "
+            "label, and the model is scored on them: leave them out"
+        )
+    if unknown["test"]:
+        raise InputError(
+            f"--data.test {config.data.test}: {unknown['test']:,} of {len(data.splits['test']):,} "
+            "examples have no label, and the trained model is scored on them: leave them out, and "
+            f"predict them afterwards with python -m eval.run MODEL --task {config.task} "
+            f"--data.test {config.data.test}"
         )
 
 
@@ -192,7 +205,7 @@ def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData
     layers = model.config.num_layers
     if (config.frozen_layers or 0) > layers:
         raise InputError(f"--frozen-layers {config.frozen_layers}: the model has {layers} layers")
-    model.config = data.task.kind.to_config(model.config)
+    data.task.kind.before_training(model, data.task.length(config.reading))
     model.backbone.encoder.remat = config.run.remat
     return model
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,20 @@ from model.config import EncoderConfig
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint
 from model.losses import distillation_kl
-from model.tasks import Embedder, backbone, read_batch
+from model.tasks import Embedder, backbone
 from tasks.embeddings.encode import ABSENT, encode_pairs
 from tasks.embeddings.examples import PairColumns, PairExample
-from tasks.embeddings.losses import contrast, of_length_one, similarity
+from tasks.embeddings.forward import vectors_side_by_side
+from tasks.embeddings.losses import (
+    contrast,
+    margin_error,
+    of_length_one,
+    own_similarity,
+    similarity,
+    vector_distance,
+)
 from tasks.embeddings.metrics import rank, reciprocal_rank_at_10, right_at_1
+from tasks.embeddings.teacher import is_cross_encoder, pair_scores, text_vectors
 from tasks.formats.rows import text_cell
 from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking
 from tasks.reading import Asked, Reading
@@ -38,6 +47,8 @@ class Pairs(Kind):
     """Negatives of an example, at most. A user's own examples decide, see `of_examples`."""
     answers: int = 1
     """Documents that are right for a query, at most, likewise."""
+    form: str = "kl"
+    """What is learned from a teacher, of `forms`."""
 
     name = "embeddings"
     own = {
@@ -50,6 +61,9 @@ class Pairs(Kind):
     model = Embedder
     has_head = False
     inputs = ("input_ids", "attention_mask")
+    forms = ("kl", "margin", "vectors")
+    translated: ClassVar[bool] = False
+    """True if a document is its query in another language, which a teacher need not know."""
     compares = ("vectors", "documents", "valid", "teacher_vectors")
     metrics = {"right_at_1": right_at_1, "reciprocal_rank_at_10": reciprocal_rank_at_10}
     titles = {
@@ -103,32 +117,41 @@ class Pairs(Kind):
         settings = checkpoint.read_embedder()._asdict() if checkpoint else {}
         return Embedder(backbone(config, rngs=rngs), **settings)
 
+    def before_training(self, model: Embedder, length: int) -> None:
+        super().before_training(model, length)
+        if model.max_length is None:
+            model.max_length = length
+
+    def of_form(self, form: str) -> "Pairs":
+        return replace(self, form=form)
+
+    def ask_teacher(self, checkpoint, examples, model, length) -> dict[str, np.ndarray]:
+        """`teacher_scores` of a cross-encoder, [examples, documents], or `teacher_vectors`."""
+        name, width = checkpoint.name, model.config.hidden_size
+        if self.form == "margin" and not self.negatives:
+            raise InputError("--loss.form margin needs negatives, and no example has one")
+        if is_cross_encoder(checkpoint):
+            if self.form != "margin":
+                raise InputError(
+                    f"the teacher {name} is a cross-encoder, which scores pairs and has no "
+                    "vectors: give --loss.form margin"
+                )
+            return {"teacher_scores": pair_scores(checkpoint, examples, length)}
+        theirs = checkpoint.config.hidden_size
+        if self.form == "vectors" and theirs != width:
+            raise InputError(
+                f"--loss.form vectors: the teacher {name} is {theirs} wide and the student "
+                f"{width}: give kl, for which widths may differ"
+            )
+        vectors = text_vectors(checkpoint, examples, length, translated=self.translated)
+        return {"teacher_vectors": vectors}
+
     def window_length(self, model: Embedder) -> int:
         return model.max_length or super().window_length(model)
 
     def forward(self, model, batch, rngs=None) -> dict[str, Any]:
         """The `vectors` of query, document and negatives, [rows, texts, width]."""
-        # Of a negative that is not there a token is read all the same: attention needs one.
-        masks = batch["attention_mask"].at[:, 0].set(True)
-
-        def read(texts: slice, length: int) -> Array:
-            columns = {"input_ids": batch["input_ids"], "attention_mask": masks}
-            columns = {
-                name: jnp.moveaxis(column[:, :length, texts], 1, 2)
-                for name, column in columns.items()
-            }
-            rows, count, _ = columns["input_ids"].shape
-            flat = {name: column.reshape(rows * count, -1) for name, column in columns.items()}
-            flat["token_type_ids"] = jnp.zeros_like(flat["input_ids"])
-            vectors = read_batch(model, flat, rngs=rngs).embedding
-            assert vectors is not None
-            return vectors.reshape(rows, count, -1)
-
-        length = masks.shape[1]
-        if self.query_length is None or self.query_length >= length:
-            return {"vectors": read(slice(None), length)}
-        parts = read(slice(0, 1), self.query_length), read(slice(1, None), length)
-        return {"vectors": jnp.concatenate(parts, axis=1)}
+        return {"vectors": vectors_side_by_side(model, batch, self.query_length, rngs)}
 
     def targets(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
         texts = length, 2 + self.negatives
@@ -148,7 +171,17 @@ class Pairs(Kind):
         return contrast(scores, own, numbers.reshape(-1), batch["right"])
 
     def soft_loss(self, output: Arrays, batch: Arrays, temperature: float) -> Float[Array, " rows"]:
-        """T^2 KL of the scores of all documents of the batch; a teacher may have another width."""
+        """The loss of the `form`: T^2 KL of all scores, error of the margins, or of the vectors."""
+        vectors, there = of_length_one(output["vectors"]), batch["documents"] != ABSENT
+        if self.form == "vectors":
+            queries = jnp.ones_like(there[:, :1])
+            there = jnp.concatenate([queries, there], axis=1)
+            return vector_distance(vectors, batch["teacher_vectors"], there)
+        if self.form == "margin":
+            scores = batch.get("teacher_scores")
+            if scores is None:
+                scores = own_similarity(batch["teacher_vectors"])
+            return margin_error(own_similarity(vectors), scores, there)
         student = self._scores(output["vectors"], {**output, **batch}, "vectors")
         teacher = self._scores(batch["teacher_vectors"], batch, "teacher_vectors")
         return distillation_kl(student, teacher, temperature)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,10 @@ class TaskLoss:
     """Of T^2 KL(teacher || student); squared difference where a value is learned."""
     temperature: Annotated[float, TEMPERATURES] = 2.0
     """Softens teacher and student alike in the KL."""
+    form: Literal["kl", "margin", "vectors"] | None = None
+    """For embeddings: KL of a query's scores with all documents of the batch (`kl`, the default),
+    squared error of the margins between its document and its negatives (`margin`), which a
+    cross-encoder can teach too, or the cosine distance of vectors, which must be equally wide."""
 
 
 class TaskObjective:

@@ -152,6 +152,8 @@ def task_of(config: FinetuneConfig) -> Task:
     """The task, with the labels that are known without its examples."""
     task = TASKS[config.task]
     task = task.with_labels(config.labels or config.data.label_fields or task.labels)
+    if config.loss.form is not None:
+        task = replace(task, kind=task.kind.of_form(config.loss.form))
     return task.of_reading(config.reading)
 
 

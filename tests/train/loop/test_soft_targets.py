@@ -40,8 +40,9 @@ def test_what_the_teacher_says_is_in_the_order_of_the_student(kind, tmp_path):
     ]
     windows = task.to_windows(examples, vocabulary, STUDENT, Reading(max_length=16))
     config = replace(FINETUNE[kind](), teacher=str(tmp_path), run=RunConfig(devices=1))
+    student = build(TASKS[kind].kind.model, shape.replace(labels=STUDENT))
     taught = with_soft_targets(
-        config, open_checkpoint(tmp_path), task, vocabulary, windows, STUDENT
+        config, open_checkpoint(tmp_path), task, examples, vocabulary, windows, student
     )
     name = "teacher_logits"
     logits = taught.tokens[name][0] if kind == "tags" else taught.values[name]
@@ -61,7 +62,9 @@ def test_what_the_teacher_says_of_choices(tmp_path):
     examples = [ChoiceExample(str(n), "a tree", each, n) for n, each in enumerate(choices)]
     windows = task.to_windows(examples, vocabulary, (), Reading(max_length=16))
     config = replace(FINETUNE["choices"](), teacher=str(tmp_path), run=RunConfig(devices=1))
-    taught = with_soft_targets(config, open_checkpoint(tmp_path), task, vocabulary, windows, ())
+    taught = with_soft_targets(
+        config, open_checkpoint(tmp_path), task, examples, vocabulary, windows, teacher
+    )
     for each, values in zip(choices, taught.values["teacher_logits"], strict=True):
         for choice, value in zip(each, values, strict=False):
             encoding = vocabulary.tokenizer.encode("a tree", choice)
