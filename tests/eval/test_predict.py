@@ -123,6 +123,7 @@ def test_a_value(home):
         np.testing.assert_allclose(row["value"], output.logits[0, 0], rtol=1e-5)
 
 
+@pytest.mark.long
 def test_any_number_of_labels(home):
     model, vocabulary = open_model(str(home / "labels"))
     found = predict(model, vocabulary, TEXTS)

@@ -88,6 +88,7 @@ def test_a_share_of_the_rows_is_held_out(answers):
     assert answer["commit"] == "1" * 40
 
 
+@pytest.mark.long
 def test_a_validation_split_is_held_out_before_a_test_split(answers):
     assert answers["owner/parts"]["train"] == [["a train row", "train:0"]]
     assert answers["owner/parts"]["heldout"] == [["a validation row", "validation:0"]]

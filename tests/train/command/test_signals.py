@@ -213,6 +213,7 @@ main(run, hosts=True)
 """
 
 
+@pytest.mark.long
 def test_a_signal_to_one_process_stops_all_at_the_same_place():
     """Though one is ahead of the other, and only one has heard of it."""
     ends = processes.run_command(["-c", TOGETHER, str(int(signal.SIGINT))], 2, 1, ROOT)

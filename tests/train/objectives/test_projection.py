@@ -102,6 +102,7 @@ def norm(tree):
     return float(np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(tree))))
 
 
+@pytest.mark.long
 def test_the_lift_learns_from_what_it_lifts_and_from_nothing_else(compared):
     *_, gradients = compared
     assert set(gradients) == SAME_WIDTH | {"ce", "mlm", "relations"}

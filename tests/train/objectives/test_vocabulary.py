@@ -131,6 +131,7 @@ def test_pmap_gives_the_same():
     assert_same(jax.device_get((loss, gradient)), jax.device_get(graded(plain)(STUDENT)))
 
 
+@pytest.mark.long
 def test_a_study_gives_each_student_its_own():
     """Students, weights and temperatures along an axis; teacher and text without it."""
     students = [STUDENT, jax.tree.map(lambda leaf: 0.5 * leaf, STUDENT)]

@@ -32,6 +32,7 @@ def test_a_scan_counts_as_often_as_it_runs_and_a_branch_once():
     assert matmul_flops(jax.jit(program), matrix) == 7 * 2 * 2 * 4**3
 
 
+@pytest.mark.long
 def test_pretraining_is_three_times_the_forward_pass():
     recipe = PRETRAIN["tiny"]()
     rows, length = 32, 64

@@ -152,6 +152,7 @@ def flops_of(lowered):
     return cost["flops"]
 
 
+@pytest.mark.long
 def test_the_teacher_reads_a_batch_once_whoever_listens():
     teacher = tiny.model(DEEP, seed=1)
     read = jax.jit(lambda ids: teacher(ids, outputs=()).logits)
