@@ -26,7 +26,7 @@ from data.storage.atomic import make_folder, write_text
 from data.storage.mirror import on_disk
 from data.storage.provenance import provenance, write_json_atomic
 from eval.linked import vectors_of
-from model.ranges import check_settings
+from model.ranges import Prompt, check_settings
 from model.terminal import say
 from report.naming import with_interval
 from report.tables import terminal_table
@@ -57,7 +57,7 @@ class Linking:
     """Documents whose mentions become names of the dictionary in the last rows."""
     types: tuple[str, ...] = ()
     """The types of the mentions, such as Disease in BC5CDR; by default all."""
-    prompt: str | None = None
+    prompt: Prompt | None = None
     """The text before each name, such as "query: ", for models that were trained with one."""
     output: Path | None = None
     """A folder for the accuracies (results.json) and every link (links.jsonl)."""

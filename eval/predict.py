@@ -21,7 +21,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
@@ -47,7 +47,7 @@ from eval.vectors import write_npy
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
-from model.ranges import check_settings
+from model.ranges import Prompt, check_settings
 from model.terminal import say
 from tasks.reading import Asked
 from tasks.windows import Remark, add_up
@@ -83,7 +83,7 @@ class PredictConfig(Asked):
     embed: Path | None = None
     """Write the vectors of the texts to this file instead, in NumPy's format (npy): float32, a row
     for each text. Any encoder has them; its folder says how, if it is sentence-transformers'."""
-    prompt: str | None = None
+    prompt: Prompt | None = None
     """For --embed: what to put before each text, such as "query: ". A model that was trained with
     prompts needs one, or "" for none."""
     jsonl: bool = False
@@ -170,7 +170,7 @@ def run(config: PredictConfig) -> None:
         InputError: as `predict`; the message names the argument, or the file and line, and counts
             the texts that were answered before.
     """
-    check_settings(config if config.prompt else replace(config, prompt=None))  # may be empty
+    check_settings(config)
     if config.embed is not None:
         return _embed(config, config.embed)
     if config.prompt is not None:

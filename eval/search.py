@@ -13,7 +13,7 @@ the corpus nor the model has changed. Without queries they are read from standar
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from textwrap import shorten
@@ -63,8 +63,7 @@ class SearchSettings(DenseSettings):
 
     def check(self) -> None:
         """Raises InputError for settings that make no sense together."""
-        # A prompt may be empty.
-        check_settings(replace(self, query_prompt=None, document_prompt=None))
+        check_settings(self)
         if self.model == WORDS:
             own = DenseSettings()
             for name in ("max_length", "query_prompt", "document_prompt", "vectors"):

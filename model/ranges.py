@@ -10,9 +10,11 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from model.errors import InputError
+
+Mark = TypeVar("Mark")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Range:
         return f"from {self.least} to {self.most}"
 
 
+class MayBeEmpty:
+    """Mark of a text for which "" is a value."""
+
+
 Count = Annotated[int, Range(1, 10**9)]
 Rows = Annotated[int, Range(1, 10**6)]
 """Sequences or examples that are in memory together."""
@@ -47,6 +53,8 @@ Seeds = Annotated[int, Range(1, 1000)]
 Epochs = Annotated[float, Range(0, 10_000, above=True)]
 LearningRate = Annotated[float, Range(0, 10, above=True)]
 Dropout = Annotated[float, Range(0, 0.99)]
+Prompt = Annotated[str, MayBeEmpty()]
+"""Text that is put before each text, such as "query: "; "" for none."""
 
 
 def check_settings(settings: Any, prefix: str = "--", *, texts: bool = True) -> None:
@@ -66,10 +74,11 @@ def check_settings(settings: Any, prefix: str = "--", *, texts: bool = True) -> 
             continue
         if texts and value == () and field.default != () and field.default is not MISSING:
             raise InputError(f"{flag} names nothing: give at least one value, or leave it out")
-        limits = next(ranges_in(hint), None)
+        limits = next(marks_in(hint, Range), None)
+        may_be_empty = next(marks_in(hint, MayBeEmpty), None) is not None
         for each in value if isinstance(value, tuple) else (value,):
             if isinstance(each, str | Path):
-                if texts:
+                if texts and not (may_be_empty and each == ""):
                     _check_text(flag, str(each))
             elif limits is not None and each is not None and each not in limits:
                 raise InputError(f"{flag} is {each}: give a number {limits}")
@@ -80,11 +89,11 @@ def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
-def ranges_in(hint: Any) -> Iterator[Range]:
-    """The ranges in an annotation, at any depth."""
-    yield from (each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Range))
+def marks_in(hint: Any, kind: type[Mark]) -> Iterator[Mark]:
+    """The marks of a kind in an annotation, such as its ranges, at any depth."""
+    yield from (each for each in getattr(hint, "__metadata__", ()) if isinstance(each, kind))
     for part in get_args(hint):
-        yield from ranges_in(part)
+        yield from marks_in(part, kind)
 
 
 def _flag(prefix: str, name: str, hint: Any) -> str:

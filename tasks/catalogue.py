@@ -12,7 +12,7 @@ from tasks.choices.kind import Choices
 from tasks.cross_lingual import CROSS_LINGUAL
 from tasks.embeddings.examples import PairColumns
 from tasks.embeddings.kind import Similarity
-from tasks.embeddings.parallel import Parallel
+from tasks.embeddings.parallel import ParallelTexts
 from tasks.formats.conll import conll_rows
 from tasks.formats.documents import Documents, body
 from tasks.formats.published import PublishedFiles
@@ -220,7 +220,7 @@ _PAIRS = (
 
 _OWN = tuple(
     Task(name, kind=kind, **kind.own)
-    for name, kind in [*KINDS.items(), (Parallel.name, Parallel())]
+    for name, kind in [*KINDS.items(), (ParallelTexts.name, ParallelTexts())]
 )
 
 _PUBLISHED = (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
+from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -14,15 +15,18 @@ import pytest
 import tyro
 
 from eval.glue import Glue, run_glue
+from eval.link import Linking, link_documents
 from eval.masked_lm import Evaluation, evaluate_checkpoint
 from eval.memory import MemoryUse, measure_memory
 from eval.predict import PredictConfig
 from eval.predict import run as predict_texts
+from eval.retrieval import RetrievalEvaluation, evaluate_retrieval
 from eval.run import TaskEvaluation, evaluate_task
+from eval.search import SearchConfig, search
 from eval.speed import MEASUREMENTS, speed
 from eval.timing.measurement import run_measurement
 from model.errors import InputError
-from model.ranges import Range, check_settings, ranges_in
+from model.ranges import MayBeEmpty, Range, check_settings, marks_in
 from tests.test_commands import MODULES
 from train.ablate import ablate
 from train.command.cli import choose, main
@@ -47,6 +51,18 @@ COMMANDS: dict[str, tuple[Any, Callable[[Any], object]]] = {
     "eval.masked_lm": (Evaluation(model="model"), evaluate_checkpoint),
     "eval.run": (TaskEvaluation(model="model", task="sst2"), evaluate_task),
     "eval.predict": (PredictConfig(model="model"), predict_texts),
+    "eval.link": (
+        Linking(models=("model",), dictionary=Path("medic.txt"), test=(Path("test.txt"),)),
+        link_documents,
+    ),
+    "eval.search": (
+        SearchConfig(model="model", corpus=Path("corpus.jsonl"), queries=("query",)),
+        search,
+    ),
+    "eval.retrieval": (
+        RetrievalEvaluation(model="model", collection="scifact"),
+        evaluate_retrieval,
+    ),
     "eval.glue": (Glue(teacher="teacher", student="student"), run_glue),
     "eval.memory": (MemoryUse(), lambda settings: run_measurement(settings, measure_memory)),
     **{f"eval.speed {name}": (kind(), speed) for name, kind in MEASUREMENTS.items()},
@@ -71,6 +87,7 @@ class Leaf(NamedTuple):
     kinds: tuple[Any, ...]
     """Its type, or those of a union."""
     ranges: tuple[Range, ...]
+    may_be_empty: bool
 
     def holds(self, *wanted: type) -> type | None:
         """The first of these types that it holds, alone or in a tuple."""
@@ -93,7 +110,8 @@ def leaves(config: Any) -> Iterator[Leaf]:
             yield from (leaf._replace(names=(field.name, *leaf.names)) for leaf in leaves(value))
         elif tyro.conf.Suppress not in getattr(hint, "__metadata__", ()):
             kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-            yield Leaf((field.name,), kinds, tuple(ranges_in(hint)))
+            empty = any(marks_in(hint, MayBeEmpty))
+            yield Leaf((field.name,), kinds, tuple(marks_in(hint, Range)), empty)
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +146,8 @@ def is_refused(command: str, leaf: Leaf, value: Any) -> None:
     flag, _, sentence = str(refused.value).partition(" ")
     # A model's shape, built in Python too, calls its fields by their names.
     assert flag in flags(command) or leaf.names == ("model", flag), refused.value
-    assert flag.replace("-", "_").lower().strip("_") in ".".join(leaf.names)
+    name = flag.replace("-", "_").lower().strip("_").removesuffix("y")  # QUERY, of `queries`
+    assert name in ".".join(leaf.names)
     assert re.match(r"(\.\.\. )?(is|names) ", sentence) and "\n" not in sentence
 
 
@@ -163,7 +182,8 @@ def test_all_recipes_are_within_their_ranges():
 def test_texts_are_refused_when_they_are_none(command):
     for leaf in leaves(COMMANDS[command][0]):
         if leaf.holds(str):
-            for shape in (*leaf.shapes(""), *leaf.shapes("a\0b"), *leaf.shapes("a\udcff")):
+            empty = () if leaf.may_be_empty else leaf.shapes("")
+            for shape in (*empty, *leaf.shapes("a\0b"), *leaf.shapes("a\udcff")):
                 is_refused(command, leaf, shape)
 
 

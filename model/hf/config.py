@@ -11,7 +11,7 @@ from model.config import Architecture, EncoderConfig, ProblemType
 from model.errors import InputError
 from model.hf.lookalikes import check_fetched
 from model.hf.weight_map import class_name
-from model.ranges import Range, ranges_in
+from model.ranges import Range, marks_in
 from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
 from model.typed import as_type, parse_json
 
@@ -146,7 +146,7 @@ def _number(raw: dict[str, Any], key: str, field: str, path: Path) -> Any:
     if key not in raw:
         return None
     number = as_type(type(getattr(EncoderConfig, field)), raw[key], str(path), key)
-    (limits,) = ranges_in(_HINTS[field])
+    (limits,) = marks_in(_HINTS[field], Range)
     if number not in limits:
         raise InputError(f"{path}: {key} is {number!r:.60}, and must be {limits}")
     return number

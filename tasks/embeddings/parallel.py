@@ -11,7 +11,7 @@ from tasks.reading import Reading
 
 
 @dataclass(frozen=True)
-class Parallel(Pairs):
+class ParallelTexts(Pairs):
     """A vector for each text that it shares with its translation (Reimers and Gurevych 2020).
 
     A teacher reads the text, a student both: with `--loss.task 0` all that it learns is that both
@@ -33,7 +33,7 @@ class Parallel(Pairs):
         text, pair = (fields[name] for name in self.fields)
         return PairColumns((text,), (pair or "translation",), (), own=True)
 
-    def of_reading(self, reading: Reading) -> "Parallel":
+    def of_reading(self, reading: Reading) -> "ParallelTexts":
         return self
 
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:

@@ -17,7 +17,7 @@ from data.prepare import LINE_EVERY
 from data.storage.cache import make_once
 from data.vocabulary import Vocabulary
 from model.errors import InputError
-from model.ranges import Length
+from model.ranges import Length, Prompt
 from model.tasks import Embedder
 from model.terminal import say
 from tasks.embeddings.embed import embed, embed_batches
@@ -38,9 +38,9 @@ class DenseSettings:
     max_length: Length | None = None
     """Tokens of a document or query that are read, [CLS] and [SEP] included; by default as many as
     the model's files say."""
-    query_prompt: str | None = None
+    query_prompt: Prompt | None = None
     """Text before each query; by default the model's prompt "query", if it has one."""
-    document_prompt: str | None = None
+    document_prompt: Prompt | None = None
     """Text before each document; by default the model's prompt "document", "passage" or
     "corpus"."""
     vectors: Literal["float32", "float16"] = "float32"

@@ -494,7 +494,7 @@ def test_the_confusion_of_too_many_classes_to_draw_is_a_table(tmp_path):
         ("tags", "sst2", {}, "has no head for sst2: fine-tune it first"),
         ("nowhere", "sst2", {}, "nowhere"),
         ("sst2", "sst2", {"null_threshold": 0.0}, "--null-threshold is for questions, and sst2"),
-        ("sst2", "sst2", {"reading": Reading()}, "128 is above the 24 positions"),
+        ("sst2", "sst2", {"reading": Reading(max_length=128)}, "128 is above the 24 positions"),
         ("sst2", "classification", {"data": TaskDataConfig()}, "reads your own files"),
     ],
 )

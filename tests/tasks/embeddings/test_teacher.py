@@ -15,7 +15,7 @@ from model.tasks import Embedder, SequenceClassification
 from tasks.embeddings.embed import embed
 from tasks.embeddings.examples import PairExample
 from tasks.embeddings.kind import Pairs, Similarity
-from tasks.embeddings.parallel import Parallel
+from tasks.embeddings.parallel import ParallelTexts
 from tests.small import BERT, DISTILBERT, build, call
 from tests.spelling import speller
 
@@ -53,7 +53,7 @@ def test_an_embedder_gives_vectors_of_length_1(tmp_path):
 
 def test_of_a_translation_the_teacher_reads_the_text(tmp_path):
     teacher = saved(Embedder(build(Bert, SHAPE)), tmp_path)
-    found = Parallel().ask_teacher(teacher, EXAMPLES[1:2], STUDENT, 9)["teacher_vectors"]
+    found = ParallelTexts().ask_teacher(teacher, EXAMPLES[1:2], STUDENT, 9)["teacher_vectors"]
     np.testing.assert_array_equal(found[:, 0], found[:, 1])
     ours = Pairs().ask_teacher(teacher, EXAMPLES[1:2], STUDENT, 9)["teacher_vectors"]
     np.testing.assert_allclose(found[:, 0], ours[:, 0], atol=1e-6)
