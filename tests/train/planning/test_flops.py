@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from model.config import tiny_bert
 from tests import transformer_flops as formula
