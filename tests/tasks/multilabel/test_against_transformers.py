@@ -51,7 +51,7 @@ def test_answers_on_fifty_texts(folder):
     for row, expected in zip(predict(*open_model(str(folder)), TEXTS), theirs, strict=True):
         scores = {each["label"]: each["score"] for each in expected}
         ours = row["probabilities"] if "probabilities" in row else row["values"]
-        assert ours == pytest.approx(scores, rel=1e-5, abs=1e-5)
+        assert ours == pytest.approx(scores, rel=0, abs=1e-4)  # of a whole model
         if "labels" in row:
             assert {*row["labels"]} == {name for name, score in scores.items() if score > 0.5}
             given += len(row["labels"])
