@@ -17,9 +17,7 @@ From Python:
     predict(model, vocabulary, ["Ada came at noon."], Asked(question="Who came?"))
 """
 
-import json
 import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -48,7 +46,7 @@ from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.ranges import Prompt, check_settings
-from model.terminal import say
+from model.terminal import say, say_json
 from tasks.reading import Asked
 from tasks.windows import Remark, add_up
 
@@ -184,7 +182,7 @@ def run(config: PredictConfig) -> None:
             remarks += more
             for result in found:
                 if config.jsonl:
-                    say(json.dumps(result, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
+                    say_json(result)
                 else:
                     say(*[""] * (answered > 0), *_for_people(result, lines))
                 answered += 1

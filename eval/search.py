@@ -10,8 +10,6 @@ text is needed. What a model has read is kept in the cache, and used again for a
 the corpus nor the model has changed. Without queries they are read from standard input.
 """
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -30,7 +28,7 @@ from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.ranges import Count, check_settings
 from model.tasks import Embedder
-from model.terminal import say
+from model.terminal import say, say_json
 from tasks.model import check_inputs
 from tasks.reading import Asked
 from tasks.search.bm25 import BM25
@@ -41,7 +39,7 @@ from tasks.values.kind import Regression
 from tasks.words.encode import check_text
 
 WORDS = "bm25"
-"""What stands for a model where only words are looked for."""
+"""The word in place of a model where only words are looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +198,7 @@ def _lines(hits: Sequence[dict[str, Any]]) -> Iterator[str]:
 def _print_json(given: Input, name: str, hits: list[dict[str, Any]]) -> None:
     own = {} if given.id is None else {"id": given.id}
     line = {**own, "query": given.text, "search": name, "documents": hits}
-    say(json.dumps(line, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
+    say_json(line)
 
 
 if __name__ == "__main__":

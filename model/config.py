@@ -46,7 +46,7 @@ class EncoderConfig:
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     """Names of the outputs of a classification head, in the order of their indices."""
     problem_type: ProblemType | None = None
-    """What a head on texts learns, as transformers calls it: one class, any number of labels, or
+    """The task of a head on texts, as transformers calls it: one class, any number of labels, or
     values; None: a value where there is one output, and otherwise one class."""
     unanswerable: bool | None = None
     """Of a question answerer: whether some training questions had no answer; None: not known."""

@@ -4,9 +4,11 @@ A corpus, a file or a class may have any name: an escape sequence in it would ot
 overwrite or close what the reader sees, and a line break would look like a message of its own.
 """
 
+import json
 import logging
 import re
 import sys
+from typing import Any
 
 # Control characters but for the tab, ends of lines, marks that reverse the direction of text, and
 # halves of surrogate pairs, which no terminal can be sent.
@@ -25,6 +27,11 @@ def say(*lines: str, error: bool = False) -> None:
     """Prints lines, whatever they hold; to stderr if they are of an `error`."""
     for line in lines:
         print(visible(line), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """Prints a value as JSON in one line, for programs; in ASCII where the output is not UTF-8."""
+    say(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
 
 
 class VisibleFormatter(logging.Formatter):

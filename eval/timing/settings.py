@@ -161,7 +161,7 @@ class SearchSpeed(Speed):
     width: Rows = 384
     """Numbers in a vector; MiniLM has 384, BERT-base 768."""
     vectors: Literal["float32", "float16"] = "float32"
-    """How they are kept on the disk."""
+    """Their type on the disk."""
     queries: tuple[Rows, ...] = (1, 128)
     """Queries at a time."""
     top: Count = 10

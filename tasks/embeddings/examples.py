@@ -1,6 +1,5 @@
 """Pairs of texts that belong together or are alike, and the columns of a row that hold them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from data.rows import Row
 from model.errors import InputError
 from tasks.formats.labels import is_missing
-from tasks.formats.rows import find_cell, text_cell
+from tasks.formats.rows import find_cell, finite_number, text_cell
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,9 @@ class PairExample:
     negatives: tuple[str, ...] = ()
     """Documents that do not answer the query, though they look as if they did."""
     score: float | None = None
-    """How much the texts are alike; None where they simply belong together."""
+    """The likeness of the texts; None where they simply belong together."""
     key: str = ""
-    """What queries with the same right documents share; by default they share their text."""
+    """Common to queries with the same right documents; by default their text."""
 
     @property
     def group(self) -> str:
@@ -55,7 +54,7 @@ class PairColumns:
             for names, flag in zip((self.query, self.document), flags, strict=True)
         )
         name, key = find_cell(row, self.id), find_cell(row, ("key",))
-        negatives = _negatives(row)
+        score, negatives = find_cell(row, self.score), _negatives(row)
         for negative in negatives:
             if negative in (query, document):
                 raise InputError(
@@ -67,7 +66,7 @@ class PairColumns:
             query,
             document,
             negatives,
-            _score(row, find_cell(row, self.score)),
+            None if is_missing(score) else finite_number(row, score, "the score"),
             "" if is_missing(key) else str(key),
         )
 
@@ -88,15 +87,3 @@ def _negatives(row: Row) -> tuple[str, ...]:
     if not all(text.strip() for text in given):
         raise InputError(f"{row.place}: one of the negatives is empty: leave it out")
     return tuple(dict.fromkeys(given))
-
-
-def _score(row: Row, value: Any) -> float | None:
-    if is_missing(value):
-        return None
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{row.place}: the score {value!r:.60} is not a finite number")
-    return number

@@ -5,6 +5,7 @@ A format is a function of a file and the name of its split that yields rows: `ta
 kinds) give the cells of a row their meaning: the same columns read files and the hub's rows.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -91,3 +92,18 @@ def text_cell(row: Row, names: Sequence[str], flag: str = "") -> str:
         name = require_cell(row, names)
         raise IncompleteError(f"{row.place}: the text of {name!r} is empty")
     return text
+
+
+def finite_number(row: Row, value: Any, what: str) -> float:
+    """The number in a cell; `what` names it in messages.
+
+    Raises:
+        InputError: it is no number, or not finite.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{row.place}: {what} {value!r} is not a finite number")
+    return number

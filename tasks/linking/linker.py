@@ -12,7 +12,7 @@ from tasks.linking.dictionary import Concept, Dictionary, plain_name
 from tasks.linking.documents import Mention
 
 Embed = Callable[[Sequence[str]], Float32[np.ndarray, "texts width"]]
-"""TextVectors of texts, none of them 0."""
+"""Vectors of texts, none of them 0."""
 CANDIDATES = 20
 """Names that a model ranks for a mention, as many as in BioSyn."""
 
@@ -111,7 +111,7 @@ def remembered(embed: Embed) -> Embed:
 
 
 def unit(vectors: TextVectors) -> TextVectors:
-    """TextVectors with the length 1."""
+    """The same vectors with the length 1."""
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
