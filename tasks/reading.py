@@ -12,6 +12,7 @@ NullThreshold = Annotated[float, Range(-1e6, 1e6)]
 Threshold = Annotated[float, Range(0, 0.999)]
 
 OVERLAP = 128
+QUESTION = 64
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Reading:
     is less."""
     doc_stride: Length = 128
     """Tokens from the start of one window to the next where answers are looked for."""
-    max_question: Length = 64
-    """Tokens of a question; longer ones are cut."""
+    max_question: Length | None = None
+    """Tokens of a question; longer ones are cut. By default 64, or half of a window if that is
+    less."""
 
     def matters(self, name: str) -> bool:
         """True if the field of this name changes anything."""
@@ -49,6 +51,10 @@ class Reading:
                 f"--reading.overlap below {room}"
             )
         return self.overlap
+
+    def question(self, length: int) -> int:
+        """Tokens of a question in windows of `length` tokens, at most."""
+        return min(QUESTION, length // 2) if self.max_question is None else self.max_question
 
 
 OF_TEXT = ("pair", "question", "choices")

@@ -32,7 +32,7 @@ from tasks.embeddings.metrics import rank, reciprocal_rank_at_10, right_at_1
 from tasks.embeddings.teacher import is_cross_encoder, pair_scores, text_vectors
 from tasks.formats.rows import text_cell
 from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking
-from tasks.reading import Asked, Reading
+from tasks.reading import QUESTION, Asked, Reading
 from tasks.texts.metrics import pearson, spearman
 from tasks.windows import Windows
 
@@ -41,7 +41,7 @@ from tasks.windows import Windows
 class Pairs(Kind):
     """A vector for each text, so that a query is nearer to its document than to all others."""
 
-    query_length: int | None = Reading.max_question
+    query_length: int | None = QUESTION
     """Tokens of a query, at most; None: as many as of a document."""
     negatives: int = 0
     """Negatives of an example, at most. A user's own examples decide, see `of_examples`."""
@@ -102,7 +102,7 @@ class Pairs(Kind):
         )
 
     def of_reading(self, reading: Reading) -> "Pairs":
-        return replace(self, query_length=reading.max_question)
+        return replace(self, query_length=reading.max_question or QUESTION)
 
     def to_windows(self, examples, vocabulary, labels, length, reading) -> Windows:
         return encode_pairs(examples, vocabulary, length, self.query_length)

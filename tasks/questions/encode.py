@@ -52,7 +52,7 @@ def encode_questions(
     Raises:
         InputError: some examples have answers and others not, or there is no room for the context.
     """
-    doc_stride, max_question = reading.doc_stride, reading.max_question
+    doc_stride, max_question = reading.doc_stride, reading.question(length)
     if max_question < 1 or doc_stride < 1 or length < max_question + 4:
         raise InputError(
             f"questions of {max_question} tokens and windows of {length} every {doc_stride} do "

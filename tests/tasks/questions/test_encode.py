@@ -152,11 +152,19 @@ def test_only_the_first_answer_is_learned():
     assert answer_of(encode(ask(context, "you", "me")), context) == "you"
 
 
+@pytest.mark.parametrize(("length", "question"), [(64, 32), (128, 64), (384, 64)])
+def test_questions_have_half_of_a_short_window_at_most(length, question):
+    """A model of few positions is given shorter windows, and then there has to be room in them."""
+    windows = encode(ask("a story", "story", question="who " * 100), max_length=length)
+    before = windows.tokens["context"][0][0].argmax()
+    assert before == question + 2  # [CLS] question [SEP]
+
+
 @pytest.mark.parametrize(
     ("examples", "options", "message"),
     [
         ([ask("a", "a"), QuestionExample("q", "who", "a")], {}, "1 of 2 examples have answers"),
-        ([ask("a")], {"max_length": 67}, "questions of 64 .* windows of 67"),
+        ([ask("a")], {"max_length": 67, "max_question": 64}, "questions of 64 .* windows of 67"),
         ([ask("a")], {"doc_stride": 0}, "every 0"),
         ([ask("a")], {"max_question": 0}, "questions of 0"),
     ],
