@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 Column = Sequence[np.ndarray]
 
@@ -66,6 +66,16 @@ class Windows:
         batch = {"attention_mask": np.arange(length) < self.lengths[rows][:, None]}
         batch |= {name: _padded(c, fill, rows, length) for name, (c, fill) in columns.items()}
         return batch | {name: values[rows] for name, values in self.values.items()}
+
+
+def side_by_side(
+    columns: Sequence[Shaped[np.ndarray, " _tokens"]], texts: int, fill: float | int
+) -> Shaped[np.ndarray, "longest texts"]:
+    """The columns of several texts as one array; shorter and missing ones are filled up."""
+    result = np.full((max(map(len, columns)), texts), fill, columns[0].dtype)
+    for place, column in enumerate(columns):
+        result[: len(column), place] = column
+    return result
 
 
 def too_long(count: int, examples: int, length: int, done: str) -> tuple[Remark, ...]:

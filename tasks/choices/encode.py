@@ -10,7 +10,7 @@ from model.errors import InputError
 from tasks.choices.examples import ChoiceExample
 from tasks.reading import Reading
 from tasks.texts.encode import all_or_none, token_ids
-from tasks.windows import Windows, too_long
+from tasks.windows import Windows, side_by_side, too_long
 
 
 def encode_choices(
@@ -51,22 +51,15 @@ def encode_choices(
     for example, context in zip(examples, contexts, strict=True):
         choices = list(islice(texts, len(example.choices)))
         longer += len(context) + max(map(len, choices)) > room
-        pairs = []
+        ids, second = [], []
         for choice in choices:
-            ending = choice[:room]
-            start = [special.cls, *context[: room - len(ending)], special.sep]
-            pairs.append((start, [*ending, special.sep]))
-        shape = max(len(start) + len(ending) for start, ending in pairs), most
-        ids = np.full(shape, special.pad, np.int32)
-        second, mask = np.zeros(shape, np.int32), np.zeros(shape, bool)
-        for place, (start, ending) in enumerate(pairs):
-            end = len(start) + len(ending)
-            ids[:end, place] = start + ending
-            second[len(start) : end, place] = 1
-            mask[:end, place] = True
-        input_ids.append(ids)
-        types.append(second)
-        masks.append(mask)
+            ending = [*choice[:room], special.sep]
+            start = [special.cls, *context[: room + 1 - len(ending)], special.sep]
+            ids.append(np.array(start + ending, np.int32))
+            second.append(np.repeat(np.array([0, 1], np.int32), [len(start), len(ending)]))
+        input_ids.append(side_by_side(ids, most, special.pad))
+        types.append(side_by_side(second, most, 0))
+        masks.append(side_by_side([np.ones(len(each), bool) for each in ids], most, False))
     label = np.array([example.label for example in examples], np.int32) if labelled else None
     return Windows(
         input_ids=input_ids,

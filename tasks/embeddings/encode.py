@@ -9,7 +9,7 @@ from data.vocabulary import Vocabulary
 from model.errors import InputError
 from tasks.embeddings.examples import PairExample
 from tasks.texts.encode import Ids, all_or_none, token_ids
-from tasks.windows import Windows, too_long
+from tasks.windows import Windows, side_by_side, too_long
 
 ABSENT = -1
 """The number of a document that is not there."""
@@ -73,13 +73,8 @@ def encode_pairs(
     input_ids, masks, remaining = [], [], iter(rows)
     for query, each in zip(queries, texts, strict=True):
         parts = [query, *islice(remaining, len(each))]
-        ids = np.full((max(map(len, parts)), most), vocabulary.special.pad, np.int32)
-        mask = np.zeros(ids.shape, bool)
-        for place, part in enumerate(parts):
-            ids[: len(part), place] = part
-            mask[: len(part), place] = True
-        input_ids.append(ids)
-        masks.append(mask)
+        input_ids.append(side_by_side(parts, most, vocabulary.special.pad))
+        masks.append(side_by_side([np.ones(len(part), bool) for part in parts], most, False))
     numbers: dict[str, int] = {}
     documents = [[numbers.setdefault(text, len(numbers)) for text in each] for each in texts]
     right: dict[str, dict[int, None]] = {}
