@@ -25,7 +25,9 @@ class TaskDataConfig:
     default the set is taken from the hub."""
     train: Path | None = None
     """Your own training examples: csv, tsv, jsonl, json (an array) or parquet; for `tags` also
-    words and tags in columns (CoNLL), for `answers` also SQuAD's json; each also .gz."""
+    words and tags in columns (CoNLL), for `answers` also SQuAD's json; each also .gz. Two texts may
+    also be in two files, line by line: with `--data.text-field en --data.pair-field de`,
+    `texts/train` is for texts/train.en and texts/train.de."""
     dev: Path | None = None
     """Your own development examples; by default a share of the training examples."""
     test: Path | None = None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from data.corpora import hub
 from data.rows import ROW_SUFFIXES, Row, table_suffix
 from model.errors import InputError
+from tasks.formats.aligned import AlignedLines
 from tasks.formats.rows import Columns, Format
 from tasks.formats.table import Table
 from tasks.kind import Kind
@@ -92,6 +93,10 @@ def _named(value: Any, feature: Any) -> Any:
 def _reader(kind: Kind, file: Path, fields: Mapping[str, Any]) -> tuple[Format, Columns]:
     """The format of a file and the meaning of its cells, by its kind of task and by its name."""
     if not file.is_file():
+        if pair := fields.get("pair_field"):
+            aligned = AlignedLines((fields["text_field"], pair))
+            aligned.files(file)
+            return aligned, kind.columns(fields)
         raise InputError(f"{file} does not exist, or is a folder: name a file")
     formats = {**dict.fromkeys(ROW_SUFFIXES, (Table(), kind.columns(fields))), **kind.formats}
     found = formats.get(table_suffix(file), formats.get("*"))
