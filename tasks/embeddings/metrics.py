@@ -16,6 +16,16 @@ def right_at_1(gold: Sequence[int], ranks: Sequence[int]) -> float:
     return float(np.mean(np.asarray(ranks) <= 1))
 
 
+def text_right_at_1(gold: Sequence[Sequence[int]], ranks: Sequence[Sequence[int]]) -> float:
+    """The share of translations whose text comes first; `ranks` are of the text and of it."""
+    return right_at_1([text for text, _ in gold], [text for text, _ in ranks])
+
+
+def translation_right_at_1(gold: Sequence[Sequence[int]], ranks: Sequence[Sequence[int]]) -> float:
+    """The share of texts whose translation comes first, likewise."""
+    return right_at_1([second for _, second in gold], [second for _, second in ranks])
+
+
 def reciprocal_rank_at_10(gold: Sequence[int], ranks: Sequence[int]) -> float:
     """The mean of 1 / rank, and of 0 behind the tenth place."""
     found = np.asarray(ranks)

@@ -1,12 +1,13 @@
 """Kind of task: the same vector for a text and its translation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from tasks.embeddings.examples import PairColumns
+from tasks.embeddings.examples import PairColumns, PairExample
 from tasks.embeddings.kind import Pairs
-from tasks.kind import Prediction, Ranking
+from tasks.embeddings.metrics import rank, text_right_at_1, translation_right_at_1
+from tasks.kind import Mistake, Prediction, Ranking
 from tasks.reading import Reading
 
 
@@ -22,10 +23,24 @@ class ParallelTexts(Pairs):
     form: str = "vectors"
 
     name = "parallel"
-    own: ClassVar[Mapping[str, Any]] = {**Pairs.own, "title": "your parallel texts"}
+    own: ClassVar[Mapping[str, Any]] = {
+        **Pairs.own,
+        "title": "your parallel texts",
+        "metrics": ("text_right_at_1", "translation_right_at_1"),
+    }
     fields = ("text_field", "pair_field")
     translated = True
-    ranking = Ranking("The translations whose text comes last", "others before it", "{:.0f}")
+    metrics: ClassVar[Mapping[str, Callable[..., float]]] = {
+        "text_right_at_1": text_right_at_1,
+        "translation_right_at_1": translation_right_at_1,
+    }
+    titles: ClassVar[Mapping[str, str]] = {
+        "text_right_at_1": "accuracy@1 of texts for translations",
+        "translation_right_at_1": "accuracy@1 of translations for texts",
+    }
+    ranking = Ranking(
+        "The texts that are farthest from their translation", "others between", "{:.0f}"
+    )
     reads = ()
 
     def columns(self, fields: Mapping[str, Any]) -> PairColumns:
@@ -37,7 +52,32 @@ class ParallelTexts(Pairs):
         return self
 
     def predict(self, examples, windows, fetched, labels) -> list[Prediction]:
-        """Each the rank of the text that a translation is of, among all texts."""
+        """Each two ranks: of the text that a translation is of, and of a text's translation.
+
+        Among all texts, and all translations, with those that come first.
+        """
+        vectors = fetched["vectors"]
         turned = [replace(e, query=e.document, document=e.query) for e in examples]
-        vectors = [each[[1, 0, *range(2, len(each))]] for each in fetched["vectors"]]
-        return super().predict(turned, windows, {"vectors": vectors}, labels)
+        texts, first_texts = rank(turned, [each[[1, 0, *range(2, len(each))]] for each in vectors])
+        others, first_others = rank(examples, vectors)
+        return [
+            {
+                "prediction": [int(text), int(other)],
+                "right": [example.query, example.document],
+                "first": [first_text, first_other],
+            }
+            for example, text, other, first_text, first_other in zip(
+                examples, texts, others, first_texts, first_others, strict=True
+            )
+        ]
+
+    def gold(self, example: PairExample) -> list[int]:
+        """The best ranks."""
+        return [1, 1]
+
+    def mistake(self, prediction: Prediction) -> Mistake:
+        """That of the direction in which more come before the right one."""
+        ranks = prediction["prediction"]
+        worse = int(ranks[1] > ranks[0])
+        before = ranks[worse] - prediction["gold"][worse]
+        return Mistake(before, prediction["right"][worse], prediction["first"][worse])

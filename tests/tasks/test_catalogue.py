@@ -39,7 +39,7 @@ METRICS = {
     "answers": "exact_match squad_f1",
     "choices": "accuracy",
     "embeddings": "right_at_1 reciprocal_rank_at_10",
-    "parallel": "right_at_1 reciprocal_rank_at_10",
+    "parallel": "text_right_at_1 translation_right_at_1",
 }
 
 
