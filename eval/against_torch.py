@@ -34,9 +34,10 @@ from tasks.score import score
 from train.command.cli import choose, main
 from train.command.processes import check_alone
 from train.config import FinetuneConfig
-from train.finetune import Prepared, finetune_seed, initial_model, prepare
+from train.finetune import Prepared, finetune_seed, prepare
 from train.objectives.finetuning import TaskObjective
 from train.recipes import FINETUNE
+from train.start import initial_model
 from train.update.keys import keys_of
 from train.update.optimizer import make_optimizer
 from train.update.step import init_state, make_step, split
@@ -99,7 +100,7 @@ def losses_without_dropout(
     """The losses of the first updates, ours and transformers'."""
     from eval.timing.torch_finetuning import TorchFinetune, first_batches
 
-    model = initial_model(config, prepared.checkpoint, prepared.data)
+    model = initial_model(config, prepared.start, prepared.data)
     model = nnx.merge(
         nnx.graphdef(type(model)(model.config.replace(**CALM), rngs=nnx.Rngs(0))), nnx.state(model)
     )
@@ -125,13 +126,13 @@ def train_both(config: FinetuneConfig, prepared: Prepared, seed: int) -> dict[st
     from eval.timing.torch_finetuning import TorchFinetune, first_batches, timed_losses
 
     seeded = replace(config, seed=seed, output=config.output / f"seed-{seed}", seeds=1)
-    model = initial_model(seeded, prepared.checkpoint, prepared.data)
+    model = initial_model(seeded, prepared.start, prepared.data)
     ours, _ = finetune_seed(seeded, prepared, model)
     rows = [row for row in read_metrics(seeded.output) if row["kind"] == "train"]
     steps = len(rows)
     source = batches_of(seeded, prepared)
     with tempfile.TemporaryDirectory() as folder:
-        save(initial_model(seeded, prepared.checkpoint, prepared.data), folder)
+        save(initial_model(seeded, prepared.start, prepared.data), folder)
         torch_run = TorchFinetune(Path(folder), config.optimizer, steps, seed=seed)
     started = time.perf_counter()
     _, torch_seconds = timed_losses(torch_run.train(first_batches(source, steps)))

@@ -139,7 +139,9 @@ class FinetuneConfig(TrainConfig):
 
     task: tyro.conf.Suppress[str]
     model: str
-    """A folder or hub name of the model to fine-tune. A missing head is drawn at random."""
+    """A folder or hub name of the model to fine-tune. A missing head is drawn at random.
+    `random:3x384:8192` is a DistilBERT with random weights, 3 layers, 384 wide, with 8,192 pieces
+    learned from the training texts; `random:3x384:8192:cased` keeps their capitals."""
     layers: str | None = None
     """Start as a DistilBERT of these layers of the model, as `even` or `0,2,4` (see
     --student.layers of train.distill); by default as the model itself."""

@@ -26,19 +26,17 @@ from jax.experimental import multihost_utils
 
 from data.storage.mirror import upload
 from data.storage.run_folder import read_metrics
-from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
-from model.student import initialise, student_config
 from model.terminal import say
 from report.naming import in_tables
 from report.run import write_report
 from report.seeds import report_seeds
 from tasks.buckets import BucketBatches, bucket_lengths
 from tasks.catalogue import TASKS
-from tasks.model import check_order, fit_reading, load_encoder, load_for_task
+from tasks.model import check_order, fit_reading
 from tasks.open import TaskData, open_task
 from tasks.predict import EVALUATION_ROWS, predictor
 from tasks.score import Scored, SplitScores, score, score_in_full
@@ -50,12 +48,12 @@ from train.command.signals import heeding, until_safe
 from train.config import FinetuneConfig
 from train.loop.fit import fit
 from train.loop.folder import alone_in_output
-from train.loop.learner import compute_dtype, one_model
+from train.loop.learner import one_model
 from train.loop.soft_targets import with_soft_targets
 from train.objectives.finetuning import TaskObjective, balanced_weights
 from train.recipes import FINETUNE
+from train.start import Start, initial_model, open_start, vocabulary_of
 from train.tuning import tune
-from train.update.keys import stream_key
 from train.update.parallel import Parallel
 from train.update.step import split
 
@@ -65,7 +63,7 @@ class Prepared:
     """The data, the vocabulary and the start that all seeds of a run share."""
 
     data: TaskData
-    checkpoint: Checkpoint
+    start: Start
     vocabulary: Vocabulary
     model: Any
     """Before the training of the first seed. Its labels are the classes in the order of all."""
@@ -98,7 +96,7 @@ def finetune(config: FinetuneConfig) -> list[dict[str, float]]:
         once = replace(config, seed=seed, output=folder, seeds=1)
         first = prepared.model
         if seed != config.seed:
-            first = initial_model(once, prepared.checkpoint, prepared.data)
+            first = initial_model(once, prepared.start, prepared.data)
         results[seed], splits[seed] = finetune_seed(once, prepared, first)
     if is_first():
         report_seeds(
@@ -131,12 +129,13 @@ def prepare(config: FinetuneConfig) -> Prepared:
     data = replace(data, task=task)
     check_test(config, data)
     check_class_loss(config, data.task)
-    checkpoint = open_checkpoint(config.model)
+    start = open_start(config, data)
     teacher = open_checkpoint(config.teacher) if config.teacher else None
-    learner = checkpoint if config.layers is None else None  # single layers get a new head
+    # Single layers get a new head, and so does a model that begins at random.
+    learner = start if isinstance(start, Checkpoint) and config.layers is None else None
     check_order(config.labels, task, *filter(None, (learner, teacher)))
-    vocabulary = load_vocabulary(checkpoint.place)
-    model = initial_model(config, checkpoint, data)
+    vocabulary = vocabulary_of(start)
+    model = initial_model(config, start, data)
     reading, remarks = fit_reading(config.model, model, vocabulary, task, config.reading)
     windows = {
         part: task.to_windows(examples, vocabulary, model.config.labels, reading)
@@ -154,7 +153,7 @@ def prepare(config: FinetuneConfig) -> Prepared:
     weights: Sequence[Any] = ()
     if config.class_weights == "balanced" and task.kind.class_target:
         weights = balanced_weights(task.kind, train, model.config.num_labels)
-    return Prepared(data, checkpoint, vocabulary, model, train, windows, lengths, weights)
+    return Prepared(data, start, vocabulary, model, train, windows, lengths, weights)
 
 
 def check_class_loss(config: FinetuneConfig, task: Task) -> None:
@@ -186,28 +185,6 @@ def check_test(config: FinetuneConfig, data: TaskData) -> None:
             f"predict them afterwards with python -m eval.run MODEL --task {config.task} "
             f"--data.test {config.data.test}"
         )
-
-
-def initial_model(config: FinetuneConfig, checkpoint: Checkpoint, data: TaskData) -> Any:
-    """The model before training."""
-    rngs = nnx.Rngs(params=stream_key(config.seed, "init"))
-    dtype = compute_dtype(config)
-    if config.layers is None:
-        model = load_for_task(
-            checkpoint, data.task, order=config.labels, new_head=rngs, dtype=dtype
-        )
-    else:
-        encoder = load_encoder(checkpoint)
-        shape = student_config(encoder.config, config.layers)
-        shape = shape.replace(labels=data.task.outputs, dtype=dtype)
-        model = data.task.kind.new_model(shape, checkpoint, rngs=rngs)
-        initialise(model.backbone, encoder, config.layers)
-    layers = model.config.num_layers
-    if (config.frozen_layers or 0) > layers:
-        raise InputError(f"--frozen-layers {config.frozen_layers}: the model has {layers} layers")
-    data.task.kind.before_training(model, data.task.length(config.reading))
-    model.backbone.encoder.remat = config.run.remat
-    return model
 
 
 def finetune_seed(

@@ -27,6 +27,7 @@ from train.objectives.distillation import MaskedLMObjective
 from train.objectives.finetuning import TaskObjective
 from train.objectives.objective import Objective, Params
 from train.pretrain import initial_masked_lm
+from train.start import random_shape
 from train.update.keys import keys_of
 from train.update.optimizer import Optimizer, make_optimizer
 from train.update.parallel import Parallel
@@ -138,6 +139,8 @@ def shape_of(model: str) -> EncoderConfig:
     Raises:
         InputError: there is neither.
     """
+    if (shape := random_shape(model)) is not None:
+        return shape
     if Path(model).expanduser().exists():
         return open_checkpoint(model).config
     if model in HUB_CONFIGS:

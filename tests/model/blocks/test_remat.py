@@ -19,10 +19,11 @@ from tests import runs, tiny
 from train.ablate import ablate
 from train.config import RunConfig
 from train.distill import distill, initial_student
-from train.finetune import finetune, initial_model
+from train.finetune import finetune
 from train.objectives.distillation import MaskedLMObjective
 from train.pretrain import initial_masked_lm, pretrain
 from train.recipes import FINETUNE
+from train.start import initial_model
 from train.update.keys import keys_of
 from train.update.optimizer import OptimizerConfig, make_optimizer
 from train.update.parallel import Parallel, StackParallel
