@@ -74,6 +74,11 @@ def load_for_task(
             f"the classes of {path} are only numbered ({', '.join(config.labels)}): name them in "
             f"the model's order, as in --labels {' '.join(names)}"
         )
+    if new_head is None and not task.kind.named_outputs and "label_fields" in task.kind.fields:
+        raise InputError(
+            f"{path} gives {config.num_labels} values, {', '.join(config.labels)}: name the "
+            f"columns that hold them, as in --data.label-fields {' '.join(config.labels)}"
+        )
     if new_head is None:
         raise InputError(
             f"{path} knows the {config.num_labels} classes {', '.join(config.labels)}, and "

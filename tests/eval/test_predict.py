@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -239,7 +240,7 @@ def check_answers(found, start, end, inside: list[int], offsets) -> None:
     shares = softmax([scores[place] for place in ranked[:20]])
     np.testing.assert_allclose([a["probability"] for a in found["answers"]], shares[:4], rtol=1e-4)
     for answer in found["answers"]:
-        assert answer["text"] == CONTEXT[answer["start"] : answer["end"]]
+        assert answer["text"] == found["text"][answer["start"] : answer["end"]]
 
 
 def test_answers_are_the_best_spans(home):
@@ -562,37 +563,56 @@ def pipeline(task: str, folder, **options):
                                  **options)  # fmt: skip
 
 
+_draw = random.Random(0)
+FIFTY = [
+    " ".join(_draw.sample(runs.WORDS, _draw.randint(2, 9))) + _draw.choice(["", ".", " 's"])
+    for _ in range(50)
+]
+
+
 @pytest.mark.oracle
 def test_labels_are_those_of_transformers(home):
-    theirs = pipeline("text-classification", home / "classes", top_k=None)(TEXTS)
-    ours = predict(*open_model(str(home / "classes")), TEXTS)
+    theirs = pipeline("text-classification", home / "classes", top_k=None)(FIFTY)
+    ours = predict(*open_model(str(home / "classes")), FIFTY)
     for row, expected in zip(ours, theirs, strict=True):
         assert list(row["probabilities"]) == [e["label"] for e in expected]
         scores = [e["score"] for e in expected]
         np.testing.assert_allclose(list(row["probabilities"].values()), scores, rtol=0, atol=1e-5)
+    assert len({row["label"] for row in ours}) > 1
+
+
+@pytest.mark.oracle
+def test_a_value_is_that_of_transformers(home):
+    """Of their model: their pipeline makes a probability of it."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(home / "value").eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(home / "value")
+    with torch.no_grad():
+        expected = model(**tokenizer(FIFTY, padding=True, return_tensors="pt")).logits[:, 0]
+    ours = [row["value"] for row in predict(*open_model(str(home / "value")), FIFTY)]
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-4)  # of a whole model
 
 
 @pytest.mark.oracle
 def test_entities_are_those_of_transformers(home):
-    texts = ["the red cat's bird, and a dog's tree.", "a tree", "old dog and green bird"]
     theirs = pipeline("token-classification", home / "tags", aggregation_strategy="first")
+    texts = [*FIFTY, "the red cat's bird, and a dog's tree."]
     ours = predict(*open_model(str(home / "tags")), texts)
     for row in ours:
         found = [(e["type"], e["start"], e["end"]) for e in row["entities"]]
         expected = [(e["entity_group"], e["start"], e["end"]) for e in theirs(row["text"])]
         assert found == expected
-    assert sum(len(row["entities"]) for row in ours) > 3
+    assert sum(len(row["entities"]) for row in ours) > 50
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", ["plain", "units"])
 def test_tags_are_those_of_transformers(home, name):
     """Their pipeline knows neither plain tags nor BILOU: tags of first pieces, grouped by hand."""
-    texts = ["the red cat's bird, and a dog's tree.", "old dog and green bird"]
     theirs = pipeline("token-classification", home / name, ignore_labels=[])
     model, vocabulary = open_model(str(home / name))
     entities = 0
-    for row in predict(model, vocabulary, texts):
+    for row in predict(model, vocabulary, [*FIFTY, "the red cat's bird, and a dog's tree."]):
         pieces = {piece["start"]: piece["entity"] for piece in theirs(row["text"])}
         places = split_words(row["text"], vocabulary.tokenizer)
         tags = [pieces[start] for start, _ in places]
@@ -608,7 +628,7 @@ def test_tags_are_those_of_transformers(home, name):
             for kind, first, last in get_entities(as_bioes)
         ]
         entities += len(found)
-    assert entities > 3 or name == "plain"
+    assert entities > 50 or name == "plain"
 
 
 @pytest.mark.oracle
@@ -617,10 +637,25 @@ def test_answers_are_those_of_transformers(home):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(home / "answers").eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(home / "answers")
-    batch = tokenizer("what?", CONTEXT, return_tensors="pt", return_offsets_mapping=True)
-    offsets = batch.pop("offset_mapping")[0].tolist()
-    with torch.no_grad():
-        output = model(**batch)
-    inside = [place for place, side in enumerate(batch.sequence_ids(0)) if side == 1]
-    [found] = predict(*open_model(str(home / "answers")), [CONTEXT], QUESTION)
-    check_answers(found, output.start_logits[0], output.end_logits[0], inside, offsets)
+    found = predict(*open_model(str(home / "answers")), [CONTEXT, *FIFTY], QUESTION)
+    for row in found:
+        batch = tokenizer("what?", row["text"], return_tensors="pt", return_offsets_mapping=True)
+        offsets = batch.pop("offset_mapping")[0].tolist()
+        with torch.no_grad():
+            output = model(**batch)
+        inside = [place for place, side in enumerate(batch.sequence_ids(0)) if side == 1]
+        check_answers(row, output.start_logits[0], output.end_logits[0], inside, offsets)
+
+
+@pytest.mark.oracle
+def test_fillings_are_those_of_transformers(home):
+    texts = [text.replace(" ", " [MASK] ", 1) for text in FIFTY]
+    theirs = pipeline("fill-mask", home / "masks", top_k=3)(texts)
+    ours = predict(*open_model(str(home / "masks")), texts, Asked(top=3))
+    for [found], expected in zip((row["masks"] for row in ours), theirs, strict=True):
+        assert [filling["token"] for filling in found] == [e["token_str"] for e in expected]
+        np.testing.assert_allclose(
+            [filling["probability"] for filling in found],
+            [e["score"] for e in expected],
+            rtol=1e-4,
+        )

@@ -512,6 +512,18 @@ def test_a_head_of_another_problem_type_is_not_read_as_a_classifier(home, tmp_pa
         evaluate(home, str(tmp_path), "sst2")
 
 
+def test_several_values_need_the_names_of_their_columns(home, tmp_path):
+    model = load(home / "mnli")
+    model.config = model.config.replace(problem_type="regression")
+    save(model, tmp_path)
+    save_vocabulary(load_vocabulary(home / "mnli"), tmp_path)
+    (tmp_path / "a.csv").write_text("text,label\na cat,1.5\n")
+    data = TaskDataConfig(dev=tmp_path / "a.csv")
+    sentence = r"gives 3 values, .*: .* in --data.label-fields contradiction neutral entailment"
+    with pytest.raises(InputError, match=sentence):
+        evaluate(home, str(tmp_path), "regression", data=data)
+
+
 def test_own_classes_that_the_model_does_not_know(home):
     data = TaskDataConfig(dev=home / "colours.csv")
     sentence = r"colours.csv, line 2: the label 'red' is none of contradiction, neutral, entail"
