@@ -92,7 +92,8 @@ class Study:
     steps: int
     teacher: str
     corpus: str
-    command: str
+    command: str | None
+    """None if a notebook started it."""
     seconds: float
     record: Mapping[str, Any] = field(default_factory=dict)
     """study.json as it is."""

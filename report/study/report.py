@@ -105,7 +105,7 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         "value in `results.json`.",
         "## How it was run",
         conditions_table(study),
-        fenced(study.command),
+        fenced(study.command) if study.command else "It was started from a notebook.",
     ]
     return [part for part in parts if part]
 

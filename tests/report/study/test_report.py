@@ -341,6 +341,11 @@ def test_mistakes_are_reported_with_their_place(tmp_path, study, runs, message):
         report_of(tmp_path, study_of(**study), lines)
 
 
+def test_a_study_of_a_notebook_has_no_command(tmp_path):
+    report = report_of(tmp_path, study_of(command=None))
+    assert report.rstrip().endswith("It was started from a notebook.")
+
+
 def test_a_torn_last_line_is_left_out_and_another_is_an_error(tmp_path):
     results = written(tmp_path) / "results.jsonl"
     whole = results.read_text()
