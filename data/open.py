@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.config import DataConfig
@@ -60,6 +60,25 @@ def open_data(config: DataConfig) -> Data:
     if leaks.leaked:
         say(f"{corpus.name}: {leaks}")
     return Data(corpus, vocabulary, train, heldout)
+
+
+def open_other_heldout(
+    config: DataConfig, names: tuple[str, ...], vocabulary: Vocabulary
+) -> Sequences:
+    """Sequences of other text to evaluate on, which `names` as --data.heldout does.
+
+    Raises:
+        InputError: the text or the cache cannot be used.
+    """
+    settings = replace(config, heldout=names, size_exponent=1.0)
+    return prepare_sequences(
+        replace(open_corpus(settings), name=" + ".join(names)),
+        vocabulary,
+        mode=config.mode,
+        sequence_length=config.sequence_length,
+        split="heldout",
+        cache=config.cache,
+    )
 
 
 def leaks_of(corpus: Corpus, cache: Path) -> Leaks:

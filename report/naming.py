@@ -25,6 +25,8 @@ NAMES = {
     "tokens_per_second": "tokens/s",
     "masked_lm_loss": "masked-LM loss (nats)",
     "masked_lm_accuracy": "masked-LM accuracy",
+    "other_masked_lm_loss": "masked-LM loss on the other text (nats)",
+    "other_masked_lm_accuracy": "masked-LM accuracy on the other text",
     "calibration_error": "calibration error",
     "exp_masked_lm_loss": "exp(masked-LM loss)",
     "kl_to_teacher": "KL to teacher (nats)",
@@ -41,7 +43,8 @@ NAMES |= {
     for term in ("cos", "hidden", "embeddings", "attention", "relations")
 }
 SHARES = {
-    *("masked_lm_accuracy", "calibration_error", "top1_agreement", "clipped", "score"),
+    *("masked_lm_accuracy", "other_masked_lm_accuracy", "calibration_error"),
+    *("top1_agreement", "clipped", "score"),
     *(name for kind in KINDS.values() for name in kind.titles if name not in kind.unscaled),
 }
 FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}

@@ -66,6 +66,8 @@ def _what_was_run(folder: Path, run: RunRecord, rows: Sequence[Record]) -> str:
     what = LOOP_TITLES.get(run.kind, "Training")
     if run.kind == "finetune":
         what += f" of {code(f'{run.model}')} for {escaped(f'{run.task}')}"
+    if run.start:
+        what += f" of {code(run.start)}, further"
     if run.teacher:
         what += f" from {code(run.teacher)}"
     sums = totals(folder, rows)

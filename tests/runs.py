@@ -16,7 +16,7 @@ from data.wordpiece import train_wordpiece
 from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import MaskedLM
-from train.config import DistillConfig, PretrainConfig, RunConfig
+from train.config import DistillConfig, FurtherConfig, PretrainConfig, RunConfig
 from train.studies.config import StudyConfig, Variant
 from train.update.optimizer import OptimizerConfig
 
@@ -67,6 +67,20 @@ def pretrain_config(home: Path, **changes: Any) -> PretrainConfig:
         batch_size=8,
         steps=12,
         evaluate_every=5,
+        run=RunConfig(checkpoint_every=3, devices=1),
+    )
+    return replace(config, **changes)
+
+
+def further_config(home: Path, **changes: Any) -> FurtherConfig:
+    config = FurtherConfig(
+        output=home / "run",
+        start=str(home / "teacher"),
+        data=replace(data_config(home), tokenizer=None),
+        masking=MaskingConfig(group_rows=2),
+        optimizer=OptimizerConfig(learning_rate=1e-2),
+        batch_size=8,
+        steps=6,
         run=RunConfig(checkpoint_every=3, devices=1),
     )
     return replace(config, **changes)

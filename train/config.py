@@ -99,6 +99,19 @@ class PretrainConfig(TextConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FurtherConfig(TextConfig):
+    """Masked-LM pretraining of a trained model on text of a domain (Gururangan et al. 2020)."""
+
+    start: str
+    """The model to train further, a folder or hub name: it gives shape, positions and tokenizer."""
+    start_head: Literal["loaded", "random"] = "loaded"
+    """The masked-LM head to begin with: the model's own, or a random one for a model without it."""
+    other_heldout: tuple[str, ...] = ()
+    """Text of another domain to evaluate on as well, named like --data.heldout: how much the model
+    forgets of what it learned from."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudentConfig:
     """The student's shape and the source of its weights."""
 

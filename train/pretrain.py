@@ -2,6 +2,7 @@
 
     python -m train.pretrain tiny-shallow
     python -m train.pretrain bert-base-uncased --batch-size 256 --run.parallel pmap
+    python -m train.pretrain further --start MODEL --data.corpus papers/
 
 A recipe is a named configuration, and flags change what it sets. The run's folder (--output) holds
 the model in Hugging Face's format, the metrics and a report. The same command resumes a run that
@@ -23,7 +24,8 @@ from model.tasks import MaskedLM
 from model.terminal import say
 from train.command.cli import choose, main
 from train.command.processes import first_before_others
-from train.config import PretrainConfig
+from train.config import FurtherConfig, PretrainConfig
+from train.further import train_further
 from train.loop.fit_text import fit_text
 from train.loop.folder import alone_in_output
 from train.loop.learner import compute_dtype
@@ -32,9 +34,20 @@ from train.recipes import PRETRAIN
 from train.update.keys import stream_key
 
 
-@alone_in_output
-def pretrain(config: PretrainConfig) -> dict[str, float]:
+def pretrain(config: PretrainConfig | FurtherConfig) -> dict[str, float]:
     """Trains as the configuration says; returns the held-out metrics.
+
+    Raises:
+        InputError: a setting is out of range, or the model does not fit the data.
+    """
+    if isinstance(config, FurtherConfig):
+        return train_further(config)
+    return pretrain_shape(config)
+
+
+@alone_in_output
+def pretrain_shape(config: PretrainConfig) -> dict[str, float]:
+    """Trains a model of the shape that the configuration gives; returns the held-out metrics.
 
     Raises:
         InputError: a setting is out of range, or the model does not fit the data.

@@ -47,6 +47,8 @@ class RunRecord:
     model: Any = None
     """Of a fine-tuning the name of the model; otherwise its sizes."""
     task: str | None = None
+    start: str | None = None
+    """Of a pretraining the name of the model that it started from."""
     teacher: str | None = None
     report: str = "final"
     """Of a fine-tuning the step whose model is kept: `final` or `best`."""

@@ -1,6 +1,7 @@
 """The shared part of pretraining and distillation: running text, masked again at every step."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float32
 from data.batches import Batches
 from data.masking import token_log_weights
 from data.open import Data
+from data.sequences import Sequences
 from data.storage.mirror import upload
 from model.tasks import MaskedLM
 from report.results import write_results
@@ -18,7 +20,7 @@ from report.run import write_report
 from train.command.processes import is_first
 from train.config import TextConfig
 from train.loop.fit import fit
-from train.loop.heldout import evaluator, held_out
+from train.loop.heldout import evaluator, held_out, with_other
 from train.loop.learner import one_model
 from train.objectives.distillation import MaskedLMObjective
 from train.update.parallel import Parallel
@@ -35,8 +37,11 @@ def fit_text(
     teacher: MaskedLM | None = None,
     frozen: tuple[str, ...] = (),
     exported: Callable[[Any], nnx.Module] = lambda model: model,
+    other: Sequences | None = None,
 ) -> dict[str, float]:
     """Trains on the text of `data`, and evaluates on the part of it that is held out.
+
+    With sequences of `other` text there are `other_masked_lm_loss` and `other_masked_lm_accuracy`.
 
     Returns and raises what `fit` does.
     """
@@ -45,6 +50,12 @@ def fit_text(
     teacher_graphdef, teacher_params = (None, {}) if teacher is None else split(teacher)
     heldout = held_out(config, data)
     evaluate = evaluator(heldout, model, objective, teacher_graphdef, parallel.place_rows)
+    if other is not None:
+        elsewhere = held_out(config, replace(data, heldout=other))
+        evaluate = with_other(
+            evaluate,
+            evaluator(elsewhere, model, objective, teacher_graphdef, parallel.place_rows),
+        )
     steps = config.updates(batches.updates_per_epoch)
     results = fit(
         config,
@@ -67,7 +78,7 @@ def fit_text(
             "teacher": teacher_params,
         },
         evaluate=evaluate,
-        facts=facts(data),
+        facts=facts(data, other),
     )
     if is_first():
         write_report(config.output)
@@ -104,10 +115,11 @@ def title(config: TextConfig, data: Data) -> str:
     )
 
 
-def facts(data: Data) -> dict[str, str]:
+def facts(data: Data, other: Sequences | None = None) -> dict[str, str]:
     """Fingerprints of what a run reads."""
-    return {
+    each = {
         "corpus": data.corpus.fingerprint,
         "sequences": data.train.fingerprint,
         "heldout_sequences": data.heldout.fingerprint,
     }
+    return each if other is None else each | {"other_heldout_sequences": other.fingerprint}

@@ -29,6 +29,7 @@ from train.objectives.projection import LiftedStudent, student_of
 MASKING = MaskingConfig(group_rows=1)
 MASK_SEED = 0
 BINS = 15
+OTHER = ("masked_lm_loss", "masked_lm_accuracy")
 
 Sums = dict[str, tuple[Float32[Array, "*bins"], Float32[Array, ""]]]
 
@@ -209,6 +210,16 @@ def evaluator(
     return lambda params, constants: means(
         heldout.total(lambda batch: sums(params, constants, place(batch)))
     )
+
+
+def with_other(evaluate: Evaluate, elsewhere: Evaluate) -> Evaluate:
+    """Both evaluations as one: all metrics of the first, and how well other text is predicted."""
+
+    def both(params: Any, constants: dict[str, Any]) -> dict[str, float]:
+        own, other = evaluate(params, constants), elsewhere(params, constants)
+        return own | {f"other_{name}": other[name] for name in OTHER}
+
+    return both
 
 
 def heldout_sums(

@@ -163,7 +163,8 @@ class MetricLog:
         self._write(step, "heldout", metrics, {"seconds": self._lap()})
         shown = {name: value for name, value in metrics.items() if self.shown(name)}
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        self.say(f"step {step:,}  held out: {numbers}")
+        when = f"step {step:,}" if step else "before training"
+        self.say(f"{when}  held out: {numbers}")
 
     def say(self, message: str) -> None:
         """Prints a line; on a terminal it appears above the bar."""

@@ -20,7 +20,14 @@ from model.student import student_config
 from model.tasks import MaskedLM
 from tasks.catalogue import TASKS
 from tasks.task import Task
-from train.config import DistillConfig, FinetuneConfig, PretrainConfig, TextConfig, TrainConfig
+from train.config import (
+    DistillConfig,
+    FinetuneConfig,
+    FurtherConfig,
+    PretrainConfig,
+    TextConfig,
+    TrainConfig,
+)
 from train.distill import frozen, initial_student, objective_of
 from train.loop.learner import compute_dtype
 from train.objectives.distillation import MaskedLMObjective
@@ -103,9 +110,9 @@ def _parts(
     config: TrainConfig,
 ) -> tuple[nnx.Module, Objective, dict[str, Any], tuple[str, ...]]:
     """The model that is trained, its objective, the constants, and the frozen parameters."""
-    if isinstance(config, PretrainConfig):
+    if isinstance(config, PretrainConfig | FurtherConfig):
         # From a checkpoint or from random weights: the shapes are the same.
-        model = nnx.eval_shape(lambda: initial_masked_lm(config))
+        model = nnx.eval_shape(lambda: _masked_lm(config))
         objective = MaskedLMObjective(nnx.graphdef(model), config.masking, ANY_ID)
         return model, objective, _text_constants(model.config, {}), ()
     if isinstance(config, DistillConfig):
@@ -131,6 +138,14 @@ def _parts(
         nnx.graphdef(model), task.kind, config.loss if config.teacher else None
     )
     return model, objective, {}, config.frozen
+
+
+def _masked_lm(config: PretrainConfig | FurtherConfig) -> MaskedLM:
+    if isinstance(config, PretrainConfig):
+        return initial_masked_lm(config)
+    model = MaskedLM(shape_of(config.start).replace(dtype=compute_dtype(config)), rngs=nnx.Rngs(0))
+    model.backbone.encoder.remat = config.run.remat
+    return model
 
 
 def shape_of(model: str) -> EncoderConfig:

@@ -8,16 +8,23 @@ from collections.abc import Callable, Mapping
 
 from model.errors import InputError
 from tasks.catalogue import TASKS
-from train.config import DistillConfig, FinetuneConfig, PretrainConfig, TrainConfig
+from train.config import (
+    DistillConfig,
+    FinetuneConfig,
+    FurtherConfig,
+    PretrainConfig,
+    TrainConfig,
+)
 from train.recipes import distill, pretrain, small
 from train.recipes.finetune import finetune_recipe
 
-PRETRAIN: dict[str, Callable[[], PretrainConfig]] = {
+PRETRAIN: dict[str, Callable[[], PretrainConfig | FurtherConfig]] = {
     "tiny-shallow": pretrain.pretrain_tiny_shallow,
     "tiny": pretrain.pretrain_tiny,
     "tiny-further": pretrain.pretrain_tiny_further,
     "small": small.pretrain_small,
     "bert-base-uncased": pretrain.pretrain_bert_base_uncased,
+    "further": pretrain.pretrain_further,
 }
 
 DISTILL: dict[str, Callable[[], DistillConfig]] = {

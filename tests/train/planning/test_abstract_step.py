@@ -62,7 +62,12 @@ def assert_planned(loop, config, monkeypatch, **sizes):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("loop", "make"), [(pretrain, runs.pretrain_config), (distill, runs.distill_config)]
+    ("loop", "make"),
+    [
+        (pretrain, runs.pretrain_config),
+        (pretrain, runs.further_config),
+        (distill, runs.distill_config),
+    ],
 )
 def test_the_program_of_running_text(loop, make, home, tmp_path, monkeypatch):  # noqa: F811
     from data.tokenizer import load_vocabulary
@@ -70,7 +75,7 @@ def test_the_program_of_running_text(loop, make, home, tmp_path, monkeypatch):  
     mask = load_vocabulary(str(home / "teacher")).special.mask
     monkeypatch.setattr(planned, "ANY_ID", mask)
     config = make(home, output=tmp_path, run=CPU, batch_size=16, micro_batches=2, dtype="bfloat16")
-    if loop is pretrain:
+    if make is runs.pretrain_config:
         size = load_vocabulary(str(home / "teacher")).size
         config = replace(config, model=config.model.replace(vocab_size=size))
     assert_planned(loop, config, monkeypatch)
