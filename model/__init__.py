@@ -9,6 +9,8 @@ from model.config import (
     tiny_bert,
     tiny_distilbert,
 )
+from model.decoder.causal_lm import CausalLM
+from model.decoder.seq2seq import Seq2Seq
 from model.distilbert import DistilBert
 from model.errors import InputError
 from model.output import ModelOutput

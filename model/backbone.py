@@ -1,4 +1,4 @@
-"""The part that BERT and DistilBERT share: embeddings, then the encoder."""
+"""The part that all models share: embeddings, then the layers."""
 
 from typing import Any, ClassVar
 
@@ -7,27 +7,36 @@ from flax import nnx
 from jaxtyping import Array, Bool, Int
 
 from model.blocks.embeddings import Embeddings
-from model.blocks.encoder import Encoder
+from model.blocks.encoder import Encoder, Source
 from model.calls import check_call
 from model.config import Architecture, EncoderConfig
+from model.errors import InputError
 from model.output import ModelOutput, Names
 
 
 class Backbone(nnx.Module):
-    """An encoder from tokens to hidden states.
+    """A model from tokens to hidden states.
+
+    Args:
+        config: its shape.
+        crosses: whether its layers also attend to another text, the `source` of a call.
+        rngs: draws the weights.
 
     Raises:
         ValueError: the configuration is for the other architecture.
     """
 
     architecture: ClassVar[Architecture]
+    causal: ClassVar[bool] = False
+    """Whether a token sees only itself and those before it."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, *, crosses: bool = False, rngs: nnx.Rngs):
         if config.architecture != self.architecture:
             raise ValueError(f"{type(self).__name__} got a {config.architecture} configuration")
         self.config = config
+        self.crosses = crosses
         self.embeddings = Embeddings(config, rngs=rngs)
-        self.encoder = Encoder(config, rngs=rngs)
+        self.encoder = Encoder(config, crosses=crosses, rngs=rngs)
 
     def __call__(
         self,
@@ -35,6 +44,7 @@ class Backbone(nnx.Module):
         attention_mask: Int[Array, "batch length"] | Bool[Array, "batch length"] | None = None,
         token_type_ids: Int[Array, "batch length"] | None = None,
         *,
+        source: Source | None = None,
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
         **others: Any,
@@ -45,6 +55,7 @@ class Backbone(nnx.Module):
             input_ids: token ids.
             attention_mask: true on real tokens, false on padding; by default all are real.
             token_type_ids: segment of every token, BERT only; by default all 0.
+            source: the other text, for a model that `crosses` and no other.
             outputs: what else to return: `hidden_states`, `attentions`, `scores`, `qkv`. Nothing
                 else is computed.
             rngs: its `dropout` stream draws the dropout; without `rngs` there is no dropout.
@@ -52,10 +63,20 @@ class Backbone(nnx.Module):
 
         Raises:
             InputError: the sequence is longer than the position table, token types are given to a
-                model that has none, a name in `outputs` is unknown, or there are other arguments.
+                model that has none, a name in `outputs` is unknown, there are other arguments, or
+                a source is missing or too many.
         """
         check_call(input_ids, outputs, others)
+        if (source is not None) != self.crosses:
+            raise InputError(
+                "this decoder also reads another text: pass its hidden states as source"
+                if self.crosses
+                else "this model reads one text only: leave source out"
+            )
         mask = jnp.ones_like(input_ids) if attention_mask is None else attention_mask
+        mask = mask.astype(bool)[:, None]
+        if self.causal:
+            mask = mask & jnp.tri(input_ids.shape[1], dtype=bool)[None]
         hidden = self.embeddings(input_ids, token_type_ids, rngs=rngs)
-        hidden, extras = self.encoder(hidden, mask.astype(bool), outputs=outputs, rngs=rngs)
+        hidden, extras = self.encoder(hidden, mask, source=source, outputs=outputs, rngs=rngs)
         return ModelOutput(last_hidden=hidden, **extras)

@@ -1,4 +1,4 @@
-"""BERT (Devlin et al. 2019): the teacher.
+"""BERT (Devlin et al. 2019): the teacher, and the same layers as a decoder.
 
 Unlike the student it has token-type embeddings (`config.type_vocab_size`), dropout on the attention
 output (`config.attention_output_dropout`) and a pooler.
@@ -40,3 +40,10 @@ class Bert(Backbone):
         if self.pooler is None:
             return output
         return replace(output, pooled=self.pooler(output.last_hidden))
+
+
+class CausalBert(Backbone):
+    """BERT's layers read from left to right: a token sees only itself and those before it."""
+
+    architecture = "bert"
+    causal = True

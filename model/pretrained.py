@@ -9,38 +9,26 @@
 No torch is needed, but for old checkpoints that have only a `pytorch_model.bin`.
 """
 
-import logging
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from model.backbone import Backbone
-from model.bert import Bert
-from model.config import Architecture, EncoderConfig
+from model.decoder.causal_lm import CausalLM
+from model.decoder.seq2seq import Seq2Seq
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
-from model.hf.config import write_config
-from model.hf.files import Tensors, write_model
+from model.hf.config import is_decoder, write_config
+from model.hf.encoder_decoder import write_seq2seq_config
+from model.hf.files import write_model
+from model.hf.generation import generation_files
 from model.hf.sentence_transformers import embedder_files
-from model.hf.weight_map import (
-    ENCODERS,
-    MODEL_CLASSES,
-    TIED,
-    canonical_name,
-    class_name,
-    is_head,
-    tensor_name,
-    wrapping_prefix,
-)
-from model.tasks import Embedder, MaskedLM
+from model.hf.sides import load_seq2seq, seq2seq_tensors
+from model.hf.tensors import load_part, tensors_of
+from model.hf.weight_map import ENCODERS
+from model.tasks import Embedder
 
 Model = TypeVar("Model", bound=nnx.Module)
-
-logger = logging.getLogger(__name__)
 
 
 def load(
@@ -55,7 +43,8 @@ def load(
     Every parameter gets a tensor, and every tensor of the encoder goes to a parameter. Heads that
     `task` does not have are left out, and other tensors beside the encoder too, with a warning. A
     `Bert` has a pooler if the checkpoint has one. An `Embedder` pools as the checkpoint's files of
-    sentence-transformers say, and by the mean, with a warning, if there are none.
+    sentence-transformers say, and by the mean, with a warning, if there are none. A `CausalLM` or
+    `Seq2Seq` generates as the checkpoint's generation_config.json says, if there is one.
 
     Args:
         checkpoint: an open one, a folder, or a name on the Hugging Face hub, `owner/name` or
@@ -72,55 +61,38 @@ def load(
     """
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = open_checkpoint(checkpoint)
-    source, config = checkpoint.name, checkpoint.config.replace(**changes)
-    architecture = config.architecture
     kind: type[Any] = task or checkpoint.model_class()
+    _check_direction(checkpoint, kind)
+    if kind is Seq2Seq:
+        return load_seq2seq(checkpoint, changes)  # type: ignore[return-value]
     if kind is Embedder:
-        encoder = load(checkpoint, ENCODERS[architecture], init_missing=init_missing, **changes)
+        encoder = ENCODERS[checkpoint.config.architecture]
+        encoder = load(checkpoint, encoder, init_missing=init_missing, **changes)
         return Embedder(encoder, **checkpoint.read_embedder()._asdict())  # type: ignore[return-value]
-    if class_name(kind, architecture) is None:
-        raise InputError(f"{source} is a {architecture}, which has no {kind.__name__} model")
-    tensors, problems = _canonical(checkpoint.read_tensors(), kind, architecture)
-    pooler = {"pooler": "bert.pooler.dense.weight" in tensors} if kind is Bert else {}
-    build = partial(kind, config, **pooler)
+    options = {"generation": checkpoint.read_generation()} if kind is CausalLM else {}
+    return load_part(checkpoint, kind, checkpoint.read_tensors(), changes, init_missing, **options)
 
-    # The structure without values: drawing 110M random numbers to drop them would take seconds.
-    graphdef, abstract = nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))
-    parameters = dict(nnx.to_flat_state(abstract))
-    places = {tensor_name(place, kind, architecture): place for place in parameters}
-    values, lacking = {}, []
-    for name, place in places.items():
-        shape = parameters[place].shape
-        shape = shape[::-1] if place[-1] == "kernel" else shape
-        if name in tensors and tensors[name].shape == shape:
-            if not np.isfinite(tensors[name]).all():
-                problems.append(f"{name} has values that are not finite")
-            values[place] = jnp.asarray(_transposed(place, tensors[name]), jnp.float32)
-        elif init_missing is not None and is_head(name, architecture):
-            lacking.append(name)
-        elif name in tensors:
-            problems.append(f"{name} has shape {tensors[name].shape} and not {shape}")
-        elif is_head(name, architecture):
-            problems.append(f"{name} is missing (init_missing would draw it)")
-        else:
-            problems.append(f"{name} is missing")
-    unknown = [name for name in tensors if name not in places and not is_head(name, architecture)]
-    inside = [name for name in unknown if name.split(".")[0] in MODEL_CLASSES]
-    problems = [*_few(problems), *_few([f"{name} is unknown" for name in inside])]
-    if problems:
+
+def _check_direction(checkpoint: Checkpoint, kind: type[Any]) -> None:
+    """Raises InputError for a model that reads text in another way than its checkpoint did."""
+    name = checkpoint.name
+    if (checkpoint.decoder is not None) != (kind is Seq2Seq):
         raise InputError(
-            f"{source} does not fit {kind.__name__} ({architecture} with {config.num_layers} "
-            f"layers, {config.hidden_size} wide): {'; '.join(problems)}"
+            f"{name} is an encoder with a decoder: load it as {Seq2Seq.__name__}"
+            if checkpoint.decoder is not None
+            else f"{name} has no decoder, which a {Seq2Seq.__name__} needs"
         )
-    if beside := [name for name in unknown if name not in inside]:
-        named = ", ".join(_few(beside))
-        logger.warning("%s holds tensors of no known head, which are not used: %s", source, named)
-    if init_missing is not None and lacking:
-        drawn = dict(nnx.to_flat_state(nnx.state(build(rngs=init_missing))))
-        values |= {places[name]: drawn[places[name]][...] for name in lacking}
-        logger.warning("%s lacks %s: drawn at random, to be trained", source, ", ".join(lacking))
-    state = nnx.from_flat_state({place: nnx.Param(value) for place, value in values.items()})
-    return nnx.merge(graphdef, state)
+    if kind is CausalLM and checkpoint.config.architecture != "bert":
+        raise InputError(
+            f"{name} is a {checkpoint.config.architecture}, and a decoder is a BERT, of any depth"
+        )
+    if kind is not Seq2Seq and is_decoder(checkpoint.settings) != (kind is CausalLM):
+        raise InputError(
+            f"{name} reads from left to right, and a {kind.__name__} would read both sides"
+            if is_decoder(checkpoint.settings)
+            else f"{name} reads both sides of a token, and a {CausalLM.__name__} from left to "
+            "right: start one from its layers, with python -m train.pretrain causal --start"
+        )
 
 
 def save(
@@ -136,51 +108,15 @@ def save(
         InputError: transformers has no such model, or the folder cannot be written (a full disk, no
             permission): then nothing is left of the attempt.
     """
-    config: EncoderConfig = model.config  # type: ignore[attr-defined]
-    architecture, kind = config.architecture, type(model)
-    content = write_config(config, kind, dtype)
-    # Only a bare encoder has no prefix in transformers.
-    prefix = f"{architecture}." if issubclass(kind, Backbone | Embedder) else ""
-    others = embedder_files(model) if isinstance(model, Embedder) else {}
-    tensors = {
-        tensor_name(place, kind, architecture).removeprefix(prefix): np.ascontiguousarray(
-            _transposed(place, np.asarray(param[...], dtype))
-        )
-        for place, param in nnx.to_flat_state(nnx.state(model, nnx.Param))
-    }
+    others: dict[str, Any] = {}
+    if isinstance(model, Seq2Seq):
+        content, tensors = write_seq2seq_config(model, dtype), seq2seq_tensors(model, dtype)
+        others = generation_files(model.generation, has_source=True)
+    else:
+        content = write_config(model.config, type(model), dtype)  # type: ignore[attr-defined]
+        tensors = tensors_of(model, dtype)
+    if isinstance(model, Embedder):
+        others = embedder_files(model)
+    elif isinstance(model, CausalLM):
+        others = generation_files(model.generation, has_source=False)
     write_model(Path(path).expanduser(), content, tensors, others)
-
-
-def _few(items: list[str], most: int = 6) -> list[str]:
-    """The first items, and how many more there are."""
-    return items[:most] + ([f"and {len(items) - most} more"] if len(items) > most else [])
-
-
-def _transposed(place: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
-    """A parameter as the other side stores it: PyTorch's dense layers are [out, in]."""
-    return array.T if place[-1] == "kernel" else array
-
-
-def _canonical(
-    tensors: Tensors, kind: type[Any], architecture: Architecture
-) -> tuple[Tensors, list[str]]:
-    """The tensors by today's names, each once, and what is wrong with them for a model."""
-    result: Tensors = {}
-    problems = []
-    prefix = wrapping_prefix(tensors, architecture)
-    for stored, tensor in tensors.items():
-        name = canonical_name(stored.removeprefix(prefix), architecture)
-        if name is None:
-            continue
-        if name in result:
-            problems.append(f"{name} is there twice, once as {stored}")
-        if not jnp.issubdtype(tensor.dtype, jnp.floating):
-            problems.append(f"{name} holds {tensor.dtype} and not floating-point numbers")
-        result[name] = tensor
-    for copy, name in TIED[architecture].items():
-        if copy in result:
-            tensor = result.pop(copy)
-            same = np.array_equal(result.setdefault(name, tensor), tensor, equal_nan=True)
-            if issubclass(kind, MaskedLM) and not same:
-                problems.append(f"{copy} differs from {name}, to which it is tied here")
-    return result, problems

@@ -40,13 +40,13 @@ def read_batch(
     return model(*arrays, rngs=rngs)  # type: ignore[operator]
 
 
-class MaskedLM(nnx.Module):
-    """Masked-token prediction, with which teacher and student are pretrained."""
+class LanguageModel(nnx.Module):
+    """Scores of all tokens of the vocabulary at every place of a text."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, pooler: bool = False):
-        self.config = config
-        self.backbone = backbone(config, pooler=pooler, rngs=rngs)
-        self.head = MaskedLMHead(config, rngs=rngs)
+    def __init__(self, backbone: Backbone, *, rngs: nnx.Rngs):
+        self.config = backbone.config
+        self.backbone = backbone
+        self.head = MaskedLMHead(backbone.config, rngs=rngs)
 
     def __call__(self, *args, **kwargs) -> ModelOutput:
         output = self.backbone(*args, **kwargs)
@@ -59,6 +59,13 @@ class MaskedLM(nnx.Module):
     def predict_tokens(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch vocab"]:
         """Logits for any hidden states, such as those at the masked positions only."""
         return self.decoder(hidden).scores()
+
+
+class MaskedLM(LanguageModel):
+    """Masked-token prediction, with which teacher and student are pretrained."""
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs, pooler: bool = False):
+        super().__init__(backbone(config, pooler=pooler, rngs=rngs), rngs=rngs)
 
 
 class PreTraining(MaskedLM):

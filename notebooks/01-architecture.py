@@ -90,7 +90,7 @@ models = {"BERT": teacher, "DistilBERT": student}
 
 encoding = tokenizer.encode(SENTENCES[0])
 ids = jnp.array([encoding.ids])
-mask = jnp.ones_like(ids, bool)
+mask = jnp.ones_like(ids, bool)[:, None]  # every token sees all of them
 print(*encoding.tokens)
 
 
@@ -130,9 +130,9 @@ for name, model in models.items():
 # code.
 
 # %%
-from model.blocks.attention import SelfAttention
+from model.blocks.attention import Attention
 
-source(SelfAttention.__call__)
+source(Attention.__call__)
 
 # %%
 attended = {}

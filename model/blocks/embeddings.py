@@ -34,9 +34,12 @@ class Embeddings(nnx.Module):
         input_ids: Int[Array, "batch length"],
         token_type_ids: Int[Array, "batch length"] | None = None,
         *,
+        positions: Int[Array, " length"] | None = None,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch length hidden"]:
-        """The embeddings of tokens at positions 0, 1, 2, ...; by default all token types are 0.
+        """The embeddings of tokens at the positions 0, 1, 2, ... or those that are given.
+
+        By default all token types are 0.
 
         Raises:
             InputError: the sequence is longer than the position table, or token types are given to
@@ -51,7 +54,9 @@ class Embeddings(nnx.Module):
         if token_type_ids is not None and self.token_type is None:
             raise InputError("this model has no token types: leave token_type_ids out")
 
-        hidden = self.word(input_ids) + self.position.embedding[...][None, :length]
+        table = self.position.embedding[...]
+        vectors = table[:length] if positions is None else table[positions]
+        hidden = self.word(input_ids) + vectors[None]
         if self.token_type is not None:
             types = jnp.zeros_like(input_ids) if token_type_ids is None else token_type_ids
             hidden = hidden + self.token_type(types)

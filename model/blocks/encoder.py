@@ -1,9 +1,11 @@
 """The stack of Transformer layers that teacher and student share."""
 
+from typing import NamedTuple
+
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from model.blocks.attention import SelfAttention
+from model.blocks.attention import Attention, KeysValues
 from model.blocks.layers import LayerNorm, dropout, gelu, linear
 from model.config import EncoderConfig
 from model.output import Extras, Names
@@ -22,28 +24,59 @@ class FeedForward(nnx.Module):
         return self.down(gelu(self.up(hidden)))
 
 
-class Layer(nnx.Module):
-    """Attention and feed-forward, each added to its input and normalised after (post-LN)."""
+class Source(NamedTuple):
+    """A text that the layers of a decoder attend to."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
+    states: Float[Array, "batch places hidden"] | KeysValues
+    """Its hidden states; or for one layer the keys and values that it makes of them."""
+    mask: Bool[Array, "batch 1 places"]
+    """True on tokens, false on padding."""
+
+
+class Layer(nnx.Module):
+    """Attention and feed-forward, each added to its input and normalised after (post-LN).
+
+    With `crosses`, as in a decoder, a second attention between the two reads another text.
+    """
+
+    def __init__(self, config: EncoderConfig, *, crosses: bool = False, rngs: nnx.Rngs):
         self.config = config
-        self.attention = SelfAttention(config, rngs=rngs)
+        self.attention = Attention(config, rngs=rngs)
         self.attention_norm = LayerNorm(config, rngs=rngs)
+        self.cross_attention = Attention(config, rngs=rngs) if crosses else None
+        self.cross_norm = LayerNorm(config, rngs=rngs) if crosses else None
         self.feed_forward = FeedForward(config, rngs=rngs)
         self.output_norm = LayerNorm(config, rngs=rngs)
 
     def __call__(
         self,
         hidden: Float[Array, "batch length hidden"],
-        mask: Bool[Array, "batch length"],
+        mask: Bool[Array, "batch #length places"],
         *,
+        known: KeysValues | None = None,
+        source: Source | None = None,
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
     ) -> tuple[Float[Array, "batch length hidden"], Extras]:
+        """The new hidden states, and those extras of the first attention that `outputs` names.
+
+        Args:
+            hidden: the tokens.
+            mask: the places that each token sees, or that all of them see.
+            known: the places, where they are other tokens than those of `hidden`.
+            source: the other text, which a layer that crosses needs.
+            outputs: see `Attention`.
+            rngs: draws the dropout.
+        """
         config = self.config
-        attended, extras = self.attention(hidden, mask, outputs=outputs, rngs=rngs)
+        attended, extras = self.attention(hidden, mask, source=known, outputs=outputs, rngs=rngs)
         attended = dropout(attended, config.attention_output_dropout, rngs)
         hidden = self.attention_norm(hidden + attended)
+        if self.cross_attention is not None:
+            assert self.cross_norm is not None and source is not None
+            attended, _ = self.cross_attention(hidden, source.mask, source=source.states, rngs=rngs)
+            attended = dropout(attended, config.attention_output_dropout, rngs)
+            hidden = self.cross_norm(hidden + attended)
         transformed = dropout(self.feed_forward(hidden), config.hidden_dropout, rngs)
         return self.output_norm(hidden + transformed), extras
 
@@ -51,8 +84,10 @@ class Layer(nnx.Module):
 class Encoder(nnx.Module):
     """`num_layers` layers, one after the other."""
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
-        self.layers = nnx.List([Layer(config, rngs=rngs) for _ in range(config.num_layers)])
+    def __init__(self, config: EncoderConfig, *, crosses: bool = False, rngs: nnx.Rngs):
+        self.layers = nnx.List(
+            [Layer(config, crosses=crosses, rngs=rngs) for _ in range(config.num_layers)]
+        )
         self.remat = False
         """Activation checkpointing (Chen et al. 2016): only the input of each layer is kept for the
         gradient, and its activations are computed again."""
@@ -60,8 +95,9 @@ class Encoder(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "batch length hidden"],
-        mask: Bool[Array, "batch length"],
+        mask: Bool[Array, "batch #length length"],
         *,
+        source: Source | None = None,
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
     ) -> tuple[Float[Array, "batch length hidden"], Extras]:
@@ -70,12 +106,14 @@ class Encoder(nnx.Module):
         if "hidden_states" in collected:
             collected["hidden_states"].append(hidden)
 
-        def run(layer: Layer, hidden: Array, mask: Array, rngs: nnx.Rngs | None):
-            return layer(hidden, mask, outputs=outputs, rngs=rngs)
+        def run(
+            layer: Layer, hidden: Array, mask: Array, source: Source | None, rngs: nnx.Rngs | None
+        ):
+            return layer(hidden, mask, source=source, outputs=outputs, rngs=rngs)
 
         run = nnx.remat(run) if self.remat else run
         for layer in self.layers:
-            hidden, extras = run(layer, hidden, mask, rngs)
+            hidden, extras = run(layer, hidden, mask, source, rngs)
             if "hidden_states" in collected:
                 extras["hidden_states"] = hidden
             for name, value in extras.items():

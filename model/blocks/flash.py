@@ -22,15 +22,17 @@ def without_cudnn() -> Iterator[None]:
         _allowed.reset(token)
 
 
-def implementation(query: Float[Array, "batch length heads head"]) -> Literal["cudnn", "xla"]:
-    """The `implementation` of `jax.nn.dot_product_attention` for these queries.
+def implementation(
+    query: Float[Array, "batch length heads head"], key: Float[Array, "batch places heads head"]
+) -> Literal["cudnn", "xla"]:
+    """The `implementation` of `jax.nn.dot_product_attention` for these queries and keys.
 
     cuDNN's FlashAttention (Dao et al. 2022) never stores a map. It needs an NVIDIA GPU, Ampere or
     later, 16-bit floats, a head size that is a multiple of 8 and at most 128, and, with a mask, an
-    even length. Its softmax is float32, too.
+    even number of both. Its softmax is float32, too.
     """
-    _, length, _, head = query.shape
-    fits = query.dtype.itemsize == 2 and head % 8 == 0 and head <= 128 and length % 2 == 0
+    head, even = query.shape[-1], query.shape[1] % 2 == key.shape[1] % 2 == 0
+    fits = query.dtype.itemsize == 2 and head % 8 == 0 and head <= 128 and even
     return "cudnn" if _allowed.get() and fits and _has_cudnn_attention() else "xla"
 
 
@@ -42,7 +44,9 @@ def _has_cudnn_attention() -> bool:
     return major.isdigit() and int(major) >= 8
 
 
-def pair_mask(mask: Bool[Array, "batch length"]) -> Bool[Array, "batch 1 length length"]:
-    """The mask of all pairs of tokens: every token attends to those where `mask` is true."""
-    rows, length = mask.shape
-    return jnp.broadcast_to(mask[:, None, None, :], (rows, 1, length, length))
+def pair_mask(
+    mask: Bool[Array, "batch _ places"], length: int
+) -> Bool[Array, "batch 1 {length} places"]:
+    """The mask of all pairs of a token and a place, of the places that each or every token sees."""
+    rows, _, places = mask.shape
+    return jnp.broadcast_to(mask[:, None], (rows, 1, length, places))

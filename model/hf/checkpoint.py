@@ -1,13 +1,17 @@
 """A checkpoint, opened once: looked up, its config.json read, its tensors read when asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from model.config import EncoderConfig
+from model.decoder.seq2seq import Seq2Seq
+from model.decoder.settings import GenerationConfig
 from model.errors import InputError
 from model.hf.config import encoder_config, read_settings
+from model.hf.encoder_decoder import has_sides, seq2seq_configs, side_settings
 from model.hf.files import CONFIG_FILE, WEIGHTS_FILE, Tensors, hub_folder, read_tensors
+from model.hf.generation import GENERATION_FILE, read_generation
 from model.hf.lookalikes import other_form
 from model.hf.sentence_transformers import (
     EMBEDDER_FILES,
@@ -33,8 +37,11 @@ class Checkpoint:
     settings: dict[str, Any]
     """The content of its config.json."""
     config: EncoderConfig
+    """Of the model, or of the encoder of a model with two sides."""
     root: Path
     """The folder itself: older versions of sentence-transformers put the encoder inside it."""
+    decoder: EncoderConfig | None = None
+    """Of the decoder of a model with two sides."""
 
     @property
     def place(self) -> str:
@@ -54,6 +61,8 @@ class Checkpoint:
         Raises:
             InputError: it names none that is known.
         """
+        if self.decoder is not None:
+            return Seq2Seq
         known = MODEL_CLASSES[self.config.architecture]
         embeds = (self.root / MODULES_FILE).is_file()
         for name in self.classes:
@@ -68,6 +77,23 @@ class Checkpoint:
     def read_embedder(self) -> EmbedderSettings:
         """The settings of an embedder, see `model.hf.sentence_transformers.read_embedder`."""
         return read_embedder(self.root, self.folder, self.config.max_positions)
+
+    def read_generation(self) -> GenerationConfig | None:
+        """The settings of generation, see `model.hf.generation.read_generation`."""
+        return read_generation(self.folder, self.settings)
+
+    def side(self, name: str) -> "Checkpoint":
+        """The `encoder` or the `decoder` of a model with two sides, without its tensors."""
+        config = self.config if name == "encoder" else self.decoder
+        assert config is not None
+        settings = side_settings(self.settings, name, self.folder / CONFIG_FILE)
+        return replace(
+            self,
+            name=f"the {name} of {self.name}",
+            settings=settings,
+            config=config,
+            decoder=None,
+        )
 
     def read_tensors(self) -> Tensors:
         """All tensors, from safetensors where there are both kinds of files.
@@ -100,7 +126,9 @@ def open_checkpoint(name: str | Path) -> Checkpoint:
         )
     if not folder.exists():
         absent = f"{name}: there is no such folder here"
-        folder = hub_folder(str(name), [CONFIG_FILE, *EMBEDDER_FILES], absent=absent)
+        folder = hub_folder(
+            str(name), [CONFIG_FILE, GENERATION_FILE, *EMBEDDER_FILES], absent=absent
+        )
         commit = f"{str(name).partition('@')[0]}@{folder.name}"
     root, folder = folder, encoder_folder(folder)
     if commit and folder != root:
@@ -113,7 +141,12 @@ def open_checkpoint(name: str | Path) -> Checkpoint:
         raise _no_model(str(name), folder)
     # Null is what an absent key says, too.
     settings = {key: value for key, value in read_settings(path).items() if value is not None}
-    return Checkpoint(str(name), folder, commit, settings, encoder_config(settings, path), root)
+    decoder = None
+    if has_sides(settings):
+        config, decoder = seq2seq_configs(settings, path)
+    else:
+        config = encoder_config(settings, path)
+    return Checkpoint(str(name), folder, commit, settings, config, root, decoder)
 
 
 def _no_model(name: str, folder: Path) -> InputError:

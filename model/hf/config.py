@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from flax import nnx
 
 from model.config import Architecture, EncoderConfig, ProblemType
+from model.decoder.causal_lm import CausalLM
 from model.errors import InputError
 from model.hf.lookalikes import check_fetched
 from model.hf.weight_map import class_name
@@ -45,8 +46,6 @@ _FIXED: dict[Architecture, dict[str, tuple[Any, ...]]] = {
     "bert": {
         "hidden_act": _GELU,
         "position_embedding_type": ("absolute",),
-        "is_decoder": (False,),
-        "add_cross_attention": (False,),
     },
     "distilbert": {"activation": _GELU},
 }
@@ -94,8 +93,15 @@ def read_json(path: Path) -> Any:
     return settings
 
 
-def encoder_config(raw: dict[str, Any], path: Path) -> EncoderConfig:
+def encoder_config(raw: Mapping[str, Any], path: Path, *, crosses: bool = False) -> EncoderConfig:
     """The configuration that a `config.json` holds; `path` is for messages.
+
+    Whether the model is a decoder follows from its class, and must be what the settings say.
+
+    Args:
+        raw: the settings of one model.
+        path: the file, for messages.
+        crosses: whether it is the decoder of an encoder.
 
     Raises:
         InputError: another architecture, or a setting that the models here do not have.
@@ -109,10 +115,14 @@ def encoder_config(raw: dict[str, Any], path: Path) -> EncoderConfig:
         raise InputError(
             f"{path} is of a {model_type:.60} model, and only bert and distilbert can be read"
         )
-    for key, allowed in _FIXED[model_type].items():
-        if raw.get(key, allowed[0]) not in allowed:
+    decodes = crosses or is_decoder(raw)
+    decoding = {"is_decoder": (decodes,), "add_cross_attention": (crosses,)}
+    for key, allowed in {**_FIXED[model_type], **decoding}.items():
+        value = raw.get(key, False if key in decoding else allowed[0])
+        if value not in allowed:
             raise InputError(
-                f"{path}: {key} is {raw[key]!r:.60}, and the models here know {allowed[0]!r} only"
+                f"{path}: {key} is {value!r:.60}, and the models here know {allowed[0]!r} only"
+                + (f" for a {class_name(CausalLM, 'bert')}" if key in decoding and decodes else "")
             )
     fields = {name: _number(raw, key, name, path) for name, key in CONFIG_KEYS[model_type].items()}
     fields = {name: value for name, value in fields.items() if value is not None}
@@ -142,7 +152,13 @@ def encoder_config(raw: dict[str, Any], path: Path) -> EncoderConfig:
         raise InputError(f"{path}: {error}") from None
 
 
-def _number(raw: dict[str, Any], key: str, field: str, path: Path) -> Any:
+def is_decoder(raw: Mapping[str, Any]) -> bool:
+    """Whether the settings are of a model that reads from left to right."""
+    classes = raw.get("architectures", ())
+    return class_name(CausalLM, "bert") in classes if classes else raw.get("is_decoder") is True
+
+
+def _number(raw: Mapping[str, Any], key: str, field: str, path: Path) -> Any:
     if key not in raw:
         return None
     number = as_type(type(getattr(EncoderConfig, field)), raw[key], str(path), key)
@@ -152,7 +168,7 @@ def _number(raw: dict[str, Any], key: str, field: str, path: Path) -> Any:
     return number
 
 
-def _labels(raw: dict[str, Any], path: Path) -> tuple[str, ...]:
+def _labels(raw: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     """The names of the classes by index; transformers' default is two, LABEL_0 and LABEL_1."""
     if "id2label" not in raw:
         number = raw.get("num_labels", 2)
@@ -169,8 +185,12 @@ def _labels(raw: dict[str, Any], path: Path) -> tuple[str, ...]:
         ) from None
 
 
-def write_config(config: EncoderConfig, task: type[nnx.Module], dtype: str) -> dict[str, Any]:
+def write_config(
+    config: EncoderConfig, task: type[nnx.Module], dtype: str, *, crosses: bool = False
+) -> dict[str, Any]:
     """The content of `config.json` for a model of class `task` with weights stored as `dtype`.
+
+    `crosses` is true for the decoder of an encoder.
 
     Raises:
         InputError: transformers has no such model.
@@ -188,7 +208,9 @@ def write_config(config: EncoderConfig, task: type[nnx.Module], dtype: str) -> d
     if architecture == "bert" and config.type_vocab_size == 0:
         raise InputError("transformers' BERT has token types; this one has none")
     fixed = {key: allowed[0] for key, allowed in _FIXED[architecture].items()}
-    if architecture == "distilbert":
+    if architecture == "bert":
+        fixed |= {"is_decoder": task is CausalLM, "add_cross_attention": crosses}
+    else:
         fixed |= {"qa_dropout": 0.1, "sinusoidal_pos_embds": False}
     extra: dict[str, Any] = {}
     if task in (SequenceClassification, TokenClassification):

@@ -12,6 +12,7 @@ from flax import nnx
 from model.backbone import Backbone
 from model.bert import Bert
 from model.config import Architecture
+from model.decoder.causal_lm import CausalLM
 from model.distilbert import DistilBert
 from model.errors import InputError
 from model.tasks import (
@@ -43,6 +44,11 @@ BACKBONES: dict[Architecture, Modules] = {
         "encoder.layers.*.feed_forward.down": "encoder.layer.*.output.dense",
         "encoder.layers.*.output_norm": "encoder.layer.*.output.LayerNorm",
         "pooler.dense": "pooler.dense",
+        "encoder.layers.*.cross_attention.query": "encoder.layer.*.crossattention.self.query",
+        "encoder.layers.*.cross_attention.key": "encoder.layer.*.crossattention.self.key",
+        "encoder.layers.*.cross_attention.value": "encoder.layer.*.crossattention.self.value",
+        "encoder.layers.*.cross_attention.out": "encoder.layer.*.crossattention.output.dense",
+        "encoder.layers.*.cross_norm": "encoder.layer.*.crossattention.output.LayerNorm",
     },
     "distilbert": {
         "embeddings.word": "embeddings.word_embeddings",
@@ -81,6 +87,7 @@ MODEL_CLASSES: dict[Architecture, dict[str, tuple[type[nnx.Module], Modules]]] =
     "bert": {
         "BertModel": (Bert, {}),
         "BertForMaskedLM": (MaskedLM, _BERT_MASKED_LM),
+        "BertLMHeadModel": (CausalLM, _BERT_MASKED_LM),
         "BertForPreTraining": (PreTraining, _BERT_MASKED_LM | _NEXT_SENTENCE),
         "BertForNextSentencePrediction": (NextSentence, _NEXT_SENTENCE),
         "BertForSequenceClassification": (SequenceClassification, _CLASSIFIER),

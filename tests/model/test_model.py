@@ -332,7 +332,7 @@ def test_the_places_of_dropout_in_a_layer(
     last = layer.feed_forward.down if silent == "feed_forward" else layer.attention.out
     for param in (last.kernel, last.bias):
         param[...] = jnp.zeros_like(param[...])
-    inputs = jax.random.normal(jax.random.key(0), (2, 12, 16)), np.ones((2, 12), bool)
+    inputs = jax.random.normal(jax.random.key(0), (2, 12, 16)), np.ones((2, 1, 12), bool)
     first, second = (call(layer, *inputs, dropout=seed)[0] for seed in (1, 2))
     dropped = not np.array_equal(first, second)
     assert dropped is (bert if config.architecture == "bert" else distilbert)

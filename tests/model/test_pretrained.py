@@ -424,7 +424,7 @@ def test_a_broken_configuration(folder: Path, content: bytes, message: str) -> N
         ({"num_hidden_layers": 1}, "bert.encoder.layer.1.attention.self.key.bias is unknown"),
         ({"id2label": {"0": "a", "1": "a"}}, "config.json: two classes are called 'a'"),
         ({"id2label": {"1": "a"}}, 'id2label should name the classes "0", "1", "2" and so on'),
-        ({"architectures": ["BertLMHeadModel"]}, "names BertLMHeadModel under architectures"),
+        ({"architectures": ["BertGenerationDecoder"]}, "names BertGenerationDecoder under arch"),
         ({"architectures": None}, "names no class under architectures"),
     ],
 )

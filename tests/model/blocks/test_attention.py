@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from model.blocks.attention import SelfAttention
+from model.blocks.attention import Attention
 from tests.small import BERT, build, call
 from tests.tiny import difference
 
-MASK = np.arange(12)[None] < np.array([[12], [7], [0]])
+MASK = np.arange(12) < np.array([[[12]], [[7]], [[0]]])
 MAPS = ("scores", "attentions")
 
 
 @pytest.fixture(scope="module")
 def attention():
-    return build(SelfAttention, BERT.replace(attention_dropout=0.1))
+    return build(Attention, BERT.replace(attention_dropout=0.1))
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def test_maps_are_made_only_where_they_are_asked_for_or_dropped(
     monkeypatch.setattr(
         jax.nn, "dot_product_attention", lambda *a, **k: calls.append(k) or of_jax(*a, **k)
     )
-    attention = build(SelfAttention, BERT.replace(attention_dropout=rate))
-    inputs = jnp.zeros((3, 12, 16)), jnp.ones((3, 12), bool)
+    attention = build(Attention, BERT.replace(attention_dropout=rate))
+    inputs = jnp.zeros((3, 12, 16)), jnp.ones((3, 1, 12), bool)
 
     def run():
         return attention(*inputs, outputs=outputs, rngs=nnx.Rngs(dropout=0) if dropout else None)

@@ -14,7 +14,7 @@ from train.update.parallel import KEEP_BARRIERS
 CONFIG = BERT.replace(hidden_dropout=0.2, attention_dropout=0.2)
 HIDDEN = np.random.default_rng(0).normal(size=(3, 12, 16)).astype(np.float32)
 KEY = jax.random.key(7, impl="rbg")
-MASK = jnp.arange(12)[None] < jnp.array([[12], [7], [1]])
+MASK = jnp.arange(12)[None, None] < jnp.array([[[12]], [[7]], [[1]]])
 
 
 def compiled(encoder, hidden, mask, *, remat, outputs=()):

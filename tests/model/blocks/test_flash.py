@@ -22,8 +22,10 @@ def on_hopper(monkeypatch):
     monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda _: False)
 
 
-def chosen(shape=QUERY, dtype="bfloat16") -> str:
-    return implementation(jnp.zeros(shape, dtype))
+def chosen(shape=QUERY, dtype="bfloat16", places=None) -> str:
+    rows, length, *heads = shape
+    keys = jnp.zeros((rows, places or length, *heads), dtype)
+    return implementation(jnp.zeros(shape, dtype), keys)
 
 
 def test_a_cpu_has_no_cudnn():
@@ -46,6 +48,11 @@ def test_cudnn_takes_what_it_can(on_hopper, shape, dtype, expected):
     with without_cudnn():
         assert chosen(shape, dtype) == "xla"
     assert chosen(shape, dtype) == expected
+
+
+def test_cudnn_wants_an_even_number_of_keys_too(on_hopper):
+    assert chosen(places=96) == "cudnn"
+    assert chosen(places=95) == "xla"
 
 
 @pytest.mark.parametrize(("capability", "expected"), [("9.0", "cudnn"), ("7.0", "xla")])
@@ -74,12 +81,16 @@ def test_a_cpu_that_was_chosen_beside_a_gpu_has_no_cudnn(monkeypatch):
 def test_what_is_compiled_for_a_gpu_calls_cudnn_forward_and_backward(on_hopper):
     def loss(query, key, value, mask):
         out = jax.nn.dot_product_attention(
-            query, key, value, mask=pair_mask(mask), implementation=implementation(query)
+            query,
+            key,
+            value,
+            mask=pair_mask(mask, query.shape[1]),
+            implementation=implementation(query, key),
         )
         return jnp.sum(out.astype(jnp.float32))
 
     arrays = [jax.ShapeDtypeStruct(QUERY, jnp.bfloat16)] * 3
-    mask = jax.ShapeDtypeStruct(QUERY[:2], jnp.bool)
+    mask = jax.ShapeDtypeStruct((QUERY[0], 1, QUERY[1]), jnp.bool)
     gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
     program = gradient.trace(*arrays, mask).lower(lowering_platforms=("cuda",)).as_text()
     assert "__cudnn$fmhaScaleBiasSoftmax" in program

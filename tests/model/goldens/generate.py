@@ -23,6 +23,7 @@ CLASSES = {
         "BertForMultipleChoice",
         "BertForTokenClassification",
         "BertForQuestionAnswering",
+        "BertLMHeadModel",
     ),
     "distilbert": (
         "DistilBertModel",
@@ -34,7 +35,7 @@ CLASSES = {
     ),
 }
 # Everything that could be mixed up has a size, or a rate, of its own.
-_SHARED = {
+SHARED = {
     "vocab_size": 61,
     "max_position_embeddings": 14,
     "initializer_range": 0.2,
@@ -66,19 +67,24 @@ def random_model(name: str, seed: int = 0, **changes):
     """A model whose biases and LayerNorms are random too, so that none is trivially right."""
     kind = getattr(transformers, name)
     architecture = kind.config_class.model_type
-    config = kind.config_class(**_SHARED | CONFIGS[architecture] | changes)
+    decodes = {"is_decoder": True} if name == "BertLMHeadModel" else {}
+    config = kind.config_class(**SHARED | CONFIGS[architecture] | decodes | changes)
     if name.endswith(("SequenceClassification", "TokenClassification")):
         config.id2label = dict(enumerate(_LABELS))
         config.label2id = {label: index for index, label in enumerate(_LABELS)}
     torch.manual_seed(seed)
-    model = kind(config)
+    return randomise(kind(config), config.initializer_range)
+
+
+def randomise(model, scale: float):
+    """The model with new weights, of this size in matrices."""
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if parameter.dim() == 1:
                 is_scale = "norm" in key.lower() and key.endswith("weight")
                 parameter.normal_(1.0 if is_scale else 0.0, 0.1)
             else:
-                parameter.normal_(0.0, config.initializer_range)
+                parameter.normal_(0.0, scale)
     return model.eval()
 
 
@@ -111,6 +117,8 @@ def answer(model, batch: dict[str, np.ndarray], **options):
         outputs = model(**tensors, output_hidden_states=True, **options)
     arrays = {}
     for key, value in outputs.items():
+        if key == "past_key_values":  # a decoder's cache
+            continue
         if isinstance(value, tuple):
             arrays |= {f"{key}.{index}": item.numpy() for index, item in enumerate(value)}
         else:

@@ -1,0 +1,1 @@
+"""Decoders: models that write text, and how they write it."""
