@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Int
 
 from model.blocks.embeddings import Embeddings
-from model.blocks.encoder import Encoder, Source
+from model.blocks.encoder import EncodedText, Encoder
 from model.calls import check_call
 from model.config import Architecture, EncoderConfig
 from model.errors import InputError
@@ -44,7 +44,7 @@ class Backbone(nnx.Module):
         attention_mask: Int[Array, "batch length"] | Bool[Array, "batch length"] | None = None,
         token_type_ids: Int[Array, "batch length"] | None = None,
         *,
-        source: Source | None = None,
+        source: EncodedText | None = None,
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
         **others: Any,

@@ -1,6 +1,6 @@
 """The stack of Transformer layers that teacher and student share."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flax import nnx
 from jaxtyping import Array, Bool, Float
@@ -24,7 +24,7 @@ class FeedForward(nnx.Module):
         return self.down(gelu(self.up(hidden)))
 
 
-class Source(NamedTuple):
+class EncodedText(NamedTuple):
     """A text that the layers of a decoder attend to."""
 
     states: Float[Array, "batch places hidden"] | KeysValues
@@ -54,7 +54,7 @@ class Layer(nnx.Module):
         mask: Bool[Array, "batch #length places"],
         *,
         known: KeysValues | None = None,
-        source: Source | None = None,
+        source: EncodedText | None = None,
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
     ) -> tuple[Float[Array, "batch length hidden"], Extras]:
@@ -97,7 +97,7 @@ class Encoder(nnx.Module):
         hidden: Float[Array, "batch length hidden"],
         mask: Bool[Array, "batch #length length"],
         *,
-        source: Source | None = None,
+        source: EncodedText | None = None,
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
     ) -> tuple[Float[Array, "batch length hidden"], Extras]:
@@ -106,9 +106,7 @@ class Encoder(nnx.Module):
         if "hidden_states" in collected:
             collected["hidden_states"].append(hidden)
 
-        def run(
-            layer: Layer, hidden: Array, mask: Array, source: Source | None, rngs: nnx.Rngs | None
-        ):
+        def run(layer: Layer, hidden: Array, mask: Array, source: Any, rngs: nnx.Rngs | None):
             return layer(hidden, mask, source=source, outputs=outputs, rngs=rngs)
 
         run = nnx.remat(run) if self.remat else run

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from model.blocks.attention import Attention, KeysValues
-from model.blocks.encoder import Source
+from model.blocks.encoder import EncodedText
 from model.decoder.causal_lm import CausalLM
 
 
@@ -22,12 +22,12 @@ class Cache(NamedTuple):
 
     known: tuple[KeysValues, ...]
     """Of every layer, [rows, length * beams, heads, head]: the beams of position 0, of 1, ..."""
-    sources: tuple[Source | None, ...]
+    sources: tuple[EncodedText | None, ...]
     """Of every layer that crosses, made once."""
 
 
 def empty_cache(
-    model: CausalLM, source: Source | None, *, rows: int, beams: int, length: int
+    model: CausalLM, source: EncodedText | None, *, rows: int, beams: int, length: int
 ) -> Cache:
     """The cache for texts of up to `length` tokens of `model`, which may read a source."""
     config = model.config
@@ -40,7 +40,7 @@ def empty_cache(
     )
 
 
-def _read(attention: Attention | None, source: Source | None) -> Source | None:
+def _read(attention: Attention | None, source: EncodedText | None) -> EncodedText | None:
     if attention is None or source is None:
         return None
     assert not isinstance(source.states, KeysValues)

@@ -5,7 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Int
 
 from model.backbone import Backbone
-from model.blocks.encoder import Source
+from model.blocks.encoder import EncodedText
 from model.blocks.layers import linear
 from model.decoder.causal_lm import CausalLM
 from model.decoder.settings import GenerationConfig
@@ -79,11 +79,11 @@ class Seq2Seq(nnx.Module):
         token_type_ids: Int[Array, "batch length"] | None = None,
         *,
         rngs: nnx.Rngs | None = None,
-    ) -> Source:
+    ) -> EncodedText:
         """The source as the decoder attends to it."""
         output = self.encoder(input_ids, attention_mask, token_type_ids, rngs=rngs)
         states = output.last_hidden
         if self.projection is not None:
             states = self.projection(states)
         mask = jnp.ones_like(input_ids) if attention_mask is None else attention_mask
-        return Source(states, mask.astype(bool)[:, None])
+        return EncodedText(states, mask.astype(bool)[:, None])

@@ -153,7 +153,7 @@ def encoder_config(raw: Mapping[str, Any], path: Path, *, crosses: bool = False)
 
 
 def is_decoder(raw: Mapping[str, Any]) -> bool:
-    """Whether the settings are of a model that reads from left to right."""
+    """True for the settings of a model that reads from left to right."""
     classes = raw.get("architectures", ())
     return class_name(CausalLM, "bert") in classes if classes else raw.get("is_decoder") is True
 

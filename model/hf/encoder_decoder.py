@@ -16,7 +16,7 @@ _TYPE = "encoder-decoder"
 
 
 def has_sides(raw: Mapping[str, Any]) -> bool:
-    """Whether the settings are of an encoder with a decoder."""
+    """True for the settings of an encoder with a decoder."""
     return raw.get("model_type") == _TYPE
 
 
