@@ -25,7 +25,7 @@ from tasks.windows import too_long
 
 SORTED_TOGETHER = 8192
 """Texts that are tokenised and sorted together: memory does not grow with their number."""
-BATCH_LENGTHS = (16, 32, 64, 96, 128, 192, 256, 384)
+BATCH_LENGTHS = (8, 16, 32, 64, 96, 128, 192, 256, 384)
 """The lengths of batches below the longest, in tokens."""
 SMALL_BATCH = 8
 """At most so many texts are read in a smaller batch."""

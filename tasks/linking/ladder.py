@@ -16,7 +16,7 @@ from tasks.linking.abbreviations import abbreviations, expand
 from tasks.linking.candidates import Candidates
 from tasks.linking.dictionary import Dictionary
 from tasks.linking.documents import Document, Mention
-from tasks.linking.linker import Embed, Linker, allowed, remembered
+from tasks.linking.linker import Embed, Linker, allowed
 from tasks.score import half_widths
 
 EXACT, SPELLING = "exact name", "spelling"
@@ -40,7 +40,10 @@ class Sought:
 class Rung:
     """A way to link."""
 
-    ranking: str
+    model: str
+    """Its name; "": no model is asked."""
+    how: str
+    """The rest of `ranking`."""
     abbreviations: bool
     """True if mentions are looked for with the long forms of their abbreviations."""
     training_mentions: bool
@@ -49,6 +52,16 @@ class Rung:
     """The likeliest name for each mention; "": none."""
     first_right: Int64[np.ndarray, " mentions"]
     """The place of the first right name in the list for each mention; -1: none is right."""
+
+    @property
+    def ranking(self) -> str:
+        """Its name in tables: what ranks names, and which."""
+        return f"{self.model}{self.how}"
+
+    @property
+    def way(self) -> tuple[str, bool, bool]:
+        """The rest of what sets it apart, without the model."""
+        return self.how, self.abbreviations, self.training_mentions
 
     def hits(self, top: int) -> Bool[np.ndarray, " mentions"]:
         """True for each mention that has a right name among its first `top`."""
@@ -78,9 +91,9 @@ def ladder(
 ) -> Iterator[Rung]:
     """Yields the rungs from the lowest; those of models, by name, follow what they rank.
 
-    With `all_names` the models also rank all names, each of which they then read.
+    With `all_names` the models also rank all names, each of which they then read. They are asked
+    for the same texts again and again, see `remembered`.
     """
-    models = {name: remembered(embed) for name, embed in models.items()}
     known = sought(training, expanded=True)
     dictionaries = {False: dictionary}
     if known:
@@ -90,25 +103,26 @@ def ladder(
         for expanded in (True,) if known_too else (False, True):
             asked = sought(documents, expanded=expanded)
             ranked = _rankings(linker, asked, models if expanded else {}, all_names)
-            for ranking, found in ranked.items():
+            for (model, how), found in ranked.items():
                 best = tuple(linker.names[p[0]] if len(p) else "" for p, _ in found)
                 first = first_right(names, asked, found)
-                yield Rung(ranking, expanded, known_too, best, first)
+                yield Rung(model, how, expanded, known_too, best, first)
 
 
 def _rankings(
     linker: Linker, asked: Sequence[Sought], models: Mapping[str, Embed], all_names: bool
-) -> dict[str, list[Candidates]]:
+) -> dict[tuple[str, str], list[Candidates]]:
+    """The candidates by `model` and `how`."""
     names = [each.name for each in asked]
     among = allowed(linker.dictionary, [each.mention for each in asked])
     sparse = linker.sparse(names, among)
-    found = {EXACT: linker.exact(names, among), SPELLING: sparse}
+    found = {("", EXACT): linker.exact(names, among), ("", SPELLING): sparse}
     for model, embed in models.items():
         for weight, also in ((0.0, ""), (1.0, f" + {SPELLING}")):
-            found[f"{model}{also}"] = linker.reranked(embed, names, sparse, weight)
+            found[model, also] = linker.reranked(embed, names, sparse, weight)
             if all_names:
                 nearest = linker.nearest(embed, names, among, weight)
-                found[f"{model}{also}, {OF_ALL}"] = nearest
+                found[model, f"{also}, {OF_ALL}"] = nearest
     return found
 
 
