@@ -7,6 +7,7 @@
     python -m eval.predict runs/finetune-sts/model --file sentences.txt --embed vectors.npy
     python -m eval.predict runs/finetune-squad/model "Ada came at noon." --question "Who came?"
     python -m eval.predict runs/finetune-swag/model "He sits." --choices "He eats." "It barks."
+    python -m eval.predict runs/finetune-scitldr/model --file abstracts.txt --top 1
     python -m eval.predict ENCODER "She has [[copper fever]]." --link dictionary.txt
     python -m eval.predict runs/finetune-wnut17/model --file sentences.txt --link dictionary.txt
     echo "The list is [MASK]." | python -m eval.predict assets/bert-tiny-pydocs
@@ -58,8 +59,8 @@ class PredictConfig(Asked):
     """Ask a model about texts: arguments, the lines or rows of a file, or lines of standard input.
 
     Its config.json says what it predicts: labels with probabilities, values, entities or tagged
-    words with their places, answers to a question, choices, fillings for [MASK], or the cosine
-    of two texts.
+    words with their places, answers to a question, choices, the sentences of a summary, fillings
+    for [MASK], or the cosine of two texts.
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -111,6 +112,8 @@ def predict(
         - of a question answerer: `answers`, each with `text`, `start`, `end` and `probability`
           (among 20 candidates); an empty `text` means that there is no answer;
         - of a model of multiple choice: `choice`, `probability`, and `probabilities` by choice;
+        - of a summariser: `summary`, its sentences on lines, and the same in `sentences`, each with
+          `text`, `start`, `end` and `probability`, in the order of the text;
         - of a masked LM: `masks`, for each [MASK] a list of `token` and `probability`.
 
         Places are numbers of characters: `text[start:end]`.

@@ -64,7 +64,7 @@ class TaskEvaluation:
     task: str
     """Such as sst2, mnli, squad, conll2003, imdb; in other languages than a model was fine-tuned
     in, such as xnli-de, xquad-zh, mlqa-ar-en; or, for your own files, classification, multilabel,
-    regression, tags, answers, choices or embeddings. A wrong name lists them all."""
+    regression, tags, answers, choices, embeddings or extractive. A wrong name lists them all."""
     data: TaskDataConfig = TaskDataConfig()
     split: tuple[str, ...] = ()
     """Such as dev, test, dev_mismatched. By default the development sets (for mnli both), or the

@@ -13,6 +13,9 @@ from tasks.cross_lingual import CROSS_LINGUAL
 from tasks.embeddings.examples import PairColumns
 from tasks.embeddings.kind import Similarity
 from tasks.embeddings.parallel import ParallelTexts
+from tasks.extractive.examples import DocumentColumns
+from tasks.extractive.kind import Extractive
+from tasks.extractive.rouge import ROUGE_TITLES
 from tasks.formats.conll import conll_rows
 from tasks.formats.documents import Documents, body
 from tasks.formats.published import PublishedFiles
@@ -218,13 +221,52 @@ _PAIRS = (
     ),
 )
 
+_SUMMARIES = (
+    Task(
+        "scitldr",
+        "SciTLDR (abstracts)",
+        Extractive(sentences=1),
+        tuple(ROUGE_TITLES),
+        columns=DocumentColumns(
+            ("source",), ("target",), ("source_labels",), ("title",), ("paper_id",)
+        ),
+        published=PublishedFiles(
+            ("scitldr", "SciTLDR-A", "SciTLDR-Data/SciTLDR-A"),
+            {split: (f"{split}.jsonl",) for split in ("train", "dev", "test")},
+            Table(),
+        ),
+        hub="allenai/scitldr:Abstract@refs/convert/parquet",
+        learning_rate=5e-5,
+        batch_size=16,
+        max_length=512,
+    ),
+    Task(
+        "cnn_dailymail",
+        "CNN/DailyMail",
+        Extractive(sentences=3),
+        tuple(ROUGE_TITLES),
+        columns=DocumentColumns(("article",), ("highlights",), (), (), ("id",)),
+        published=PublishedFiles(
+            ("cnn_dailymail",),
+            {"train": ("train.csv",), "dev": ("validation.csv",), "test": ("test.csv",)},
+            Table(),
+        ),
+        hub="abisee/cnn_dailymail:3.0.0",
+        incomplete="without an article or its highlights",
+        learning_rate=5e-5,
+        batch_size=32,
+        epochs=2.0,
+        max_length=512,
+    ),
+)
+
 _OWN = tuple(
     Task(name, kind=kind, **kind.own)
     for name, kind in [*KINDS.items(), (ParallelTexts.name, ParallelTexts())]
 )
 
 _PUBLISHED = (
-    *(*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_CHOICES, *_PAIRS),
+    *(*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_CHOICES, *_PAIRS, *_SUMMARIES),
     *chain(*CROSS_LINGUAL.values()),
 )
 

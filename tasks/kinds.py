@@ -2,6 +2,7 @@
 
 from tasks.choices.kind import Choices
 from tasks.embeddings.kind import Pairs
+from tasks.extractive.kind import Extractive
 from tasks.kind import Kind
 from tasks.multilabel.kind import Multilabel
 from tasks.questions.kind import Answers
@@ -19,5 +20,6 @@ KINDS: dict[str, Kind] = {
         Answers(),
         Choices(),
         Pairs(),
+        Extractive(),
     )
 }

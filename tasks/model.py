@@ -8,11 +8,12 @@ from flax import nnx
 
 from data.vocabulary import Vocabulary
 from model.config import DType
-from model.errors import InputError
+from model.errors import InputError, first_of
 from model.hf.checkpoint import Checkpoint
 from model.hf.weight_map import ENCODERS, class_name
 from model.pretrained import load
 from model.student import copy_parameters
+from model.tasks import SequenceClassification
 from tasks.reading import Reading
 from tasks.task import Task
 
@@ -52,9 +53,12 @@ def load_for_task(
         return load(checkpoint, head, init_missing=new_head, dtype=dtype, **labels)
     if not task.kind.serves(config):
         if new_head is None:
+            has = f"the problem_type {config.problem}"
+            if head is not SequenceClassification:
+                has = f"the classes {first_of(config.labels, 4)}"
             raise InputError(
-                f"{path} has the problem_type {config.problem}, and {task.name} takes "
-                f"{task.kind.noun}: fine-tune it first, with train.finetune {task.recipe}"
+                f"{path} has {has}, and {task.name} takes {task.kind.noun}: fine-tune it first, "
+                f"with train.finetune {task.recipe}"
             )
         return _with_new_head(checkpoint, task, new_head, dtype)
     if not task.kind.named_outputs and len(names) in (0, config.num_labels):

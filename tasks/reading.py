@@ -73,8 +73,8 @@ class Asked:
     """For a model of multiple choice: what it compares as an answer to each text, or as its end;
     two or more, each in quotes, behind the texts."""
     top: Count | None = None
-    """At most so many labels, choices, answers or fillings; by default all labels and choices, 3
-    answers, 5 fillings."""
+    """At most so many labels, choices, answers, fillings, or sentences of a summary; by default all
+    labels and choices, 3 answers, 5 fillings, and as many sentences as the model has learned."""
     threshold: Threshold | None = None
     """For a classifier with any number of labels: give a text those whose probability is above
     this, by default 0.5."""

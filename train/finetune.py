@@ -6,6 +6,7 @@
     python -m train.finetune classification --data.train my.csv --data.label-field topic
     python -m train.finetune multilabel --data.train my.csv --data.label-fields sport science
     python -m train.finetune embeddings --data.train pairs.jsonl
+    python -m train.finetune extractive --data.train documents.jsonl
 
 With --data.test FILE the trained model is scored on your test examples too, with intervals.
 Each task has the settings of Devlin et al. 2019, and flags change them. The run's folder (--output)

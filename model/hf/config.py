@@ -57,6 +57,7 @@ _KINDS: dict[str, Any] = {
     "num_labels": int,
     "id2label": Mapping[str, str | int],
     "unanswerable": bool,
+    "summary_sentences": int,
 }
 """The types of all other values, by key."""
 _CLASSES = Range(1, 100_000)
@@ -146,6 +147,7 @@ def encoder_config(raw: Mapping[str, Any], path: Path, *, crosses: bool = False)
             labels=labels,
             problem_type=problem_type,
             unanswerable=raw.get("unanswerable"),
+            summary_sentences=raw.get("summary_sentences"),
             **fields,
         )
     except InputError as error:
@@ -220,6 +222,8 @@ def write_config(
         extra["problem_type"] = config.problem  # transformers takes a lone output for a class
     if task is QuestionAnswering and config.unanswerable is not None:
         extra["unanswerable"] = config.unanswerable  # transformers keeps it, and does not ask
+    if task is TokenClassification and config.summary_sentences is not None:
+        extra["summary_sentences"] = config.summary_sentences  # likewise
     return {
         "architectures": [name],
         "model_type": architecture,

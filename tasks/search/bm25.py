@@ -14,11 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from data.extras import library
 from data.storage.cache import make_once
 from model.errors import InputError
 from model.terminal import say
 from tasks.search.documents import DocumentStore
-from tasks.search.extra import library
 from tasks.search.hits import Hit, best_of
 
 FORMAT_OF_BM25 = 1  # with a new number older entries of the cache are unused
@@ -40,9 +40,9 @@ class BM25:
     about = f"BM25: k1 {K1}, b {B}, Porter's stemmer, Lucene's 33 English stop words"
 
     def __init__(self, documents: DocumentStore, cache: Path):
-        self._bm25s = library("bm25s", "BM25")
+        self._bm25s = library("bm25s", "search", "BM25")
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets its own to DEBUG
-        self._stemmer = library("Stemmer", "BM25").Stemmer(STEMMER)
+        self._stemmer = library("Stemmer", "search", "BM25").Stemmer(STEMMER)
         about = [FORMAT_OF_BM25, documents.fingerprint, K1, B, WORD, STOP_WORDS, STEMMER]
         about += [version("bm25s"), version("PyStemmer")]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float64
 
-from tasks.search.extra import library
+from data.extras import library
 
 METRICS = {
     "ndcg@10": "nDCG@10",
@@ -33,7 +33,7 @@ DEPTH = 100
 
 def check_metrics() -> ModuleType:
     """The library; raises InputError if it is not installed."""
-    return library("ir_measures", "measuring retrieval")
+    return library("ir_measures", "search", "measuring retrieval")
 
 
 def measure_run(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from data.vocabulary import Vocabulary
+from model.config import EncoderConfig
 from model.losses import cross_entropy
 from model.tasks import TokenClassification
 from tasks.formats.conll import conll_rows
@@ -70,6 +71,9 @@ class Tags(Kind):
         """The scheme of the tags, and the number of entities of each type."""
         types = Counter(chain.from_iterable(map(self.classes_of, examples)))
         return explain(labels), count_sentence(dict(sorted(types.items())), "types of entities")
+
+    def serves(self, config: EncoderConfig) -> bool:
+        return config.summary_sentences is None
 
     def targets(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {"tags": jax.ShapeDtypeStruct((length,), jnp.int32)}

@@ -32,6 +32,7 @@ METRICS = {
     **{f"xquad-{language}": "exact_match squad_f1" for language in XQUAD},
     **{f"mlqa-{a}-{b}": "exact_match squad_f1" for a, b in product(MLQA, MLQA)},
     "sts": "spearman pearson",
+    **dict.fromkeys(("scitldr", "cnn_dailymail", "extractive"), "rouge1 rouge2 rougeL rougeLsum"),
     "classification": "accuracy macro_f1",
     "multilabel": "micro_f1 macro_f1",
     "regression": "pearson spearman",

@@ -58,6 +58,12 @@ FILES = {
         '{"query": "the cat", "document": "old cat", "negatives": ["red tree"]}\n',
     ),
     "similar embeddings": ("own.csv", "text,document,score\na dog,old cat,2\nred tree,a tree,4\n"),
+    "extractive": (
+        "own.jsonl",
+        '{"text": "A dog. The old cat. A bird", "summary": "An old cat."}\n'
+        '{"text": ["the tree", "a red bird hears the cat"], "summary": ["a cat", "the bird hears"],'
+        ' "labels": [1, 0]}\n',
+    ),
 }
 ASKED = {
     "answers": Asked(question="a dog", null_threshold=0.0, top=2),
@@ -82,6 +88,7 @@ LINES = {
     "choices": r"  +\d+\.\d %  (sees a tree|likes)",
     "embeddings": r"  -?\d\.\d{3}",
     "similar embeddings": r"  -?\d\.\d{3}",
+    "extractive": r"  +\d+\.\d %  the red cat",
 }
 READING = Reading(max_length=16, max_question=4)
 
@@ -162,6 +169,13 @@ def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
                 ends = tuple(encoding.char_to_token(place, 1) for place in places)
             for side, place in zip(("start", "end"), ends, strict=True):
                 total -= log_softmax(scores[side][: len(encoding.ids)])[place] / 2
+        elif case.kind.name == "extractive":
+            sentences = case.vocabulary.tokenizer.encode_batch(list(example.sentences))
+            right = (1,) if example.chosen is None else example.chosen
+            start = 0
+            for place, sentence in enumerate(sentences):
+                total -= log_softmax(scores["logits"][start])[int(place in right)]
+                start += len(sentence.ids)
         elif case.kind.name == "choices":
             total -= log_softmax(scores["logits"][: len(example.choices)])[example.label]
         else:
@@ -228,7 +242,9 @@ def test_predictions_metrics_and_mistakes(case):
     gold, predicted = ([p[side] for p in predictions] for side in ("gold", "prediction"))
     assert gold == [kind.gold(example) for example in case.examples]
     perfect = (
-        [answers[0] if answers else "" for answers in gold] if kind.name == "answers" else gold
+        [answers[0] if answers else "" for answers in gold]
+        if kind.name in ("answers", "extractive")
+        else gold
     )
     best = kind.measure(list(kind.metrics), case.task.labels, gold, perfect)
     assert {name: best[name] for name in kind.metrics} == pytest.approx(

@@ -79,6 +79,8 @@ EXAMPLES = {
     "squad": 87_599,
     "squad2": 130_319,
     "swag": 73_546,
+    "scitldr": 1_992,
+    "cnn_dailymail": 287_113,
 }
 """Training examples of a task as published, also where a development split is taken from them."""
 
