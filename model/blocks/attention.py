@@ -2,14 +2,13 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from model.blocks.flash import implementation, pair_mask
-from model.blocks.layers import Linear, dropout, linear
-from model.blocks.products import einsum, precision_of
+from model.blocks.attend import attend, attend_by_head, goes_by_head
+from model.blocks.flash import attend_by_flash, has_flash
+from model.blocks.layers import Linear, linear
 from model.config import EncoderConfig
 from model.output import Extras, Names
 
@@ -56,36 +55,23 @@ class Attention(nnx.Module):
             (before mask and softmax) and `attentions` (probabilities before dropout), both [batch,
             heads, length, places], and `qkv`, each [batch, length or places, heads, head].
         """
-        config = self.config
         query = self._by_head(self.query, hidden)
         if not isinstance(source, KeysValues):
             source = self.keys_values(hidden if source is None else source)
-        key, value = source
-        extras: Extras = {"qkv": (query, key, value)}
-        drops = rngs is not None and config.attention_dropout > 0.0
-        if drops or "scores" in outputs or "attentions" in outputs:
-            # Scores and softmax are float32 even when the matrix products read bfloat16.
-            scores = einsum("bqnd,bknd->bnqk", query, key, jnp.float32)
-            scores = scores * config.head_size**-0.5
-            # The smallest float, not -inf: a row that is all padding then gives a mean, not NaN.
-            masked = jnp.where(mask[:, None], scores, jnp.finfo(jnp.float32).min)
-            attentions = jax.nn.softmax(masked)
-            kept = dropout(attentions, config.attention_dropout, rngs).astype(value.dtype)
-            context = einsum("bnqk,bknd->bqnd", kept, value)
-            extras |= {"scores": scores, "attentions": attentions}
+        qkv = query, *source
+        extras: Extras = {"qkv": qkv}
+        rate = 0.0 if rngs is None else self.config.attention_dropout
+        with_maps = "scores" in outputs or "attentions" in outputs
+        if not with_maps and not rate and has_flash(query, source.key):
+            context = attend_by_flash(*qkv, mask)
         else:
-            # The same result without the attention maps, which a GPU then need not store.
-            # In bfloat16 this multiplies by a float32 scale and rounds again, an implicit promotion
-            # that strict mode would refuse.
-            precision = jax.default_matmul_precision(precision_of(query.dtype))
-            with precision, jax.numpy_dtype_promotion("standard"):
-                context = jax.nn.dot_product_attention(
-                    query,
-                    key,
-                    value,
-                    mask=pair_mask(mask, hidden.shape[1]),
-                    implementation=implementation(query, key),
-                )
+            query, key, value = (jnp.swapaxes(array, 1, 2) for array in qkv)
+            if not with_maps and goes_by_head(query, key, rate > 0.0):
+                context = attend_by_head(query, key, value, mask, rate, rngs)
+            else:
+                context, scores, attentions = attend(query, key, value, mask[:, None], rate, rngs)
+                extras |= {"scores": scores, "attentions": attentions}
+            context = jnp.swapaxes(context, 1, 2)
         return self.out(context.reshape(hidden.shape)), {
             name: extras[name] for name in outputs if name in extras
         }

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Sharding
 
+from model.blocks.platform import made_for
 from model.config import HUB_CONFIGS, EncoderConfig
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
@@ -77,7 +78,8 @@ class AbstractStep:
         whole = placed((state, constants, keys), parallel.replicated)
         shared = placed(batch, parallel.by_micro_rows)
         step: Any = parallel.compile(self.make)
-        return step.lower(whole[0], whole[1], shared, whole[2])
+        with made_for(parallel.mesh.devices.flat[0].platform):
+            return step.lower(whole[0], whole[1], shared, whole[2])
 
 
 def abstract_step(config: TrainConfig, steps: int) -> AbstractStep:

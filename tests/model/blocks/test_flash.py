@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from model.blocks import flash
-from model.blocks.flash import implementation, pair_mask, without_cudnn
+from model.blocks import flash, platform
+from model.blocks.flash import attend_by_flash, has_flash, without_cudnn
+from model.blocks.platform import made_for
 
 QUERY = (2, 64, 4, 64)
 
@@ -20,74 +21,73 @@ def on_hopper(monkeypatch):
     monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91000)
     monkeypatch.setattr(cudnn, "check_compute_capability", lambda _: True)
     monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda _: False)
+    with made_for("gpu"):
+        yield
 
 
-def chosen(shape=QUERY, dtype="bfloat16", places=None) -> str:
+def chosen(shape=QUERY, dtype="bfloat16", places=None) -> bool:
     rows, length, *heads = shape
     keys = jnp.zeros((rows, places or length, *heads), dtype)
-    return implementation(jnp.zeros(shape, dtype), keys)
+    return has_flash(jnp.zeros(shape, dtype), keys)
 
 
 def test_a_cpu_has_no_cudnn():
-    assert chosen() == "xla"
+    assert not chosen()
 
 
 @pytest.mark.parametrize(
     ("shape", "dtype", "expected"),
     [
-        (QUERY, "bfloat16", "cudnn"),
-        (QUERY, "float16", "cudnn"),
-        (QUERY, "float32", "xla"),
-        ((2, 64, 4, 12), "bfloat16", "xla"),
-        ((2, 64, 4, 256), "bfloat16", "xla"),
-        ((2, 125, 4, 64), "bfloat16", "xla"),
+        (QUERY, "bfloat16", True),
+        (QUERY, "float16", True),
+        (QUERY, "float32", False),
+        ((2, 64, 4, 12), "bfloat16", False),
+        ((2, 64, 4, 256), "bfloat16", False),
+        ((2, 125, 4, 64), "bfloat16", False),
     ],
 )
 def test_cudnn_takes_what_it_can(on_hopper, shape, dtype, expected):
-    assert chosen(shape, dtype) == expected
+    assert chosen(shape, dtype) is expected
     with without_cudnn():
-        assert chosen(shape, dtype) == "xla"
-    assert chosen(shape, dtype) == expected
+        assert not chosen(shape, dtype)
+    assert chosen(shape, dtype) is expected
 
 
 def test_cudnn_wants_an_even_number_of_keys_too(on_hopper):
-    assert chosen(places=96) == "cudnn"
-    assert chosen(places=95) == "xla"
+    assert chosen(places=96)
+    assert not chosen(places=95)
 
 
-@pytest.mark.parametrize(("capability", "expected"), [("9.0", "cudnn"), ("7.0", "xla")])
+@pytest.mark.parametrize(("capability", "expected"), [("9.0", True), ("7.0", False)])
 def test_only_gpus_from_ampere_on(monkeypatch, capability, expected):
     class Device:
+        platform = "gpu"
         compute_capability = capability
 
-    monkeypatch.setattr(flash.jax, "devices", lambda *_: [Device()])
+    monkeypatch.setattr(platform.jax, "devices", lambda *_: [Device()])
     with jax.default_device(None):
-        assert chosen() == expected
+        assert chosen() is expected
         Device.compute_capability = "gfx90a"
-        assert chosen() == "xla"
+        assert not chosen()
 
 
 def test_a_cpu_that_was_chosen_beside_a_gpu_has_no_cudnn(monkeypatch):
     cpu = jax.devices()[0]
     monkeypatch.setattr(
-        flash.jax, "devices", lambda *_: [SimpleNamespace(compute_capability="9.0")]
+        platform.jax,
+        "devices",
+        lambda *_: [SimpleNamespace(platform="gpu", compute_capability="9.0")],
     )
     with jax.default_device(None):
-        assert chosen() == "cudnn"
+        assert chosen()
     with jax.default_device(cpu):
-        assert chosen() == "xla"
+        assert not chosen()
 
 
 def test_what_is_compiled_for_a_gpu_calls_cudnn_forward_and_backward(on_hopper):
     def loss(query, key, value, mask):
-        out = jax.nn.dot_product_attention(
-            query,
-            key,
-            value,
-            mask=pair_mask(mask, query.shape[1]),
-            implementation=implementation(query, key),
-        )
-        return jnp.sum(out.astype(jnp.float32))
+        assert has_flash(query, key)
+        return jnp.sum(attend_by_flash(query, key, value, mask).astype(jnp.float32))
 
     arrays = [jax.ShapeDtypeStruct(QUERY, jnp.bfloat16)] * 3
     mask = jax.ShapeDtypeStruct((QUERY[0], 1, QUERY[1]), jnp.bool)

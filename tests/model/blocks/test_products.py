@@ -6,8 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from model.blocks.platform import made_for
+from model.blocks.products import einsum, matmul
 from tests import tiny
 from train.objectives.distillation import DistillationObjective
 from train.objectives.terms import AttentionScores, DistillationLoss, Relations
@@ -56,6 +59,24 @@ def test_bfloat16_is_multiplied_as_it_was():
     products = products_of_an_update("bfloat16", LOSSES["triple"])
     assert len(products) > 3 * 3 * 6
     assert not any("HIGH" in line for line in products)
+
+
+@pytest.mark.parametrize(("platform", "sums"), [("cpu", "f32"), ("gpu", "bf16"), ("tpu", "bf16")])
+def test_cpus_are_asked_for_sums_of_bfloat16_in_float32(platform, sums):
+    """Which their processors give, and which are then rounded."""
+    draw = np.random.default_rng(0)
+    a, b = (jnp.asarray(draw.normal(size=(8, 8)), jnp.bfloat16) for _ in range(2))
+    with made_for(platform):
+        for product in (matmul, partial(einsum, "ik,kj->ij")):
+            assert product(a, b).dtype == jnp.bfloat16
+            lowered = jax.jit(lambda a, b, product=product: product(a, b)).lower(a, b).as_text()
+            [line] = PRODUCT.findall(lowered)
+            assert line.endswith(f"-> tensor<8x8x{sums}>")
+    exact = np.asarray(a, np.float64) @ np.asarray(b, np.float64)
+    rounded = jnp.asarray(exact, jnp.float32).astype(jnp.bfloat16)
+    np.testing.assert_allclose(
+        matmul(a, b).astype(jnp.float32), rounded.astype(jnp.float32), rtol=2**-8
+    )
 
 
 def test_the_environment_of_the_tests_asks_for_no_precision():
