@@ -62,9 +62,9 @@ def attend_by_head(
 
     @jax.checkpoint
     def attend_one(inputs):
-        *arrays, own = inputs
+        query, key, value, own = inputs
         draws = None if own is None else nnx.Rngs(dropout=own)
-        return attend(*arrays, mask, rate, draws).context
+        return attend(query, key, value, mask, rate, draws).context
 
     heads = (jnp.moveaxis(array, 1, 0) for array in (query, key, value))
     return jnp.moveaxis(jax.lax.map(attend_one, (*heads, keys)), 0, 1)

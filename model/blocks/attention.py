@@ -58,14 +58,14 @@ class Attention(nnx.Module):
         query = self._by_head(self.query, hidden)
         if not isinstance(source, KeysValues):
             source = self.keys_values(hidden if source is None else source)
-        qkv = query, *source
-        extras: Extras = {"qkv": qkv}
+        key, value = source
+        extras: Extras = {"qkv": (query, key, value)}
         rate = 0.0 if rngs is None else self.config.attention_dropout
         with_maps = "scores" in outputs or "attentions" in outputs
-        if not with_maps and not rate and has_flash(query, source.key):
-            context = attend_by_flash(*qkv, mask)
+        if not with_maps and not rate and has_flash(query, key):
+            context = attend_by_flash(query, key, value, mask)
         else:
-            query, key, value = (jnp.swapaxes(array, 1, 2) for array in qkv)
+            query, key, value = (jnp.swapaxes(array, 1, 2) for array in (query, key, value))
             if not with_maps and goes_by_head(query, key, rate > 0.0):
                 context = attend_by_head(query, key, value, mask, rate, rngs)
             else:
