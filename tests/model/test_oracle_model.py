@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-import model.blocks.attention
+import model.blocks.attend
 import model.blocks.embeddings
 import model.blocks.encoder
 import model.heads
@@ -182,7 +182,7 @@ def test_dropout_is_where_theirs_is(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.nn.functional, "dropout", their_dropout)
     answer(oracle, batch)
     for module in (
-        model.blocks.attention,
+        model.blocks.attend,
         model.blocks.embeddings,
         model.blocks.encoder,
         model.heads,
