@@ -61,10 +61,9 @@ def kind_of(model: nnx.Module) -> Kind | None:
     """
     if isinstance(model, MaskedLM):
         return None
-    config: Any = model.config  # type: ignore[attr-defined]
     for kind in KINDS.values():
-        if type(model) is kind.model and kind.serves(config):
-            return kind.of_labels(config.labels).of_config(config)
+        if (found := kind.of_model(model)) is not None:
+            return found
     raise InputError(
         f"a {type(model).__name__} model has nothing to say about a text: it takes one for "
         "sequence or token classification, question answering, multiple choice, or masked LM"

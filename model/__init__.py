@@ -15,6 +15,7 @@ from model.distilbert import DistilBert
 from model.errors import InputError
 from model.output import ModelOutput
 from model.tasks import (
+    DocumentClassification,
     Embedder,
     MaskedLM,
     MultipleChoice,

@@ -19,14 +19,15 @@ from model.decoder.seq2seq import Seq2Seq
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.hf.config import is_decoder, write_config
+from model.hf.documents import document_tensors, load_documents
 from model.hf.encoder_decoder import write_seq2seq_config
-from model.hf.files import write_model
+from model.hf.files import DOCUMENT_FILE, write_model
 from model.hf.generation import generation_files
 from model.hf.sentence_transformers import embedder_files
 from model.hf.sides import load_seq2seq, seq2seq_tensors
 from model.hf.tensors import load_part, tensors_of
 from model.hf.weight_map import ENCODERS
-from model.tasks import Embedder
+from model.tasks import DocumentClassification, Embedder
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -69,6 +70,8 @@ def load(
         encoder = ENCODERS[checkpoint.config.architecture]
         encoder = load(checkpoint, encoder, init_missing=init_missing, **changes)
         return Embedder(encoder, **checkpoint.read_embedder()._asdict())  # type: ignore[return-value]
+    if kind is DocumentClassification:
+        return load_documents(checkpoint, changes)  # type: ignore[return-value]
     options = {"generation": checkpoint.read_generation()} if kind is CausalLM else {}
     return load_part(checkpoint, kind, checkpoint.read_tensors(), changes, init_missing, **options)
 
@@ -102,7 +105,8 @@ def save(
 
     As transformers does, tensors that are tied to another are left out. `dtype` is what weights are
     stored in: float16 halves the file and costs up to 0.05 % of a weight. The folder of an
-    `Embedder` is one of sentence-transformers, and a bare encoder to transformers.
+    `Embedder` is one of sentence-transformers, and a bare encoder to transformers; so is that of a
+    `DocumentClassification`, with a document.safetensors for what is behind the encoder.
 
     Raises:
         InputError: transformers has no such model, or the folder cannot be written (a full disk, no
@@ -114,9 +118,13 @@ def save(
         others = generation_files(model.generation, has_source=True)
     else:
         content = write_config(model.config, type(model), dtype)  # type: ignore[attr-defined]
-        tensors = tensors_of(model, dtype)
+        documents = isinstance(model, DocumentClassification)
+        tensors = tensors_of(model.backbone if documents else model, dtype)
     if isinstance(model, Embedder):
         others = embedder_files(model)
     elif isinstance(model, CausalLM):
         others = generation_files(model.generation, has_source=False)
-    write_model(Path(path).expanduser(), content, tensors, others)
+    beside = {}
+    if isinstance(model, DocumentClassification):
+        beside = {DOCUMENT_FILE: document_tensors(model, dtype)}
+    write_model(Path(path).expanduser(), content, tensors, others, beside)

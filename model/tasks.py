@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 
 from model.backbone import Backbone
 from model.bert import Bert
+from model.blocks.windows import WindowEncoder, mean_where
 from model.config import EncoderConfig
 from model.distilbert import DistilBert
 from model.heads import Classifier, Decoder, MaskedLMHead, PreClassifier
@@ -174,6 +175,38 @@ class QuestionAnswering(nnx.Module):
         return replace(output, start_logits=logits[..., 0], end_logits=logits[..., 1])
 
 
+class DocumentClassification(nnx.Module):
+    """Scores of classes for a document that is read in windows, by all of them together.
+
+    The encoder makes a vector of each window, the mean of its hidden states, and a small encoder
+    reads these vectors (Pappagari et al. 2019). transformers has no such model.
+    """
+
+    def __init__(self, config: EncoderConfig, *, windows: int = 8, layers: int = 2, rngs: nnx.Rngs):
+        self.config = config
+        self.backbone = backbone(config, rngs=rngs)
+        self.windows = WindowEncoder(config, windows, layers, rngs=rngs)
+        rate = config.classifier_dropout
+        self.classifier = Classifier(config, config.num_labels, rate, rngs=rngs)
+
+    def __call__(
+        self,
+        input_ids: Int[Array, "batch windows length"],
+        attention_mask: Bool[Array, "batch windows length"],
+        token_type_ids: Int[Array, "batch windows length"] | None = None,
+        *,
+        rngs: nnx.Rngs | None = None,
+    ) -> ModelOutput:
+        """All outputs but the logits ([batch, labels]) have batch and windows in one axis."""
+        rows, windows, length = input_ids.shape
+        given = [a for a in (input_ids, attention_mask, token_type_ids) if a is not None]
+        flat = [array.reshape(rows * windows, length) for array in given]
+        output = self.backbone(*flat, rngs=rngs)
+        vectors = mean_where(output.last_hidden, flat[1]).reshape(rows, windows, -1)
+        document = self.windows(vectors, jnp.any(attention_mask, axis=-1), rngs=rngs)
+        return replace(output, logits=self.classifier(document, rngs=rngs))
+
+
 class Embedder(nnx.Module):
     """One vector for a text, to compare texts by: an encoder and no parameters beside it.
 
@@ -222,11 +255,7 @@ class Embedder(nnx.Module):
     ) -> Float32[Array, "batch hidden"]:
         """The vectors of hidden states, in float32; 0 where all of `mask` is false."""
         hidden = hidden.astype(jnp.float32)
-        if self.pooling == "cls":
-            vectors = hidden[:, 0]
-        else:
-            counts = jnp.maximum(jnp.sum(mask, axis=1, dtype=jnp.float32), 1.0)
-            vectors = jnp.sum(jnp.where(mask[..., None], hidden, 0.0), axis=1) / counts[:, None]
+        vectors = hidden[:, 0] if self.pooling == "cls" else mean_where(hidden, mask)
         if not self.normalised:
             return vectors
         # Of squares and not of norms, whose derivative at 0 is not a number.

@@ -16,7 +16,7 @@ from data.storage.run_folder import (
 )
 from model.hf.checkpoint import open_checkpoint
 from model.hf.weight_map import class_name
-from model.tasks import Embedder
+from model.tasks import DocumentClassification, Embedder
 from report.markdown import code, escaped, fenced, text_table
 from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, by_name, in_tables, noun, written
 from report.panel import Panel, Points, Smoothing
@@ -196,6 +196,8 @@ def _how_to_load(model: Path, kept: Record | None) -> list[str]:
     name = class_name(kind, checkpoint.config.architecture)
     which = f"the model after {kept['step']:,} updates, the best, and " if kept else ""
     library = "transformers"
+    if kind is DocumentClassification:
+        which += "the folder of its encoder, with what is behind it in document.safetensors, and "
     program = (
         f"from transformers import AutoTokenizer, {name}\n\n"
         f"model = {name}.from_pretrained({folder!r})\n"

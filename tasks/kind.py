@@ -207,6 +207,12 @@ class Kind(ABC):
         """This kind, with the settings that a model has learned, where its configuration says."""
         return self
 
+    def of_model(self, model: Any) -> "Kind | None":
+        """This kind as a model has learned it; None if the model is not of this kind."""
+        if type(model) is not self.model or not self.serves(model.config):
+            return None
+        return self.of_labels(model.config.labels).of_config(model.config)
+
     def before_training(self, model: Any, length: int) -> None:
         """Writes into a model what its users have to know: it learns windows of `length` tokens."""
         model.config = self.to_config(model.config)

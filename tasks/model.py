@@ -10,10 +10,10 @@ from data.vocabulary import Vocabulary
 from model.config import DType
 from model.errors import InputError, first_of
 from model.hf.checkpoint import Checkpoint
-from model.hf.weight_map import ENCODERS, class_name
+from model.hf.weight_map import ENCODERS
 from model.pretrained import load
 from model.student import copy_parameters
-from model.tasks import SequenceClassification
+from model.tasks import DocumentClassification, SequenceClassification
 from tasks.reading import Reading
 from tasks.task import Task
 
@@ -43,12 +43,18 @@ def load_for_task(
     path, config, classes = checkpoint.name, checkpoint.config, checkpoint.classes
     if not task.kind.has_head:
         return load(checkpoint, head, dtype=dtype)
-    if class_name(head, config.architecture) not in classes:
+    if not checkpoint.has_head(head):
+        if new_head is None and checkpoint.has_head(DocumentClassification):
+            raise InputError(
+                f"{path} reads documents in windows, together: give --reading.long hierarchy"
+            )
         if new_head is None:
             raise InputError(
                 f"{path} is a {' or '.join(classes) or 'bare encoder'}, which has no head for "
                 f"{task.name}: fine-tune it first, with train.finetune {task.recipe}"
             )
+        if head is DocumentClassification:
+            return _with_encoder_of(checkpoint, task, new_head, dtype)
         labels = {"labels": names} if names else {}
         return load(checkpoint, head, init_missing=new_head, dtype=dtype, **labels)
     if not task.kind.serves(config):
@@ -95,6 +101,11 @@ def _with_new_head(checkpoint: Checkpoint, task: Task, rngs: nnx.Rngs, dtype: DT
     """The encoder of a checkpoint whose own head is for something else, with another head."""
     what = "other classes" if task.kind.serves(checkpoint.config) else "another kind of task"
     logger.warning("%s has a head for %s: a new one is drawn, to be trained", checkpoint.name, what)
+    return _with_encoder_of(checkpoint, task, rngs, dtype)
+
+
+def _with_encoder_of(checkpoint: Checkpoint, task: Task, rngs: nnx.Rngs, dtype: DType) -> Any:
+    """A new model with the encoder of a checkpoint."""
     encoder = load_encoder(checkpoint)
     config = checkpoint.config.replace(labels=task.outputs, dtype=dtype)
     model = task.kind.new_model(config, checkpoint, rngs=rngs)
@@ -119,7 +130,7 @@ def check_order(order: tuple[str, ...], task: Task, *checkpoints: Checkpoint) ->
     for checkpoint in checkpoints:
         path, config = checkpoint.name, checkpoint.config
         ours = spelled(config.labels, names)
-        headless = class_name(task.kind.model, config.architecture) not in checkpoint.classes
+        headless = not checkpoint.has_head(task.kind.model)
         if headless or not task.kind.serves(config):
             why.append(f"{path} has no head whose classes it could name")
         elif sorted(ours) == sorted(names) and ours != spelled(order, names):

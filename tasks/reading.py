@@ -7,7 +7,7 @@ from data.rows import Row
 from model.errors import InputError
 from model.ranges import Count, Length, Range
 
-Long = Literal["truncate", "head+tail", "windows"]
+Long = Literal["truncate", "head+tail", "windows", "hierarchy"]
 NullThreshold = Annotated[float, Range(-1e6, 1e6)]
 Threshold = Annotated[float, Range(0, 0.999)]
 
@@ -23,7 +23,10 @@ class Reading:
     """Tokens of a window, [CLS] and [SEP] included; by default those of the task."""
     long: Long = "truncate"
     """Longer texts: keep their beginning (`truncate`), beginning and end (`head+tail`), or all of
-    them in several `windows`, whose logits are averaged."""
+    them in several `windows`, whose logits are averaged. `hierarchy`, for classification, also
+    reads windows, and a small encoder reads their vectors."""
+    most_windows: Annotated[int, Range(1, 512)] = 8
+    """Windows of a text with `hierarchy`; of longer texts the beginning is read."""
     overlap: Annotated[int, Range(0, 65536)] | None = None
     """Tokens that neighbouring windows of a text share; by default 128, or half of a window if that
     is less."""
@@ -35,7 +38,8 @@ class Reading:
 
     def matters(self, name: str) -> bool:
         """True if the field of this name changes anything."""
-        return name != "overlap" or self.long == "windows"
+        needs = {"overlap": ("windows", "hierarchy"), "most_windows": ("hierarchy",)}
+        return name not in needs or self.long in needs[name]
 
     def shared(self, room: int) -> int:
         """Tokens that windows with `room` for so many share.

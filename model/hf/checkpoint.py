@@ -10,7 +10,14 @@ from model.decoder.settings import GenerationConfig
 from model.errors import InputError
 from model.hf.config import encoder_config, read_settings
 from model.hf.encoder_decoder import has_sides, seq2seq_configs, side_settings
-from model.hf.files import CONFIG_FILE, WEIGHTS_FILE, Tensors, hub_folder, read_tensors
+from model.hf.files import (
+    CONFIG_FILE,
+    DOCUMENT_FILE,
+    WEIGHTS_FILE,
+    Tensors,
+    hub_folder,
+    read_tensors,
+)
 from model.hf.generation import GENERATION_FILE, read_generation
 from model.hf.lookalikes import other_form
 from model.hf.sentence_transformers import (
@@ -20,8 +27,8 @@ from model.hf.sentence_transformers import (
     encoder_folder,
     read_embedder,
 )
-from model.hf.weight_map import ENCODERS, MODEL_CLASSES
-from model.tasks import Embedder
+from model.hf.weight_map import ENCODERS, MODEL_CLASSES, class_name
+from model.tasks import DocumentClassification, Embedder
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,17 @@ class Checkpoint:
         """The classes of transformers that config.json names under `architectures`."""
         return tuple(self.settings.get("architectures", ()))
 
+    def has_head(self, head: type[Any]) -> bool:
+        """True if the checkpoint calls itself a model of this class."""
+        if head is DocumentClassification:
+            return bool(self.classes) and self.model_class() is head
+        return class_name(head, self.config.architecture) in self.classes
+
     def model_class(self) -> type[Any]:
         """The class here for what the checkpoint calls itself.
 
-        An encoder with a modules.json, of sentence-transformers, is an `Embedder`.
+        An encoder with a modules.json, of sentence-transformers, is an `Embedder`; one with a
+        document.safetensors is that of a `DocumentClassification`.
 
         Raises:
             InputError: it names none that is known.
@@ -68,7 +82,11 @@ class Checkpoint:
         for name in self.classes:
             if name in known:
                 found = known[name][0]
-                return Embedder if embeds and found in ENCODERS.values() else found
+                if found not in ENCODERS.values():
+                    return found
+                if (self.folder / DOCUMENT_FILE).is_file():
+                    return DocumentClassification
+                return Embedder if embeds else found
         raise InputError(
             f"{self.folder / CONFIG_FILE} names {' and '.join(self.classes) or 'no class'} under "
             f"architectures, which is none of {', '.join(known)}: say which model to load it as"

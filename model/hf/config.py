@@ -13,7 +13,12 @@ from model.errors import InputError
 from model.hf.lookalikes import check_fetched
 from model.hf.weight_map import class_name
 from model.ranges import Range, marks_in
-from model.tasks import QuestionAnswering, SequenceClassification, TokenClassification
+from model.tasks import (
+    DocumentClassification,
+    QuestionAnswering,
+    SequenceClassification,
+    TokenClassification,
+)
 from model.typed import as_type, parse_json
 
 # Field of EncoderConfig -> its keys in config.json, those of BERT and of DistilBERT.
@@ -215,7 +220,7 @@ def write_config(
     else:
         fixed |= {"qa_dropout": 0.1, "sinusoidal_pos_embds": False}
     extra: dict[str, Any] = {}
-    if task in (SequenceClassification, TokenClassification):
+    if task in (SequenceClassification, TokenClassification, DocumentClassification):
         extra["id2label"] = {str(index): label for index, label in enumerate(config.labels)}
         extra["label2id"] = {label: index for index, label in enumerate(config.labels)}
     if task is SequenceClassification and (config.problem_type or config.num_labels == 1):

@@ -28,6 +28,8 @@ from model.hf.temporaries import temporary_folder
 Tensors = dict[str, np.ndarray]
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+DOCUMENT_FILE = "document.safetensors"
+"""Of a classifier of documents what is behind the encoder."""
 
 
 def hub_folder(name: str, patterns: list[str], *, absent: str) -> Path:
@@ -107,11 +109,15 @@ def _shards(weights: Path) -> list[str]:
 
 
 def write_model(
-    folder: Path, config: dict[str, Any], tensors: Tensors, others: Mapping[str, Any] = {}
+    folder: Path,
+    config: dict[str, Any],
+    tensors: Tensors,
+    others: Mapping[str, Any] = {},
+    beside: Mapping[str, Tensors] = {},
 ) -> None:
     """Writes the files of a model, or, when it cannot, none; what else is in `folder` stays.
 
-    `others` are further JSON files, by path in the folder.
+    `others` are further JSON files, by path in the folder, and `beside` further files of tensors.
 
     Raises:
         InputError: no space, no permission, or `folder` is a file.
@@ -124,11 +130,13 @@ def write_model(
             for name, content in contents.items():
                 (unfinished / name).parent.mkdir(exist_ok=True)
                 (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-            save_file(tensors, unfinished / WEIGHTS_FILE, metadata={"format": "pt"})
-            for name in (*contents, WEIGHTS_FILE):
+            files = {**beside, WEIGHTS_FILE: tensors}
+            for name, content in files.items():
+                save_file(content, unfinished / name, metadata={"format": "pt"})
+            for name in (*contents, *files):
                 with (unfinished / name).open("rb") as written:
                     os.fsync(written.fileno())
-            for name in (*contents, WEIGHTS_FILE):
+            for name in (*contents, *files):
                 (folder / name).parent.mkdir(exist_ok=True)
                 (unfinished / name).replace(folder / name)
     except (OSError, SafetensorError) as error:

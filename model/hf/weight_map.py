@@ -16,6 +16,7 @@ from model.decoder.causal_lm import CausalLM
 from model.distilbert import DistilBert
 from model.errors import InputError
 from model.tasks import (
+    DocumentClassification,
     Embedder,
     MaskedLM,
     MultipleChoice,
@@ -120,9 +121,9 @@ _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias":
 def class_name(task: type[nnx.Module], architecture: Architecture) -> str | None:
     """The name of a model in transformers, None where the architecture has no such model.
 
-    An `Embedder` is its bare encoder there.
+    An `Embedder` is its bare encoder there, and so is the encoder of a `DocumentClassification`.
     """
-    task = ENCODERS[architecture] if task is Embedder else task
+    task = ENCODERS[architecture] if task in (Embedder, DocumentClassification) else task
     names = (name for name, (kind, _) in MODEL_CLASSES[architecture].items() if kind is task)
     return next(names, None)
 

@@ -42,6 +42,8 @@ def encode_texts(
     room, long = length - (3 if pairs else 2), reading.long
     if room < (2 if pairs else 1):
         raise InputError(f"a maximum length of {length} leaves no room for text: give 5 or more")
+    if long == "hierarchy":
+        raise InputError("--reading.long hierarchy is for classification, and this learns no class")
     if pairs and long != "truncate":
         raise InputError(f"pairs of texts can be cut by truncate only, and {long} was asked for")
     overlap = reading.shared(room) if long == "windows" else 0

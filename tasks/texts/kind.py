@@ -3,24 +3,28 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Float
 
 from data.rows import Row
 from data.vocabulary import Vocabulary
 from model.config import EncoderConfig, ProblemType
+from model.hf.checkpoint import Checkpoint
 from model.losses import cross_entropy
-from model.tasks import SequenceClassification
+from model.tasks import DocumentClassification, SequenceClassification, read_batch
 from tasks.formats.labels import count_sentence, doubts, in_order
 from tasks.formats.rows import text_cell
 from tasks.kind import Arrays, ClassNames, Kind, Mistake, Prediction, Ranking, percent
-from tasks.reading import Asked
+from tasks.reading import Asked, Reading
 from tasks.texts.encode import all_or_none, encode_texts
 from tasks.texts.examples import TextColumns, TextExample, unknown_label
+from tasks.texts.hierarchy import encode_side_by_side
 from tasks.texts.metrics import (
     accuracy,
     auc,
@@ -40,7 +44,7 @@ class TextKind(Kind):
     """What `EncoderConfig.problem` calls it."""
     fields = ("text_field", "pair_field", "label_field")
     model = SequenceClassification
-    reads = ("long", "overlap")
+    reads = ("long", "overlap", "most_windows")
 
     def columns(self, fields: Mapping[str, Any]) -> TextColumns:
         return TextColumns(**cells_by_flags(fields))
@@ -120,6 +124,15 @@ class Classification(TextKind):
     noun = "a classifier"
     asks = ("pair", "top")
 
+    def of_reading(self, reading: Reading) -> "Classification":
+        return Hierarchical(reading.most_windows) if reading.long == "hierarchy" else self
+
+    def of_model(self, model: Any) -> Kind | None:
+        """Also for a model that reads documents in windows."""
+        if type(model) is DocumentClassification:
+            return Hierarchical(model.windows.position.num_embeddings)
+        return super().of_model(model)
+
     def classes(self, examples: Sequence[TextExample]) -> ClassNames:
         """Numbers by their size, others by the alphabet."""
         return in_order(str(e.label) for e in examples if e.label is not None)
@@ -198,3 +211,38 @@ class Classification(TextKind):
     def lines(self, description: Mapping[str, Any]) -> Iterator[str]:
         for label, probability in description["probabilities"].items():
             yield f"  {percent(probability)}  {label}"
+
+
+@dataclass(frozen=True)
+class Hierarchical(Classification):
+    """A class for each document, of whose windows a small encoder reads the vectors."""
+
+    windows: int = Reading.most_windows
+    """Of a document, at most."""
+
+    model = DocumentClassification
+
+    def of_reading(self, reading: Reading) -> Classification:
+        return Classification().of_reading(reading)
+
+    def new_model(
+        self, config: EncoderConfig, checkpoint: Checkpoint | None = None, *, rngs: nnx.Rngs
+    ) -> DocumentClassification:
+        return DocumentClassification(config, windows=self.windows, rngs=rngs)
+
+    def to_windows(self, examples, vocabulary, labels, length, reading) -> Windows:
+        """As `encode_side_by_side` has it, with the column `label` where examples have labels."""
+        overlap = reading.shared(length - 2)
+        windows = encode_side_by_side(examples, vocabulary, length, overlap, self.windows)
+        if all_or_none([example.label is not None for example in examples], "a label"):
+            windows.values["label"] = self.encode_labels(examples, labels)
+        return windows
+
+    def forward(self, model, batch, rngs=None) -> dict[str, Any]:
+        texts = {name: jnp.moveaxis(batch[name], 1, 2) for name in self.inputs}
+        return {"logits": read_batch(model, texts, rngs=rngs).logits}
+
+    def targets(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
+        types = {"input_ids": jnp.int32, "attention_mask": jnp.bool_, "token_type_ids": jnp.int32}
+        texts = {n: jax.ShapeDtypeStruct((length, self.windows), types[n]) for n in self.inputs}
+        return {**texts, **super().targets(length, outputs)}
