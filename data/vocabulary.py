@@ -3,10 +3,11 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
+from model.decoder.settings import GenerationConfig
 from model.errors import InputError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -50,6 +51,20 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """A hexadecimal digest of everything that decides which ids a text gets."""
         return hashlib.sha256(self.tokenizer.to_str().encode()).hexdigest()
+
+    def generation(self, rows: int, **settings: Any) -> GenerationConfig:
+        """The settings of generation in this vocabulary: texts of its tokens, without [UNK].
+
+        Args:
+            rows: the word embeddings of the model; those without a token are never chosen.
+            settings: other fields of `GenerationConfig`.
+        """
+        special, pieces = self.special, self.pieces
+        unread = [index for index in range(rows) if index >= self.size or not pieces[index]]
+        never = {*special, *unread} - {special.sep}
+        return GenerationConfig(
+            special.cls, special.sep, special.pad, tuple(sorted(never)), **settings
+        )
 
     def check_rows(self, rows: int, model: str) -> tuple[str, ...]:
         """A remark if a model has more word embeddings than there are ids.

@@ -37,6 +37,12 @@ def test_a_model_has_an_embedding_for_every_piece():
         vocabulary.check_rows(6, "model")
 
 
+def test_only_tokens_of_text_are_generated_and_the_end():
+    generation = vocabulary_of("a", "", "b").generation(10, beams=4)
+    assert (generation.start, generation.end, generation.pad, generation.beams) == (2, 3, 0, 4)
+    assert generation.suppressed == (0, 1, 2, 4, 6, 8, 9)
+
+
 def test_vocabularies_are_compared_token_by_token():
     vocabulary_of("a", "b").check_teacher(vocabulary_of("a", "b"))
     with pytest.raises(InputError, match="token 6 is 'b' for the teacher and 'c' for the student"):
