@@ -20,7 +20,7 @@ from model.decoder.settings import GenerationConfig
 from model.errors import InputError
 
 
-class Texts(NamedTuple):
+class WrittenTexts(NamedTuple):
     """Texts with their scores, the best of a row first."""
 
     tokens: Int32[Array, "rows texts length"]
@@ -31,8 +31,8 @@ class Texts(NamedTuple):
 class _Search(NamedTuple):
     at: Int[Array, ""]
     """The position of the tokens that were chosen last."""
-    running: Texts
-    finished: Texts
+    running: WrittenTexts
+    finished: WrittenTexts
     """Those that are not there yet have the score -inf."""
     owner: Int32[Array, "rows beams length"]
     """The beam whose place in the cache holds a running text's token, by position."""
@@ -41,7 +41,7 @@ class _Search(NamedTuple):
 
 def beam_search(
     model: CausalLM, source: EncodedText | None, config: GenerationConfig, *, rows: int
-) -> Texts:
+) -> WrittenTexts:
     """The best `config.beams` texts that follow the start token, in every row.
 
     A pure function of arrays, to be called under jit.
@@ -63,8 +63,8 @@ def beam_search(
     first = jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)
     search = _Search(
         jnp.zeros((), jnp.int32),
-        Texts(nothing, jnp.broadcast_to(first, (rows, beams))),
-        Texts(nothing, jnp.full((rows, beams), -jnp.inf)),
+        WrittenTexts(nothing, jnp.broadcast_to(first, (rows, beams))),
+        WrittenTexts(nothing, jnp.full((rows, beams), -jnp.inf)),
         jnp.zeros((rows, beams, length), jnp.int32),
         empty_cache(model, source, rows=rows, beams=beams, length=length),
     )
@@ -135,16 +135,16 @@ def _step(model: CausalLM, config: GenerationConfig, search: _Search) -> _Search
     full = finished.scores[:, -1:] > -jnp.inf
     among_first = jnp.arange(2 * beams)[None] < beams
     penalty = (at + 1).astype(jnp.float32) ** config.length_penalty
-    ended = Texts(texts, jnp.where(ends & among_first & ~full, best / penalty, -jnp.inf))
-    all = Texts(*(jnp.concatenate(each, axis=1) for each in zip(finished, ended, strict=True)))
-    finished, _ = _best(all, beams)
-    running, kept = _best(Texts(texts, jnp.where(ends, -jnp.inf, best)), beams)
+    ended = WrittenTexts(texts, jnp.where(ends & among_first & ~full, best / penalty, -jnp.inf))
+    joined = (jnp.concatenate(pair, axis=1) for pair in zip(finished, ended, strict=True))
+    finished, _ = _best(WrittenTexts(*joined), beams)
+    running, kept = _best(WrittenTexts(texts, jnp.where(ends, -jnp.inf, best)), beams)
     parent = jnp.take_along_axis(parent, kept, axis=1)
     owner = jnp.take_along_axis(owner, parent[..., None], axis=1)
     return _Search(at + 1, running, finished, owner, cache)
 
 
-def _best(texts: Texts, beams: int) -> tuple[Texts, Int32[Array, "rows beams"]]:
+def _best(texts: WrittenTexts, beams: int) -> tuple[WrittenTexts, Int32[Array, "rows beams"]]:
     """The texts of the highest scores, and their places."""
     scores, kept = jax.lax.top_k(texts.scores, beams)
-    return Texts(jnp.take_along_axis(texts.tokens, kept[..., None], axis=1), scores), kept
+    return WrittenTexts(jnp.take_along_axis(texts.tokens, kept[..., None], axis=1), scores), kept

@@ -12,7 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from model import CausalLM
-from model.decoder.beams import Texts, beam_search
+from model.decoder.beams import WrittenTexts, beam_search
 from model.decoder.sampling import SamplingConfig, most_probable, sample
 from model.decoder.settings import GenerationConfig
 from tests.checkpoints import fails
@@ -28,7 +28,7 @@ def model() -> Any:
     return build(CausalLM, CONFIG)
 
 
-def search(**changes: Any) -> Texts:
+def search(**changes: Any) -> WrittenTexts:
     graphdef, state = nnx.split(model())
     config = replace(GENERATION, **changes)
     run = jax.jit(lambda state: beam_search(nnx.merge(graphdef, state), None, config, rows=1))

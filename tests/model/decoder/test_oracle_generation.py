@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from model.decoder.beams import Texts, beam_search
+from model.decoder.beams import WrittenTexts, beam_search
 from model.pretrained import save
 from tests.model.decoder.trained import END, GENERATION, pairs, trained
 
@@ -31,11 +31,11 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return transformers.EncoderDecoderModel.from_pretrained(folder).eval()
 
 
-def ours(**changes: Any) -> Texts:
+def ours(**changes: Any) -> WrittenTexts:
     graphdef, state = nnx.split(trained())
 
     @jax.jit
-    def run(state: Any, source: Any) -> Texts:
+    def run(state: Any, source: Any) -> WrittenTexts:
         model = nnx.merge(graphdef, state)
         read = model.read(source, source > 0)
         return beam_search(model.decoder, read, replace(GENERATION, **changes), rows=len(SOURCE))
