@@ -94,7 +94,7 @@ def _check_direction(checkpoint: Checkpoint, kind: type[Any]) -> None:
             f"{name} reads from left to right, and a {kind.__name__} would read both sides"
             if is_decoder(checkpoint.settings)
             else f"{name} reads both sides of a token, and a {CausalLM.__name__} from left to "
-            "right: start one from its layers, with python -m train.pretrain causal --start"
+            "right: start one from its layers (model.decoder.start.decoder_from), and train it"
         )
 
 

@@ -16,6 +16,8 @@ from model.config import bert_base
 from model.pretrained import load, save
 from model.tasks import MaskedLM
 from tests import tiny
+from tests.model.decoder.test_decoder import seq2seq
+from tests.small import DISTILBERT, build, tokens
 from train.objectives import terms
 from train.objectives.distillation import DistillationObjective
 from train.objectives.objective import LossInputs
@@ -49,6 +51,17 @@ def test_the_parameters_in_claims_are_those_that_its_snippet_prints(capsys):
     text = (DOCS / "claims.md").read_text()
     for line in capsys.readouterr().out.strip().splitlines():
         assert line in text
+
+
+def test_the_snippet_on_decoders_writes_texts_without_special_tokens(monkeypatch):
+    model = build(seq2seq, DISTILBERT)
+    monkeypatch.setattr("model.pretrained.load", lambda *_: model)
+    names = {}
+    exec(snippets("architecture.md")[1], names)
+    ids = jnp.asarray(tokens())
+    written = names["write"](names["params"], ids, jnp.ones_like(ids))
+    assert written.shape == (len(ids), model.generation.max_new_tokens)
+    assert not np.isin(written, model.generation.suppressed).any()
 
 
 def test_the_snippet_on_curvature_finds_the_largest_eigenvalue(monkeypatch, capsys):
