@@ -47,8 +47,9 @@ PLACEHOLDERS = {
 
 def commands(text: str) -> list[str]:
     """The project's commands in a document: lines of its blocks, and code within the text."""
-    blocks = re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    shell = [block for language, block in blocks if language in ("", "bash")]
+    lines = "\n".join(shell).replace("\\\n", " ").splitlines()
     spans = re.findall(
         r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     )
@@ -175,6 +176,29 @@ def test_a_newcomer_can_follow_the_documents(tmp_path):
         line = [sys.executable, "-m", module, *(NAMES.get(w, w) for w in rest), *flags.split()]
         done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.slow
+def test_the_readme_makes_an_embedder_without_data_and_network(tmp_path, monkeypatch):
+    """Its code and commands as they are printed."""
+    readme = (ROOT / "README.md").read_text()
+    _, _, rest = readme.partition("## Search and link without data and network\n")
+    section, _, _ = rest.partition("\n## ")
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    exec(code, {})
+    printed = []
+    for command in commands(section):
+        line = [sys.executable, *shlex.split(command)[1:]]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(line, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        printed.append(done.stdout)
+    _, cosine, hits, links = printed
+    assert re.search(r"^ +-?\d\.\d{3}$", cosine, re.MULTILINE)
+    assert len(re.findall(r"^ +\d +\d\.\d{3}  \w+\.\w+  ", hits, re.MULTILINE)) == 3
+    assert "names in a zip archive" in links and re.search(r"\bzipfile\.\w+", links)
 
 
 def write_table(path: Path, delimiter: str, rows: list[list]) -> None:
