@@ -119,7 +119,7 @@ made = None
 if importlib.util.find_spec("libtpu"):
     asked = PlanConfig(topology="v5e:2x2", search=False)
     with capture_output():
-        made = plan(asked, replace(tiny, batch_size=4096))
+        made = plan(asked, replace(tiny, batch_size=256))
 else:
     print("libtpu is not installed (docs/running-at-scale.md says how): nothing is compiled")
 
@@ -142,8 +142,7 @@ if made is not None:
 # %% [markdown]
 # Parameters, optimizer and teacher do not depend on the size of the batch. The temporaries,
 # mostly activations, are a linear function of it. So `train.plan` compiles two sizes, computes
-# the size at which the line reaches the chip's memory, and compiles that size too. For this step,
-# on this chip, the answer is 2,462 sequences at a time (14.9 of 15.75 GiB). It takes four
+# the size at which the line reaches the chip's memory, and compiles that size too. It takes several
 # compilations, and is left out here (`search=False`).
 
 # %% [markdown]

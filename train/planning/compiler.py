@@ -83,6 +83,8 @@ class StepCompiler:
             if not is_out_of_memory(error):
                 raise
             found = _NEEDED.search(str(error))
+            if "Vmem" in str(error):  # the memory of the cores, of which a fused loop takes a part
+                return TooLargeError("more vector memory than there is")
             return TooLargeError(f"{found[1]}iB of {found[2]}iB" if found else "more than there is")
         analysis: Any = compiled.memory_analysis()
         state, costs = self.step.state, compiled.cost_analysis() or {}
