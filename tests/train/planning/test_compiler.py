@@ -22,7 +22,8 @@ def test_a_step_that_is_too_large_says_for_what(error, message):
     def refuse():
         raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {error}")
 
-    step: Any = SimpleNamespace(lower=lambda *_: SimpleNamespace(compile=refuse))
-    parallel: Any = SimpleNamespace(count=4)
+    compiler: Any = StepCompiler.__new__(StepCompiler)
+    compiler.step = SimpleNamespace(lower=lambda *_: SimpleNamespace(compile=refuse))
+    compiler.parallel, compiler.done = SimpleNamespace(count=4), {}
     with pytest.raises(TooLargeError, match=message):
-        StepCompiler(step, parallel)(8, 1)
+        compiler(8, 1)
