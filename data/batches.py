@@ -8,10 +8,8 @@ import grain
 import numpy as np
 from jaxtyping import Int
 
-from data.sequences import Sequences
+from data.sequences import Batch, Sequences
 from model.errors import InputError
-
-Batch = dict[str, np.ndarray]
 
 
 class Batches:
@@ -70,16 +68,11 @@ class Batches:
         """This host's part of the batch of update `step`.
 
         Returns:
-            input_ids int32 and attention_mask bool, [micro, rows, length], and row int32 [micro,
-            rows]: the index of each row in the update's global batch.
+            The arrays of `Sequences.gather`, [micro, rows, length], and row int32 [micro, rows]:
+            the index of each row in the update's global batch.
         """
         chosen = self._chosen(step, self._rows)
-        input_ids, attention_mask = self.sequences.gather(chosen, self.pad_id)
-        return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "row": self._rows.astype(np.int32),
-        }
+        return self.sequences.gather(chosen, self.pad_id) | {"row": self._rows.astype(np.int32)}
 
     def tokens(self, step: int) -> int:
         """The tokens of update `step` on all hosts, without padding."""
@@ -143,10 +136,7 @@ def heldout_batches(
     for start in range(0, len(chosen), rows):
         real = np.arange(rows) < len(chosen) - start
         row = np.resize(chosen[start : start + rows], rows)
-        input_ids, attention_mask = sequences.gather(row, pad_id)
-        input_ids[~real], attention_mask[~real] = pad_id, False
-        yield {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "row": row.astype(np.int32),
-        }
+        batch = sequences.gather(row, pad_id) | {"row": row.astype(np.int32)}
+        mask = batch.setdefault("attention_mask", np.ones(batch["input_ids"].shape, bool))
+        batch["input_ids"][~real], mask[~real] = pad_id, False
+        yield batch

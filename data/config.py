@@ -30,8 +30,26 @@ class DataConfig:
     text_field: str = "text"
     """The field that holds the text in jsonl, csv, parquet and hub rows."""
     mode: SequenceMode = "packed"
-    """`packed`: documents joined and cut to full length. `lines`: one sequence for each text."""
+    """`packed`: documents joined and cut to full length. `lines`: each text for itself, as in the
+    original."""
+    pack_lines: bool = True
+    """In `lines` mode several texts share a training sequence, and none sees another; without, each
+    has a sequence of its own, and the rest of it is padding."""
+    join: tuple[str, ...] = ()
+    """Those corpora whose neighbouring rows are joined in `lines` mode into texts of up to
+    `sequence_length` tokens: for rows that are sentences of books. Documents that are rows, such as
+    Wikipedia's articles, would be joined too: do not name them."""
     sequence_length: Annotated[int, Range(3, 65536)] = 128
     """Tokens in a sequence, [CLS] and [SEP] included."""
     cache: Path = field(default_factory=default_cache)
     """The folder that keeps prepared text and sequences."""
+
+    @property
+    def shares_sequences(self) -> bool:
+        """True if a training sequence holds several texts, of which none sees another."""
+        return self.mode == "lines" and self.pack_lines
+
+    @property
+    def has_padding(self) -> bool:
+        """True if a training sequence is one text, however short."""
+        return self.mode == "lines" and not self.pack_lines

@@ -16,6 +16,7 @@ class Cut(NamedTuple):
 
     tokens: np.ndarray  # uint32 [sum of lengths]
     lengths: np.ndarray  # int64 [sequences]
+    texts: np.ndarray | None = None  # int64 [texts]: their lengths, where a sequence has several
 
 
 class Packed:

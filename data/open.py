@@ -36,6 +36,8 @@ class Data:
 def open_data(config: DataConfig) -> Data:
     """Opens the corpus, loads or learns the vocabulary, and prepares sequences not in the cache.
 
+    Only training sequences hold several texts: the metrics of held-out text do not depend on that.
+
     It says which files of a folder are passed over, and how much of the held-out text is in the
     training text too.
 
@@ -51,6 +53,7 @@ def open_data(config: DataConfig) -> Data:
             mode=config.mode,
             sequence_length=config.sequence_length,
             split=split,
+            several=config.shares_sequences and split == "train",
             cache=config.cache,
         )
         for split in ("train", "heldout")

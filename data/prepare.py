@@ -12,9 +12,10 @@ from data.config import SequenceMode
 from data.corpora.heldout import Split
 from data.corpora.open import Corpus
 from data.cutting import Lines, Packed
+from data.packing import pack
 from data.sequences import Sequences, open_sequences, write_description, write_tokens
 from data.storage.cache import make_once
-from data.tokenise import Encoded, tokenise
+from data.tokenise import Encoded, join_neighbours, tokenise
 from data.vocabulary import Vocabulary
 from model.errors import InputError
 from model.terminal import say
@@ -30,26 +31,38 @@ def prepare_sequences(
     mode: SequenceMode,
     sequence_length: int,
     split: Split,
+    several: bool = False,
     cache: Path,
 ) -> Sequences:
     """The corpus's sequences, made on the first call and read from `cache` on later ones.
 
     They are kept under a digest of corpus, vocabulary and settings. Memory does not grow with the
-    corpus. `data.cutting` describes the modes; `sequence_length` includes [CLS] and [SEP].
+    corpus. `data.cutting` describes the modes; `sequence_length` includes [CLS] and [SEP]. With
+    `several` a sequence holds as many of those that the mode makes as there is room for.
 
     Raises:
         InputError: the text does not fill one sequence, or the cache cannot be written.
     """
     settings = (FORMAT, corpus.fingerprint, vocabulary.fingerprint, mode, sequence_length, split)
+    if several:
+        settings += ("several",)
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def make(folder: Path) -> None:
         cut = {"packed": Packed, "lines": Lines}[mode]
         cutter = cut(vocabulary.special, sequence_length, vocabulary.size)
         speed: dict[str, Any] = {}
-        encoded = tokenise(corpus.texts(split), vocabulary.tokenizer)
-        batches = _reported(encoded, f"{corpus.name} {split}", speed)
-        sequences = write_tokens(folder, map(cutter.add, batches), vocabulary.size)
+
+        def encoded() -> Iterator[list[Encoded]]:
+            for texts, joins in corpus.streams(split):
+                batches = tokenise(texts, vocabulary.tokenizer)
+                yield from join_neighbours(batches, sequence_length - 2) if joins else batches
+
+        batches = _reported(encoded(), f"{corpus.name} {split}", speed)
+        cuts = map(cutter.add, batches)
+        if several:
+            cuts = pack(cuts, sequence_length)
+        sequences = write_tokens(folder, cuts, vocabulary.size)
         if sequences == 0:
             raise InputError(
                 f"corpus {corpus.name}: the {cutter.stats['tokens']} tokens of its {split} text "

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt16, UInt32
+from jaxtyping import Int64, UInt16, UInt32
 
 from data.cutting import Cut
 from data.storage.atomic import writing
 
+Batch = dict[str, np.ndarray]
 TokenIds = UInt16[np.ndarray, " tokens"] | UInt32[np.ndarray, " tokens"]
+TEXTS_FILE = "texts.bin"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Sequences:
     """A digest of corpus, split, tokenizer and settings."""
     stats: dict[str, Any]
     """Numbers of documents, texts, tokens and dropped tokens; bytes of text; seconds."""
+    texts: Int64[np.ndarray, " texts"] | None = None
+    """The start of each text in `tokens`, where a sequence may hold several."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -42,19 +46,31 @@ class Sequences:
             raise IndexError(f"sequence {index} of {len(self)}")
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
-    def gather(
-        self, rows: Int64[np.ndarray, "*rows"], pad_id: int
-    ) -> tuple[Int32[np.ndarray, "*rows length"], Bool[np.ndarray, "*rows length"]]:
-        """The ids of many sequences, padded to `sequence_length`, and their attention masks."""
+    def gather(self, rows: Int64[np.ndarray, "*rows"], pad_id: int) -> Batch:
+        """Many sequences, padded to `sequence_length`.
+
+        Returns:
+            input_ids int32, [*rows, length]. Sequences of several texts also have segments int32:
+            the number of each token's text, from 1, and 0 on padding. Others have attention_mask
+            bool, unless all of them are full.
+        """
         starts, ends = self.offsets[rows][..., None], self.offsets[rows + 1][..., None]
         index = starts + np.arange(self.sequence_length)
         attended = index < ends
         ids = self.tokens[np.where(attended, index, starts)].astype(np.int32)
-        return np.where(attended, ids, np.int32(pad_id)), attended
+        batch = {"input_ids": np.where(attended, ids, np.int32(pad_id))}
+        if self.texts is None:
+            full = len(self.tokens) == len(self) * self.sequence_length
+            return batch if full else batch | {"attention_mask": attended}
+        number = np.searchsorted(self.texts, index, side="right")
+        segments = np.where(attended, number - number[..., :1] + 1, 0)
+        return batch | {"segments": segments.astype(np.int32)}
 
 
 def write_tokens(folder: Path, cuts: Iterable[Cut], vocab_size: int) -> int:
     """Writes all sequences to `tokens.bin` and `offsets.bin`; returns their number.
+
+    The starts of texts go to `texts.bin`, where sequences hold several.
 
     Raises:
         InputError: the disk is full.
@@ -70,6 +86,9 @@ def write_tokens(folder: Path, cuts: Iterable[Cut], vocab_size: int) -> int:
             with writing(folder, "--data.cache"):
                 _append(tokens, cut.tokens.astype(dtype))
                 _append(offsets, end + np.cumsum(cut.lengths))
+                if cut.texts is not None:
+                    with (folder / TEXTS_FILE).open("ab", buffering=0) as texts:
+                        _append(texts, end + np.cumsum(cut.texts) - cut.texts)
             sequences += len(cut.lengths)
             end += len(cut.tokens)
     return sequences
@@ -91,7 +110,9 @@ def open_sequences(folder: Path) -> Sequences:
     counts = np.load(folder / "counts.npy")
     offsets = _map(folder / "offsets.bin", np.dtype("int64"))
     tokens = _map(folder / "tokens.bin", _dtype(len(counts)))
-    return Sequences(tokens, offsets, counts, **about)
+    several = (folder / TEXTS_FILE).exists()
+    texts = _map(folder / TEXTS_FILE, np.dtype("int64")) if several else None
+    return Sequences(tokens, offsets, counts, **about, texts=texts)
 
 
 def _append(file: FileIO, array: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from data.wordpiece import encodable
 BATCH_CHARACTERS = 1_000_000  # tokenised at once; the library needs about 100 bytes for each
 PIECE_CHARACTERS = 16_000  # longer texts are tokenised in pieces
 _SPACE = re.compile(r"\s")
+_ROW = re.compile(r":\d+$")
 
 
 class Piece(NamedTuple):
@@ -66,3 +67,41 @@ def _encode_batch(pieces: list[Piece], tokenizer: Tokenizer) -> list[Encoded]:
         Encoded(piece, np.asarray(encoding.ids, np.uint32))
         for piece, encoding in zip(pieces, encodings, strict=True)
     ]
+
+
+def join_neighbours(batches: Iterable[list[Encoded]], room: int) -> Iterator[list[Encoded]]:
+    """The same ids, in texts that end where the next row would not fit into `room` tokens.
+
+    Some corpora have a sentence in each row, in the order of a book: they become RoBERTa's full
+    sentences (Liu et al. 2019, section 4.2). Rows are joined within one file or split; lines of
+    files of which each is a document only within that document. A row that does not fit alone stays
+    what it was.
+    """
+    waiting: Encoded | None = None  # the end of a text, unless the next row joins it
+    used = 0
+    for batch in batches:
+        decided = []
+        for piece, ids in batch:
+            if waiting is not None:
+                same = _origin(waiting.piece.document) == _origin(piece.document)
+                joins = same and used + len(ids) <= room
+                decided.append(_ending(waiting, not joins))
+                used = used if joins else 0
+                waiting = None
+            used += len(ids)
+            if piece.ends_text:
+                waiting = Encoded(piece, ids)
+            else:
+                decided.append(Encoded(piece, ids))
+        yield decided
+    if waiting is not None:
+        yield [waiting]
+
+
+def _origin(document: str) -> str:
+    """The file or split of a row, which is a document called `origin:number`; else the document."""
+    return _ROW.sub("", document)
+
+
+def _ending(encoded: Encoded, ends: bool) -> Encoded:
+    return encoded._replace(piece=encoded.piece._replace(ends_text=ends))

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Int
 
 from model.blocks.embeddings import Embeddings
 from model.blocks.encoder import EncodedText, Encoder
+from model.blocks.segments import same_text, text_positions
 from model.calls import check_call
 from model.config import Architecture, EncoderConfig
 from model.errors import InputError
@@ -44,6 +45,7 @@ class Backbone(nnx.Module):
         attention_mask: Int[Array, "batch length"] | Bool[Array, "batch length"] | None = None,
         token_type_ids: Int[Array, "batch length"] | None = None,
         *,
+        segments: Int[Array, "batch length"] | None = None,
         source: EncodedText | None = None,
         outputs: Names = (),
         rngs: nnx.Rngs | None = None,
@@ -54,7 +56,9 @@ class Backbone(nnx.Module):
         Args:
             input_ids: token ids.
             attention_mask: true on real tokens, false on padding; by default all are real.
-            token_type_ids: segment of every token, BERT only; by default all 0.
+            token_type_ids: 1 on the second text of a pair, BERT only; by default all 0.
+            segments: the number of each token's text where a row holds several, from 1, and 0 on
+                padding. Each is read as if it were alone; a pooled output is the first one's.
             source: the other text, for a model that `crosses` and no other.
             outputs: what else to return: `hidden_states`, `attentions`, `scores`, `qkv`. Nothing
                 else is computed.
@@ -63,8 +67,8 @@ class Backbone(nnx.Module):
 
         Raises:
             InputError: the sequence is longer than the position table, token types are given to a
-                model that has none, a name in `outputs` is unknown, there are other arguments, or
-                a source is missing or too many.
+                model that has none, a name in `outputs` is unknown, there are other arguments,
+                both an attention mask and segments, or a source is missing or too many.
         """
         check_call(input_ids, outputs, others)
         if (source is not None) != self.crosses:
@@ -73,10 +77,17 @@ class Backbone(nnx.Module):
                 if self.crosses
                 else "this model reads one text only: leave source out"
             )
-        mask = jnp.ones_like(input_ids) if attention_mask is None else attention_mask
-        mask = mask.astype(bool)[:, None]
+        positions = mask = None
+        if segments is not None:
+            if attention_mask is not None:
+                raise InputError("segments are 0 on padding: leave attention_mask out beside them")
+            positions, mask = text_positions(segments), same_text(segments)
+        elif attention_mask is not None:
+            mask = attention_mask.astype(bool)[:, None]
         if self.causal:
-            mask = mask & jnp.tri(input_ids.shape[1], dtype=bool)[None]
-        hidden = self.embeddings(input_ids, token_type_ids, rngs=rngs)
+            length = input_ids.shape[1]
+            before = jnp.broadcast_to(jnp.tri(length, dtype=bool), (*input_ids.shape, length))
+            mask = before if mask is None else before & mask
+        hidden = self.embeddings(input_ids, token_type_ids, positions=positions, rngs=rngs)
         hidden, extras = self.encoder(hidden, mask, source=source, outputs=outputs, rngs=rngs)
         return ModelOutput(last_hidden=hidden, **extras)

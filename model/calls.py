@@ -16,7 +16,7 @@ _ELSEWHERE = {f"output_{name}": f'outputs=("{name}",)' for name in OUTPUT_NAMES}
     "train": "rngs, with which there is dropout, or nothing",
     "labels": "nothing, and compute the loss from output.logits: model.losses has several",
     "inputs_embeds": "input_ids: a model reads token ids",
-    "position_ids": "nothing: positions are counted from 0",
+    "position_ids": "nothing, or segments, in each of which positions are counted from 0",
 }
 
 
@@ -28,7 +28,7 @@ def check_call(input_ids: Any, outputs: Names, others: Mapping[str, Any]) -> Non
     """
     for name in others:
         instead = _ELSEWHERE.get(name)
-        known = ("input_ids", "attention_mask", "token_type_ids", "outputs", "rngs")
+        known = ("input_ids", "attention_mask", "token_type_ids", "segments", "outputs", "rngs")
         raise InputError(
             f"a model has no argument {name}: "
             + (f"pass {instead}" if instead else did_you_mean(name, known))

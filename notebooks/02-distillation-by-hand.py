@@ -60,13 +60,14 @@ batches = Batches(data.train, batch_size=8, seed=recipe.seed, pad_id=special.pad
 text = {name: jnp.asarray(array[0]) for name, array in batches.batch(0).items()}
 keys = Keys(stream_key(recipe.seed, "masking"), stream_key(recipe.seed, "dropout"))
 log_weights = jnp.asarray(token_log_weights(data.train.counts, special, recipe.masking.smoothing))
+there = jnp.ones_like(text["input_ids"], bool)  # all sequences are full: there is no padding
 masked = mask_tokens(
     jax.random.fold_in(keys.masking, 0),  # of update 0
-    *(text["input_ids"], text["attention_mask"], text["row"], log_weights),
+    *(text["input_ids"], there, text["row"], log_weights),
     config=recipe.masking,
     mask_id=special.mask,
 )
-batch = {"attention_mask": text["attention_mask"], **masked._asdict()}
+batch = {"attention_mask": there, **masked._asdict()}
 print(treescope.render_to_text(jax.tree.map(jnp.shape, batch)))
 
 # %% [markdown]

@@ -220,10 +220,9 @@ Markdown(
 )
 
 # %% [markdown]
-# The authors of DistilBERT report 8 V100 for about 90 hours. Most of the arithmetic above is
-# padding: the original makes each text a sequence of up to 512 tokens, and texts are assumed to
-# be 128 tokens long. Packed sequences (`--data.mode packed`) have no padding, and need a quarter
-# of the arithmetic.
+# The authors of DistilBERT report 8 V100 for about 90 hours. The original makes each text a
+# sequence of up to 512 tokens, and pads it. Here texts share sequences, and none sees another;
+# with padding (`--data.no-pack-lines`) six times the arithmetic would be needed.
 #
 # None of this was run here, and no utilisation was measured on a TPU. `docs/results/tpu-plans.md`
 # has the plans of the whole recipes, compiled for slices of 1 to 256 chips, and

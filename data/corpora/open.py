@@ -37,11 +37,18 @@ class Corpus:
     """The sources of each split."""
     notes: tuple[str, ...] = ()
     """Sentences on files that are passed over, and on how often each source is read."""
+    joined: tuple[str, ...] = ()
+    """The names of sources whose neighbouring rows are joined (`data.tokenise.join_neighbours`)."""
 
     def texts(self, split: Split) -> Iterator[Text]:
         """The texts of a split, always in the same order; those of a document are adjacent."""
+        for texts, _ in self.streams(split):
+            yield from texts
+
+    def streams(self, split: Split) -> Iterator[tuple[Iterator[Text], bool]]:
+        """The texts of each source, and whether its neighbouring rows are to be joined."""
         for source, part in self.parts[split]:
-            yield from source.texts(part)
+            yield source.texts(part), source.name in self.joined
 
 
 def open_corpus(config: DataConfig) -> Corpus:
@@ -52,6 +59,17 @@ def open_corpus(config: DataConfig) -> Corpus:
             read, or nothing can be held out.
     """
     check_settings(config, "--data.")
+    for name in config.join:
+        if name not in config.corpus:
+            raise InputError(
+                f"--data.join {name} is not among --data.corpus, which are "
+                f"{', '.join(config.corpus)}: name one of them"
+            )
+    if config.join and config.mode != "lines":
+        raise InputError(
+            f"--data.join joins rows in lines mode, and --data.mode is {config.mode}, which joins "
+            "all text: leave it out"
+        )
     sources = {name: _open(name, config) for name in (*config.corpus, *config.heldout)}
     for name in config.heldout:
         if name in config.corpus and not sources[name].own_heldout:
@@ -81,6 +99,9 @@ def open_corpus(config: DataConfig) -> Corpus:
         notes += (f"in proportion to size^{config.size_exponent:g} corpora are read: {times}",)
     parts: dict[Split, Parts] = {"train": train, "heldout": heldout}
     content = [(split, s.fingerprint, p) for split, of in parts.items() for s, p in of]
+    joined = tuple(sources[name].name for name in config.join)
+    if joined:
+        content.append(("joined", repr(joined), None))
     return Corpus(
         name=" + ".join(config.corpus),
         fingerprint=hashlib.sha256(repr(content).encode()).hexdigest(),
@@ -90,6 +111,7 @@ def open_corpus(config: DataConfig) -> Corpus:
         },
         parts=parts,
         notes=notes,
+        joined=joined,
     )
 
 

@@ -32,16 +32,16 @@ def attend(
     query: Float[Array, "batch *heads length head"],
     key: Float[Array, "batch *heads places head"],
     value: Float[Array, "batch *heads places head"],
-    mask: Bool[Array, "batch *ones #length places"],
+    mask: Bool[Array, "batch *ones #length places"] | None,
     rate: float = 0.0,
     rngs: nnx.Rngs | None = None,
 ) -> Attended:
-    """Attention to the places where `mask` is true, with a dropout of `rate`."""
+    """Attention to the places where `mask` is true, or to all, with a dropout of `rate`."""
     # Scores and softmax are float32 even when the matrix products read bfloat16.
     scores = einsum("...qd,...kd->...qk", query, key, jnp.float32) * query.shape[-1] ** -0.5
     # The smallest float, not -inf: a row that is all padding then gives a mean, not NaN.
-    masked = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
-    attentions = jax.nn.softmax(masked)
+    least = jnp.finfo(jnp.float32).min
+    attentions = jax.nn.softmax(scores if mask is None else jnp.where(mask, scores, least))
     kept = dropout(attentions, rate, rngs).astype(value.dtype)
     return Attended(einsum("...qk,...kd->...qd", kept, value), scores, attentions)
 
@@ -50,7 +50,7 @@ def attend_by_head(
     query: Float[Array, "batch heads length head"],
     key: Float[Array, "batch heads places head"],
     value: Float[Array, "batch heads places head"],
-    mask: Bool[Array, "batch #length places"],
+    mask: Bool[Array, "batch #length places"] | None,
     rate: float = 0.0,
     rngs: nnx.Rngs | None = None,
 ) -> Float[Array, "batch heads length head"]:

@@ -34,7 +34,7 @@ class Attention(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "batch length hidden"],
-        mask: Bool[Array, "batch #length places"],
+        mask: Bool[Array, "batch #length places"] | None,
         *,
         source: Float[Array, "batch places hidden"] | KeysValues | None = None,
         outputs: Names = (),
@@ -44,7 +44,7 @@ class Attention(nnx.Module):
 
         Args:
             hidden: the tokens that attend.
-            mask: the places that each token sees, or that all of them see.
+            mask: the places that each token sees, or that all of them see; without one every place.
             source: hidden states, or what `keys_values` made of some; by default those of the
                 tokens themselves: self-attention.
             outputs: names of what else to return.
@@ -69,7 +69,8 @@ class Attention(nnx.Module):
             if not with_maps and goes_by_head(query, key, rate > 0.0):
                 context = attend_by_head(query, key, value, mask, rate, rngs)
             else:
-                context, scores, attentions = attend(query, key, value, mask[:, None], rate, rngs)
+                pairs = None if mask is None else mask[:, None]
+                context, scores, attentions = attend(query, key, value, pairs, rate, rngs)
                 extras |= {"scores": scores, "attentions": attentions}
             context = jnp.swapaxes(context, 1, 2)
         return self.out(context.reshape(hidden.shape)), {

@@ -34,7 +34,7 @@ class Embeddings(nnx.Module):
         input_ids: Int[Array, "batch length"],
         token_type_ids: Int[Array, "batch length"] | None = None,
         *,
-        positions: Int[Array, " length"] | None = None,
+        positions: Int[Array, "#batch length"] | None = None,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch length hidden"]:
         """The embeddings of tokens at the positions 0, 1, 2, ... or those that are given.
@@ -55,8 +55,8 @@ class Embeddings(nnx.Module):
             raise InputError("this model has no token types: leave token_type_ids out")
 
         table = self.position.embedding[...]
-        vectors = table[:length] if positions is None else table[positions]
-        hidden = self.word(input_ids) + vectors[None]
+        vectors = table[None, :length] if positions is None else table[positions]
+        hidden = self.word(input_ids) + vectors
         if self.token_type is not None:
             types = jnp.zeros_like(input_ids) if token_type_ids is None else token_type_ids
             hidden = hidden + self.token_type(types)

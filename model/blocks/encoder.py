@@ -51,7 +51,7 @@ class Layer(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "batch length hidden"],
-        mask: Bool[Array, "batch #length places"],
+        mask: Bool[Array, "batch #length places"] | None,
         *,
         known: KeysValues | None = None,
         source: EncodedText | None = None,
@@ -62,7 +62,7 @@ class Layer(nnx.Module):
 
         Args:
             hidden: the tokens.
-            mask: the places that each token sees, or that all of them see.
+            mask: the places that each token sees, or that all of them see; without one every place.
             known: the places, where they are other tokens than those of `hidden`.
             source: the other text, which a layer that crosses needs.
             outputs: see `Attention`.
@@ -95,7 +95,7 @@ class Encoder(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "batch length hidden"],
-        mask: Bool[Array, "batch #length length"],
+        mask: Bool[Array, "batch #length length"] | None,
         *,
         source: EncodedText | None = None,
         outputs: Names = (),
@@ -106,7 +106,7 @@ class Encoder(nnx.Module):
         if "hidden_states" in collected:
             collected["hidden_states"].append(hidden)
 
-        def run(layer: Layer, hidden: Array, mask: Array, source: Any, rngs: nnx.Rngs | None):
+        def run(layer: Layer, hidden: Array, mask: Any, source: Any, rngs: nnx.Rngs | None):
             return layer(hidden, mask, source=source, outputs=outputs, rngs=rngs)
 
         run = nnx.remat(run) if self.remat else run

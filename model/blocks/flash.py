@@ -40,11 +40,13 @@ def attend_by_flash(
     query: Float[Array, "batch length heads head"],
     key: Float[Array, "batch places heads head"],
     value: Float[Array, "batch places heads head"],
-    mask: Bool[Array, "batch #length places"],
+    mask: Bool[Array, "batch #length places"] | None,
 ) -> Float[Array, "batch length heads head"]:
     """The context of `attend`."""
     rows, length, places = query.shape[0], query.shape[1], key.shape[1]
-    pairs = jnp.broadcast_to(mask[:, None], (rows, 1, length, places))
+    pairs = mask
+    if mask is not None:
+        pairs = jnp.broadcast_to(mask[:, None], (rows, 1, length, places))
     # It multiplies by a float32 scale and rounds again, an implicit promotion that strict mode
     # would refuse.
     with jax.numpy_dtype_promotion("standard"):

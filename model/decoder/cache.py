@@ -64,7 +64,7 @@ def next_hidden(
         sees: for each beam, the positions of which beams hold its own text up to `at`.
     """
     rows, beams = tokens.shape
-    hidden = model.backbone.embeddings(tokens, positions=jnp.broadcast_to(at, (beams,)))
+    hidden = model.backbone.embeddings(tokens, positions=jnp.broadcast_to(at, (1, beams)))
     mask = sees.reshape(rows, beams, -1)
     known = []
     for layer, before, source in zip(

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,9 +25,16 @@ def sequences_of(number: int, shortest: int = LENGTH) -> Sequences:
     )
 
 
-def batches_of(number: int, batch_size: int, shortest: int = LENGTH, **settings) -> Batches:
+def batches_of(
+    number: int, batch_size: int, shortest: int = LENGTH, several: bool = False, **settings
+) -> Batches:
+    """Batches of one text a sequence, or of `several`: a second one begins at the third token."""
     settings = {"seed": 0, "pad_id": PAD} | settings
-    return Batches(sequences_of(number, shortest), batch_size=batch_size, **settings)
+    sequences = sequences_of(number, shortest)
+    if several:
+        starts = sequences.offsets[:-1]
+        sequences = replace(sequences, texts=np.sort(np.concatenate([starts, starts + 2])))
+    return Batches(sequences, batch_size=batch_size, **settings)
 
 
 def order(batches: Batches, steps: int) -> list[int]:
@@ -44,11 +52,27 @@ def test_a_batch_has_the_documented_arrays_and_types():
     batch = batches_of(20, 8, micro_batches=2).batch(3)
     assert {name: (array.dtype, array.shape) for name, array in batch.items()} == {
         "input_ids": (np.int32, (2, 4, LENGTH)),
-        "attention_mask": (np.bool_, (2, 4, LENGTH)),
         "row": (np.int32, (2, 4)),
     }
     assert batch["row"].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert batch["attention_mask"].all()
+    mask = batches_of(20, 8, shortest=3).batch(3)["attention_mask"]
+    assert (mask.dtype, mask.shape) == (bool, (1, 8, LENGTH))
+
+
+def test_texts_of_a_sequence_are_numbered():
+    sequences = replace(
+        sequences_of(3),
+        tokens=np.arange(14, dtype=np.uint16),
+        offsets=np.array([0, 5, 8, 14]),
+        texts=np.array([0, 2, 4, 5, 8, 9]),
+    )
+    batch = sequences.gather(np.array([[2, 0], [1, 1]]), PAD)
+    assert batch["segments"].dtype == np.int32
+    assert batch["segments"].tolist() == [
+        [[1, 2, 2, 2, 2, 2], [1, 1, 2, 2, 3, 0]],
+        [[1, 1, 1, 0, 0, 0]] * 2,
+    ]
+    assert batch["input_ids"][0].tolist() == [[8, 9, 10, 11, 12, 13], [0, 1, 2, 3, 4, PAD]]
 
 
 def test_short_sequences_are_padded():
@@ -109,8 +133,10 @@ def test_iterating_is_asking_for_each_step(start):
 
 @pytest.mark.parametrize("hosts", [2, 4])
 @pytest.mark.parametrize("micro_batches", [1, 2])
-def test_hosts_together_read_what_one_reads(hosts, micro_batches):
+@pytest.mark.parametrize("several", [False, True])
+def test_hosts_together_read_what_one_reads(hosts, micro_batches, several):
     settings = {"number": 23, "batch_size": 16, "shortest": 3, "micro_batches": micro_batches}
+    settings["several"] = several
     alone = batches_of(**settings)
     shares = [batches_of(**settings, host=host, hosts=hosts) for host in range(hosts)]
     for step in (0, 1, 2, 17):

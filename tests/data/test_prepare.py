@@ -36,19 +36,29 @@ VOCABULARY = vocabulary_of([*WORDS, "##aaa"])
 
 
 class Texts(Corpus):
-    """A corpus of given documents (name and texts) that records which splits are read."""
+    """A corpus of given documents (name and texts) that records which splits are read.
+
+    With `joins`, neighbouring rows are joined.
+    """
 
     documents: tuple[tuple[str, list[str]], ...]
     reads: list[str]
+    joins: bool
 
-    def __init__(self, *documents: tuple[str, list[str]], fingerprint: str = "1"):
+    def __init__(
+        self, *documents: tuple[str, list[str]], fingerprint: str = "1", joins: bool = False
+    ):
         super().__init__("texts", fingerprint, manifest={}, parts={})
-        self.__dict__.update(documents=documents, reads=[])  # the corpus itself is frozen
+        # The corpus itself is frozen.
+        self.__dict__.update(documents=documents, reads=[], joins=joins)
 
     def texts(self, split) -> Iterator[Text]:
         self.reads.append(split)
         for name, texts in self.documents:
             yield from (Text(text, name) for text in texts)
+
+    def streams(self, split) -> Iterator[tuple[Iterator[Text], bool]]:
+        yield self.texts(split), self.joins
 
 
 def made(
@@ -58,9 +68,16 @@ def made(
     length: int = 12,
     vocabulary: Vocabulary = VOCABULARY,
     split: Split = "train",
+    several: bool = False,
 ) -> Sequences:
     return prepare_sequences(
-        corpus, vocabulary, mode=mode, sequence_length=length, split=split, cache=cache
+        corpus,
+        vocabulary,
+        mode=mode,
+        sequence_length=length,
+        split=split,
+        several=several,
+        cache=cache,
     )
 
 
@@ -155,6 +172,42 @@ def test_lines_are_the_originals(tmp_path, monkeypatch, batch):
     assert sequences.stats["texts"] == sequences.stats["documents"] == len(texts)
 
 
+# lines, several in a sequence
+
+
+def texts_in(sequences: Sequences) -> list[list[int]]:
+    """The texts of all sequences, by their segments."""
+    batch = sequences.gather(np.arange(len(sequences)), PAD)
+    assert set(batch) == {"input_ids", "segments"}
+    assert (batch["input_ids"][batch["segments"] == 0] == PAD).all()
+    return [
+        ids[segments == number].tolist()
+        for ids, segments in zip(batch["input_ids"], batch["segments"], strict=True)
+        for number in range(1, segments.max() + 1)
+    ]
+
+
+def test_sequences_of_several_lines_have_the_same_texts(tmp_path, monkeypatch):
+    monkeypatch.setattr(tokenise, "BATCH_CHARACTERS", 2000)
+    texts = [*random_texts(0, 300, 40), "aaa " * 16 + "[SEP] [CLS] " + "bbb " * 15, ""]
+    corpus = Texts(("d", texts))
+    alone = made(corpus, tmp_path, "lines", 40)
+    sequences = made(corpus, tmp_path, "lines", 40, several=True)
+    assert sorted(texts_in(sequences)) == sorted(rows(alone))
+    assert len(sequences) < 0.8 * len(alone)
+    assert sequences.counts.tolist() == alone.counts.tolist()
+    assert sequences.stats["dropped_short"] == alone.stats["dropped_short"] > 0
+    # A sequence begins with a text and ends with one.
+    assert all(row[0] == CLS and row[-1] == SEP for row in rows(sequences))
+
+
+def test_they_are_the_same_from_another_cache(tmp_path):
+    corpus = Texts(("d", random_texts(0, 100, 40)))
+    one, other = (made(corpus, tmp_path / n, "lines", 40, several=True) for n in ("1", "2"))
+    assert rows(one) == rows(other)
+    assert one.fingerprint == other.fingerprint
+
+
 # both
 
 
@@ -191,7 +244,8 @@ def test_half_a_surrogate_pair_is_dropped(tmp_path):
 def test_sequences_are_padded_when_gathered(tmp_path):
     texts = [" ".join(WORDS[:n]) for n in (10, 12, 20)]
     sequences = made(Texts(("d", texts)), tmp_path, "lines", 24)
-    ids, attended = sequences.gather(np.array([[2], [0]]), PAD)
+    batch = sequences.gather(np.array([[2], [0]]), PAD)
+    ids, attended = batch["input_ids"], batch["attention_mask"]
     assert ids.shape == attended.shape == (2, 1, 24)
     assert ids[1, 0].tolist() == [CLS, *range(5, 15), SEP] + [PAD] * 12
     assert attended.sum(-1).tolist() == [[22], [12]]
@@ -221,6 +275,7 @@ def test_every_setting_has_its_own_cache(tmp_path):
         made(Texts(documents), tmp_path),
         made(Texts(documents, fingerprint="2"), tmp_path),
         made(Texts(documents), tmp_path, mode="lines"),
+        made(Texts(documents), tmp_path, mode="lines", several=True),
         made(Texts(documents), tmp_path, length=13),
         made(Texts(documents), tmp_path, split="heldout"),
         made(Texts(documents), tmp_path, vocabulary=vocabulary_of(WORDS)),

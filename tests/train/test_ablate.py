@@ -484,7 +484,12 @@ def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
         study.base,
         output=home / name,
         teacher=str(deep if name in ("layers", "objectives") else home / "teacher"),
-        data=replace(runs.data_config(home), tokenizer=None, mode=study.base.data.mode),
+        data=replace(
+            runs.data_config(home),
+            tokenizer=None,
+            mode=study.base.data.mode,
+            pack_lines=study.base.data.pack_lines,
+        ),
         batch_size=8,
         steps=2,
         evaluate_every=2,

@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # Where `make test-all` puts it: beside the environment, so that nothing else comes to need it.
 LIBTPU = ROOT / ".venv-tpu"
 FULL = DISTILL["distilbert-base-uncased"]()
+# The same in larger batches, masked in groups of several rows.
+LARGER = replace(FULL, batch_size=4096, masking=replace(FULL.masking, group_rows=8))
+LARGER_FLAGS = ["--batch-size", "4096", "--micro-batches", "16", "--masking.group-rows", "8"]
 
 
 class FakeCompiler(StepCompiler):
@@ -70,16 +73,17 @@ def test_a_recipe_is_found_by_its_name_and_where_several_are_called_so_by_loop_a
 
 
 def test_micro_batches_are_those_that_the_devices_can_share():
-    assert micro_batch_choices(FULL, 16) == [1, 2, 4, 8, 16, 32]
-    assert micro_batch_choices(FULL, 256) == [1, 2]
+    assert micro_batch_choices(LARGER, 16) == [1, 2, 4, 8, 16, 32]
+    assert micro_batch_choices(LARGER, 256) == [1, 2]
+    assert micro_batch_choices(FULL, 16) == [1, 41]
 
 
 @pytest.mark.parametrize(
     ("recipe", "devices", "sentence"),
     [
-        (DISTILL["wikitext-103"](), 256, r"--batch-size 240 .*256 devices x 5 rows .* is 1280$"),
+        (DISTILL["wikitext-103"](), 256, r"--batch-size 60 .*256 devices: .* is 256$"),
         (PRETRAIN["bert-base-uncased"](), 256, "2048, or --masking.group-rows 1$"),
-        (replace(FULL, batch_size=100), 8, "the nearest that does is 128"),
+        (replace(LARGER, batch_size=100), 8, "the nearest that does is 128"),
     ],
 )
 def test_a_batch_that_the_chips_cannot_share(recipe, devices, sentence):
@@ -108,7 +112,7 @@ def test_settings_that_make_no_sense(flags, sentence, without_tpu):
 def test_a_recipe_that_fits(without_tpu, capsys, tmp_path):
     file = tmp_path / "plan.json"
     flags = ["--topology", "v5e:4x4", "--utilisation", "0.5", "--price", "2", "--json", str(file)]
-    made = plan_command(["distilbert-base-uncased", *flags, "--data.mode", "packed"])
+    made = plan_command(["distilbert-base-uncased", *flags, *LARGER_FLAGS, "--data.mode", "packed"])
     assert made.fits
     printed, numbers = capsys.readouterr().out, json.loads(file.read_text())
     assert "It fits: 16 micro-batches of 16 sequences a chip take 3.60 of 15.75 GiB" in printed
@@ -126,7 +130,8 @@ def test_a_recipe_that_fits(without_tpu, capsys, tmp_path):
 
 @pytest.mark.long
 def test_a_recipe_that_does_not_fit_says_which_batch_does(without_tpu, capsys):
-    made = plan_command(["distilbert-base-uncased", "--topology", "v5e:1x1"])
+    flags = ["--topology", "v5e:1x1", "--data.no-pack-lines"]
+    made = plan_command(["distilbert-base-uncased", *flags, *LARGER_FLAGS])
     assert not made.fits
     assert made.step is not None and made.step.micro_batches == 32
     printed = capsys.readouterr().out
@@ -139,7 +144,7 @@ def test_a_recipe_that_does_not_fit_says_which_batch_does(without_tpu, capsys):
 def test_a_sum_above_the_memory_that_the_compiler_fits_all_the_same(
     without_tpu, monkeypatch, capsys
 ):
-    flags = ["distilbert-base-uncased", "--topology", "v5e:2x4"]
+    flags = ["distilbert-base-uncased", "--topology", "v5e:2x4", *LARGER_FLAGS]
     plan_command(flags)
     assert "nevertheless" not in capsys.readouterr().out
     monkeypatch.setattr(FakeCompiler, "limit", 16.5)
@@ -152,14 +157,23 @@ def test_a_sum_above_the_memory_that_the_compiler_fits_all_the_same(
 
 @pytest.mark.long
 def test_micro_batches_that_the_chips_cannot_share_are_reported(without_tpu, capsys):
-    plan_command(["distilbert-base-uncased", "--topology", "v5e:16x16", "--no-search"])
+    flags = ["--topology", "v5e:16x16", "--no-search"]
+    plan_command(["distilbert-base-uncased", *flags, *LARGER_FLAGS])
     printed = capsys.readouterr().out
     assert "16 micro-batches do not divide among the chips. Change --micro-batches to 2:" in printed
     assert "Largest" not in printed
 
 
+def test_the_text_of_an_update_is_printed_beside_all_its_tokens(without_tpu, capsys):
+    plan_command(["distilbert-base-uncased", "--topology", "v5e:2x4", "--no-search"])
+    printed = capsys.readouterr().out
+    tokens = "656 sequences of 512 tokens an update: 335,872, about 332,592 of them text"
+    assert tokens in printed
+    assert "507 tokens a sequence are assumed, and padding takes as long" in printed
+
+
 def test_not_even_the_smallest_batch_fits(without_tpu, monkeypatch, capsys):
-    monkeypatch.setattr(FakeCompiler, "a_row", 9)
+    monkeypatch.setattr(FakeCompiler, "a_row", 20)
     assert plan_command(["distilbert-base-uncased", "--topology", "v5e:1x1"]).step is None
     printed = capsys.readouterr().out
     assert "no smaller batch does: give --run.remat, or lower --data.sequence-length" in printed

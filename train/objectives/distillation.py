@@ -9,7 +9,15 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from data.masking import MaskingConfig, mask_tokens
 from model.heads import Decoder
-from train.objectives.forward import Forward, Hidden, counted, gather_positions, scatter_positions
+from train.objectives.forward import (
+    Forward,
+    Hidden,
+    attended,
+    borders,
+    counted,
+    gather_positions,
+    scatter_positions,
+)
 from train.objectives.losses import masked_sum, weighted_sum
 from train.objectives.objective import DeviceBatch, LossInputs, Mean, Numbers, Scalars
 from train.objectives.projection import LiftedStudent, student_of
@@ -35,26 +43,26 @@ class MaskedLMObjective:
         return {"mlm": {"weight": 1.0}}
 
     def prepare(self, constants: Any, batch: DeviceBatch, key: PRNGKeyArray) -> DeviceBatch:
-        def mask(input_ids, attention_mask, row):
+        def mask(input_ids, there, row):
             return mask_tokens(
                 key,
                 input_ids,
-                attention_mask,
+                there,
                 row,
                 constants["log_weights"],
                 config=self.masking,
                 mask_id=self.mask_id,
             )
 
-        masked = jax.vmap(mask)(batch["input_ids"], batch["attention_mask"], batch["row"])
-        return {"attention_mask": batch["attention_mask"], **masked._asdict()}
+        masked = jax.vmap(mask)(batch["input_ids"], attended(batch), batch["row"])
+        return {**borders(batch), **masked._asdict()}
 
     def where(self, batch: DeviceBatch) -> dict[str, Bool[Array, "..."]]:
         return {"mlm": counted(batch, "masked")}
 
     def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Scalars]:
         model, batch = nnx.merge(self.model, inputs.params), inputs.batch
-        output = model.backbone(batch["input_ids"], batch["attention_mask"], rngs=inputs.rngs)
+        output = model.backbone(batch["input_ids"], **borders(batch), rngs=inputs.rngs)
         terms, hidden = {"mlm": MaskedTokens()}, [output.last_hidden]
         return scored(terms, [model.decoder], hidden, inputs, self.vocabulary_loss)
 
@@ -115,9 +123,9 @@ class DistillationObjective(MaskedLMObjective):
             lift=trained.lift if isinstance(trained, LiftedStudent) else lambda hidden: hidden,
             rngs=inputs.rngs,
         )
-        attended = counted(batch, "attended")
+        there = attended(batch)
         sums = {
-            name: masked_sum(term.values(forward, inputs.numbers[name]), attended)[0]
+            name: masked_sum(term.values(forward, inputs.numbers[name]), there)[0]
             for name, term in self.forward_terms.items()
         }
         value = weighted_sum(sums, inputs.shares)
@@ -150,7 +158,7 @@ def scored(
     """
     batch = inputs.batch
     places = batch["positions"]
-    rows, length = batch["attention_mask"].shape
+    rows, length = attended(batch).shape
     labels = batch["labels"]
     where = {name: counted(batch, term.positions) for name, term in terms.items()}
     if any(term.positions == "attended" for term in terms.values()):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from model.blocks.segments import same_text
 from model.output import ModelOutput
 from model.tasks import MaskedLM
 from train.objectives.layer_pairs import layer_pairs
@@ -41,14 +42,20 @@ class Forward:
         rngs: nnx.Rngs | None,
     ):
         self.batch = batch
-        self.attended: Bool[Array, "rows length"] = batch["attention_mask"]
-        inputs = batch["input_ids"], self.attended
+        ids, ends = batch["input_ids"], borders(batch)
         with jax.named_scope("student"):
-            self.student: ModelOutput = student.backbone(*inputs, outputs=outputs, rngs=rngs)
+            self.student: ModelOutput = student.backbone(ids, **ends, outputs=outputs, rngs=rngs)
         with jax.named_scope("teacher"):
-            self.teacher: ModelOutput = teacher.backbone(*inputs, outputs=outputs)
+            self.teacher: ModelOutput = teacher.backbone(ids, **ends, outputs=outputs)
         self.models = student, teacher
         self.lift = lift
+
+    def pairs(self) -> Bool[Array, "rows length length"]:
+        """The pairs of attended tokens of the same text."""
+        there = attended(self.batch)
+        both = there[:, :, None] & there[:, None, :]
+        segments = self.batch.get("segments")
+        return both if segments is None else both & same_text(segments)
 
     def embeddings(self) -> tuple[Hidden, Hidden]:
         """The inputs of both models' first layers, the student's lifted."""
@@ -75,9 +82,25 @@ class Forward:
         return [(ours[a], theirs[b]) for a, b in layer_pairs(layers, len(ours), len(theirs))]
 
 
+def borders(batch: DeviceBatch) -> dict[str, Any]:
+    """The array that says where the texts of a batch end, by the name of a model's argument.
+
+    There is none where every row is one text of full length: attention then needs no mask.
+    """
+    return {name: batch[name] for name in ("attention_mask", "segments") if name in batch}
+
+
+def attended(batch: DeviceBatch) -> Bool[Array, "*micro rows length"]:
+    """True on tokens, false on padding."""
+    if "segments" in batch:
+        return batch["segments"] > 0
+    mask = batch.get("attention_mask")
+    return jnp.ones_like(batch["input_ids"], bool) if mask is None else mask
+
+
 def counted(batch: DeviceBatch, positions: Positions) -> Bool[Array, "..."]:
     """Mask of the places that a mean is taken over: [rows, length], or [groups, k] if `masked`."""
-    return batch["attention_mask"] if positions == "attended" else batch["valid"]
+    return attended(batch) if positions == "attended" else batch["valid"]
 
 
 def gather_positions(

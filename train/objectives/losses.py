@@ -55,34 +55,35 @@ def normalised_squared_error(
 def score_error(
     student_scores: Float[Array, "rows heads length length"],
     teacher_scores: Float[Array, "rows heads length length"],
-    attended: Bool[Array, "rows length"],
+    pairs: Bool[Array, "rows length length"],
 ) -> Float32[Array, "rows length"]:
     """Squared error of attention scores before softmax (Jiao et al. 2020, TinyBERT, equation 7).
 
-    For every query the mean over heads and attended keys; scores to or from padding are set to zero
-    in both models, as in TinyBERT's code.
+    For every query the mean over heads and those keys with which it is one of the `pairs`; other
+    scores are set to zero in both models, as TinyBERT's code does with those to or from padding.
     """
     difference = student_scores.astype(jnp.float32) - teacher_scores.astype(jnp.float32)
     # Before the square: after it, a NaN at padding would still be in the gradient, as 0 * NaN.
-    mask = attended[:, None, :, None] & attended[:, None, None, :]
-    total = jnp.sum(jnp.square(jnp.where(mask, difference, 0)), axis=(1, 3))
-    count = difference.shape[1] * jnp.sum(attended, axis=-1, keepdims=True)
+    total = jnp.sum(jnp.square(jnp.where(pairs[:, None], difference, 0)), axis=(1, 3))
+    count = difference.shape[1] * jnp.sum(pairs, axis=-1)
     return total / jnp.maximum(count, 1).astype(jnp.float32)
 
 
 def relation_kl(
     student: Float[Array, "rows length student_width"],
     teacher: Float[Array, "rows length teacher_width"],
-    attended: Bool[Array, "rows length"],
+    pairs: Bool[Array, "rows length length"],
     heads: int,
 ) -> Float32[Array, "rows length"]:
     """KL(teacher || student) of relations between tokens; for every token the mean over the heads.
 
-    The relation of vectors x is softmax(x x^T / sqrt(d)) over all tokens, in `heads` heads of d
+    The relation of vectors x is softmax(x x^T / sqrt(d)) over all tokens with which one is in the
+    `pairs`, which go both ways and are also of each token with itself, in `heads` heads of d
     numbers each (Wang et al. 2021, MiniLMv2, section 3.1). Its shape does not depend on the width
     and the number of attention heads.
     """
-    keys = attended[:, None, None, :]
+    keys = pairs[:, None]
+    attended = jnp.diagonal(pairs, axis1=1, axis2=2)
 
     def log_relation(x: Float[Array, "rows length width"]) -> Float[Array, "rows heads q k"]:
         # A NaN at padding would reach the gradient of its factor, as 0 * NaN.

@@ -197,8 +197,8 @@ class AttentionScores(LayerTerm):
             )
 
     def values(self, forward: Forward, now: Now) -> Losses:
-        pairs = forward.scores(self.layers)
-        return total(score_error(a, b, forward.attended) for a, b in pairs)
+        layers, pairs = forward.scores(self.layers), forward.pairs()
+        return total(score_error(a, b, pairs) for a, b in layers)
 
 
 @dataclass(frozen=True)
@@ -231,9 +231,10 @@ class Relations(LayerTerm):
         def flat(x: Array) -> Array:
             return x.reshape(*x.shape[:2], -1)
 
+        pairs = forward.pairs()
         return total(
             total(
-                relation_kl(flat(a), flat(b), forward.attended, heads)
+                relation_kl(flat(a), flat(b), pairs, heads)
                 for a, b in zip(ours, theirs, strict=True)
             )
             for ours, theirs in forward.qkv(self.layers)

@@ -204,11 +204,11 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
     def array(dtype: Any, *inner: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((micro_batches, rows, *inner), dtype)
 
-    batch = {
-        "input_ids": array(jnp.int32, length),
-        "attention_mask": array(jnp.bool_, length),
-        "row": array(jnp.int32),
-    }
+    batch = {"input_ids": array(jnp.int32, length), "row": array(jnp.int32)}
+    if not isinstance(config, TextConfig) or config.data.has_padding:
+        batch["attention_mask"] = array(jnp.bool_, length)
+    elif config.data.shares_sequences:
+        batch["segments"] = array(jnp.int32, length)
     if isinstance(config, FinetuneConfig):
         batch["token_type_ids"] = array(jnp.int32, length)
         batch["valid"] = array(jnp.bool_)

@@ -27,8 +27,8 @@ class PlanConfig:
     sequences: Annotated[int, Range(1, 10**12)] | None = None
     """Sequences or examples of an epoch; by default from the published size of the data."""
     line_tokens: Length | None = None
-    """Assumed tokens of a sequence where each text is a sequence (`--data.mode lines`); by default
-    from the published lengths of the corpus, or 128."""
+    """Assumed tokens of a text where none sees another (`--data.mode lines`); by default from the
+    published lengths of the corpus, or 128."""
     search: bool = True
     """Look for the largest batch that fits: three or four times as much to compile."""
     json: Path | None = None

@@ -11,7 +11,7 @@ from train.planning.record import Plan, PlanConfig
 
 def plan_report(name: str, config: PlanConfig, plan: Plan) -> str:
     """The text of a plan for a person, a paragraph a question."""
-    topology, recipe = plan.topology, plan.recipe
+    topology = plan.topology
     chip = topology.chip
     title = (
         f"{name} on {topology.name}: {topology.chips} chips, {chip.hbm_gib} GiB a {device(plan)}"
@@ -19,10 +19,7 @@ def plan_report(name: str, config: PlanConfig, plan: Plan) -> str:
     return "\n\n".join(
         "\n".join(lines)
         for lines in (
-            [
-                title,
-                f"{recipe.batch_size:,} sequences of {sequence_length(recipe)} tokens an update",
-            ],
+            [title, _update(plan)],
             _fits(plan),
             _memory(plan) if plan.step else [],
             _largest(plan) if config.search else [],
@@ -32,6 +29,13 @@ def plan_report(name: str, config: PlanConfig, plan: Plan) -> str:
         )
         if lines
     )
+
+
+def _update(plan: Plan) -> str:
+    rows, length = plan.recipe.batch_size, sequence_length(plan.recipe)
+    text = plan.run.tokens_a_sequence
+    real = f", about {rows * text:,} of them text" if text < length else ""
+    return f"{rows:,} sequences of {length} tokens an update: {rows * length:,}{real}"
 
 
 def device(plan: Plan) -> str:
@@ -138,8 +142,8 @@ def _costs(config: PlanConfig, plan: Plan) -> list[str]:
     text = plan.run.tokens_a_sequence
     if text < length:
         lines.append(
-            f"of which {tokens * text / length:,.0f} are text: {text:g} tokens a sequence are "
-            f"assumed, and padding takes as long (--data.mode packed has none)"
+            f"of which {tokens * text / length:,.0f} are text: {text} tokens a sequence are "
+            f"assumed, and padding takes as long"
         )
     if plan.run.updates is None or plan.hours is None or plan.dollars is None:
         return [*lines, f"How long the run is: {plan.run.because}"]

@@ -1,12 +1,12 @@
 """The number of updates of a run, without opening its data: published sizes and assumptions."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
+from data.config import DataConfig
 from data.cutting import SHORTEST
 from train.config import FinetuneConfig, TextConfig, TrainConfig
 from train.planning.abstract_step import sequence_length
@@ -16,6 +16,8 @@ PIECES = 1.16
 """Word pieces a word, assumed."""
 LINE_TOKENS = 128
 """Tokens of a text whose corpus has no published lengths, assumed."""
+FILL = 0.99
+"""Share of a sequence that several texts fill, as on WikiText-2 (docs/results/tokenizer.md)."""
 
 
 @dataclass(frozen=True)
@@ -95,22 +97,30 @@ class RunLength:
     """Tokens of text in a sequence; the rest of it is padding, which takes as long."""
 
 
-def text_size(
-    corpora: Sequence[str], length: int, line_tokens: int | None, *, lines: bool
-) -> tuple[int, int, str] | None:
+def text_size(data: DataConfig, line_tokens: int | None) -> tuple[int, int, str] | None:
     """Sequences of an epoch, tokens in a sequence and their source; None if it is not known."""
-    if not set(corpora) <= TOKENS.keys():
+    corpora, length = set(data.corpus), data.sequence_length
+    if not corpora <= TOKENS.keys():
         return None
-    tokens = sum(TOKENS[name] for name in corpora)
-    source = f"{tokens / 1e9:.3g} B tokens of {' and '.join(corpora)}"
-    if not lines:
+    tokens = sum(TOKENS[name] for name in data.corpus)
+    source = f"{tokens / 1e9:.3g} B tokens of {' and '.join(data.corpus)}"
+    if data.mode == "packed":
         return math.ceil(tokens / (length - 2)), length, f"{source}, packed"
-    if line_tokens is None and set(corpora) <= TEXTS.keys():
-        each = [TEXTS[name].lines(length) for name in corpora]
-        sequences, kept = (sum(numbers) for numbers in zip(*each, strict=True))
-        return sequences, round(kept / sequences), f"{source}, a sequence for each text"
-    full = min(line_tokens or LINE_TOKENS, length)
-    return math.ceil(tokens / full), full, f"{source}, {full} a line (--line-tokens)"
+    if line_tokens is None and corpora <= TEXTS.keys():
+        each = [TEXTS[name].lines(length) for name in data.corpus]
+        texts, tokens = (sum(numbers) for numbers in zip(*each, strict=True))
+        mean, source = round(tokens / texts), f"{source}, {texts:,} texts"
+    else:
+        mean = min(line_tokens or LINE_TOKENS, length)
+        texts, source = math.ceil(tokens / mean), f"{source}, {mean} a line (--line-tokens)"
+    if data.has_padding:
+        return texts, mean, f"{source}, a sequence for each"
+    return math.ceil(tokens / (FILL * length)), _filled(length), f"{source}, several a sequence"
+
+
+def _filled(length: int) -> int:
+    """Tokens of text in a sequence that several texts share."""
+    return round(FILL * length)
 
 
 def run_length(config: TrainConfig, sequences: int | None, line_tokens: int | None) -> RunLength:
@@ -119,16 +129,18 @@ def run_length(config: TrainConfig, sequences: int | None, line_tokens: int | No
     Args:
         config: of any loop.
         sequences: sequences or examples of an epoch; by default a published size.
-        line_tokens: length of a text where each is a sequence (`--data.mode lines`); by default
-            from the published lengths of the corpus, or LINE_TOKENS.
+        line_tokens: length of a text (`--data.mode lines`); by default from the published lengths
+            of the corpus, or LINE_TOKENS.
     """
     length = sequence_length(config)
     full = length
     if isinstance(config, TextConfig):
-        lines = config.data.mode == "lines"
-        size = text_size(config.data.corpus, length, line_tokens, lines=lines)
-        assumed = min(line_tokens or LINE_TOKENS, length) if lines else length
-        epoch, full, source = size or (None, assumed, "")
+        size = text_size(config.data, line_tokens)
+        if config.data.has_padding:
+            full = min(line_tokens or LINE_TOKENS, length)
+        elif config.data.shares_sequences:
+            full = _filled(length)
+        epoch, full, source = size or (None, full, "")
         sequences, source = (epoch, source) if sequences is None else (sequences, "--sequences")
     else:
         assert isinstance(config, FinetuneConfig)

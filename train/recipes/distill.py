@@ -44,12 +44,12 @@ def distill_base_uncased() -> DistillConfig:
     warm-up, clip 5, 3 epochs; positions frozen at the teacher's. The loss weights, batch and number
     of epochs of the released model are unpublished.
 
-    English Wikipedia and BookCorpus, one sequence for each text (`lines`), 4,096 sequences of up to
-    512 tokens an update: at most 2.1 M tokens. Most texts are short: BookCorpus on the hub has 74 M
-    rows of one sentence each (published). All make about 62 M sequences of 80 tokens on average, so
-    45,000 updates, or 7,200 when packed to full length (--data.mode packed); computed in
-    train/planning/run_length.py. The original: 8 V100 GPUs, 90 hours, GLUE 77.0 (published). Not
-    run here.
+    English Wikipedia and BookCorpus, each text for itself (`lines`), 656 sequences of 512 tokens an
+    update: 0.33 M tokens, as many as in 4,096 texts. Most texts are short: BookCorpus on the hub
+    has 74 M rows of one sentence each (published). All make about 62 M texts of 80 tokens on
+    average, six in a sequence, so 45,000 updates; computed in train/planning/run_length.py. Masks
+    are drawn over one sequence. The original: 8 V100 GPUs, 90 hours, GLUE 77.0 (published). Not run
+    here.
 
         python -m train.distill distilbert-base-uncased
     """
@@ -57,10 +57,9 @@ def distill_base_uncased() -> DistillConfig:
         output=Path("runs/distilbert-base-uncased"),
         teacher="google-bert/bert-base-uncased",
         data=DataConfig(corpus=(WIKIPEDIA, BOOKCORPUS), mode="lines", sequence_length=512),
-        masking=MaskingConfig(smoothing=0.7),
+        masking=MaskingConfig(smoothing=0.7, group_rows=1),
         optimizer=OptimizerConfig(),
-        batch_size=4096,
-        micro_batches=16,
+        batch_size=656,
         epochs=3.0,
         evaluate_every=500,
         run=RunConfig(checkpoint_every=250),
@@ -71,7 +70,8 @@ def distill_base_cased() -> DistillConfig:
     """DistilBERT from bert-base-cased: the uncased recipe with the cased teacher, on Wikipedia.
 
     BookCorpus is left out: on the hub it is lower-cased, and a cased teacher does not expect that.
-    The original read both, with case; GLUE 75.9 (published). Not run here.
+    The original read both, with case; GLUE 75.9 (published). Wikipedia's texts have 340 tokens on
+    average (computed), so 4,096 of them are 1.4 M tokens: 2,752 sequences. Not run here.
 
         python -m train.distill distilbert-base-cased
     """
@@ -81,6 +81,8 @@ def distill_base_cased() -> DistillConfig:
         output=Path("runs/distilbert-base-cased"),
         teacher="google-bert/bert-base-cased",
         data=replace(uncased.data, corpus=(WIKIPEDIA,)),
+        batch_size=2752,
+        micro_batches=4,
     )
 
 
@@ -89,8 +91,9 @@ def distill_base_multilingual_cased() -> DistillConfig:
 
     The original read 104 of them. Here they are the ten largest of the teacher's languages;
     --data.corpus names more. Languages are read in proportion to size^0.7, as multilingual BERT
-    read them; how often the original did is unpublished. Published: XNLI 78.2 (en), 69.1 (es), 64.0
-    (zh). Not run here.
+    read them; how often the original did is unpublished. Texts are assumed to be as long as the
+    English ones: 2,752 sequences an update. Published: XNLI 78.2 (en), 69.1 (es), 64.0 (zh). Not
+    run here.
 
         python -m train.distill distilbert-base-multilingual-cased
     """
@@ -105,16 +108,18 @@ def distill_base_multilingual_cased() -> DistillConfig:
             corpus=tuple(f"wikimedia/wikipedia:20231101.{language}" for language in languages),
             size_exponent=0.7,
         ),
+        batch_size=2752,
+        micro_batches=4,
     )
 
 
 def wikitext_103() -> DistillConfig:
-    """The cheapest published check: 0.1 B tokens, 3 epochs, 240 sequences an update.
+    """The cheapest published check: 0.1 B tokens, 3 epochs, 240 texts an update.
 
     Wu et al.'s re-implementation (frankaging/Causal-Distill) reports a GLUE average over 8 tasks of
     75.80 for this setting (published). It weights its losses equally; the weights of its baseline
-    are not stated, so 1/3 each is an assumption. Not run here: 2.8 chip-hours of TPU v5e, computed
-    by train.plan.
+    are not stated, so 1/3 each is an assumption. 240 texts of 125 tokens, as those of WikiText-2
+    have, fill 60 sequences. Not run here: 0.7 chip-hours of TPU v5e, computed by train.plan.
 
         python -m train.distill wikitext-103
     """
@@ -124,9 +129,7 @@ def wikitext_103() -> DistillConfig:
         output=Path("runs/wikitext-103"),
         data=replace(uncased.data, corpus=("Salesforce/wikitext:wikitext-103-v1",)),
         loss=DistillationLoss().with_weights(ce=1 / 3, mlm=1 / 3, cos=1 / 3),
-        batch_size=240,
-        micro_batches=1,
-        masking=MaskingConfig(smoothing=0.7, group_rows=5),
+        batch_size=60,
     )
 
 
@@ -161,7 +164,6 @@ def tinybert_general() -> DistillConfig:
         ).with_weights(hidden=1.0, embeddings=1.0, attention=1.0),
         freeze_positions=False,
         batch_size=256,
-        micro_batches=1,
     )
 
 

@@ -149,8 +149,9 @@ def layers() -> StudyConfig:
 def faithful() -> StudyConfig:
     """The choices of the original code, one by one, against those made here.
 
-    Texts are sequences of their own (`lines`) of very different lengths, in micro-batches of four,
-    so that it shows whether a mean is taken over all tokens or over micro-batches.
+    Texts are sequences of their own (`lines`, not packed) of very different lengths, in
+    micro-batches of four, so that it shows whether a mean is taken over all tokens or over
+    micro-batches.
 
         python -m train.ablate faithful
 
@@ -162,7 +163,7 @@ def faithful() -> StudyConfig:
         title="The original's choices one by one, against the ones made here",
         base=replace(
             base,
-            data=replace(base.data, mode="lines"),
+            data=replace(base.data, mode="lines", pack_lines=False),
             student=replace(base.student, copy_head=True, token_types="fold"),
             micro_batches=4,
             freeze_positions=False,

@@ -84,13 +84,14 @@ def test_a_cpu_that_was_chosen_beside_a_gpu_has_no_cudnn(monkeypatch):
         assert not chosen()
 
 
-def test_what_is_compiled_for_a_gpu_calls_cudnn_forward_and_backward(on_hopper):
+@pytest.mark.parametrize("queries", [1, QUERY[1]], ids=["padding", "blocks"])
+def test_what_is_compiled_for_a_gpu_calls_cudnn_forward_and_backward(on_hopper, queries):
     def loss(query, key, value, mask):
         assert has_flash(query, key)
         return jnp.sum(attend_by_flash(query, key, value, mask).astype(jnp.float32))
 
     arrays = [jax.ShapeDtypeStruct(QUERY, jnp.bfloat16)] * 3
-    mask = jax.ShapeDtypeStruct((QUERY[0], 1, QUERY[1]), jnp.bool)
+    mask = jax.ShapeDtypeStruct((QUERY[0], queries, QUERY[1]), jnp.bool)
     gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
     program = gradient.trace(*arrays, mask).lower(lowering_platforms=("cuda",)).as_text()
     assert "__cudnn$fmhaScaleBiasSoftmax" in program

@@ -247,16 +247,17 @@ def test_a_student_like_its_teacher_loses_nothing_and_has_nothing_to_learn(loss)
 # Attention: every value needs a whole row, so padding has to be left out inside the loss
 
 ATTENTION_HEADS, RELATION_HEADS = 2, 4
+PAIRS = ATTENDED[:, :, None] & ATTENDED[:, None, :]
 SCORES = tuple(normal(seed, ROWS, ATTENTION_HEADS, LENGTH, LENGTH) for seed in (8, 9))
 VECTORS = normal(10, ROWS, LENGTH, 8), normal(11, ROWS, LENGTH, 12)
 
 
 def scores_loss(student, teacher):
-    return score_error(student, teacher, jnp.asarray(ATTENDED))
+    return score_error(student, teacher, jnp.asarray(PAIRS))
 
 
 def relations_loss(student, teacher):
-    return relation_kl(student, teacher, jnp.asarray(ATTENDED), RELATION_HEADS)
+    return relation_kl(student, teacher, jnp.asarray(PAIRS), RELATION_HEADS)
 
 
 def scores64(student, teacher):
@@ -326,8 +327,7 @@ def test_value_and_gradient_of_attention_are_the_formula(loss, expected, inputs)
 def test_padding_reaches_neither_the_value_nor_the_gradient_of_attention(
     loss, expected, inputs, bad
 ):
-    pairs = ATTENDED[:, None, :, None] & ATTENDED[:, None, None, :]
-    kept = pairs if inputs is SCORES else ATTENDED[..., None]
+    kept = PAIRS[:, None] if inputs is SCORES else ATTENDED[..., None]
     spoilt = [np.where(kept, x, bad).astype(np.float32) for x in inputs]
     value, gradient = attended_value_and_gradient(loss, *inputs)
     other_value, other_gradient = attended_value_and_gradient(loss, *spoilt)
@@ -344,7 +344,7 @@ def test_attention_like_the_teachers_loses_nothing_and_has_nothing_to_learn(loss
 
 
 def test_a_row_of_padding_alone_is_no_trouble():
-    nobody = jnp.zeros((ROWS, LENGTH), bool)
+    nobody = jnp.zeros((ROWS, LENGTH, LENGTH), bool)
     for loss, inputs in (
         (lambda s, t: score_error(s, t, nobody), SCORES),
         (lambda s, t: relation_kl(s, t, nobody, RELATION_HEADS), VECTORS),

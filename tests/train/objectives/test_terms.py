@@ -82,7 +82,6 @@ class Given(Forward):
 
     def __init__(self, student, teacher, configs=(STUDENT, TEACHER)):
         self.batch = {name: jnp.asarray(array) for name, array in BATCH.items()}
-        self.attended = self.batch["attention_mask"]
         self.student, self.teacher = (
             ModelOutput(
                 last_hidden=made["hidden"][-1],

@@ -62,19 +62,24 @@ def assert_planned(loop, config, monkeypatch, **sizes):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("loop", "make"),
+    ("loop", "make", "lines"),
     [
-        (pretrain, runs.pretrain_config),
-        (pretrain, runs.further_config),
-        (distill, runs.distill_config),
+        (pretrain, runs.pretrain_config, None),
+        (pretrain, runs.further_config, None),
+        (distill, runs.distill_config, None),
+        (pretrain, runs.pretrain_config, "padded"),
+        (distill, runs.distill_config, "packed"),
     ],
 )
-def test_the_program_of_running_text(loop, make, home, tmp_path, monkeypatch):  # noqa: F811
+def test_the_program_of_running_text(loop, make, lines, home, tmp_path, monkeypatch):  # noqa: F811
     from data.tokenizer import load_vocabulary
 
     mask = load_vocabulary(str(home / "teacher")).special.mask
     monkeypatch.setattr(planned, "ANY_ID", mask)
     config = make(home, output=tmp_path, run=CPU, batch_size=16, micro_batches=2, dtype="bfloat16")
+    if lines:
+        data = replace(config.data, mode="lines", pack_lines=lines == "packed")
+        config = replace(config, data=data)
     if make is runs.pretrain_config:
         size = load_vocabulary(str(home / "teacher")).size
         config = replace(config, model=config.model.replace(vocab_size=size))

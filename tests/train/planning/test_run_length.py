@@ -25,15 +25,38 @@ def test_every_recipe_of_published_data_has_a_length():
 def test_the_updates_of_distilbert_are_those_of_its_docstring():
     recipe = DISTILL["distilbert-base-uncased"]()
     lines = run_length(recipe, None, None)
-    assert lines.updates == 45_475  # about 45,000
-    assert lines.tokens_a_sequence == 80
-    assert "62,087,946 sequences, from 5.03 B tokens" in lines.because
+    assert lines.updates == 45_083  # about 45,000
+    assert lines.tokens_a_sequence == 507
+    assert "62,087,946 texts, several a sequence" in lines.because
     packed = run_length(replace(recipe, data=replace(recipe.data, mode="packed")), None, None)
-    assert packed.updates == 7_224
+    assert packed.updates == 45_104
     assert packed.tokens_a_sequence == 512
-    assumed = run_length(recipe, None, 128)
+    alone = replace(recipe, data=replace(recipe.data, pack_lines=False), batch_size=4096)
+    padded = run_length(alone, None, None)
+    assert padded.updates == 45_475
+    assert padded.tokens_a_sequence == 80
+    assert "62,087,946 sequences, from 5.03 B tokens" in padded.because
+    assumed = run_length(alone, None, 128)
     assert assumed.updates == 28_782  # 5.03 B tokens, three times, by 4096 x 128
     assert assumed.tokens_a_sequence == 128
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("distilbert-base-uncased", 4096),
+        ("distilbert-base-cased", 4096),
+        ("wikitext-103", 240),
+    ],
+)
+def test_an_update_has_the_tokens_of_as_many_texts_as_before_they_shared_sequences(name, texts):
+    recipe = DISTILL[name]()
+    alone = replace(recipe.data, pack_lines=False)
+    # WikiText-2's lines have 125 tokens on average (measured).
+    lengths = 125 if name == "wikitext-103" else None
+    mean = run_length(replace(recipe, data=alone), None, lengths).tokens_a_sequence
+    shared = run_length(recipe, None, lengths).tokens_a_sequence
+    assert recipe.batch_size * shared == pytest.approx(texts * mean, rel=0.02)
 
 
 @pytest.mark.parametrize("corpus", TEXTS)
