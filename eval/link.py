@@ -88,9 +88,14 @@ def link_documents(config: Linking) -> list[dict[str, Any]]:
         if len(config.models) != 1 or not config.train:
             raise InputError(
                 "--write-pairs is for the model that is to learn and for the mentions to learn "
-                "from: give one MODEL and --train"
+                "from: give one MODEL, before all flags, and --train"
             )
-        check_writable(config.write_pairs)
+        if config.write_pairs.suffix != ".jsonl":
+            raise InputError(
+                f"--write-pairs {config.write_pairs}: the name should end in .jsonl, by which "
+                "train.finetune knows what is in the file"
+            )
+        check_writable(config.write_pairs, [config.dictionary, *config.test, *config.train])
     dictionary = read_dictionary(config.dictionary)
     test, train = (
         read_documents(files, config.types) if files else []

@@ -144,7 +144,7 @@ def search(config: SearchConfig) -> None:
     if config.top > len(documents):
         raise InputError(
             f"--top {config.top}: {documents.name} has {len(documents):,} documents with a text: "
-            "ask for at most all"
+            f"give --top {len(documents)} or less"
         )
     if config.rerank and config.top > config.candidates:
         raise InputError(f"--top {config.top}: --rerank reads --candidates {config.candidates}")

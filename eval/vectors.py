@@ -46,7 +46,7 @@ def write_npy(
         InputError: as `read_inputs` and `embed`; something else is asked, or the disk refuses.
     """
     _check_alone(asked)
-    check_writable(path)
+    check_writable(path, [file])
     checkpoint = open_checkpoint(model)
     embedder, vocabulary = load(checkpoint, Embedder), load_vocabulary(checkpoint.place)
     length = asked.reading.max_length

@@ -101,7 +101,11 @@ def _reader(kind: Kind, file: Path, fields: Mapping[str, Any]) -> tuple[Format, 
     formats = {**dict.fromkeys(ROW_SUFFIXES, (Table(), kind.columns(fields))), **kind.formats}
     found = formats.get(table_suffix(file), formats.get("*"))
     if found is None:
+        two = ""
+        if pair := fields.get("pair_field"):
+            ends = f".{fields['text_field']} and .{pair}"
+            two = f", or be what the names of two files have before {ends}"
         raise InputError(
-            f"{file}: the name should end in {', '.join(formats)}, or one of these and .gz"
+            f"{file}: the name should end in {', '.join(formats)}, or one of these and .gz{two}"
         )
     return found

@@ -1,7 +1,7 @@
 """Files that are whole or absent, and errors of the disk as one sentence."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR
@@ -76,12 +76,17 @@ def check_folder(path: Path) -> None:
             raise InputError(f"{path} is a file: give the name of a folder")
 
 
-def check_writable(path: Path | None) -> None:
-    """Raises InputError if the file that long work ends with could not be written."""
+def check_writable(path: Path | None, read: Iterable[Path | None] = ()) -> None:
+    """Raises InputError if the file that long work ends with could not be written.
+
+    Nor may it be one of the files that the work reads, which would be lost.
+    """
     if path is None:
         return
     path = nameable(path)
     with writing(path):
+        if any(path.exists() and each.exists() and path.samefile(each) for each in read if each):
+            raise InputError(f"cannot write {path}: it is one of the files to read, name another")
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a folder, name a file")
         with temporary_folder(path.parent) as folder:

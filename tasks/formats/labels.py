@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
@@ -62,14 +63,10 @@ def first_names(names: Collection[str]) -> str:
 
 
 def doubts(names: Collection[str]) -> list[str]:
-    """Sentences on class names that may be a mistake: the same but for case, or measured values."""
-    folded = sorted(names, key=lambda name: (name.casefold(), name))
-    groups = (list(same) for _, same in groupby(folded, key=str.casefold))
-    found = [
-        f"{' and '.join(map(repr, same))} differ in case only, and are classes of their own"
-        for same in groups
-        if len(same) > 1
-    ]
+    """Sentences on class names that may be a mistake: they look alike, or are measured values."""
+    looks = sorted(names, key=lambda name: (_look(name), name))
+    groups = (list(same) for _, same in groupby(looks, key=_look))
+    found = [_difference(same) for same in groups if len(same) > 1]
     fractions = [name for name in in_order(names) if "." in name]
     if fractions and all(map(_NUMBER.fullmatch, names)):
         found.append(
@@ -77,3 +74,17 @@ def doubts(names: Collection[str]) -> list[str]:
             "by the task regression"
         )
     return found
+
+
+def _look(name: str) -> str:
+    """A name without case, forms of characters (e + accent or é), and characters of no width."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(char for char in plain if unicodedata.category(char) != "Cf")
+
+
+def _difference(same: Collection[str]) -> str:
+    """The sentence on names that look the same."""
+    if len({name.casefold() for name in same}) == 1:
+        return f"{' and '.join(map(repr, same))} differ in case only, and are classes of their own"
+    codes = " and ".join(map(ascii, same))
+    return f"{codes} look alike, but their characters differ, and are classes of their own"

@@ -35,7 +35,7 @@ def elevant_documents(file: Path) -> Iterator[Document]:
             ]
         except InputError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(
                 f"{row.place}: labels should be objects like "
                 f'{{"span": [0, 8], "entity_id": "Q13909"}} ({error!r})'
@@ -47,12 +47,21 @@ def elevant_documents(file: Path) -> Iterator[Document]:
 def _mention(label: Mapping[str, Any], lists: Mapping[Any, Any], text: str, row: Row) -> Mention:
     start, end = (int(place) for place in label["span"])
     check_spelling(text, start, end, label.get("mention", text[start:end]), row.place)
-    candidates = label.get("candidates", lists.get((start, end)))
+    id, candidates = label["entity_id"], label.get("candidates", lists.get((start, end)))
+    if not isinstance(id, str | int | None):
+        raise InputError(
+            f"{row.place}: the entity_id of {text[start:end]!r} should be a text, and is {id!r:.60}"
+        )
+    if not isinstance(candidates, list | None):
+        raise InputError(
+            f"{row.place}: the candidates of {text[start:end]!r} should be a list of ids, and are "
+            f"{candidates!r:.60}"
+        )
     return Mention(
         start,
         text[start:end],
         str(label.get("type", "")),
-        concept_ids(str(label["entity_id"])),
+        concept_ids("" if id is None else str(id)),
         None if candidates is None else tuple(bare(str(each)) for each in candidates),
         row.place,
     )

@@ -23,10 +23,15 @@ def read_documents(files: Sequence[Path], types: Sequence[str] = ()) -> list[Doc
         types: those of the mentions to keep, such as Disease; by default all.
 
     Raises:
-        InputError: as the formats have it; or there is no mention, or none of these types.
+        InputError: as the formats have it; or there is no mention, none of these types, or
+            none with a concept.
     """
     documents: list[Document] = []
     for file in files:
+        if file.is_dir():
+            raise InputError(
+                f"{file} is a folder: give a file of documents; a model comes before all flags"
+            )
         read = elevant_documents if table_suffix(file) == ".jsonl" else pubtator_documents
         documents += read(file)
     names = ", ".join(map(str, files))
@@ -43,6 +48,8 @@ def read_documents(files: Sequence[Path], types: Sequence[str] = ()) -> list[Doc
             Document(d.id, d.text, tuple(m for m in d.mentions if m.type in types))
             for d in documents
         ]
+    if not any(mention.ids for each in documents for mention in each.mentions):
+        raise InputError(f"{names}: no mention has the id of a concept, so no link can be right")
     return documents
 
 

@@ -150,17 +150,42 @@ def test_pairs_are_written_that_fine_tuning_reads(tmp_path, folders):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": ()}, "give one MODEL and --train"),
-        ({"models": ()}, "give one MODEL and --train"),
-        ({"models": ("one", "two")}, "give one MODEL and --train"),
+        ({"train": ()}, "give one MODEL, before all flags, and --train"),
+        ({"models": ()}, "give one MODEL, before all flags, and --train"),
+        ({"models": ("one", "two")}, "give one MODEL, before all flags, and --train"),
         ({"write_pairs": Path("none/pairs.jsonl")}, "cannot write none/pairs.jsonl"),
+        ({"write_pairs": Path("pairs.csv")}, "pairs.csv: the name should end in .jsonl"),
+        ({"write_pairs": Path("p.jsonl.gz")}, "p.jsonl.gz: the name should end in .jsonl"),
     ],
 )
 def test_pairs_need_a_model_and_mentions(tmp_path, settings, message):
     documents, dictionary = write_documents(tmp_path), write_dictionary(tmp_path)
-    given = {"models": ("one",), "train": (documents,), "write_pairs": tmp_path / "p"} | settings
+    given = {
+        "models": ("one",),
+        "train": (documents,),
+        "write_pairs": tmp_path / "p.jsonl",
+    } | settings
     with pytest.raises(InputError, match=message):
         link_documents(Linking(dictionary=dictionary, test=(documents,), **given))
+
+
+def test_pairs_are_not_written_over_what_is_read(tmp_path):
+    documents, dictionary = (
+        file.rename(file.with_suffix(".jsonl"))
+        for file in (write_documents(tmp_path), write_dictionary(tmp_path))
+    )
+    for file in (documents, dictionary):
+        before = file.read_bytes()
+        config = Linking(
+            models=("one",),
+            dictionary=dictionary,
+            test=(documents,),
+            train=(documents,),
+            write_pairs=file,
+        )
+        with pytest.raises(InputError, match="it is one of the files to read"):
+            link_documents(config)
+        assert file.read_bytes() == before
 
 
 def test_pairs_need_a_name_that_is_right(tmp_path, folders):

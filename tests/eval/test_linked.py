@@ -99,7 +99,7 @@ def test_links_for_people(home, capsys):
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("encoder", {"texts": ("no marks",)}, "text 1, has no mention to link"),
+        ("encoder", {"texts": ("no marks",)}, "text 1 has no mention to link"),
         ("encoder", {"pair": "x"}, "--pair means nothing to --link"),
         ("encoder", {"link_model": "x"}, "--link-model is for the entities of a tagger, and"),
         ("plain", {}, "mark no entities that could be linked"),

@@ -120,7 +120,7 @@ def test_a_packed_corpus_is_the_same(home, search, tmp_path):
 @pytest.mark.parametrize(
     ("model", "settings", "match"),
     [
-        ("bm25", {"top": 4}, r"--top 4: .*c.jsonl has 3 documents with a text: ask for at most"),
+        ("bm25", {"top": 4}, r"--top 4: .*c.jsonl has 3 documents with a text: give --top 3 or"),
         ("bm25", {"max_length": 9}, "--max-length is for a model, and bm25 reads all words"),
         ("bm25", {"candidates": 1, "rerank": "cross"}, "--top 2: --rerank reads --candidates 1"),
         ("embedder", {"top": 0}, "--top is 0: give a number from 1"),

@@ -1,6 +1,7 @@
 """`eval.predict --embed` against each text alone, and an embedder that is asked about a pair."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,13 @@ def test_what_does_not_go_with_it_is_refused(home, tmp_path, settings, sentence)
     with pytest.raises(InputError, match=sentence):
         run(PredictConfig(**given))
     assert not (tmp_path / "v.npy").exists()
+
+
+def test_the_texts_are_not_written_over(home, tmp_path):
+    given = home / "texts.txt"
+    with pytest.raises(InputError, match="it is one of the files to read"):
+        run(replace(config(home, tmp_path, file=given), embed=given))
+    assert given.read_text().splitlines() == [*TEXTS]
 
 
 def test_a_full_disk_leaves_the_old_file(home, tmp_path, monkeypatch):

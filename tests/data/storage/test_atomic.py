@@ -49,6 +49,10 @@ def test_a_file_for_later_is_tried_and_not_left(tmp_path: Path):
     for name in ("a\0b", "a\udcff", "~nobody-of-this-name/x", "a" * 300):
         with pytest.raises(InputError, match=r"^cannot write "):
             check_writable(tmp_path / name if "~" not in name else Path(name))
+    (tmp_path / "same.json").symlink_to(tmp_path / "there.json")
+    with pytest.raises(InputError, match=r"it is one of the files to read, name another$"):
+        check_writable(tmp_path / "same.json", [None, tmp_path / "no", tmp_path / "there.json"])
+    check_writable(tmp_path / "new.json", [None, tmp_path / "there.json"])
     path = tmp_path / "nowhere" / "new.json"
     with pytest.raises(InputError, match=f"^cannot write {path}: No such file or directory$"):
         check_writable(path)

@@ -67,6 +67,13 @@ def test_files_that_do_not_belong_together(tmp_path, en, de, sentence):
     assert sentence.format(f"{tmp_path}/") in str(error.value)
 
 
+def test_one_of_the_two_files_is_not_their_path(tmp_path):
+    path = write(tmp_path, "a\n", "b\n")
+    message = r"train\.en: the name should end in .*, or be what .* have before \.en and \.de$"
+    with pytest.raises(InputError, match=message):
+        read(path.with_name("train.en"))
+
+
 def test_without_a_second_field_a_path_is_one_file(tmp_path):
     with pytest.raises(InputError, match=r"train does not exist, or is a folder: name a file$"):
         read(write(tmp_path, "a\n", "a\n"), pair_field=None)

@@ -89,5 +89,8 @@ def test_doubts_about_names():
     assert doubts(["Pos", "neg", "pos", "POS"]) == [
         "'POS' and 'Pos' and 'pos' differ in case only, and are classes of their own"
     ]
+    for other in ("cafe\u0301", "caf\xe9\u200b", "\uff23AF\xc9"):
+        [sentence] = doubts(["tea", "caf\xe9", other])
+        assert f"{other!a}" in sentence and "look alike, but their characters differ" in sentence
     [sentence] = doubts(["1", "0.5", "2.25"])
     assert "a fraction, such as 0.5" in sentence and "regression" in sentence

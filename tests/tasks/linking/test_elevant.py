@@ -41,9 +41,9 @@ def test_candidates_are_of_the_label_or_of_the_linker_mention_with_its_span(tmp_
 
 
 def test_unknown_entities_have_no_ids_and_optional_labels_are_left_out(tmp_path):
-    labels = [label(0, 5, "Unknown"), label(22, 26, "Q218091", optional=True)]
+    labels = [label(0, 5, "Unknown"), label(6, 9, None), label(22, 26, "Q218091", optional=True)]
     (document,) = read(tmp_path, {"text": TEXT, "labels": labels})
-    assert [m.ids for m in document.mentions] == [()]
+    assert [m.ids for m in document.mentions] == [(), ()]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,15 @@ def test_unknown_entities_have_no_ids_and_optional_labels_are_left_out(tmp_path)
         ({"labels": []}, r"line 1, has no 'text'"),
         ({"text": TEXT, "labels": [{"span": [0, 5]}]}, r"line 1: labels should be .*'entity_id'"),
         ({"text": TEXT, "labels": [label(0, None, "Q1")]}, "line 1: labels should be objects like"),
+        ({"text": TEXT, "labels": [label(0, float("inf"), "Q1")]}, "line 1: labels should be"),
+        (
+            {"text": TEXT, "labels": [label(0, 5, "Q1", candidates="Q1")]},
+            "line 1: the candidates of 'Heidi' should be a list of ids, and are 'Q1'",
+        ),
+        (
+            {"text": TEXT, "labels": [label(0, 5, ["Q1"])]},
+            r"line 1: the entity_id of 'Heidi' should be a text, .* and is \['Q1'\]",
+        ),
         ({"text": TEXT, "labels": [label(0, 99, "Q1")]}, "line 1: .* 0 to 99 of a text of 41"),
         (
             {"text": TEXT, "labels": [label(0, 5, "Q1", mention="Seal")]},

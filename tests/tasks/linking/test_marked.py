@@ -21,12 +21,12 @@ def test_marks_are_left_out_and_mentions_are_where_they_were():
     ("text", "message"),
     [
         ("He had copper fever", "f.txt, line 3, has no mention to link: mark it like [[this]]"),
-        ("He [[had", "f.txt, line 3: each [[ should be followed by its own ]]"),
-        ("[[a [[b]] c]]", "f.txt, line 3: each [["),
-        ("]]a[[", "f.txt, line 3: each [["),
-        ("a [[ - ]] b", "f.txt, line 3: the mention ' - ' has no letter or digit"),
+        ("He [[had", "f.txt, line 3, has a mark without its other: each [[ should be"),
+        ("[[a [[b]] c]]", "f.txt, line 3, has a mark without"),
+        ("]]a[[", "f.txt, line 3, has a mark without"),
+        ("a [[ - ]] b", "f.txt, line 3, has the mention ' - ', without a letter or"),
     ],
 )
 def test_what_is_wrong_is_said(text, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        marked_document(text, "f.txt, line 3")
+        marked_document(text, "f.txt, line 3,")  # as `eval.inputs` has it

@@ -45,6 +45,17 @@ def test_a_file_without_mentions_is_refused(tmp_path):
         read_documents([write_documents(tmp_path, ("1", "A.", "B.", ()))])
 
 
+def test_mentions_without_a_concept_are_nothing_to_link(tmp_path):
+    nothing = (("A", "Disease", ""), ("B", "Disease", "-1"))
+    with pytest.raises(InputError, match="no mention has the id of a concept"):
+        read_documents([write_documents(tmp_path, ("1", "A.", "B.", nothing))])
+
+
+def test_a_folder_is_no_file_of_documents(tmp_path):
+    with pytest.raises(InputError, match=r"is a folder: .* a model comes before all flags"):
+        read_documents([tmp_path])
+
+
 def test_all_is_well_in_the_invented_set(tmp_path, dictionary):
     documents = read_documents([write_documents(tmp_path)])
     assert list(remarks(documents, dictionary)) == [
