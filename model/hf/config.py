@@ -200,8 +200,13 @@ def write_config(
     `crosses` is true for the decoder of an encoder.
 
     Raises:
-        InputError: transformers has no such model.
+        InputError: transformers has no such model, or a file cannot hold the name of a label.
     """
+    for label in config.labels:
+        if label.encode("utf-8", "ignore").decode() != label:
+            raise InputError(
+                f"the label {label!r} holds half of a surrogate pair, which is no text"
+            )
     architecture = config.architecture
     name = class_name(task, architecture)
     if name is None:

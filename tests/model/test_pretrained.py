@@ -546,6 +546,7 @@ def test_what_a_task_writes_about_labels() -> None:
     [
         (DISTILBERT.replace(layer_norm_eps=1e-5), "LayerNorm epsilon of 1e-12, always"),
         (DISTILBERT.replace(type_vocab_size=2), "distilbert models have no embeddings.token_type"),
+        (BERT.replace(labels=("a", "b\ud800")), "the label 'b\\ud800' holds half of a surrogate"),
         (BERT.replace(type_vocab_size=0), "transformers' BERT has token types; this one has none"),
     ],
 )
