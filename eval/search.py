@@ -40,6 +40,8 @@ from tasks.words.encode import check_text
 
 WORDS = "bm25"
 """The word in place of a model where only words are looked for."""
+MOST_SHOWN = 10
+"""Documents of a query that are shown unless --top says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +85,8 @@ class SearchConfig(SearchSettings):
     file: Path | None = None
     """Read the queries from here: one a line, or the `text` of a row of a csv, tsv, jsonl or
     parquet file."""
-    top: Count = 10
-    """Documents for each query."""
+    top: Count | None = None
+    """Documents for each query; by default 10, or all if there are fewer."""
     jsonl: bool = False
     """Print a JSON object for each query and search, on a line of its own, for programs."""
 
@@ -141,20 +143,21 @@ def search(config: SearchConfig) -> None:
     """
     config.check()
     documents = open_documents(open_jsonl(config.corpus.expanduser()), config.cache.expanduser())
-    if config.top > len(documents):
+    top = min(MOST_SHOWN, len(documents)) if config.top is None else config.top
+    if top > len(documents):
         raise InputError(
-            f"--top {config.top}: {documents.name} has {len(documents):,} documents with a text: "
+            f"--top {top}: {documents.name} has {len(documents):,} documents with a text: "
             f"give --top {len(documents)} or less"
         )
-    if config.rerank and config.top > config.candidates:
-        raise InputError(f"--top {config.top}: --rerank reads --candidates {config.candidates}")
+    if config.rerank and top > config.candidates:
+        raise InputError(f"--top {top}: --rerank reads --candidates {config.candidates}")
     chunks = read_inputs(None, config.queries, config.file, Asked(), _check)
     if config.queries or config.file:  # what is wrong with them is said before a model reads
         chunks = chain([next(chunks)], chunks)
     plain, again = open_searches(config, documents)
     searches, blank = again or plain, []
     for inputs in chunks:
-        results = _found([each.text for each in inputs], searches, documents, config.top)
+        results = _found([each.text for each in inputs], searches, documents, top)
         for given, found in zip(inputs, results, strict=True):
             if config.jsonl:
                 for name, hits in found.items():

@@ -111,6 +111,11 @@ def test_queries_of_a_file_and_of_standard_input(search, tmp_path, monkeypatch):
     assert [each["documents"] for each in again] == [each["documents"] for each in found]
 
 
+def test_a_corpus_of_fewer_documents_than_are_shown_is_shown_whole(search):
+    [line] = objects(search("embedder", "sun", top=None, jsonl=True))
+    assert len(line["documents"]) == 3
+
+
 def test_a_packed_corpus_is_the_same(home, search, tmp_path):
     packed = tmp_path / "c.jsonl.gz"
     packed.write_bytes(gzip.compress((home / "c.jsonl").read_bytes()))
