@@ -1,6 +1,7 @@
 """Neighbouring rows joined into texts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,11 +69,11 @@ def test_what_is_joined_is_named(tmp_path):
     (tmp_path / "book.jsonl").write_text("".join(f'{{"text": "row {n}"}}\n' for n in range(40)))
     book = str(tmp_path / "book.jsonl")
     config = DataConfig(corpus=(book,), mode="lines", cache=tmp_path)
-    plain, other = open_corpus(config), open_corpus(DataConfig(**vars(config) | {"join": (book,)}))
+    plain, other = open_corpus(config), open_corpus(replace(config, join=(book,)))
     assert [joins for _, joins in plain.streams("train")] == [False]
     assert [joins for _, joins in other.streams("train")] == [True]
     assert plain.fingerprint != other.fingerprint
     with pytest.raises(InputError, match=r"--data\.join other is not among --data\.corpus"):
-        open_corpus(DataConfig(**vars(config) | {"join": ("other",)}))
+        open_corpus(replace(config, join=("other",)))
     with pytest.raises(InputError, match=r"rows in lines mode, and --data\.mode is packed"):
-        open_corpus(DataConfig(**vars(config) | {"join": (book,), "mode": "packed"}))
+        open_corpus(replace(config, join=(book,), mode="packed"))
