@@ -26,7 +26,10 @@ CONFIG = {
     "answers": BERT.replace(**CALM),
     "choices": BERT.replace(**CALM),
     "embeddings": DISTILBERT.replace(**CALM),
+    "extractive": BERT.replace(labels=("out", "in"), **CALM),
 }
+OF_TOKENS = {"tags": "tags", "extractive": "in_summary"}
+"""The labels of tokens, by kind."""
 LOSS = TaskLoss(task=0.3, soft=0.7, temperature=3.0)
 
 
@@ -59,11 +62,12 @@ def make_batch(kind: str) -> dict[str, np.ndarray]:
         batch["right"] = np.array([[0, 3], [1, 2], [2, -1], [0, -1]], np.int32)
         batch["teacher_vectors"] = random.normal(size=(ROWS, 3, 7)).astype(np.float32) / 3
         return batch
-    shape = (ROWS, LENGTH, 3) if kind == "tags" else (ROWS, 1 if kind == "regression" else 3)
+    outputs = 3 if kind == "choices" else CONFIG[kind].num_labels
+    shape = (ROWS, LENGTH, outputs) if kind in OF_TOKENS else (ROWS, outputs)
     batch["teacher_logits"] = random.normal(size=shape).astype(np.float32)
-    if kind == "tags":
-        tags = random.integers(-1, 3, (ROWS, LENGTH)).astype(np.int32)
-        batch["tags"] = np.where(attended, tags, -1).astype(np.int32)
+    if kind in OF_TOKENS:
+        labels = random.integers(-1, outputs, (ROWS, LENGTH)).astype(np.int32)
+        batch[OF_TOKENS[kind]] = np.where(attended, labels, -1).astype(np.int32)
     elif kind == "regression":
         batch["label"] = random.normal(size=ROWS).astype(np.float32)
     elif kind == "multilabel":
@@ -99,10 +103,11 @@ def expected(kind: str, batch, output) -> tuple[float, float, int]:
                 soft += kl(logits[allowed], teacher[allowed], LOSS.temperature) / 2
             continue
         logits = np.asarray(output.logits[row])
-        if kind == "tags":
-            for place in np.flatnonzero(batch["tags"][row] >= 0):
+        if kind in OF_TOKENS:
+            labels = batch[OF_TOKENS[kind]][row]
+            for place in np.flatnonzero(labels >= 0):
                 count += 1
-                hard -= log_softmax(logits[place])[batch["tags"][row, place]]
+                hard -= log_softmax(logits[place])[labels[place]]
                 soft += kl(logits[place], batch["teacher_logits"][row, place], LOSS.temperature)
             continue
         count += 1
