@@ -130,9 +130,10 @@ for name, model in models.items():
 # code.
 
 # %%
+from model.blocks.attend import attend
 from model.blocks.attention import Attention
 
-source(Attention.__call__)
+source(Attention.__call__, attend)
 
 # %%
 attended = {}
@@ -447,7 +448,7 @@ from model.tasks import NextSentence, backbone
 from tasks.fill_mask import fill_mask
 from train.objectives.losses import cosine_distance, cross_entropy
 from train.objectives.terms import DistillationLoss
-from train.recipes.distill import distill_base_uncased
+from train.recipes.distill import distill_base_cased, distill_base_uncased
 
 WORDS = [
     ("the same general architecture as BERT", DistilBert, "class DistilBert(Backbone)"),
@@ -466,8 +467,8 @@ WORDS = [
     ("masked language modeling loss $L_{mlm}$", cross_entropy, "return -jnp.take_along_axis"),
     ("cosine embedding loss $L_{cos}$", cosine_distance, "return 1 - jnp.sum"),
     ("a linear combination", DistillationLoss, "ce: ForwardKL"),
-    ("up to 4K examples per batch", distill_base_uncased, "batch_size=4096"),
-    ("leveraging gradient accumulation", distill_base_uncased, "micro_batches=16"),
+    ("up to 4K examples per batch", distill_base_uncased, "batch_size=656"),
+    ("leveraging gradient accumulation", distill_base_cased, "micro_batches=4"),
     ("using dynamic masking", mask_tokens, "jax.random.fold_in(key, group)"),
     ("without the next sentence prediction objective", NextSentence, "dropped the objective"),
 ]
