@@ -57,11 +57,13 @@ def first_fit(lengths: Int64[np.ndarray, " texts"], room: int) -> Int64[np.ndarr
 
 def _windows(cuts: Iterable[Cut]) -> Iterator[Cut]:
     waiting: list[Cut] = []
+    tokens = 0
     for cut in cuts:
         waiting.append(cut)
-        if sum(len(each.tokens) for each in waiting) >= WINDOW:
+        tokens += len(cut.tokens)
+        if tokens >= WINDOW:
             yield _joined(waiting)
-            waiting = []
+            waiting, tokens = [], 0
     if any(len(cut.lengths) for cut in waiting):
         yield _joined(waiting)
 

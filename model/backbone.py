@@ -29,7 +29,7 @@ class Backbone(nnx.Module):
 
     architecture: ClassVar[Architecture]
     causal: ClassVar[bool] = False
-    """Whether a token sees only itself and those before it."""
+    """True if a token sees only itself and those before it."""
 
     def __init__(self, config: EncoderConfig, *, crosses: bool = False, rngs: nnx.Rngs):
         if config.architecture != self.architecture:

@@ -99,8 +99,10 @@ def test_pieces_are_those_of_the_training_texts(config, capsys):
     assert capsys.readouterr().out == ""
     few = opened(config, model="random:2x16:9000")
     assert few.config.vocab_size == few.vocabulary.size < 200
-    said = f"random:2x16:9000: the training texts give no more than {few.vocabulary.size} pieces\n"
-    assert capsys.readouterr().out == said
+    remark = (
+        f"random:2x16:9000: the training texts give no more than {few.vocabulary.size} pieces\n"
+    )
+    assert capsys.readouterr().out == remark
     with pytest.raises(InputError, match="--layers 0,1: --model random:2x16:60 has no layers to"):
         opened(config, layers="0,1")
 

@@ -63,7 +63,7 @@ def test_bfloat16_is_multiplied_as_it_was():
 
 @pytest.mark.parametrize(("platform", "sums"), [("cpu", "f32"), ("gpu", "bf16"), ("tpu", "bf16")])
 def test_cpus_are_asked_for_sums_of_bfloat16_in_float32(platform, sums):
-    """Which their processors give, and which are then rounded."""
+    """Their processors give sums in float32; these are then rounded."""
     draw = np.random.default_rng(0)
     a, b = (jnp.asarray(draw.normal(size=(8, 8)), jnp.bfloat16) for _ in range(2))
     with made_for(platform):
