@@ -12,6 +12,7 @@ from model.hf.checkpoint import Checkpoint
 from model.hf.files import DOCUMENT_FILE, Tensors, read_tensors
 from model.hf.tensors import load_part
 from model.hf.weight_map import ENCODERS
+from model.student import copy_parameters
 from model.tasks import DocumentClassification
 
 _POSITIONS = "windows.position.embedding"
@@ -55,7 +56,7 @@ def load_documents(checkpoint: Checkpoint, changes: Mapping[str, Any]) -> Docume
     encoder = ENCODERS[config.architecture]
     found = load_part(checkpoint, encoder, checkpoint.read_tensors(), changes)
     for part in ("embeddings", "encoder"):
-        nnx.update(getattr(model.backbone, part), nnx.state(getattr(found, part), nnx.Param))
+        copy_parameters(getattr(found, part), getattr(model.backbone, part))
     return model
 
 
