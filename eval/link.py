@@ -31,7 +31,7 @@ from rich.console import Console
 from data.storage.atomic import check_writable, make_folder, write_text
 from data.storage.mirror import on_disk
 from data.storage.provenance import provenance, write_json_atomic
-from eval.linked import vectors_of
+from eval.asking.linked import vectors_of
 from model.errors import InputError
 from model.ranges import Prompt, check_settings
 from model.terminal import say

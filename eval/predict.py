@@ -30,7 +30,7 @@ import tyro
 
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
-from eval.inference import (
+from eval.asking.inference import (
     Answering,
     Description,
     Input,
@@ -40,9 +40,9 @@ from eval.inference import (
     kind_of,
     lines_of,
 )
-from eval.inputs import read_inputs
-from eval.linked import link_answering
-from eval.vectors import write_npy
+from eval.asking.inputs import read_inputs
+from eval.asking.linked import link_answering
+from eval.asking.vectors import write_npy
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load

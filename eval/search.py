@@ -21,8 +21,8 @@ import tyro
 
 from data.storage.mirror import default_cache
 from data.tokenizer import load_vocabulary
-from eval.inference import Input
-from eval.inputs import read_inputs
+from eval.asking.inference import Input
+from eval.asking.inputs import read_inputs
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load

@@ -105,7 +105,7 @@ def test_queries_of_a_file_and_of_standard_input(search, tmp_path, monkeypatch):
     found = objects(search("bm25", file=tmp_path / "q.jsonl", jsonl=True))
     assert [each["id"] for each in found] == ["q7", 8]
     assert [each["documents"][0]["id"] for each in found] == ["d3", "d1"]
-    monkeypatch.setattr("eval.inputs.select", lambda *_: ([1], [], []))
+    monkeypatch.setattr("eval.asking.inputs.select", lambda *_: ([1], [], []))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"sun\nvitamin\n")))
     again = objects(search("bm25", jsonl=True))
     assert [each["documents"] for each in again] == [each["documents"] for each in found]

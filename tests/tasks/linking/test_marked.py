@@ -29,4 +29,4 @@ def test_marks_are_left_out_and_mentions_are_where_they_were():
 )
 def test_what_is_wrong_is_said(text, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        marked_document(text, "f.txt, line 3,")  # as `eval.inputs` has it
+        marked_document(text, "f.txt, line 3,")  # as `eval.asking.inputs` has it

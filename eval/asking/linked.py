@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.tokenizer import load_vocabulary
-from eval.inference import Answering, Description, Input, check_input, describe, kind_of
+from eval.asking.inference import Answering, Description, Input, check_input, describe, kind_of
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load

@@ -8,7 +8,7 @@ from typing import Any
 
 from data.rows import ROW_SUFFIXES, read_rows, table_suffix
 from data.storage.lines import read_lines
-from eval.inference import Input, check_asked, check_given
+from eval.asking.inference import Input, check_asked, check_given
 from model.errors import InputError
 from model.terminal import say
 from tasks.formats.rows import text_cell

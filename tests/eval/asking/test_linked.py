@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data.tokenizer import save_vocabulary
-from eval.linked import vectors_of
+from eval.asking.linked import vectors_of
 from eval.predict import PredictConfig, open_model, predict, run
 from model.distilbert import DistilBert
 from model.errors import InputError

@@ -9,8 +9,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from eval.inference import Input
-from eval.inputs import read_inputs
+from eval.asking.inference import Input
+from eval.asking.inputs import read_inputs
 from model.errors import InputError
 from tasks.kinds import KINDS
 from tasks.reading import Asked, Reading

@@ -9,8 +9,8 @@ import numpy as np
 
 from data.storage.atomic import check_writable, replacing
 from data.tokenizer import load_vocabulary
-from eval.inference import Input
-from eval.inputs import read_inputs
+from eval.asking.inference import Input
+from eval.asking.inputs import read_inputs
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
@@ -37,8 +37,7 @@ def write_npy(
         path: of the npy file.
         model: a folder or hub name, of any encoder.
         texts: those of the command line.
-        file: has the texts if there are none, as `eval.inputs.read_inputs` has it; None: they are
-            on standard input.
+        file: has the texts if there are none, as `read_inputs` has it; None: on standard input.
         asked: of it only `reading.max_length` means something.
         prompt: as `embed` has it.
 
