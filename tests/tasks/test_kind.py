@@ -31,6 +31,10 @@ from tests.small import build
 
 FILES = {
     "classification": ("own.csv", "text,label\nthe old cat,bad\na red bird,good\na dog,good\n"),
+    "documents in windows": (
+        "own.csv",
+        "text,label\nthe old cat sees a dog or a bird,bad\na red bird,good\n",
+    ),
     "regression": ("own.tsv", "text\tlabel\nthe old cat\t0.5\na red bird\t2\na dog\t-1\n"),
     "several values": ("own.csv", "text,x,y\nthe old cat,0.5,3\na red bird,2,2\na dog,-1,1.5\n"),
     "multilabel": (
@@ -71,6 +75,7 @@ ASKED = {
     "embeddings": Asked(pair="old bird"),
 }
 VARIANTS = {
+    "documents in windows": ("classification", {}),
     "several values": ("regression", {"label_fields": ("x", "y")}),
     "labels in columns": ("multilabel", {"label_fields": ("b", "a")}),
     "plain tags": ("tags", {}),
@@ -78,6 +83,7 @@ VARIANTS = {
 }
 LINES = {
     "classification": r"  +\d+\.\d %  (good|bad)",
+    "documents in windows": r"  +\d+\.\d %  (good|bad)",
     "regression": r"  -?\d+\.\d{3}",
     "several values": r"  -?\d+\.\d{3}  (x|y)",
     "multilabel": r"  (yes|no ) +\d+\.\d %  (old|animal)",
@@ -91,6 +97,9 @@ LINES = {
     "extractive": r"  +\d+\.\d %  the red cat",
 }
 READING = Reading(max_length=16, max_question=4)
+READINGS = {
+    "documents in windows": Reading(max_length=8, overlap=2, long="hierarchy", most_windows=2)
+}
 
 
 class Case(NamedTuple):
@@ -104,6 +113,7 @@ class Case(NamedTuple):
     batch: dict[str, jax.Array]
     vocabulary: Vocabulary
     name: str
+    reading: Reading
 
 
 @pytest.fixture(scope="module", params=[*KINDS, *VARIANTS])
@@ -113,16 +123,18 @@ def case(request, tmp_path_factory) -> Case:
     file.write_text(content)
     own, fields = VARIANTS.get(request.param, (request.param, {}))
     data = open_task(own, TaskDataConfig(train=file, dev=file, **fields))
-    task, examples = data.task, data.splits["train"]
+    reading = READINGS.get(request.param, READING)
+    task, examples = data.task.of_reading(reading), data.splits["train"]
     vocabulary = train_wordpiece([" ".join(runs.WORDS)] * 3, runs.VOCAB)
     shape = runs.MODEL.replace(vocab_size=vocabulary.size)
     shape = shape.replace(labels=task.outputs) if task.outputs else shape
     model = build(task.kind.new_model, task.kind.to_config(shape))
-    windows = task.to_windows(examples, vocabulary, task.labels, READING)
+    windows = task.to_windows(examples, vocabulary, task.labels, reading)
     lengths = bucket_lengths(windows.lengths, most=1)
     batch = BucketBatches(windows, lengths, batch_size=len(windows) + 1, seed=0).batch(0)
     rows = {name: jnp.asarray(array[0]) for name, array in batch.items()}
-    return Case(task.kind, task, examples, windows, model, rows, vocabulary, request.param)
+    name = request.param
+    return Case(task.kind, task, examples, windows, model, rows, vocabulary, name, reading)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -187,12 +199,9 @@ def test_the_task_of_own_files_is_of_the_kind(case):
     name = case.kind.name
     assert TASKS[name].kind is KINDS[name] and TASKS[name].own_files
     kind = KINDS[name].of_labels(case.task.labels).of_examples(case.examples)
-    assert kind == case.kind
+    assert kind.of_reading(case.reading) == case.kind
     assert set(case.task.metrics) <= case.kind.metrics.keys() <= case.kind.titles.keys()
-    assert case.kind.serves(case.model.config)
-    assert [
-        k for k in KINDS.values() if k.model is case.kind.model and k.serves(case.model.config)
-    ] == [KINDS[name]]
+    assert [other for other, kind in KINDS.items() if kind.of_model(case.model)] == [name]
     for field in case.kind.asks:
         assert hasattr(Asked(), field)
     assert all(hasattr(READING, field) for field in case.kind.reads)
@@ -271,7 +280,7 @@ def test_a_text_for_a_person(case):
     kind = case.kind.as_asked(asked)
     example = kind.example("0", text, asked, case.vocabulary)
     length = kind.longest_window or 16
-    windows = kind.to_windows([example], case.vocabulary, case.task.labels, length, READING)
+    windows = kind.to_windows([example], case.vocabulary, case.task.labels, length, case.reading)
     fetched = predictor(kind, windows, rows=1)(case.model)
     [prediction] = kind.predict([example], windows, fetched, case.task.labels)
     description = kind.describe(prediction, text, asked, case.vocabulary)

@@ -19,6 +19,7 @@ from eval.run import TaskEvaluation, evaluate_task
 from model.errors import InputError
 from model.pretrained import load, save
 from model.tasks import (
+    DocumentClassification,
     Embedder,
     MultipleChoice,
     QuestionAnswering,
@@ -108,6 +109,12 @@ def home(tmp_path_factory):
         for words in map(list, texts)
     ]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    plain, documents = [word for word in runs.WORDS if word not in COLOURS], []
+    for number in range(40):
+        sentences = [" ".join(random.choice(plain, size=4)) for _ in range(3)]
+        told = sentences[number % 3] = "red " + sentences[number % 3]
+        documents.append({"text": sentences, "summary": told})
+    (folder / "summaries.jsonl").write_text("\n".join(map(json.dumps, documents)))
     return folder
 
 
@@ -120,11 +127,14 @@ FILES = {
     "answers": "colours.json",
     "choices": "colours.jsonl",
     "embeddings": "pairs.jsonl",
+    "extractive": "summaries.jsonl",
+    "hierarchy": "colours.csv",
 }
+RECIPES = {"several values": "regression", "hierarchy": "classification"}
 
 
 def config(home: Path, task: str = "classification", **changes) -> FinetuneConfig:
-    recipe = FINETUNE["regression" if task == "several values" else task]()
+    recipe = FINETUNE[RECIPES.get(task, task)]()
     fields = SEEN if task == "several values" else ()
     config = replace(
         recipe,
@@ -142,6 +152,9 @@ def config(home: Path, task: str = "classification", **changes) -> FinetuneConfi
     if task == "embeddings":
         reading = replace(config.reading, max_question=16)
         config = replace(config, reading=reading, batch_size=16)
+    if task == "hierarchy":  # six words a window
+        reading = replace(config.reading, max_length=8, overlap=2, long="hierarchy")
+        config = replace(config, reading=reading)
     return replace(config, **changes)
 
 
@@ -154,7 +167,9 @@ def config(home: Path, task: str = "classification", **changes) -> FinetuneConfi
      pytest.param("regression", SequenceClassification, marks=pytest.mark.slow),
      pytest.param("several values", SequenceClassification, marks=pytest.mark.slow),
      pytest.param("tags", TokenClassification, marks=pytest.mark.slow),
-     pytest.param("embeddings", Embedder, marks=pytest.mark.slow)],
+     pytest.param("embeddings", Embedder, marks=pytest.mark.slow),
+     pytest.param("extractive", TokenClassification, marks=pytest.mark.slow),
+     pytest.param("hierarchy", DocumentClassification, marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     output = home / f"run-{task}"
@@ -295,10 +310,17 @@ def test_labels_have_names_in_the_exported_model(home):
     assert about["id2label"] == {"0": "green", "1": "red"}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(home):
+@pytest.fixture(
+    scope="module",
+    params=["classification",
+            pytest.param("extractive", marks=pytest.mark.slow),
+            pytest.param("hierarchy", marks=pytest.mark.slow)],
+)  # fmt: skip
+def undisturbed(home, request):
     """Two seeds, each with the model of its best step."""
-    whole = config(home, output=home / "whole", evaluate_every=6, seeds=2, report="best")
+    output = home / f"whole-{request.param}"
+    changes = {"evaluate_every": 6, "seeds": 2, "report": "best"}
+    whole = config(home, request.param, output=output, **changes)
     return whole, finetune(whole)
 
 
@@ -314,7 +336,7 @@ def test_a_stopped_fine_tuning_resumes_bit_by_bit(home, undisturbed, monkeypatch
         if now == row:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    stopped = replace(whole, output=home / f"stopped-{row}")
+    stopped = replace(whole, output=home / f"{whole.output.name}-stopped-{row}")
     with monkeypatch.context() as patch:
         patch.setattr(MetricLog, "step", interrupted)
         with pytest.raises(Stopped, match=f"stopped at step {step} of 12"):
@@ -343,8 +365,8 @@ def test_the_padding_of_an_update_is_that_of_its_batch(undisturbed):
     ("task", "parallel"),
     [("classification", "jit"),
      pytest.param("classification", "pmap", marks=pytest.mark.slow),
-     pytest.param("choices", "jit", marks=pytest.mark.slow),
-     pytest.param("choices", "pmap", marks=pytest.mark.slow)],
+     *(pytest.param(task, parallel, marks=pytest.mark.slow)
+       for task in ("choices", "extractive", "hierarchy") for parallel in ("jit", "pmap"))],
 )  # fmt: skip
 def test_devices_and_accumulation_change_nothing(home, task, parallel):
     calm = home / "calm"
@@ -578,7 +600,7 @@ def test_every_task_with_training_data_is_a_recipe_with_help(capsys):
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("task", [task for task in FILES if task != "embeddings"])
+@pytest.mark.parametrize("task", sorted(FILES.keys() - {"embeddings", "hierarchy"}))
 def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
     import torch
     import transformers
@@ -588,6 +610,7 @@ def test_transformers_loads_what_comes_out_and_says_the_same(home, task):
     ours = load(output / "model")
     loader = {
         "tags": transformers.AutoModelForTokenClassification,
+        "extractive": transformers.AutoModelForTokenClassification,
         "answers": transformers.AutoModelForQuestionAnswering,
         "choices": transformers.AutoModelForMultipleChoice,
     }.get(task, transformers.AutoModelForSequenceClassification)

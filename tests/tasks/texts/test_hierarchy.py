@@ -96,6 +96,24 @@ def test_it_comes_back_from_its_folder_which_is_one_of_its_encoder(model, tmp_pa
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["BertModel"]
 
 
+@pytest.mark.oracle
+def test_transformers_loads_its_encoder(model, tmp_path):
+    import torch
+    import transformers
+
+    save(model, tmp_path)
+    theirs, report = transformers.AutoModel.from_pretrained(
+        tmp_path, output_loading_info=True, add_pooling_layer=False
+    )
+    assert not any(report[name] for name in ("missing_keys", "unexpected_keys"))
+    assert theirs.config.id2label == dict(enumerate(model.config.labels))
+    ids = np.arange(5, 13)[None]
+    with torch.no_grad():
+        expected = theirs.eval()(torch.from_numpy(ids)).last_hidden_state
+    ours = model.backbone(jnp.asarray(ids)).last_hidden
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("what", ["missing", "shape", "nan"])
 def test_a_damaged_file_beside_the_encoder(model, tmp_path, what):
     save(model, tmp_path)

@@ -8,7 +8,8 @@ from flax import nnx
 from sklearn.utils.class_weight import compute_class_weight
 
 from model.losses import weighted_cross_entropy
-from tasks.kinds import KINDS
+from tasks import kinds
+from tasks.texts.kind import Hierarchical
 from tasks.windows import Windows
 from tests.small import BERT, DISTILBERT, build, tokens
 from train.objectives.finetuning import TaskLoss, TaskObjective, balanced_weights
@@ -18,7 +19,9 @@ ROWS, LENGTH = 4, 12
 LENGTHS = np.array([12, 7, 9, 5])
 VALID = np.array([True, True, True, False])
 CALM = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "classifier_dropout": 0.0}
+KINDS = {**kinds.KINDS, "hierarchy": Hierarchical(windows=3)}
 CONFIG = {
+    "hierarchy": DISTILBERT.replace(labels=("a", "b", "c"), **CALM),
     "classification": BERT.replace(labels=("a", "b", "c"), **CALM),
     "multilabel": BERT.replace(labels=("a", "b", "c"), **CALM),
     "regression": DISTILBERT.replace(labels=("LABEL_0",), **CALM),
@@ -30,6 +33,8 @@ CONFIG = {
 }
 OF_TOKENS = {"tags": "tags", "extractive": "in_summary"}
 """The labels of tokens, by kind."""
+SIDE_BY_SIDE = ("choices", "embeddings", "hierarchy")
+"""Kinds that read several texts in a row."""
 LOSS = TaskLoss(task=0.3, soft=0.7, temperature=3.0)
 
 
@@ -51,13 +56,12 @@ def make_batch(kind: str) -> dict[str, np.ndarray]:
         for side in ("start", "end"):
             batch[f"teacher_{side}"] = random.normal(size=(ROWS, LENGTH)).astype(np.float32)
         return batch
-    if kind == "choices":
+    if kind in SIDE_BY_SIDE:
         batch |= {name: np.stack([batch[name]] * 3, axis=-1) for name in KINDS[kind].inputs}
         batch["input_ids"][..., 1:] = random.integers(1, 50, (ROWS, LENGTH, 2))
+    if kind in ("embeddings", "hierarchy"):
+        batch["attention_mask"][1, :, 2] = False  # has no negative, or fewer windows
     if kind == "embeddings":
-        batch |= {name: np.stack([batch[name]] * 3, axis=-1) for name in KINDS[kind].inputs}
-        batch["input_ids"][..., 1:] = random.integers(1, 50, (ROWS, LENGTH, 2))
-        batch["attention_mask"][1, :, 2] = False  # has no negative
         batch["documents"] = np.array([[0, 3], [1, -1], [2, 1], [0, 2]], np.int32)
         batch["right"] = np.array([[0, 3], [1, 2], [2, -1], [0, -1]], np.int32)
         batch["teacher_vectors"] = random.normal(size=(ROWS, 3, 7)).astype(np.float32) / 3
@@ -156,7 +160,7 @@ def test_both_terms_are_the_sums_over_what_counts(kind):
     loss = jax.jit(lambda p, b: objective.loss(LossInputs(p, {}, b, nnx.Rngs(), {}, shares)))
     value, sums = loss(params, arrays)
     inputs = [arrays[name] for name in KINDS[kind].inputs]
-    if kind == "choices":
+    if kind in ("choices", "hierarchy"):
         inputs = [array.swapaxes(1, 2) for array in inputs]
     if kind == "embeddings":
         inputs = [array.swapaxes(1, 2).reshape(-1, LENGTH) for array in inputs]
