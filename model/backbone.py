@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Int
 
 from model.blocks.embeddings import Embeddings
 from model.blocks.encoder import EncodedText, Encoder
-from model.blocks.segments import same_text, text_positions
+from model.blocks.segments import blocks, pairs_of, text_positions
 from model.calls import check_call
 from model.config import Architecture, EncoderConfig
 from model.errors import InputError
@@ -81,13 +81,14 @@ class Backbone(nnx.Module):
         if segments is not None:
             if attention_mask is not None:
                 raise InputError("segments are 0 on padding: leave attention_mask out beside them")
-            positions, mask = text_positions(segments), same_text(segments)
+            positions, mask = text_positions(segments), blocks(segments)
         elif attention_mask is not None:
             mask = attention_mask.astype(bool)[:, None]
         if self.causal:
             length = input_ids.shape[1]
             before = jnp.broadcast_to(jnp.tri(length, dtype=bool), (*input_ids.shape, length))
-            mask = before if mask is None else before & mask
+            pairs = pairs_of(mask)
+            mask = before if pairs is None else before & pairs
         hidden = self.embeddings(input_ids, token_type_ids, positions=positions, rngs=rngs)
         hidden, extras = self.encoder(hidden, mask, source=source, outputs=outputs, rngs=rngs)
         return ModelOutput(last_hidden=hidden, **extras)

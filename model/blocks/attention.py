@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from model.blocks.attend import attend, attend_by_head, goes_by_head
 from model.blocks.flash import attend_by_flash, has_flash
 from model.blocks.layers import Linear, linear
+from model.blocks.segments import AttentionMask, pairs_of
 from model.config import EncoderConfig
 from model.output import Extras, Names
 
@@ -34,7 +35,7 @@ class Attention(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "batch length hidden"],
-        mask: Bool[Array, "batch #length places"] | None,
+        mask: AttentionMask,
         *,
         source: Float[Array, "batch places hidden"] | KeysValues | None = None,
         outputs: Names = (),
@@ -66,6 +67,7 @@ class Attention(nnx.Module):
             context = attend_by_flash(query, key, value, mask)
         else:
             query, key, value = (jnp.swapaxes(array, 1, 2) for array in (query, key, value))
+            mask = pairs_of(mask)
             if not with_maps and goes_by_head(query, key, rate > 0.0):
                 context = attend_by_head(query, key, value, mask, rate, rngs)
             else:

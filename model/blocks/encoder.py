@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from model.blocks.attention import Attention, KeysValues
 from model.blocks.layers import LayerNorm, dropout, gelu, linear
+from model.blocks.segments import AttentionMask
 from model.config import EncoderConfig
 from model.output import Extras, Names
 
@@ -51,7 +52,7 @@ class Layer(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "batch length hidden"],
-        mask: Bool[Array, "batch #length places"] | None,
+        mask: AttentionMask,
         *,
         known: KeysValues | None = None,
         source: EncodedText | None = None,
@@ -95,7 +96,7 @@ class Encoder(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "batch length hidden"],
-        mask: Bool[Array, "batch #length length"] | None,
+        mask: AttentionMask,
         *,
         source: EncodedText | None = None,
         outputs: Names = (),
