@@ -8,6 +8,7 @@
     python -m eval.speed study --size base
     python -m eval.speed vocabulary --batch-size 8 64 --sequence-length 512
     python -m eval.speed search --documents 100000 1000000 --vectors float16
+    python -m eval.speed generation --model my-translator --against torch
 
 reading (the default): sentences a second that BERT and DistilBERT read, beside the paper's ratio.
 predictions: texts that eval.predict classifies, beside the compiled model without tokenisation, and
@@ -18,6 +19,7 @@ SST-2's): tokens/s, model FLOP utilisation, peak memory, and seconds of compilat
 study: the five students of `paper-table-4` trained together, against each of them alone.
 vocabulary: the losses over the vocabulary in chunks, against all scores at once.
 search: exact search for queries among random vectors of documents, with its memory.
+generation: tokens a second that a decoder writes, greedily and by beams, with its memory.
 Weights and tokens are random: speed does not depend on their values.
 
 Only the command line needs tyro, and reading and updates without fine-tuning need no grain either:
@@ -33,6 +35,7 @@ from eval.timing.loops import measure_updates
 from eval.timing.measurement import run_measurement
 from eval.timing.reading import measure_reading
 from eval.timing.settings import (
+    GenerationSpeed,
     PredictionSpeed,
     ReadingSpeed,
     SearchSpeed,
@@ -50,6 +53,7 @@ MEASUREMENTS: dict[str, type[Speed]] = {
     "study": StudySpeed,
     "vocabulary": VocabularySpeed,
     "search": SearchSpeed,
+    "generation": GenerationSpeed,
 }
 
 
@@ -85,6 +89,10 @@ def _measure(settings: Speed, console: Console) -> dict[str, Any]:
         from eval.timing.vocabulary import measure_vocabulary
 
         return measure_vocabulary(settings, console)
+    if isinstance(settings, GenerationSpeed):
+        from eval.timing.generation.measure import measure_generation
+
+        return measure_generation(settings, console)
     assert isinstance(settings, SearchSpeed)
     from eval.timing.search import measure_search
 

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from eval.timing.device import Device, check_torch
 from eval.timing.measurement import Measurement, check_lengths
 from model.config import EncoderConfig, bert_base, distilbert_base, tiny_bert, tiny_distilbert
+from model.decoder.settings import Beams
 from model.errors import InputError
 from model.ranges import Count, Dropout, Length, Rows
 
@@ -173,3 +174,43 @@ class SearchSpeed(Speed):
         super().check()
         if self.top > min(self.documents):
             raise InputError(f"--top is {self.top}: --documents {min(self.documents)} are fewer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationSpeed(Speed):
+    """Tokens a second that a decoder writes, greedily and by beams, and the memory for that."""
+
+    model: str | None = None
+    """A folder or hub name of an encoder with a decoder, or of a decoder alone; by default one of
+    random weights."""
+    size: Size = "base"
+    """Without --model: DistilBERT-base and a decoder of as many layers of BERT-base, or both of the
+    tiny recipes."""
+    beams: tuple[Beams, ...] = (1, 4)
+    """Texts searched side by side for each that is written; 1: greedily."""
+    batch_size: tuple[Rows, ...] = (1, 8, 32)
+    """Texts written at a time."""
+    source_length: Length = 64
+    """Tokens of the text that is read before, if the model has an encoder."""
+    new_tokens: Length = 64
+    """Tokens of every text that is written: none ends before."""
+    device: Device | None = None
+    """Where; by default where JAX computes on this machine."""
+    against: Literal["torch"] | None = None
+    """`torch`: transformers' generate writes alternately with ours, on the CPU."""
+
+    def check(self) -> None:
+        super().check()
+        if self.model is None:
+            positions = SIZES[self.size][0].max_positions
+            for flag, length in {
+                "--source-length": self.source_length,
+                "--new-tokens": self.new_tokens,
+            }.items():
+                if length > positions:
+                    raise InputError(
+                        f"{flag} is {length}: models of the size {self.size} have {positions} "
+                        "positions"
+                    )
+        if self.against:
+            check_torch("--against torch")

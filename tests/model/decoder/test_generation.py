@@ -16,7 +16,9 @@ from model.decoder.beams import WrittenTexts, beam_search
 from model.decoder.sampling import SamplingConfig, most_probable, sample
 from model.decoder.settings import GenerationConfig
 from tests.checkpoints import fails
-from tests.small import BERT, build
+from tests.model.decoder.test_decoder import GENERATION as SETTINGS
+from tests.model.decoder.test_decoder import seq2seq
+from tests.small import BERT, DISTILBERT, build, tokens
 
 START, END = 2, 3
 CONFIG = BERT.replace(vocab_size=14, initializer_range=0.5)
@@ -77,8 +79,8 @@ def by_lists(beams: int, penalty: float) -> list[tuple[float, list[int]]]:
 def test_beams_are_those_of_a_search_by_lists(beams: int, penalty: float) -> None:
     found, expected = search(beams=beams, length_penalty=penalty), by_lists(beams, penalty)
     assert len(expected) == beams
-    for tokens, score, (other_score, text) in zip(*found, expected, strict=True):
-        assert list(tokens[: len(text)]) == text and not tokens[len(text) :].any()
+    for ids, score, (other_score, text) in zip(*found, expected, strict=True):
+        assert list(ids[: len(text)]) == text and not ids[len(text) :].any()
         assert score == pytest.approx(other_score, abs=1e-4)
 
 
@@ -157,3 +159,33 @@ def test_searches_without_room() -> None:
         SamplingConfig(temperature=0.0)
     with fails("top_p is 1.5"):
         SamplingConfig(top_p=1.5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_devices_write_what_one_writes(parallel: str) -> None:
+    """Of a source, so that rows differ; each device has two of them."""
+    graphdef, state = nnx.split(build(seq2seq, DISTILBERT))
+    settings = replace(SETTINGS, max_new_tokens=6)
+
+    def run(state: Any, source: Any, numbers: Any) -> tuple[Any, Any]:
+        model = nnx.merge(graphdef, state)
+        read = model.read(source)
+        beams = replace(settings, beams=3)
+        found = beam_search(model.decoder, read, beams, rows=source.shape[0])
+        key, sampling = jax.random.key(0), SamplingConfig(0.8, 0.9)
+        drawn = sample(model.decoder, read, settings, sampling, key, numbers)
+        return found, drawn
+
+    source, numbers, devices = tokens(8), np.arange(8), jax.devices()[:4]
+    (texts, scores), drawn = jax.tree.map(np.asarray, jax.jit(run)(state, source, numbers))
+    assert len({*map(bytes, texts[:, 0])}) > 3 and len({*map(bytes, drawn)}) > 3
+    if parallel == "jit":
+        rows = NamedSharding(Mesh(np.array(devices), ("rows",)), PartitionSpec("rows"))
+        shared = jax.jit(run)(state, *(jax.device_put(each, rows) for each in (source, numbers)))
+    else:
+        split = (np.stack(np.split(each, 4)) for each in (source, numbers))
+        shared = jax.pmap(run, in_axes=(None, 0, 0), devices=devices)(state, *split)
+        shared = jax.tree.map(lambda each: np.concatenate(np.asarray(each)), shared)
+    assert np.array_equal(shared[0].tokens, texts) and np.array_equal(shared[1], drawn)
+    np.testing.assert_allclose(shared[0].scores, scores, rtol=0, atol=1e-5)
