@@ -11,6 +11,7 @@ from tasks.kinds import KINDS
 NAMES = {
     "loss": "training loss (weighted sum)",
     "mlm": "masked LM (nats a token)",
+    "next_token": "next token (nats a token)",
     "ce": "T² KL to teacher (nats a token)",
     "cos": "cosine distance of hidden states",
     "mse": "squared error of logits (sum)",
@@ -27,6 +28,9 @@ NAMES = {
     "masked_lm_accuracy": "masked-LM accuracy",
     "other_masked_lm_loss": "masked-LM loss on the other text (nats)",
     "other_masked_lm_accuracy": "masked-LM accuracy on the other text",
+    "next_token_loss": "next-token loss (nats)",
+    "next_token_accuracy": "next-token accuracy",
+    "perplexity": "perplexity, exp(next-token loss)",
     "calibration_error": "calibration error",
     "exp_masked_lm_loss": "exp(masked-LM loss)",
     "kl_to_teacher": "KL to teacher (nats)",
@@ -43,11 +47,14 @@ NAMES |= {
     for term in ("cos", "hidden", "embeddings", "attention", "relations")
 }
 SHARES = {
-    *("masked_lm_accuracy", "other_masked_lm_accuracy", "calibration_error"),
-    *("top1_agreement", "clipped", "score"),
+    *("masked_lm_accuracy", "other_masked_lm_accuracy", "next_token_accuracy"),
+    *("calibration_error", "top1_agreement", "clipped", "score"),
     *(name for kind in KINDS.values() for name in kind.titles if name not in kind.unscaled),
 }
-FLOORS = {"masked_lm_loss": "unigram_loss", "masked_lm_accuracy": "unigram_accuracy"}
+FLOORS = {
+    **dict.fromkeys(("masked_lm_loss", "next_token_loss"), "unigram_loss"),
+    **dict.fromkeys(("masked_lm_accuracy", "next_token_accuracy"), "unigram_accuracy"),
+}
 
 
 def in_tables(names: Iterable[str]) -> list[str]:

@@ -27,7 +27,7 @@ from tasks.catalogue import TASKS
 Record = Mapping[str, Any]  # a line of metrics.jsonl
 
 LOOP_TITLES = {
-    "pretrain": "Masked-LM pretraining",
+    "pretrain": "Pretraining",
     "distill": "Distillation",
     "finetune": "Fine-tuning",
 }
@@ -125,7 +125,7 @@ def _what_came_out(run: RunRecord, where: str, heldout: Sequence[Record]) -> str
         text += f" Training ended there (--patience {run.patience}): no later score was better."
     if AGREEMENT in last:
         share = written(AGREEMENT, last[AGREEMENT])
-        text += f" Its first guess is its teacher's for {share} of the masked tokens."
+        text += f" Its first guess is its teacher's for {share} of the predicted tokens."
     return text
 
 
@@ -153,7 +153,8 @@ def _pictures(
 ) -> list[str]:
     from report.plots import plot_panels  # matplotlib takes a second to import
 
-    quality = [name for name in _metrics(heldout[-1] if heldout else {}) if name[:4] != "exp_"]
+    measured = _metrics(heldout[-1] if heldout else {})
+    quality = [name for name in measured if name not in ("exp_masked_lm_loss", "perplexity")]
     terms = [name for name in _metrics(train[-1] if train else {}) if name not in RUNNING]
     if any(_curve(train, name) == _curve(train, "loss") for name in terms if name != "loss"):
         terms.remove("loss")  # it is a single term, of weight 1
@@ -235,7 +236,7 @@ def _metrics(row: Record) -> list[str]:
 
 def _yardstick(row: Record) -> str:
     """The metric that decides which evaluation was the best; "" for none."""
-    names = ("score", "masked_lm_loss", "kl_to_teacher", "loss")
+    names = ("score", "masked_lm_loss", "next_token_loss", "kl_to_teacher", "loss")
     return next((name for name in names if name in row), "")
 
 

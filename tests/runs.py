@@ -14,9 +14,17 @@ from data.masking import MaskingConfig
 from data.tokenizer import save_vocabulary
 from data.wordpiece import train_wordpiece
 from model.config import EncoderConfig
+from model.decoder.causal_lm import CausalLM
 from model.pretrained import save
 from model.tasks import MaskedLM
-from train.config import DistillConfig, FurtherConfig, PretrainConfig, RunConfig
+from train.config import (
+    CausalConfig,
+    CausalDistillConfig,
+    DistillConfig,
+    FurtherConfig,
+    PretrainConfig,
+    RunConfig,
+)
 from train.studies.config import StudyConfig, Variant
 from train.update.optimizer import OptimizerConfig
 
@@ -47,11 +55,16 @@ def write_corpus(folder: Path, files: int = 25, lines: int = 8) -> Path:
     return folder
 
 
-def write_teacher(folder: Path, config: EncoderConfig = MODEL, words: list[str] = WORDS) -> Path:
+def write_teacher(
+    folder: Path,
+    config: EncoderConfig = MODEL,
+    words: list[str] = WORDS,
+    kind: type[MaskedLM] | type[CausalLM] = MaskedLM,
+) -> Path:
     """A BERT with random weights and a tokenizer that knows the corpus."""
     vocabulary = train_wordpiece([" ".join(words)] * 3, VOCAB)
     config = config.replace(vocab_size=vocabulary.size)
-    save(MaskedLM(config, rngs=nnx.Rngs(0)), folder)
+    save(kind(config, rngs=nnx.Rngs(0)), folder)
     save_vocabulary(vocabulary, folder)
     return folder
 
@@ -92,6 +105,34 @@ def distill_config(home: Path, **changes: Any) -> DistillConfig:
         teacher=str(home / "teacher"),
         data=data_config(home),
         masking=MaskingConfig(group_rows=2),
+        optimizer=OptimizerConfig(learning_rate=1e-2),
+        batch_size=8,
+        steps=12,
+        evaluate_every=5,
+        run=RunConfig(checkpoint_every=3, devices=1),
+    )
+    return replace(config, **changes)
+
+
+def causal_config(home: Path, **changes: Any) -> CausalConfig:
+    config = CausalConfig(
+        output=home / "run",
+        model=MODEL,
+        data=replace(data_config(home), mode="lines"),
+        optimizer=OptimizerConfig(learning_rate=1e-2),
+        batch_size=8,
+        steps=12,
+        evaluate_every=5,
+        run=RunConfig(checkpoint_every=3, devices=1),
+    )
+    return replace(config, **changes)
+
+
+def causal_distill_config(home: Path, **changes: Any) -> CausalDistillConfig:
+    config = CausalDistillConfig(
+        output=home / "run",
+        teacher=str(home / "decoder"),
+        data=replace(data_config(home), mode="lines", tokenizer=None),
         optimizer=OptimizerConfig(learning_rate=1e-2),
         batch_size=8,
         steps=12,

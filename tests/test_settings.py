@@ -43,7 +43,9 @@ TINY = DISTILL["tiny"]()
 # The settings of a command, and the function that it calls.
 COMMANDS: dict[str, tuple[Any, Callable[[Any], object]]] = {
     "train.pretrain": (PRETRAIN["tiny"](), pretrain),
+    "train.pretrain causal": (PRETRAIN["causal"](), pretrain),
     "train.distill": (TINY, distill),
+    "train.distill causal": (DISTILL["causal"](), distill),
     "train.finetune": (FINETUNE["classification"](), finetune),
     "train.ablate": (STUDIES["objectives"](), ablate),
     "train.plan": (PlanConfig(topology="v5e:1x1"), lambda config: plan(config, TINY)),

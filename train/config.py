@@ -17,7 +17,7 @@ from model.ranges import Count, Epochs, LearningRate, Range, Rows, Seeds, check_
 from tasks.open import TaskDataConfig
 from tasks.reading import Reading
 from train.objectives.finetuning import TaskLoss
-from train.objectives.terms import DistillationLoss
+from train.objectives.terms import CausalLoss, DistillationLoss
 from train.update.optimizer import OptimizerConfig
 from train.update.parallel import ParallelConfig
 
@@ -65,6 +65,11 @@ class TrainConfig:
     """The seed of random weights, the order of the data, masks and dropout."""
     run: RunConfig = RunConfig()
 
+    @property
+    def group_rows(self) -> int:
+        """The number of rows that go together, see `Parallel.check_rows`."""
+        return 1
+
     def updates(self, epoch: Fraction) -> int:
         """The updates of a run: the fewest that cover `epochs` epochs of `epoch` updates each."""
         # Of the number as it is written: 0.07 times 100 is above 7 in floating point.
@@ -80,13 +85,30 @@ class TextConfig(TrainConfig):
     """The settings of pretraining and distillation, which learn from running text."""
 
     data: DataConfig
-    masking: MaskingConfig = MaskingConfig()
     heldout_sequences: Count = 1024
     """The largest number of held-out sequences to evaluate on, evenly spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(TextConfig):
+class MaskedConfig(TextConfig):
+    """The settings of those that learn from masked text."""
+
+    masking: MaskingConfig = MaskingConfig()
+
+    @property
+    def group_rows(self) -> int:
+        return self.masking.group_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalConfig(TextConfig):
+    """Pretraining of a BERT that reads from left to right, by the prediction of the next token."""
+
+    model: EncoderConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(MaskedConfig):
     """Masked-LM pretraining of a BERT or DistilBERT."""
 
     model: EncoderConfig
@@ -99,7 +121,7 @@ class PretrainConfig(TextConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FurtherConfig(TextConfig):
+class FurtherConfig(MaskedConfig):
     """Masked-LM pretraining of a trained model on text of a domain (Gururangan et al. 2020)."""
 
     start: str
@@ -135,7 +157,7 @@ class StudentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillConfig(TextConfig):
+class DistillConfig(MaskedConfig):
     """Distillation of a BERT into a DistilBERT."""
 
     teacher: str
@@ -144,6 +166,27 @@ class DistillConfig(TextConfig):
     loss: DistillationLoss = DistillationLoss()
     freeze_positions: bool = True
     """Do not train the position table; the original's code has this effect."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalStudentConfig:
+    """The layers of a decoder's student; embeddings and head are the teacher's, too."""
+
+    layers: str = "original"
+    """Teacher layers to copy: `original` (evenly spaced from the first to the last), `first`,
+    `last`, `even`, `odd`, or explicit indices such as `0,2,5`."""
+    num_layers: Depth | None = None
+    """Layers of the student; by default half the teacher's, or the number of indices given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalDistillConfig(TextConfig):
+    """Distillation of a decoder into one with fewer layers."""
+
+    teacher: str
+    """A folder or hub name of a BERT that reads from left to right, with its head."""
+    student: CausalStudentConfig = CausalStudentConfig()
+    loss: CausalLoss = CausalLoss()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
     python -m train.distill tiny
     python -m train.distill tiny --data.corpus my-texts/ --loss.ce.temperature 4
     python -m train.distill distilbert-base-uncased --optimizer.learning-rate 1e-4
+    python -m train.distill causal --teacher runs/pretrain-causal/model
 
 A recipe is a named configuration, and flags change what it sets. The run's folder (--output) holds
 the student in Hugging Face's format, the metrics and a report. The same command resumes a run that
@@ -24,9 +25,10 @@ from model.pretrained import load
 from model.student import student_from_teacher
 from model.tasks import MaskedLM
 from model.terminal import say
+from train.causal import distill_causal
 from train.command.cli import choose, main
 from train.command.processes import first_before_others
-from train.config import DistillConfig
+from train.config import CausalDistillConfig, DistillConfig
 from train.loop.fit_text import fit_text
 from train.loop.folder import alone_in_output
 from train.loop.learner import compute_dtype
@@ -37,9 +39,20 @@ from train.recipes import DISTILL
 from train.update.keys import stream_key
 
 
-@alone_in_output
-def distill(config: DistillConfig) -> dict[str, float]:
+def distill(config: DistillConfig | CausalDistillConfig) -> dict[str, float]:
     """Trains as the configuration says; returns the held-out metrics.
+
+    Raises:
+        InputError: teacher, student and data do not fit, or all weights of the loss are 0.
+    """
+    if isinstance(config, CausalDistillConfig):
+        return distill_causal(config)
+    return distill_encoder(config)
+
+
+@alone_in_output
+def distill_encoder(config: DistillConfig) -> dict[str, float]:
+    """Trains a DistilBERT as the configuration says; returns the held-out metrics.
 
     Raises:
         InputError: teacher, student and data do not fit, or all weights of the loss are 0.

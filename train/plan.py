@@ -24,7 +24,7 @@ from model.ranges import check_settings
 from model.terminal import say
 from train.command.cli import choose, main
 from train.config import TrainConfig
-from train.planning.abstract_step import abstract_step, group_rows
+from train.planning.abstract_step import abstract_step
 from train.planning.collectives import not_reductions
 from train.planning.compiler import GIB, StepCompiler
 from train.planning.flops import matmul_flops
@@ -113,7 +113,7 @@ def micro_batch_choices(recipe: TrainConfig, devices: int) -> list[int]:
     Raises:
         InputError: the devices cannot share the batch at all.
     """
-    group, batch = group_rows(recipe), recipe.batch_size
+    group, batch = recipe.group_rows, recipe.batch_size
     unit = devices * group
     if batch % unit:
         nearest = max(round(batch / unit), 1) * unit

@@ -1,8 +1,9 @@
-"""Pretraining: a BERT, or a DistilBERT without a teacher, learns masked LM from text alone.
+"""Pretraining: a BERT, or a DistilBERT without a teacher, learns from text alone.
 
     python -m train.pretrain tiny-shallow
     python -m train.pretrain bert-base-uncased --batch-size 256 --run.parallel pmap
     python -m train.pretrain further --start MODEL --data.corpus papers/
+    python -m train.pretrain causal --data.corpus my-texts/
 
 A recipe is a named configuration, and flags change what it sets. The run's folder (--output) holds
 the model in Hugging Face's format, the metrics and a report. The same command resumes a run that
@@ -22,9 +23,10 @@ from model.pretrained import load
 from model.student import sinusoids
 from model.tasks import MaskedLM
 from model.terminal import say
+from train.causal import train_causal
 from train.command.cli import choose, main
 from train.command.processes import first_before_others
-from train.config import FurtherConfig, PretrainConfig
+from train.config import CausalConfig, FurtherConfig, PretrainConfig
 from train.further import train_further
 from train.loop.fit_text import fit_text
 from train.loop.folder import alone_in_output
@@ -34,7 +36,7 @@ from train.recipes import PRETRAIN
 from train.update.keys import stream_key
 
 
-def pretrain(config: PretrainConfig | FurtherConfig) -> dict[str, float]:
+def pretrain(config: PretrainConfig | FurtherConfig | CausalConfig) -> dict[str, float]:
     """Trains as the configuration says; returns the held-out metrics.
 
     Raises:
@@ -42,6 +44,8 @@ def pretrain(config: PretrainConfig | FurtherConfig) -> dict[str, float]:
     """
     if isinstance(config, FurtherConfig):
         return train_further(config)
+    if isinstance(config, CausalConfig):
+        return train_causal(config)
     return pretrain_shape(config)
 
 

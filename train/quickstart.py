@@ -22,7 +22,7 @@ from data.tokenizer import load_vocabulary
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.ranges import Count, Seeds, check_settings
-from model.tasks import MaskedLM
+from model.tasks import LanguageModel, MaskedLM
 from model.terminal import say
 from report.quickstart import (
     ALONE,
@@ -108,7 +108,7 @@ def quickstart(config: Quickstart) -> None:
     special = data.vocabulary.special
     heldout = HeldOut(data.heldout, data.train.counts, special, rows=recipe.batch_size)
 
-    def measure(model: MaskedLM) -> dict[str, float]:
+    def measure(model: LanguageModel) -> dict[str, float]:
         student, params = split(model)
         graphdef, teacher_params = split(teacher)
         return heldout.evaluator(student, graphdef)(params, teacher_params)

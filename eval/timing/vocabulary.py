@@ -30,7 +30,7 @@ from train.objectives.terms import ForwardKL, MaskedTokens
 from train.objectives.vocabulary import CHUNK, Given, vocabulary_loss
 from train.planning.abstract_step import abstract_step
 from train.planning.tpus import find_topology
-from train.recipes import DISTILL
+from train.recipes.distill import distill_base_uncased
 from train.update.parallel import Parallel, ParallelConfig
 
 TERMS = (("ce", ForwardKL()), ("mlm", MaskedTokens()))
@@ -122,7 +122,7 @@ def lowered_step(
     loss: Callable, parallel: Parallel, rows: int, settings: VocabularySpeed
 ) -> jax.stages.Lowered:
     """The update of `train.distill distilbert-base-uncased`, on one micro-batch."""
-    recipe = DISTILL["distilbert-base-uncased"]()
+    recipe = distill_base_uncased()
     group_rows = math.gcd(recipe.masking.group_rows, rows // parallel.count)
     recipe = replace(
         recipe,

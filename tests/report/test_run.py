@@ -95,7 +95,8 @@ def test_the_first_paragraph_says_what_was_run_and_what_came_out(report):
         "masked-LM loss went from 9.000 to 3.500 and the masked-LM "
         "accuracy went from 0.1 % to 37.5 %. For comparison, the unigram floor, a model that "
         "knows only how often each token occurs, has 6.250 and 6.2 %. The best masked-LM loss was "
-        "3.250, after 20 updates. Its first guess is its teacher's for 75.0 % of the masked tokens."
+        "3.250, after 20 updates. Its first guess is its teacher's for 75.0 % of the predicted "
+        "tokens."
     )
 
 

@@ -22,12 +22,13 @@ from train.planning.compiler import GIB, CompiledStep, DeviceMemory, StepCompile
 from train.planning.largest_batch import TooLargeError
 from train.planning.tpus import Topology
 from train.recipes import DISTILL, LOOPS, PRETRAIN, recipe_name, recipes_by_name
+from train.recipes.distill import distill_base_uncased
 from train.update.parallel import Parallel, ParallelConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where `make test-all` puts it: beside the environment, so that nothing else comes to need it.
 LIBTPU = ROOT / ".venv-tpu"
-FULL = DISTILL["distilbert-base-uncased"]()
+FULL = distill_base_uncased()
 # The same in larger batches, masked in groups of several rows.
 LARGER = replace(FULL, batch_size=4096, masking=replace(FULL.masking, group_rows=8))
 LARGER_FLAGS = ["--batch-size", "4096", "--micro-batches", "16", "--masking.group-rows", "8"]

@@ -1,28 +1,26 @@
-"""The shared part of pretraining and distillation: running text, masked again at every step."""
+"""The shared part of pretraining and distillation: running text."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float32
 
 from data.batches import Batches
-from data.masking import token_log_weights
 from data.open import Data
 from data.sequences import Sequences
 from data.storage.mirror import upload
-from model.tasks import MaskedLM
+from model.tasks import LanguageModel
 from report.results import write_results
 from report.run import write_report
 from train.command.processes import is_first
 from train.config import TextConfig
 from train.loop.fit import fit
-from train.loop.heldout import evaluator, held_out, with_other
+from train.loop.heldout import HeldOut, evaluator, held_out, with_other
+from train.loop.heldout_text import HeldOutText
 from train.loop.learner import one_model
-from train.objectives.distillation import MaskedLMObjective
+from train.objectives.objective import TextObjective
 from train.update.parallel import Parallel
 from train.update.step import split
 
@@ -33,25 +31,27 @@ def fit_text(
     kind: str,
     data: Data,
     model: nnx.Module,
-    objective: MaskedLMObjective,
-    teacher: MaskedLM | None = None,
+    objective: TextObjective,
+    metrics: type[HeldOutText] = HeldOut,
+    teacher: LanguageModel | None = None,
     frozen: tuple[str, ...] = (),
     exported: Callable[[Any], nnx.Module] = lambda model: model,
     other: Sequences | None = None,
 ) -> dict[str, float]:
     """Trains on the text of `data`, and evaluates on the part of it that is held out.
 
-    With sequences of `other` text there are `other_masked_lm_loss` and `other_masked_lm_accuracy`.
+    `metrics` says which. With sequences of `other` text there are `other_masked_lm_loss` and
+    `other_masked_lm_accuracy`.
 
     Returns and raises what `fit` does.
     """
     parallel = Parallel(config.run)
     batches = text_batches(config, data, parallel)
     teacher_graphdef, teacher_params = (None, {}) if teacher is None else split(teacher)
-    heldout = held_out(config, data)
+    heldout = held_out(config, data, metrics)
     evaluate = evaluator(heldout, model, objective, teacher_graphdef, parallel.place_rows)
     if other is not None:
-        elsewhere = held_out(config, replace(data, heldout=other))
+        elsewhere = held_out(config, replace(data, heldout=other), metrics)
         evaluate = with_other(
             evaluate,
             evaluator(elsewhere, model, objective, teacher_graphdef, parallel.place_rows),
@@ -74,7 +74,7 @@ def fit_text(
         batches=batches,
         parallel=parallel,
         constants={
-            "log_weights": log_weights(config.masking.smoothing, data),
+            **objective.constants(data.train.counts, data.vocabulary.special),
             "teacher": teacher_params,
         },
         evaluate=evaluate,
@@ -89,7 +89,7 @@ def fit_text(
 
 def text_batches(config: TextConfig, data: Data, parallel: Parallel) -> Batches:
     """The training sequences of this host, in shuffled batches."""
-    parallel.check_rows(config.batch_size, config.micro_batches, config.masking.group_rows)
+    parallel.check_rows(config.batch_size, config.micro_batches, config.group_rows)
     return Batches(
         data.train,
         batch_size=config.batch_size,
@@ -99,12 +99,6 @@ def text_batches(config: TextConfig, data: Data, parallel: Parallel) -> Batches:
         host=jax.process_index(),
         hosts=jax.process_count(),
     )
-
-
-def log_weights(smoothing: float, data: Data) -> Float32[Array, " vocab"]:
-    """The log-weight with which each token is chosen to be masked."""
-    special = data.vocabulary.special
-    return jnp.asarray(token_log_weights(data.train.counts, special, smoothing))
 
 
 def title(config: TextConfig, data: Data) -> str:

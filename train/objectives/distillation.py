@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from data.masking import MaskingConfig, mask_tokens
+from data.masking import MaskingConfig, mask_tokens, token_log_weights
+from data.vocabulary import SpecialIds
 from model.heads import Decoder
 from train.objectives.forward import (
     Forward,
@@ -41,6 +44,11 @@ class MaskedLMObjective:
 
     def numbers(self, progress: Float[Array, ""]) -> Numbers:
         return {"mlm": {"weight": 1.0}}
+
+    def constants(self, counts: np.ndarray, special: SpecialIds) -> dict[str, Array]:
+        """The log-weight with which each token is chosen to be masked, by its training counts."""
+        weights = token_log_weights(counts, special, self.masking.smoothing)
+        return {"log_weights": jnp.asarray(weights)}
 
     def prepare(self, constants: Any, batch: DeviceBatch, key: PRNGKeyArray) -> DeviceBatch:
         def mask(input_ids, there, row):

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from model.blocks.segments import same_text
 from model.output import ModelOutput
-from model.tasks import MaskedLM
+from model.tasks import LanguageModel
 from train.objectives.layer_pairs import layer_pairs
 from train.objectives.objective import DeviceBatch
 
@@ -34,8 +34,8 @@ class Forward:
     def __init__(
         self,
         batch: DeviceBatch,
-        student: MaskedLM,
-        teacher: MaskedLM,
+        student: LanguageModel,
+        teacher: LanguageModel,
         *,
         outputs: tuple[str, ...],
         lift: Callable[[Hidden], Hidden],

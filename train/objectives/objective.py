@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float32, PRNGKeyArray
 
+from data.vocabulary import SpecialIds
 from train.objectives.schedule import Now
 
 Params = Any
@@ -61,5 +63,22 @@ class Objective(Protocol):
         """The share of one micro-batch in the loss, and each term summed over its places.
 
         Only the first has a gradient.
+        """
+        ...
+
+
+@runtime_checkable
+class TextObjective(Objective, Protocol):
+    """An objective on running text."""
+
+    vocabulary: bool
+    """Whether the head that predicts tokens learns."""
+
+    def constants(self, counts: np.ndarray, special: SpecialIds) -> dict[str, Array]:
+        """The arrays that it reads beside batches and a teacher's parameters.
+
+        Args:
+            counts: how often each token occurs in the training text.
+            special: the tokens that are not text.
         """
         ...

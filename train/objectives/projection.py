@@ -3,7 +3,7 @@
 from flax import nnx
 
 from model.blocks.layers import linear
-from model.tasks import MaskedLM
+from model.tasks import LanguageModel, MaskedLM
 
 
 class LiftedStudent(nnx.Module):
@@ -19,8 +19,8 @@ class LiftedStudent(nnx.Module):
         self.lift = linear(config, config.hidden_size, teacher_width, rngs=rngs)
 
 
-def student_of(trained: nnx.Module) -> MaskedLM:
+def student_of(trained: nnx.Module) -> LanguageModel:
     """The student itself."""
     student = trained.student if isinstance(trained, LiftedStudent) else trained
-    assert isinstance(student, MaskedLM)
+    assert isinstance(student, LanguageModel)
     return student

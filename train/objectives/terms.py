@@ -98,6 +98,23 @@ class LogitError(LogitTerm):
 
 
 @dataclass(frozen=True)
+class NextToken(LogitTerm):
+    """Cross-entropy with the next token; no teacher needed."""
+
+    positions: ClassVar[Positions] = "attended"
+
+    def values(self, student: Logits, teacher: Logits | None, labels: Labels, now: Now) -> Losses:
+        return cross_entropy(student, labels)
+
+
+@dataclass(frozen=True)
+class NextTokenKL(ForwardKL):
+    """T^2 KL(teacher || student) of softened distributions of the next token."""
+
+    positions: ClassVar[Positions] = "attended"
+
+
+@dataclass(frozen=True)
 class ForwardTerm:
     """A term that compares what the layers of both models return, at all attended tokens."""
 
@@ -278,6 +295,19 @@ class DistillationLoss:
         terms = self._all().items()
         changed = {name: replace(term, weight=weights.get(name, 0.0)) for name, term in terms}
         return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class CausalLoss:
+    """The loss of a decoder's student: the weighted sum of the means of these terms."""
+
+    ce: NextTokenKL = NextTokenKL(weight=1.0)
+    next_token: NextToken = NextToken(weight=1.0)
+
+    def terms(self) -> dict[str, LogitTerm]:
+        """The terms that have a weight, by name."""
+        named = {"ce": self.ce, "next_token": self.next_token}
+        return {name: term for name, term in named.items() if ends(term.weight) != (0, 0)}
 
 
 def numbers_of(term: Term) -> dict[str, tuple[float, float]]:

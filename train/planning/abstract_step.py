@@ -15,13 +15,22 @@ from jax.sharding import Sharding
 
 from model.blocks.platform import made_for
 from model.config import HUB_CONFIGS, EncoderConfig
+from model.decoder.causal_lm import CausalLM
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.student import student_config
 from model.tasks import MaskedLM
 from tasks.catalogue import TASKS
 from tasks.task import Task
+from train.causal import (
+    causal_objective,
+    initial_decoder,
+    initial_shallow_decoder,
+    shallow_objective,
+)
 from train.config import (
+    CausalConfig,
+    CausalDistillConfig,
     DistillConfig,
     FinetuneConfig,
     FurtherConfig,
@@ -42,7 +51,7 @@ from train.update.parallel import Parallel
 from train.update.step import Step, TrainState, init_state, make_step, split
 
 Shapes = dict[str, jax.ShapeDtypeStruct]
-ANY_ID = 0  # which piece is [MASK] makes no difference to the program
+ANY_ID = 0  # which piece is [MASK] or [SEP] makes no difference to the program
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class AbstractStep:
     @property
     def group_rows(self) -> int:
         """The number of rows that are masked together: all batches are multiples of it."""
-        return group_rows(self.config)
+        return self.config.group_rows
 
     def arguments(self, rows: int, micro_batches: int = 1) -> tuple[Any, ...]:
         """The arguments of the step, for micro-batches of so many rows on all devices."""
@@ -117,6 +126,19 @@ def _parts(
         model = nnx.eval_shape(lambda: _masked_lm(config))
         objective = MaskedLMObjective(nnx.graphdef(model), config.masking, ANY_ID)
         return model, objective, _text_constants(model.config, {}), ()
+    if isinstance(config, CausalConfig):
+        model = nnx.eval_shape(lambda: initial_decoder(config))
+        return model, causal_objective(model, ANY_ID), {"teacher": {}}, ()
+    if isinstance(config, CausalDistillConfig):
+        shape = shape_of(config.teacher).replace(dtype=compute_dtype(config))
+
+        def decoders() -> tuple[CausalLM, CausalLM]:
+            teacher = CausalLM(shape, rngs=nnx.Rngs(0))
+            return teacher, initial_shallow_decoder(teacher, config)
+
+        teacher, trained = nnx.eval_shape(decoders)
+        objective = shallow_objective(config, trained, teacher, ANY_ID)
+        return trained, objective, {"teacher": split(teacher)[1]}, ()
     if isinstance(config, DistillConfig):
         shape = shape_of(config.teacher).replace(dtype=compute_dtype(config))
 
@@ -180,11 +202,6 @@ def task_of(config: FinetuneConfig) -> Task:
 def outputs_of(config: FinetuneConfig) -> tuple[str, ...]:
     """The model's outputs; where the examples would name them, it has as many as now."""
     return task_of(config).outputs or shape_of(config.model).labels
-
-
-def group_rows(config: TrainConfig) -> int:
-    """The number of rows that go together, see `Parallel.check_rows`."""
-    return config.masking.group_rows if isinstance(config, TextConfig) else 1
 
 
 def sequence_length(config: TrainConfig) -> int:

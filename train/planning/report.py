@@ -48,7 +48,7 @@ def _fits(plan: Plan) -> list[str]:
     if usable is None:
         text = isinstance(plan.recipe, TextConfig)
         shorter = "--data.sequence-length" if text else "--reading.max-length"
-        fewer = " or --masking.group-rows" if text else ""
+        fewer = " or --masking.group-rows" if plan.recipe.group_rows > 1 else ""
         return [
             f"It does not fit ({plan.too_large}), and no smaller batch does: give --run.remat, or "
             f"lower {shorter}{fewer}"

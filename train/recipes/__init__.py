@@ -9,25 +9,28 @@ from collections.abc import Callable, Mapping
 from model.errors import InputError
 from tasks.catalogue import TASKS
 from train.config import (
+    CausalConfig,
+    CausalDistillConfig,
     DistillConfig,
     FinetuneConfig,
     FurtherConfig,
     PretrainConfig,
     TrainConfig,
 )
-from train.recipes import distill, pretrain, small
+from train.recipes import causal, distill, pretrain, small
 from train.recipes.finetune import finetune_recipe
 
-PRETRAIN: dict[str, Callable[[], PretrainConfig | FurtherConfig]] = {
+PRETRAIN: dict[str, Callable[[], PretrainConfig | FurtherConfig | CausalConfig]] = {
     "tiny-shallow": pretrain.pretrain_tiny_shallow,
     "tiny": pretrain.pretrain_tiny,
     "tiny-further": pretrain.pretrain_tiny_further,
     "small": small.pretrain_small,
     "bert-base-uncased": pretrain.pretrain_bert_base_uncased,
     "further": pretrain.pretrain_further,
+    "causal": causal.pretrain_causal,
 }
 
-DISTILL: dict[str, Callable[[], DistillConfig]] = {
+DISTILL: dict[str, Callable[[], DistillConfig | CausalDistillConfig]] = {
     "tiny": distill.distill_tiny,
     "small": small.distill_small,
     "distilbert-base-uncased": distill.distill_base_uncased,
@@ -37,6 +40,7 @@ DISTILL: dict[str, Callable[[], DistillConfig]] = {
     "tinybert-general": distill.tinybert_general,
     "minilmv2": distill.minilmv2,
     "patient-kd": distill.patient_kd,
+    "causal": causal.distill_causal_tiny,
 }
 
 FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {

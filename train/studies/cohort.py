@@ -17,8 +17,9 @@ from report.tables import duration
 from train.config import DistillConfig
 from train.distill import check_terms, exported, initial_student, teacher_and_data
 from train.loop.fit import fit
-from train.loop.fit_text import facts, log_weights, text_batches, title
-from train.loop.heldout import held_out, heldout_sums, means
+from train.loop.fit_text import facts, text_batches, title
+from train.loop.heldout import held_out, heldout_sums
+from train.loop.heldout_text import means
 from train.loop.learner import Learner, export
 from train.loop.memory import gigabytes, memory_limit, memory_needed, out_of_memory
 from train.objectives.objective import DeviceBatch
@@ -57,12 +58,13 @@ class Cohort:
             groups = stack.shared.masking.group_rows
             self.parallel.check_rows(base.batch_size, base.micro_batches, groups)
         self.teacher_graphdef, teacher_params = split(self.teacher)
-        smoothings = [stack.shared.masking.smoothing for stack in self.stacks]
+        text = self.data.train.counts, self.data.vocabulary.special
+        weights = [
+            stack.objective(self.teacher_graphdef, self.mask_id).constants(*text)["log_weights"]
+            for stack in self.stacks
+        ]
         self.constants = self.parallel.replicate(
-            {
-                "teacher": teacher_params,
-                "log_weights": [log_weights(smoothing, self.data) for smoothing in smoothings],
-            }
+            {"teacher": teacher_params, "log_weights": weights}
         )
         batches = text_batches(base, self.data, self.parallel)
         self.steps = base.updates(batches.updates_per_epoch)

@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict
 
 from model.errors import InputError, did_you_mean
 from model.typed import as_type
+from train.config import DistillConfig
 from train.recipes import DISTILL
 from train.studies.config import StudyConfig, Variant
 from train.studies.settings import with_settings
@@ -46,7 +47,10 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
         raise InputError(
             f"{path}: base {name!r} is no recipe of train.distill; {did_you_mean(name, DISTILL)}"
         )
-    base = replace(DISTILL[name](), output=Path("runs") / path.stem)
+    base = DISTILL[name]()
+    if not isinstance(base, DistillConfig):
+        raise InputError(f"{path}: base {name!r} distils a decoder, and a study encoders: name one")
+    base = replace(base, output=Path("runs") / path.stem)
     variants = []
     for number, table in enumerate(tables, 1):
         where = f"{path}, variant {number}"

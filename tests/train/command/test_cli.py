@@ -13,7 +13,7 @@ import pytest
 from model.errors import InputError
 from tests import runs
 from train.command.cli import choose, main
-from train.config import StudentConfig
+from train.config import DistillConfig, PretrainConfig, StudentConfig
 from train.distill import distill
 from train.pretrain import pretrain
 from train.recipes import DISTILL, PRETRAIN
@@ -173,13 +173,14 @@ FITTED = {
 }
 
 
-def a_few_now(recipes, *names):
-    """The names of all recipes, of which `names` run with the fast tests."""
-    return [pytest.param(n, marks=() if n in names else pytest.mark.slow) for n in recipes]
+def a_few_now(recipes, kind, *names):
+    """The names of all recipes of a kind, of which `names` run with the fast tests."""
+    chosen = [name for name, recipe in recipes.items() if isinstance(recipe(), kind)]
+    return [pytest.param(n, marks=() if n in names else pytest.mark.slow) for n in chosen]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", a_few_now(DISTILL, "tiny", "minilmv2"))
+@pytest.mark.parametrize("name", a_few_now(DISTILL, DistillConfig, "tiny", "minilmv2"))
 def test_every_distillation_recipe_runs_in_a_tiny_form(home, name):
     recipe = FITTED.get(name, lambda config: config)(DISTILL[name]())
     config = replace(
@@ -204,9 +205,10 @@ def test_every_distillation_recipe_runs_in_a_tiny_form(home, name):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", a_few_now(PRETRAIN, "tiny-further"))
+@pytest.mark.parametrize("name", a_few_now(PRETRAIN, PretrainConfig, "tiny-further"))
 def test_every_pretraining_recipe_runs_in_a_tiny_form(home, name):
     recipe = PRETRAIN[name]()
+    assert isinstance(recipe, PretrainConfig)
     config = replace(
         recipe,
         output=home / f"pretrain-{name}",
@@ -225,7 +227,7 @@ def test_every_pretraining_recipe_runs_in_a_tiny_form(home, name):
 def test_batches_divide_over_devices(recipe):
     """Over eight, and a small batch over four."""
     config = recipe()
-    unit = config.micro_batches * config.masking.group_rows
+    unit = config.micro_batches * config.group_rows
     devices = 8 if config.batch_size >= 64 * unit else 4
     if config.batch_size >= devices * unit:
         assert config.batch_size % (devices * unit) == 0

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from flax import nnx
 
+from data.masking import MaskingConfig
 from data.open import Data, open_data
-from tests import runs
-from train.loop.fit_text import log_weights, text_batches
+from tests import runs, tiny
+from train.loop.fit_text import text_batches
 from train.loop.heldout import held_out
+from train.objectives.distillation import MaskedLMObjective
 from train.update.parallel import Parallel
 
 
@@ -32,8 +35,11 @@ def counts(data) -> np.ndarray:
 
 def test_masking_weights_are_those_of_the_training_text(data, counts):
     expected = np.maximum(counts, 1.0) ** -0.7
-    expected[list(data.vocabulary.special)] = 0
-    np.testing.assert_allclose(np.exp(log_weights(0.7, data)), expected, rtol=1e-6)
+    special = data.vocabulary.special
+    expected[list(special)] = 0
+    objective = MaskedLMObjective(nnx.graphdef(tiny.model()), MaskingConfig(smoothing=0.7), 4)
+    found = objective.constants(data.train.counts, special)["log_weights"]
+    np.testing.assert_allclose(np.exp(found), expected, rtol=1e-6)
 
 
 def test_the_floor_is_that_of_the_training_text_on_the_held_out(home, data, counts):

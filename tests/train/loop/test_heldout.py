@@ -8,7 +8,8 @@ from data.masking import MaskingConfig
 from model.tasks import MaskedLM
 from tests import tiny
 from tests.small import build, call
-from train.loop.heldout import means, term_sums
+from train.loop.heldout import term_sums
+from train.loop.heldout_text import means
 from train.objectives.distillation import DistillationObjective
 from train.objectives.terms import DistillationLoss
 from train.update.step import split

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from model.config import bert_base, distilbert_base
+from model.decoder.causal_lm import CausalLM
 from model.errors import InputError
 from tests import runs
 from tests.train.test_finetune import config as finetune_config
@@ -69,18 +70,23 @@ def assert_planned(loop, config, monkeypatch, **sizes):
         (distill, runs.distill_config, None),
         (pretrain, runs.pretrain_config, "padded"),
         (distill, runs.distill_config, "packed"),
+        (pretrain, runs.causal_config, None),
+        (distill, runs.causal_distill_config, None),
     ],
 )
 def test_the_program_of_running_text(loop, make, lines, home, tmp_path, monkeypatch):  # noqa: F811
     from data.tokenizer import load_vocabulary
 
-    mask = load_vocabulary(str(home / "teacher")).special.mask
-    monkeypatch.setattr(planned, "ANY_ID", mask)
+    special = load_vocabulary(str(home / "teacher")).special
+    decoder = make in (runs.causal_config, runs.causal_distill_config)
+    monkeypatch.setattr(planned, "ANY_ID", special.sep if decoder else special.mask)
+    if make is runs.causal_distill_config:
+        runs.write_teacher(home / "decoder", kind=CausalLM)
     config = make(home, output=tmp_path, run=CPU, batch_size=16, micro_batches=2, dtype="bfloat16")
     if lines:
         data = replace(config.data, mode="lines", pack_lines=lines == "packed")
         config = replace(config, data=data)
-    if make is runs.pretrain_config:
+    if make in (runs.pretrain_config, runs.causal_config):
         size = load_vocabulary(str(home / "teacher")).size
         config = replace(config, model=config.model.replace(vocab_size=size))
     assert_planned(loop, config, monkeypatch)
