@@ -1,10 +1,13 @@
 """Matrix products: the types of their operands and their precision are chosen here."""
 
+import re
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from model.blocks.linear_map import linear_map
 from model.blocks.platform import platform
 
 
@@ -17,11 +20,37 @@ def matmul(a: Array, b: Array, result: Any = None) -> Array:
 
 
 def einsum(spec: str, a: Array, b: Array, result: Any = None) -> Array:
-    """The same for a product by Einstein's notation."""
-    b, result = b.astype(a.dtype), result or a.dtype
-    sums = sum_type(a.dtype, result)
-    precision = precision_of(a.dtype)
+    """The same for a product by Einstein's notation.
+
+    The products of its gradient have operands of the same dtype, too. JAX would multiply the
+    float32 gradient of a float32 result by bfloat16, which GPUs do as slowly as float32 by float32.
+    """
+    product = _einsum if a.dtype == jnp.float32 else _short_einsum
+    return product(spec, result or a.dtype, a, b.astype(a.dtype))
+
+
+def _einsum(spec: str, result: Any, a: Array, b: Array) -> Array:
+    sums, precision = sum_type(a.dtype, result), precision_of(a.dtype)
     return jnp.einsum(spec, a, b, precision=precision, preferred_element_type=sums).astype(result)
+
+
+_short_einsum = jax.custom_jvp(_einsum, nondiff_argnums=(0, 1))
+
+
+@_short_einsum.defjvp
+def _tangent(spec: str, result: Any, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    of_a, of_b, of_product = re.split(",|->", spec)
+
+    def move(known: Any, moved: Any) -> Array:
+        return einsum(spec, moved[0], known[1], result) + einsum(spec, known[0], moved[1], result)
+
+    def gradients(known: Any, gradient: Array) -> tuple[Array, Array]:
+        rounded = gradient.astype(known[0].dtype)
+        by_a = einsum(f"{of_product},{of_b}->{of_a}", rounded, known[1])
+        return by_a, einsum(f"{of_a},{of_product}->{of_b}", known[0], rounded)
+
+    moved = linear_map(move, gradients, primals, tangents)
+    return _short_einsum(spec, result, *primals), moved
 
 
 def sum_type(dtype: Any, result: Any) -> Any:

@@ -378,14 +378,17 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
     program = """if True:
         import resource, sys
         from pathlib import Path
+        from data import packing
         from tests.data.test_prepare import Texts, made, random_texts
         texts = random_texts(0, 1000, 200)
         documents = ((str(i), texts) for i in range(int(sys.argv[1])))
         corpus = Texts(*documents, fingerprint=sys.argv[1])
-        size = made(corpus, Path(sys.argv[2]), sys.argv[3], 128).stats["bytes"]
+        packing.WINDOW = 100_000  # tokens, of which either corpus has more
+        mode, several = sys.argv[3].split(), sys.argv[3] == "lines several"
+        size = made(corpus, Path(sys.argv[2]), mode[0], 128, several=several).stats["bytes"]
         print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
     """
-    for mode in ("packed", "lines"):
+    for mode in ("packed", "lines", "lines several"):
         used = []
         for documents in ("13", "104"):
             run = [sys.executable, "-c", program, documents, str(tmp_path), mode]

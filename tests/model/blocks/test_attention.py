@@ -1,5 +1,7 @@
 """Attention without maps is equal to attention with them, and makes none."""
 
+import math
+import re
 from functools import partial
 
 import jax
@@ -18,6 +20,7 @@ from train.loop.memory import memory_needed
 MASK = np.arange(12) < np.array([[[12]], [[7]], [[0]]])
 CAUSAL = np.tril(np.ones((3, 12, 12), bool)) & MASK
 MAPS = ("scores", "attentions")
+ARRAY = re.compile(r"tensor<((?:\d+x)+)")
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +181,23 @@ def test_memory_does_not_grow_by_a_map_a_head():
 
     one_map = 2 * 512 * 512 * 4
     assert needed(32) - needed(8) < 4 * one_map  # of 24 more; the heads themselves are one
+
+
+def test_a_gpu_keeps_no_maps_where_attention_drops():
+    """What is lowered for one, forward and backward, has the map of one head at a time."""
+    layer = build(Attention, BERT.replace(attention_dropout=0.1, dtype="bfloat16"))
+    graphdef, state = nnx.split(layer)
+    rows, heads, length = 3, BERT.num_heads, 160
+
+    def loss(state, hidden, mask):
+        out, _ = nnx.merge(graphdef, state)(hidden, mask, rngs=nnx.Rngs(dropout=0))
+        return jnp.sum(out.astype(jnp.float32))
+
+    hidden = jax.ShapeDtypeStruct((rows, length, BERT.hidden_size), jnp.bfloat16)
+    mask = jax.ShapeDtypeStruct((rows, length, length), jnp.bool)
+    with made_for("gpu"):
+        traced = jax.jit(jax.grad(loss)).trace(state, hidden, mask)
+        program = traced.lower(lowering_platforms=("cuda",)).as_text()
+    shapes = {tuple(map(int, found.strip("x").split("x"))) for found in ARRAY.findall(program)}
+    assert (rows, length, length) in shapes
+    assert max(map(math.prod, shapes)) < heads * rows * length**2

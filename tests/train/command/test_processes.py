@@ -96,12 +96,12 @@ def test_devices_and_processes_do_not_change_the_numbers(home, count, devices, p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loop", ["distill", "finetune"])
+@pytest.mark.parametrize("loop", ["distill", "distill lines", "finetune"])
 def test_the_other_loops_over_two_processes(tmp_path, loop):
     """With the commands that people give; the losses are those of one process."""
     home = runs.make_home(tmp_path)
-    calm = {"hidden_dropout": 0.0, "attention_dropout": 0.0}
-    runs.write_teacher(home / "calm", runs.MODEL.replace(**calm))
+    calm = runs.MODEL.replace(max_positions=64, hidden_dropout=0.0, attention_dropout=0.0)
+    runs.write_teacher(home / "calm", calm)
     texts = ("the cat sees a bird", "a dog and the cat", "the dog")
     rows = [f"{text},{text[-3:]}" for text in texts * 5]
     (home / "cats.csv").write_text("\n".join(["text,label", *rows, ""]))
@@ -110,7 +110,9 @@ def test_the_other_loops_over_two_processes(tmp_path, loop):
         "cache --data.sequence-length 16 --micro-batches 1 --masking.group-rows 2",
         "finetune": "classification --model calm --data.train cats.csv --reading.max-length 16",
     }
-    flags = f"{flags[loop]} --batch-size 8 --steps 4 --evaluate-every 4"
+    loop, *lines = loop.split()
+    several = " --data.mode lines --data.sequence-length 64" if lines else ""  # texts a sequence
+    flags = f"{flags[loop]}{several} --batch-size 8 --steps 4 --evaluate-every 4"
     for count in (1, 2):
         output = ["--output", str(home / str(count))]
         arguments = ["-m", f"train.{loop}", *flags.split(), *output]
