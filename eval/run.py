@@ -45,7 +45,7 @@ from tasks.catalogue import find_task
 from tasks.model import check_order, fit_reading, load_for_task, only_numbered, spelled
 from tasks.open import TaskData, TaskDataConfig, open_task
 from tasks.predict import predictor
-from tasks.reading import NullThreshold, Reading, Threshold
+from tasks.reading import NullThreshold, Reading, Search, Threshold
 from tasks.score import score, score_in_full, split_record
 from tasks.task import Task
 
@@ -76,6 +76,8 @@ class TaskEvaluation:
     threshold: Threshold | None = None
     """For any number of labels: a text is given those whose probability is above this; by default
     0.5."""
+    search: Search = Search()
+    """How texts are written, for a model that writes them; by default as it says itself."""
     null_threshold: NullThreshold | None = None
     """For questions: predict "no answer" when its score exceeds the best answer's by more than
     this. By default 0 for squad2, and for answers if the model's training questions had some
@@ -110,6 +112,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     reading, remarks = fit_reading(config.model, model, vocabulary, task, reading)
     config = replace(config, reading=reading)
     task = task.of_reading(reading)
+    task = replace(task, kind=task.kind.of_vocabulary(vocabulary).of_search(config.search))
     data = replace(data, task=task)
     say(*remarks, *data.notes)
     default = f"runs/eval-{config.task}-{model_in_names(config.model)}"
@@ -120,6 +123,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
         "settings": config,
         "data": {"source": data.source, "fingerprint": data.fingerprint, "notes": data.notes},
         "splits": results,
+        "protocol": task.kind.protocol(),
         "published": task.published_scores,
         "provenance": provenance(),
     }
@@ -133,6 +137,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     for split, values in metrics.items():
         if values.get("collapsed"):
             say(f"{split}: {task.kind.collapse}")
+    if protocol := task.kind.protocol():
+        say(protocol)
     if task.published_scores:
         say(f"published, {task.published_scores}")
     say(f"predictions and more: {output}")

@@ -78,7 +78,7 @@ class BucketBatches:
     ):
         self.windows, self.lengths, self.batch_size = windows, tuple(lengths), batch_size
         self._rows = rows_of_host(batch_size, micro_batches, host, hosts)
-        bucket = np.searchsorted(self.lengths, windows.lengths)
+        bucket = np.searchsorted(self.lengths, windows.extents)
 
         @lru_cache(maxsize=2)
         def plan(epoch: int) -> list[tuple[int, np.ndarray]]:

@@ -4,6 +4,7 @@ The hyper-parameters are those of Devlin et al. 2019 (appendix A.3, sections 4.2
 with which the DistilBERT paper fine-tuned are unpublished.
 """
 
+from dataclasses import replace
 from itertools import chain
 
 from model.errors import InputError, did_you_mean
@@ -16,6 +17,7 @@ from tasks.embeddings.parallel import ParallelTexts
 from tasks.extractive.examples import DocumentColumns
 from tasks.extractive.kind import Extractive
 from tasks.extractive.rouge import ROUGE_TITLES
+from tasks.formats.aligned import AlignedLines
 from tasks.formats.conll import conll_rows
 from tasks.formats.documents import Documents, body
 from tasks.formats.published import PublishedFiles
@@ -32,6 +34,9 @@ from tasks.texts.kind import Classification
 from tasks.words.examples import TagColumns
 from tasks.words.kind import Tags
 from tasks.words.scheme import tags_of_types
+from tasks.writing.examples import TranslationColumns
+from tasks.writing.summaries import Summaries
+from tasks.writing.translation import Translation
 
 _TRAIN_AND_TEST = {"train": "train", "test": "test"}
 _TRAIN_AND_DEV = {"train": "train", "dev": "validation"}
@@ -260,13 +265,60 @@ _SUMMARIES = (
     ),
 )
 
+_WRITTEN = tuple(
+    replace(
+        task,
+        name=f"{task.name}-abstractive",
+        title=f"{task.title}, written",
+        kind=Summaries(sentences=sentences),
+        epochs=10.0,
+    )
+    for task, sentences in zip(_SUMMARIES, (1, 3), strict=True)
+)
+
+
+def _multi30k(source: str, target: str) -> Task:
+    """Descriptions of pictures, translated (Elliott et al. 2016)."""
+    return Task(
+        f"multi30k-{source}-{target}",
+        f"Multi30k {source} to {target}",
+        Translation(),
+        ("bleu",),
+        columns=TranslationColumns((source,), (target,)),
+        published=PublishedFiles(
+            ("multi30k",),
+            {
+                split: (f"{name}.{source}",)
+                for split, name in (
+                    ("train", "train"),
+                    ("dev", "val"),
+                    ("test", "test_2016_flickr"),
+                )
+            },
+            AlignedLines((source, target)).beside,
+        ),
+        hub="bentrevett/multi30k",
+        learning_rate=1e-3,
+        batch_size=128,
+        epochs=10.0,
+        max_length=64,
+    )
+
+
+_TRANSLATIONS = (_multi30k("de", "en"), _multi30k("en", "de"))
+
 _OWN = tuple(
     Task(name, kind=kind, **kind.own)
-    for name, kind in [*KINDS.items(), (ParallelTexts.name, ParallelTexts())]
+    for name, kind in [
+        *KINDS.items(),
+        (ParallelTexts.name, ParallelTexts()),
+        (Summaries.name, Summaries()),
+    ]
 )
 
 _PUBLISHED = (
     *(*GLUE, *_DOCUMENTS, *_TAGS, *_ANSWERS, *_CHOICES, *_PAIRS, *_SUMMARIES),
+    *(*_WRITTEN, *_TRANSLATIONS),
     *chain(*CROSS_LINGUAL.values()),
 )
 

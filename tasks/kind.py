@@ -26,7 +26,7 @@ from model.hf.checkpoint import Checkpoint
 from model.losses import distillation_kl, weighted_cross_entropy
 from model.tasks import read_batch
 from tasks.formats.rows import Columns, Example, Format, text_cell
-from tasks.reading import Asked, Reading
+from tasks.reading import Asked, Reading, Search
 from tasks.windows import Windows
 
 Arrays = Mapping[str, Array]
@@ -119,8 +119,14 @@ class Kind(ABC):
     """The fields of `Reading` that matter, beside `max_length`."""
     shares: ClassVar[str] = "text"
     """The part of an example that is its group."""
+    writes: ClassVar[bool] = False
+    """True if the model, a `Seq2Seq`, writes texts: its losses are over the vocabulary."""
     longest_window: ClassVar[int | None] = None
     """Tokens of a window of a user's text, at most; None: as many as the model has positions."""
+
+    def protocol(self) -> str:
+        """The way in which the metrics are computed, in a phrase, where authors differ in it."""
+        return ""
 
     # Examples and windows
 
@@ -135,6 +141,10 @@ class Kind(ABC):
     def group(self, example: Any) -> str:
         """The text by which examples belong together: they stay on one side of a split."""
         return self.quote(example)
+
+    def texts(self, example: Any) -> tuple[str, ...]:
+        """All texts of a training example, of which a new vocabulary is learned."""
+        return (self.quote(example),)
 
     def classes_of(self, example: Any) -> Collection[str]:
         """The classes of an example, of which both sides of a split should have some."""
@@ -161,6 +171,10 @@ class Kind(ABC):
 
     def of_reading(self, reading: Reading) -> "Kind":
         """This kind, for texts that are read in this way."""
+        return self
+
+    def of_vocabulary(self, vocabulary: Vocabulary) -> "Kind":
+        """This kind, for a model that reads and writes the tokens of this vocabulary."""
         return self
 
     @staticmethod
@@ -224,6 +238,27 @@ class Kind(ABC):
             InputError: it has none.
         """
         raise InputError(f"--loss.form {form} means nothing to {self.noun}: leave it out")
+
+    def of_decoder(self, layers: str | None, depth: int | None) -> "Kind":
+        """This kind, for new models whose decoder has these layers, or is so deep.
+
+        Raises:
+            InputError: something is given, and its models have no decoder.
+        """
+        if layers is not None or depth is not None:
+            given = f"--decoder-layers {layers}" if depth is None else f"{depth} layers that write"
+            raise InputError(f"{given}: {self.noun} has no decoder, leave it out")
+        return self
+
+    def of_search(self, search: Search) -> "Kind":
+        """This kind, with these settings of the search for a text.
+
+        Raises:
+            InputError: something is given, and its models write no texts.
+        """
+        if search != Search():
+            raise InputError(f"--search.* means nothing to {self.noun}, which writes no texts")
+        return self
 
     def ask_teacher(
         self, checkpoint: Checkpoint, examples: Sequence[Any], model: Any, length: int
@@ -310,6 +345,10 @@ class Kind(ABC):
     ) -> dict[str, float]:
         """The metrics of these names; `labels` in the data set's order."""
         return {name: self.metrics[name](gold, predicted) for name in names}
+
+    def losses(self, predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Further metrics of predictions with `gold` that every evaluation of a run has."""
+        return {}
 
     def breakdown(self, labels: ClassNames, predictions: Sequence[Prediction]) -> dict[str, float]:
         """Further metrics of predictions with `gold`, for the report of a split."""

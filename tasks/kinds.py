@@ -9,6 +9,7 @@ from tasks.questions.kind import Answers
 from tasks.texts.kind import Classification
 from tasks.values.kind import Regression
 from tasks.words.kind import Tags
+from tasks.writing.translation import Translation
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -21,5 +22,6 @@ KINDS: dict[str, Kind] = {
         Choices(),
         Pairs(),
         Extractive(),
+        Translation(),
     )
 }

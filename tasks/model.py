@@ -8,6 +8,7 @@ from flax import nnx
 
 from data.vocabulary import Vocabulary
 from model.config import DType
+from model.decoder.seq2seq import Seq2Seq
 from model.errors import InputError, first_of
 from model.hf.checkpoint import Checkpoint
 from model.hf.weight_map import ENCODERS
@@ -53,7 +54,7 @@ def load_for_task(
                 f"{path} is a {' or '.join(classes) or 'bare encoder'}, which has no head for "
                 f"{task.name}: fine-tune it first, with train.finetune {task.recipe}"
             )
-        if head is DocumentClassification:
+        if head in (DocumentClassification, Seq2Seq):
             return _with_encoder_of(checkpoint, task, new_head, dtype)
         labels = {"labels": names} if names else {}
         return load(checkpoint, head, init_missing=new_head, dtype=dtype, **labels)
@@ -107,7 +108,8 @@ def _with_new_head(checkpoint: Checkpoint, task: Task, rngs: nnx.Rngs, dtype: DT
 def _with_encoder_of(checkpoint: Checkpoint, task: Task, rngs: nnx.Rngs, dtype: DType) -> Any:
     """A new model with the encoder of a checkpoint."""
     encoder = load_encoder(checkpoint)
-    config = checkpoint.config.replace(labels=task.outputs, dtype=dtype)
+    labels = {"labels": task.outputs} if task.outputs else {}
+    config = checkpoint.config.replace(dtype=dtype, **labels)
     model = task.kind.new_model(config, checkpoint, rngs=rngs)
     for part in ("embeddings", "encoder", "pooler"):
         source, target = (getattr(of, part, None) for of in (encoder, model.backbone))

@@ -32,12 +32,12 @@ def predictor(
     and the outputs of the filling are dropped. `lengths` are those of the buckets, rising; by
     default those that need the least padding.
     """
-    lengths = bucket_lengths(windows.lengths) if lengths is None else lengths
+    lengths = bucket_lengths(windows.extents) if lengths is None else lengths
 
     def predict(model: nnx.Module) -> Fetched:
         result: dict[str, list[np.ndarray]] = {}
         for chosen, batch in batches_of_like_lengths(windows, lengths, rows):
-            placed = place({name: batch[name] for name in kind.inputs})
+            placed = place({name: batch[name] for name in kind.inputs if name in batch})
             # Of all rows, also of those that other processes have asked about.
             fetched = multihost_utils.process_allgather(_fetch(kind, model, placed), tiled=True)
             for name, array in fetched.items():
@@ -59,7 +59,7 @@ def batches_of_like_lengths(
         At most `rows` places of windows, and the batch whose first rows they are; the last batch of
         a length is filled up with the same windows again.
     """
-    bucket = np.searchsorted(lengths, windows.lengths)
+    bucket = np.searchsorted(lengths, windows.extents)
     for number, length in enumerate(lengths):
         members = np.flatnonzero(bucket == number)
         for start in range(0, len(members), rows):

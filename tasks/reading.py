@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from data.rows import Row
+from model.decoder.settings import Beams, GenerationConfig, LengthPenalty, NewTokens
 from model.errors import InputError
 from model.ranges import Count, Length, Range
 
@@ -36,6 +37,10 @@ class Reading:
     """Tokens of a question; longer ones are cut. By default 64, or half of a window if that is
     less."""
 
+    max_target: Length | None = None
+    """Tokens of a text to be written, [CLS] and [SEP] included; longer ones are cut in training. By
+    default 64 for a translation and 128 for a summary."""
+
     def matters(self, name: str) -> bool:
         """True if the field of this name changes anything."""
         needs = {"overlap": ("windows", "hierarchy"), "most_windows": ("hierarchy",)}
@@ -59,6 +64,23 @@ class Reading:
     def question(self, length: int) -> int:
         """Tokens of a question in windows of `length` tokens, at most."""
         return min(QUESTION, length // 2) if self.max_question is None else self.max_question
+
+
+@dataclass(frozen=True)
+class Search:
+    """Settings with which a text is written; those that are not given are the model's own."""
+
+    beams: Beams | None = None
+    """Texts that are searched side by side; 1: the most probable token each time."""
+    length_penalty: LengthPenalty | None = None
+    """Power of the length that divides a text's score; above 0, long texts gain."""
+    max_new_tokens: NewTokens | None = None
+    """The most tokens of a text, its end included."""
+
+    def of(self, config: GenerationConfig) -> GenerationConfig:
+        """The settings of a model with these in their place."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(config, **given)
 
 
 OF_TEXT = ("pair", "question", "choices")
@@ -86,6 +108,8 @@ class Asked:
     """For a question answerer: predict "no answer" when its score exceeds the best answer's by more
     than this. By default 0 for a model fine-tuned here on questions of which some had no answer;
     others always answer."""
+    search: Search = Search()
+    """How a text is written, for a model that writes one."""
     reading: Reading = Reading()
     """How texts are read. By default a window has as many tokens as the model can read, and no more
     than 384 where answers are looked for."""

@@ -23,8 +23,8 @@ class Scored(NamedTuple):
     predictions: list[Prediction]
     """One for each example."""
     metrics: dict[str, float]
-    """Those of the task, and the `score`, which is their mean; empty where no right answers
-    are known. `collapsed` is 1 where all are alike: see `Kind.collapse`."""
+    """Those of the task, the `score`, which is their mean, and `Kind.losses`; empty where no right
+    answers are known. `collapsed` is 1 where all are alike: see `Kind.collapse`."""
 
 
 def score(
@@ -122,4 +122,5 @@ def class_scores(
 def _measure(task: Task, predictions: Sequence[Prediction]) -> dict[str, float]:
     gold, predicted = ([row[side] for row in predictions] for side in ("gold", "prediction"))
     values = task.kind.measure(task.metrics, task.labels, gold, predicted)
-    return {"score": fmean(values[name] for name in task.metrics), **values}
+    mean = fmean(values[name] for name in task.metrics)
+    return {"score": mean, **values, **task.kind.losses(predictions)}

@@ -39,6 +39,9 @@ class Windows:
     """Further arrays that have an entry, or a row, for each token, by name, such as
     `token_type_ids` or `tags`, each with the value that fills it up behind the last token. Where
     texts are side by side, the `attention_mask` is one of them."""
+    beside: Mapping[str, tuple[Column, int]] = field(default_factory=dict)
+    """Arrays of another text that goes with each window and has a length of its own, such as the
+    `target_ids` that are to be written, each with the value behind the last token."""
     values: dict[str, np.ndarray] = field(default_factory=dict)
     """Arrays that have an entry, or a row, for each window, such as `label`, `start` and `end`."""
     notes: dict[str, Column] = field(default_factory=dict)
@@ -55,16 +58,43 @@ class Windows:
 
     @cached_property
     def sizes(self) -> Int[np.ndarray, " windows"]:
-        """The tokens of each window, without the padding between texts side by side."""
-        if "attention_mask" not in self.tokens:
-            return self.lengths
-        return np.array([mask.sum() for mask in self.tokens["attention_mask"][0]], np.int64)
+        """The tokens of each window and beside it, without the padding of texts side by side."""
+        sizes = self.lengths
+        if "attention_mask" in self.tokens:
+            sizes = np.array([mask.sum() for mask in self.tokens["attention_mask"][0]], np.int64)
+        return sizes + self._lengths_beside
+
+    @cached_property
+    def extents(self) -> Int[np.ndarray, " windows"]:
+        """The least length of a batch that holds each window and what is beside it."""
+        whole, part = self._proportion
+        return np.maximum(self.lengths, -(-self._lengths_beside * whole // part))
+
+    @cached_property
+    def _lengths_beside(self) -> Int[np.ndarray, " windows"]:
+        for column, _ in self.beside.values():
+            return np.array([len(array) for array in column], np.int64)
+        return np.zeros_like(self.lengths)
+
+    @cached_property
+    def _proportion(self) -> tuple[int, int]:
+        """The longest window and the longest text beside one: batches grow in this proportion.
+
+        So both lengths of a batch are known by one of them, and programs stay as few.
+        """
+        return int(self.lengths.max()), max(int(self._lengths_beside.max()), 1)
 
     def gather(self, rows: Int[np.ndarray, " rows"], length: int) -> dict[str, np.ndarray]:
-        """These windows, padded to `length`: all but the notes, and the `attention_mask`."""
+        """These windows, padded to `length`: all but the notes, and the `attention_mask`.
+
+        What is beside them is padded to its length in proportion.
+        """
         columns = {"input_ids": (self.input_ids, self.pad_id), **self.tokens}
         batch = {"attention_mask": np.arange(length) < self.lengths[rows][:, None]}
         batch |= {name: _padded(c, fill, rows, length) for name, (c, fill) in columns.items()}
+        whole, part = self._proportion
+        beside = length * part // whole
+        batch |= {name: _padded(c, fill, rows, beside) for name, (c, fill) in self.beside.items()}
         return batch | {name: values[rows] for name, values in self.values.items()}
 
 

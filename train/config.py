@@ -11,11 +11,11 @@ import tyro
 
 from data.config import DataConfig
 from data.masking import MaskingConfig
-from model.config import Depth, EncoderConfig, Heads, InnerWidth, Width
+from model.config import Depth, Dropout, EncoderConfig, Heads, InnerWidth, Width
 from model.errors import InputError
 from model.ranges import Count, Epochs, LearningRate, Range, Rows, Seeds, check_settings
 from tasks.open import TaskDataConfig
-from tasks.reading import Reading
+from tasks.reading import Reading, Search
 from train.objectives.finetuning import TaskLoss
 from train.objectives.terms import CausalLoss, DistillationLoss
 from train.update.optimizer import OptimizerConfig
@@ -197,12 +197,20 @@ class FinetuneConfig(TrainConfig):
     model: str
     """A folder or hub name of the model to fine-tune. A missing head is drawn at random.
     `random:3x384:8192` is a DistilBERT with random weights, 3 layers, 384 wide, with 8,192 pieces
-    learned from the training texts; `random:3x384:8192:cased` keeps their capitals."""
+    learned from the training texts; `random:3x384:8192:cased` keeps their capitals. To write texts
+    `random:3+1x384:8192` has 3 layers that read and 1 that writes."""
     layers: str | None = None
     """Start as a DistilBERT of these layers of the model, as `even` or `0,2,4` (see
     --student.layers of train.distill); by default as the model itself."""
+    decoder_layers: str | None = None
+    """For models that write texts: start the decoder from these layers, as `0,2,4` (Shleifer and
+    Rush 2020 for a model that writes already; of an encoder Rothe et al. 2020); by default all."""
+    dropout: Dropout | None = None
+    """The dropout of hidden states and of attention; by default the model's own."""
     data: TaskDataConfig = TaskDataConfig()
     reading: Reading = Reading()
+    search: Search = Search()
+    """How texts are written, also by the model that is left; by default with 4 beams."""
     teacher: str | None = None
     """A folder or hub name of a model fine-tuned for the task, to learn from as well."""
     loss: TaskLoss = TaskLoss()
@@ -211,9 +219,13 @@ class FinetuneConfig(TrainConfig):
     count the same, however rare. Over the training examples it is 1 on average."""
     label_smoothing: Annotated[float, Range(0, 0.99)] = 0.0
     """The share of a label's probability that all classes divide evenly (Szegedy et al. 2016); for
-    `multilabel` the two classes of each label are given and not given."""
+    `multilabel` the two classes of each label are given and not given, and where texts are written
+    the classes are the tokens."""
     frozen_layers: Annotated[int, Range(0, 256)] | None = None
     """Do not train the embeddings and so many of the lowest layers; with 0 the embeddings alone."""
+    decoder_rate: Annotated[float, Range(0, 1000, above=True)] = 1.0
+    """For models that write texts: the learning rate of the decoder over that of the encoder, which
+    has the configured one."""
     layer_decay: Annotated[float, Range(0, 1, above=True)] = 1.0
     """The learning rate of a layer over that of what is above it, down to the embeddings; the head
     has the rate itself (Howard & Ruder 2018)."""

@@ -7,6 +7,7 @@
     python -m train.finetune multilabel --data.train my.csv --data.label-fields sport science
     python -m train.finetune embeddings --data.train pairs.jsonl
     python -m train.finetune extractive --data.train documents.jsonl
+    python -m train.finetune translation --data.train pairs.jsonl
 
 With --data.test FILE the trained model is scored on your test examples too, with intervals.
 Each task has the settings of Devlin et al. 2019, and flags change them. The run's folder (--output)
@@ -27,7 +28,9 @@ from jax.experimental import multihost_utils
 
 from data.storage.mirror import upload
 from data.storage.run_folder import read_metrics
+from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
+from model.decoder.seq2seq import Seq2Seq
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
@@ -37,21 +40,25 @@ from report.run import write_report
 from report.seeds import report_seeds
 from tasks.buckets import BucketBatches, bucket_lengths
 from tasks.catalogue import TASKS
-from tasks.model import check_order, fit_reading
+from tasks.model import check_order, fit_reading, load_for_task
 from tasks.open import TaskData, open_task
 from tasks.predict import EVALUATION_ROWS, predictor
 from tasks.score import Scored, SplitScores, score, score_in_full
 from tasks.task import Task
 from tasks.windows import Windows
+from tasks.writing.kind import Writing
 from train.command.cli import choose, main
 from train.command.processes import first_before_others, is_first
 from train.command.signals import heeding, until_safe
 from train.config import FinetuneConfig
 from train.loop.fit import fit
 from train.loop.folder import alone_in_output
-from train.loop.learner import one_model
+from train.loop.learner import compute_dtype, one_model
 from train.loop.soft_targets import with_soft_targets
+from train.loop.teacher_texts import with_teacher_texts
 from train.objectives.finetuning import TaskObjective, balanced_weights
+from train.objectives.objective import Objective
+from train.objectives.writing import WritingObjective
 from train.recipes import FINETUNE
 from train.start import Start, initial_model, open_start, vocabulary_of
 from train.tuning import tune
@@ -75,6 +82,8 @@ class Prepared:
     """Of the buckets of the training batches."""
     class_weights: Sequence[Any]
     """As `balanced_weights` has them; none where all classes weigh the same."""
+    teacher: Seq2Seq | None = None
+    """That is read in every update, which one is whose probabilities of tokens are learned."""
 
 
 @alone_in_output
@@ -131,13 +140,18 @@ def prepare(config: FinetuneConfig) -> Prepared:
     check_test(config, data)
     check_class_loss(config, data.task)
     start = open_start(config, data)
+    vocabulary = vocabulary_of(start)
+    task = replace(task, kind=task.kind.of_vocabulary(vocabulary).of_search(config.search))
+    data = replace(data, task=task)
     teacher = open_checkpoint(config.teacher) if config.teacher else None
     # Single layers get a new head, and so does a model that begins at random.
     learner = start if isinstance(start, Checkpoint) and config.layers is None else None
     check_order(config.labels, task, *filter(None, (learner, teacher)))
-    vocabulary = vocabulary_of(start)
     model = initial_model(config, start, data)
     reading, remarks = fit_reading(config.model, model, vocabulary, task, config.reading)
+    writer = None
+    if teacher and task.kind.writes:
+        writer, data = learn_to_write(config, data, teacher, vocabulary)
     windows = {
         part: task.to_windows(examples, vocabulary, model.config.labels, reading)
         for part, examples in data.splits.items()
@@ -145,16 +159,41 @@ def prepare(config: FinetuneConfig) -> Prepared:
     say(*remarks, *data.notes)
     say(*(f"{part}: {remark}" for part, each in windows.items() for remark in each.remarks))
     train = windows.pop("train")
-    lengths = bucket_lengths(train.lengths, most=config.buckets)
+    lengths = bucket_lengths(train.extents, most=config.buckets)
     say(f"batches of texts of up to {', '.join(map(str, lengths))} tokens")
-    if teacher:
+    if teacher and not task.kind.writes:
         train = with_soft_targets(
             config, teacher, task, data.splits["train"], vocabulary, train, model
         )
     weights: Sequence[Any] = ()
     if config.class_weights == "balanced" and task.kind.class_target:
         weights = balanced_weights(task.kind, train, model.config.num_labels)
-    return Prepared(data, start, vocabulary, model, train, windows, lengths, weights)
+    return Prepared(data, start, vocabulary, model, train, windows, lengths, weights, writer)
+
+
+def learn_to_write(
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint, vocabulary: Vocabulary
+) -> tuple[Seq2Seq | None, TaskData]:
+    """The teacher of a model that writes, if it is read in every update, and the examples.
+
+    With `--loss.form texts` their training targets are what the teacher writes, and it is done.
+
+    Raises:
+        InputError: the teacher does not write, or not in this vocabulary, or not so long texts.
+    """
+    task = data.task
+    vocabulary.check_teacher(load_vocabulary(checkpoint.place))
+    teacher = load_for_task(checkpoint, task, dtype=compute_dtype(config))
+    fit_reading(checkpoint.name, teacher, vocabulary, task, config.reading)
+    assert isinstance(task.kind, Writing)
+    task.kind.check_target(checkpoint.name, teacher)
+    if config.loss.form != "texts":
+        return teacher, data
+    train = data.splits["train"]
+    written = with_teacher_texts(
+        config, checkpoint, teacher, task, train, vocabulary, data.fingerprint
+    )
+    return None, replace(data, splits={**data.splits, "train": written})
 
 
 def check_class_loss(config: FinetuneConfig, task: Task) -> None:
@@ -164,8 +203,18 @@ def check_class_loss(config: FinetuneConfig, task: Task) -> None:
         f"--label-smoothing {config.label_smoothing}": config.label_smoothing,
     }
     for flag, given in flags.items():
-        if given and task.kind.class_target is None:
+        smooths = task.kind.writes and flag.startswith("--label")
+        if given and task.kind.class_target is None and not smooths:
             raise InputError(f"{flag}: {task.name} has no loss of classes, leave it out")
+    writes = task.kind.writes
+    for flag, given, meant in (
+        (f"--layer-decay {config.layer_decay}", config.layer_decay != 1, not writes),
+        (f"--frozen-layers {config.frozen_layers}", config.frozen_layers is not None, not writes),
+        (f"--decoder-rate {config.decoder_rate}", config.decoder_rate != 1, writes),
+    ):
+        if given and not meant:
+            what = "is" if writes else "is not"
+            raise InputError(f"{flag}: {task.name} {what} for models with a decoder: leave it out")
 
 
 def check_test(config: FinetuneConfig, data: TaskData) -> None:
@@ -209,13 +258,7 @@ def finetune_seed(
         hosts=jax.process_count(),
     )
     graphdef = nnx.graphdef(model)
-    objective = TaskObjective(
-        graphdef,
-        task.kind,
-        config.loss if config.teacher else None,
-        class_weights=prepared.class_weights,
-        smoothing=config.label_smoothing,
-    )
+    objective, constants = objective_of(config, prepared, graphdef)
     steps = config.updates(batches.updates_per_epoch)
     rows = parallel.divisible(EVALUATION_ROWS)
     place = heeding(parallel.place_rows)
@@ -241,15 +284,16 @@ def finetune_seed(
             steps,
             frozen=config.frozen,
             layer_decay=config.layer_decay,
+            decoder_rate=config.decoder_rate,
         ),
         batches=batches,
         parallel=parallel,
-        constants={},
+        constants=constants,
         evaluate=lambda params, _: scored("dev", params).metrics,
         facts={"data": data.fingerprint, "tokenizer": prepared.vocabulary.fingerprint},
         best_by="score" if config.report == "best" else None,
         patience=config.patience,
-        shown=lambda name: name in in_tables(("score", *task.metrics)),
+        shown=lambda name: name in (*in_tables(("score", *task.metrics)), *task.kind.unscaled),
     )
     with until_safe():
         params = parallel.replicate(written_parameters(config.output / "model", model))
@@ -263,6 +307,22 @@ def finetune_seed(
     evaluations = [row for row in rows if row["kind"] == "heldout"]
     best = max(evaluations, key=lambda row: row["score"])
     return {name: best[name] for name in results} | {"step": best["step"]}, splits
+
+
+def objective_of(
+    config: FinetuneConfig, prepared: Prepared, graphdef: nnx.GraphDef
+) -> tuple[Objective, dict[str, Any]]:
+    """The objective for a model of this structure, and the constants that it reads."""
+    kind, smoothing = prepared.data.task.kind, config.label_smoothing
+    if not isinstance(kind, Writing):
+        loss, weights = config.loss if config.teacher else None, prepared.class_weights
+        return (
+            TaskObjective(graphdef, kind, loss, class_weights=weights, smoothing=smoothing),
+            {},
+        )
+    structure, params = (None, {}) if prepared.teacher is None else split(prepared.teacher)
+    objective = WritingObjective(graphdef, kind, structure, config.loss, smoothing=smoothing)
+    return objective, {"teacher": params}
 
 
 def written_parameters(folder: Path, model: Any) -> Any:

@@ -14,7 +14,7 @@ from tasks.kind import Kind, percent
 from tasks.kinds import KINDS
 from tasks.model import check_inputs
 from tasks.predict import predictor
-from tasks.reading import OF_TEXT, Asked
+from tasks.reading import OF_TEXT, Asked, Search
 from tasks.windows import Remark
 from tasks.words.encode import check_text
 
@@ -81,7 +81,9 @@ def check_asked(kind: Kind | None, asked: Asked) -> None:
         if name in OF_TEXT and value is not None:
             check_given(value, flag)
     if kind is not None:
-        kind.as_asked(asked)
+        kind.of_search(asked.search).as_asked(asked)
+    elif asked.search != Search():
+        raise InputError(f"--search.* means nothing to {noun}, which this model is")
 
 
 def check_given(value: str | tuple[str, ...], place: str) -> None:
@@ -130,7 +132,8 @@ def _ask(
     kind: Kind, model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]
 ) -> tuple[list[Description], tuple[Remark, ...]]:
     asked, labels = inputs[0].asked, model.config.labels
-    kind, length = kind.as_asked(asked), asked.reading.max_length
+    kind = kind.of_vocabulary(vocabulary).of_search(asked.search).as_asked(asked)
+    length = asked.reading.max_length
     if length is None:
         length = kind.window_length(model)
     check_inputs("the model", model, vocabulary, length)

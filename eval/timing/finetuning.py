@@ -138,7 +138,7 @@ class FlaxEpochs:
         self._device = device.prepare_process(case.on)
         windows = case.windows
         self._source = BucketBatches(
-            windows, bucket_lengths(windows.lengths), batch_size=case.rows, seed=0
+            windows, bucket_lengths(windows.extents), batch_size=case.rows, seed=0
         )
         graphdef, params = split(case.model())
         step, adamw = finetuning_step(graphdef)

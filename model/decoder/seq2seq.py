@@ -42,6 +42,11 @@ class Seq2Seq(nnx.Module):
         self.projection = linear(decoder.config, *widths, rngs=rngs) if differ else None
         self.generation = generation
 
+    @property
+    def backbone(self) -> Backbone:
+        """The encoder, by the name that it has in other models."""
+        return self.encoder
+
     def __call__(
         self,
         input_ids: Int[Array, "batch length"],

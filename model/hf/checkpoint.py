@@ -62,6 +62,8 @@ class Checkpoint:
 
     def has_head(self, head: type[Any]) -> bool:
         """True if the checkpoint calls itself a model of this class."""
+        if head is Seq2Seq or self.decoder is not None:
+            return (head is Seq2Seq) == (self.decoder is not None)
         if head is DocumentClassification:
             return bool(self.classes) and self.model_class() is head
         return class_name(head, self.config.architecture) in self.classes

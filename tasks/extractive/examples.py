@@ -96,6 +96,18 @@ class DocumentColumns:
         return tuple(references)
 
 
+def document_of(row: Row) -> str:
+    """The document in a row of a user's table, also one that is a list of sentences.
+
+    Raises:
+        InputError: there is none, or it has no sentence.
+    """
+    text = "\n".join(DocumentColumns().sentences(row))
+    if not text.strip():
+        raise IncompleteError(f"{row.place}: the document has no sentence")
+    return text
+
+
 def _places(row: Row, marks: Any, sentences: int, name: str) -> set[int]:
     """The places of the sentences that are marked."""
     if not isinstance(marks, list) or len(marks) != sentences:

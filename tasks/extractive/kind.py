@@ -15,19 +15,12 @@ from data.vocabulary import Vocabulary
 from model.config import EncoderConfig
 from model.losses import cross_entropy
 from model.tasks import TokenClassification
-from tasks.extractive.choose import likeliest, oracle
+from tasks.extractive.baselines import BASELINE_TITLES, baseline_scores, baselines
+from tasks.extractive.choose import likeliest
 from tasks.extractive.encode import encode_documents
-from tasks.extractive.examples import DocumentColumns, DocumentExample
-from tasks.extractive.rouge import (
-    BASELINE_TITLES,
-    BASELINES,
-    ROUGE_METRICS,
-    ROUGE_TITLES,
-    check_rouge,
-    rouge,
-)
+from tasks.extractive.examples import DocumentColumns, DocumentExample, document_of
+from tasks.extractive.rouge import PROTOCOL, ROUGE_METRICS, ROUGE_TITLES, check_rouge, rouge
 from tasks.extractive.split import sentence_spans, split_sentences
-from tasks.formats.rows import IncompleteError
 from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking, percent
 from tasks.reading import Asked
 from tasks.windows import Windows
@@ -60,6 +53,9 @@ class Extractive(Kind):
     noun = "a summariser"
     asks = ("top",)
     shares = "document"
+
+    def protocol(self) -> str:
+        return PROTOCOL
 
     def columns(self, fields: Mapping[str, Any]) -> DocumentColumns:
         """`text` and `summary`, or the columns that the flags name."""
@@ -119,32 +115,22 @@ class Extractive(Kind):
     def _prediction(
         self, example: DocumentExample, chances: Float[np.ndarray, " sentences"]
     ) -> Prediction:
-        def joined(places: Sequence[int]) -> str:
-            return "\n".join(example.sentences[place] for place in places)
-
         places = likeliest(example.sentences, chances, self.sentences)
         found: Prediction = {
-            "prediction": joined(places),
+            "prediction": "\n".join(example.sentences[place] for place in places),
             "sentences": list(places),
             "probabilities": [float(chances[place]) for place in places],
         }
         if example.references is None:
             return found
-        found["lead"] = joined(range(min(self.sentences, len(example.sentences))))
-        found["oracle"] = joined(oracle(example.sentences, example.references, self.sentences))
-        return found if example.title is None else found | {"title": example.title}
+        return found | baselines(example, self.sentences)
 
     def gold(self, example: DocumentExample) -> list[str] | None:
         return None if example.references is None else list(example.references)
 
     def breakdown(self, labels, predictions: Sequence[Prediction]) -> dict[str, float]:
         """The scores of the baselines, where all documents have one."""
-        found = {}
-        for baseline in BASELINES:
-            if predictions and all(baseline in prediction for prediction in predictions):
-                gold, texts = ([p[side] for p in predictions] for side in ("gold", baseline))
-                found |= {f"{baseline}_{name}": f(gold, texts) for name, f in ROUGE_METRICS.items()}
-        return found
+        return baseline_scores(predictions)
 
     def mistake(self, prediction: Prediction) -> Mistake:
         """By how much ROUGE-1 falls short of 1."""
@@ -160,10 +146,7 @@ class Extractive(Kind):
 
     def ask(self, row: Row, asked: Asked) -> tuple[str, Asked]:
         """The document, also one that is a list of sentences."""
-        text = "\n".join(DocumentColumns().sentences(row))
-        if not text.strip():
-            raise IncompleteError(f"{row.place}: the document has no sentence")
-        return text, asked
+        return document_of(row), asked
 
     def example(self, id: str, text: str, asked: Asked, vocabulary: Vocabulary) -> DocumentExample:
         return DocumentExample(id, split_sentences(text))

@@ -1,4 +1,4 @@
-"""ROUGE of summaries (Lin 2004), by rouge-score with its stemmer, and of what costs nothing.
+"""ROUGE of summaries (Lin 2004), by rouge-score with its stemmer.
 
 A library and no formulas of our own, because published numbers come from it, or from the Perl
 script that it follows. Of several references the one counts whose ROUGE-1 is best, for all
@@ -20,14 +20,7 @@ ROUGE_TITLES = {
     "rougeL": "ROUGE-L",
     "rougeLsum": "ROUGE-Lsum",
 }
-BASELINES = ("lead", "oracle", "title")
-"""Summaries that are scored beside a model's: the first sentences, the sentences that come closest
-to a reference, and the document's title."""
-BASELINE_TITLES = {
-    f"{baseline}_{name}": f"{baseline}: {title}"
-    for baseline in BASELINES
-    for name, title in ROUGE_TITLES.items()
-}
+PROTOCOL = "ROUGE by rouge-score with its stemmer; of several references that with the best ROUGE-1"
 
 
 def mean_rouge(name: str, gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> float:

@@ -45,6 +45,10 @@ class AlignedLines:
             f"{there}"
         )
 
+    def beside(self, file: Path, split: str) -> Iterator[Row]:
+        """The rows of the first of two files and of the other, which lies beside it."""
+        return self(file.with_name(file.name.removesuffix(".gz")).with_suffix(""), split)
+
     def __call__(self, path: Path, split: str) -> Iterator[Row]:
         """Yields a row for each line; lines that are blank in both files are passed over.
 

@@ -32,7 +32,14 @@ METRICS = {
     **{f"xquad-{language}": "exact_match squad_f1" for language in XQUAD},
     **{f"mlqa-{a}-{b}": "exact_match squad_f1" for a, b in product(MLQA, MLQA)},
     "sts": "spearman pearson",
-    **dict.fromkeys(("scitldr", "cnn_dailymail", "extractive"), "rouge1 rouge2 rougeL rougeLsum"),
+    **dict.fromkeys(
+        (
+            *("scitldr", "cnn_dailymail", "extractive"),
+            *("scitldr-abstractive", "cnn_dailymail-abstractive", "summaries"),
+        ),
+        "rouge1 rouge2 rougeL rougeLsum",
+    ),
+    **dict.fromkeys(("multi30k-de-en", "multi30k-en-de", "translation"), "bleu"),
     "classification": "accuracy macro_f1",
     "multilabel": "micro_f1 macro_f1",
     "regression": "pearson spearman",

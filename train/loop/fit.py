@@ -283,7 +283,8 @@ class TrainingRun:
         # The metrics of the step before are fetched while this one runs.
         self.catch_up()
         tokens = self.batches.tokens(self.number - 1)
-        places = batch["input_ids"].size * jax.process_count()  # each reads its share
+        texts = [batch[name] for name in ("input_ids", "target_ids") if name in batch]
+        places = sum(ids.size for ids in texts) * jax.process_count()  # each reads its share
         self.unlogged = Unlogged(self.number, metrics, tokens, places, waited, compiles)
         self.tracer.done(self.number, metrics)
 

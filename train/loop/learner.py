@@ -61,6 +61,7 @@ def one_model(
     *,
     frozen: tuple[str, ...] = (),
     layer_decay: float = 1.0,
+    decoder_rate: float = 1.0,
     exported: Callable[[nnx.Module], nnx.Module] = lambda model: model,
 ) -> Learner:
     """A model, its optimizer and the way it becomes a Hugging Face folder with its tokenizer.
@@ -74,10 +75,17 @@ def one_model(
         steps: updates of the run.
         frozen: parts of the paths of parameters that stay as they are.
         layer_decay: of the learning rate, from layer to layer downwards.
+        decoder_rate: the learning rate of a decoder over that of its encoder.
         exported: the part of the trained model that is written.
     """
     graphdef, params = split(model)
-    optimizer = make_optimizer(config.optimizer, steps, frozen=frozen, layer_decay=layer_decay)
+    optimizer = make_optimizer(
+        config.optimizer,
+        steps,
+        frozen=frozen,
+        layer_decay=layer_decay,
+        decoder_rate=decoder_rate,
+    )
     return Learner(
         init_state(params, optimizer),
         parallel.compile(lambda axis: make_step(objective, optimizer, steps, axis)),

@@ -30,10 +30,12 @@ class TaskLoss:
     """Of T^2 KL(teacher || student); squared difference where a value is learned."""
     temperature: Annotated[float, TEMPERATURES] = 2.0
     """Softens teacher and student alike in the KL."""
-    form: Literal["kl", "margin", "vectors"] | None = None
+    form: Literal["kl", "margin", "vectors", "tokens", "texts"] | None = None
     """For embeddings: KL of a query's scores with all documents of the batch (`kl`, the default),
     squared error of the margins between its document and its negatives (`margin`), which a
-    cross-encoder can teach too, or the cosine distance of vectors, which must be equally wide."""
+    cross-encoder can teach too, or the cosine distance of vectors, which must be equally wide. For
+    translations and summaries: KL at every token (`tokens`, the default), or the `texts` that the
+    teacher writes, once, instead of the labels (Kim and Rush 2016: word level, sequence level)."""
 
 
 class TaskObjective:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Float32, Int
 
 from model.config import EncoderConfig
 from model.errors import InputError
+from model.losses import weighted_cross_entropy
 from model.ranges import Range
 from train.objectives.forward import Forward, Positions
 from train.objectives.layer_pairs import layer_pairs
@@ -65,6 +66,19 @@ class MaskedTokens(LogitTerm):
 
     def values(self, student: Logits, teacher: Logits | None, labels: Labels, now: Now) -> Losses:
         return cross_entropy(student, labels)
+
+
+@dataclass(frozen=True)
+class SmoothedTokens(LogitTerm):
+    """Cross-entropy with the next tokens, whose probability is smoothed (Szegedy et al. 2016)."""
+
+    smoothing: float = 0.0
+    """The share of a token's probability that all tokens divide evenly."""
+
+    def values(self, student: Logits, teacher: Logits | None, labels: Labels, now: Now) -> Losses:
+        if not self.smoothing:
+            return cross_entropy(student, labels)
+        return weighted_cross_entropy(student, labels, jnp.ones(()), self.smoothing)
 
 
 @dataclass(frozen=True)

@@ -156,11 +156,11 @@ def _parts(
     if config.layers is not None:
         shape = student_config(shape, config.layers)
     shape = shape.replace(labels=outputs_of(config), dtype=compute_dtype(config))
-    model = nnx.eval_shape(lambda: task.kind.new_model(shape, rngs=nnx.Rngs(0)))
+    _, depth = random_shape(config.model) or (None, None)
+    kind = task.kind.of_decoder(config.decoder_layers, depth)
+    model = nnx.eval_shape(lambda: kind.new_model(shape, rngs=nnx.Rngs(0)))
     model.backbone.encoder.remat = config.run.remat
-    objective = TaskObjective(
-        nnx.graphdef(model), task.kind, config.loss if config.teacher else None
-    )
+    objective = TaskObjective(nnx.graphdef(model), kind, config.loss if config.teacher else None)
     return model, objective, {}, config.frozen
 
 
@@ -178,8 +178,8 @@ def shape_of(model: str) -> EncoderConfig:
     Raises:
         InputError: there is neither.
     """
-    if (shape := random_shape(model)) is not None:
-        return shape
+    if (random := random_shape(model)) is not None:
+        return random[0]
     if Path(model).expanduser().exists():
         return open_checkpoint(model).config
     if model in HUB_CONFIGS:

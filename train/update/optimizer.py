@@ -92,18 +92,29 @@ def decayed(decay: float, updates: Params, _params: Params) -> Params:
     return jax.tree.map_with_path(scale, updates)
 
 
+def faster(part: str, factor: float, updates: Params, _params: Params) -> Params:
+    """Updates of a model, times `factor` for the parameters below `part`: a rate of their own."""
+
+    def scale(path: tuple, update: Array) -> Array:
+        return update * factor if path[0].key == part else update
+
+    return jax.tree.map_with_path(scale, updates)
+
+
 def make_optimizer(
     config: OptimizerConfig,
     total_steps: int,
     *,
     frozen: tuple[str, ...] = (),
     layer_decay: float = 1.0,
+    decoder_rate: float = 1.0,
     peak: Float32[Array, ""] | None = None,
 ) -> Optimizer:
     """AdamW over all parameters but those whose dotted path contains a part in `frozen`.
 
     Frozen parameters neither move nor count in the clip norm, and have no moments. The updates of a
-    layer are those of the layer above times `layer_decay`. `peak` replaces the configured learning
+    layer are those of the layer above times `layer_decay`, those of a decoder are multiplied by
+    `decoder_rate`. `peak` replaces the configured learning
     rate where it is known only inside a compiled step.
     """
     schedule = learning_rate(config, total_steps, peak)
@@ -115,6 +126,7 @@ def make_optimizer(
         ),
         optax.scale_by_learning_rate(schedule),
         *([optax.stateless(partial(decayed, layer_decay))] if layer_decay != 1 else []),
+        *([optax.stateless(partial(faster, "decoder", decoder_rate))] if decoder_rate != 1 else []),
     )
 
     def label(path: tuple, _leaf: Any) -> str:
