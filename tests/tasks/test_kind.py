@@ -207,7 +207,7 @@ def by_hand(case: Case, logits: dict[str, np.ndarray]) -> float:
                 start += len(sentence.ids)
         elif case.kind.writes:
             encode = case.vocabulary.tokenizer.encode
-            source = encode(case.kind.source(example)).ids
+            source = encode(case.kind.quote(example)).ids
             target = encode(example.references[0]).ids[: READING.max_target]
             before = jnp.array([target[:-1]])
             output = case.model(jnp.array([source]), decoder_input_ids=before).logits[0]

@@ -18,6 +18,8 @@ from train.command.processes import first_before_others, is_first
 from train.config import TrainConfig
 
 SECONDS_TO_APPEAR = 20.0
+TEACHER_TEXTS = "teacher-texts.jsonl"
+"""What a teacher wrote for the run, which is there before it begins."""
 
 # Fields that may differ when a run resumes: how it is carried out, and where things lie.
 FREE = frozenset({"run", "output", "data.cache", "provenance"})
@@ -74,7 +76,7 @@ def _claim_first(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
     download(folder)
     if path.exists():
         _check_same(path, record)
-    elif contents(folder):
+    elif any(path.name != TEACHER_TEXTS for path in contents(folder)):
         raise InputError(
             f"{folder} is not empty and holds no run: choose another folder with --output"
         )

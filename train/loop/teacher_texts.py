@@ -24,9 +24,9 @@ from tasks.predict import EVALUATION_ROWS, predictor
 from tasks.task import Task
 from train.command.signals import heeding, until_safe
 from train.config import FinetuneConfig
+from train.loop.folder import TEACHER_TEXTS
 from train.update.parallel import Parallel
 
-FILE = "teacher-texts.jsonl"
 _TOGETHER = 16 * EVALUATION_ROWS
 """Examples between two writes."""
 
@@ -68,7 +68,7 @@ def with_teacher_texts(
         "generation": asdict(generation) if generation else None,
     }
     make_folder(config.output)
-    file = config.output / FILE
+    file = config.output / TEACHER_TEXTS
     texts = _read(file, json.loads(json.dumps(header)))
     say(
         f"{checkpoint.name} writes {len(examples):,} texts, once, to {file}"
