@@ -59,8 +59,8 @@ class PredictConfig(Asked):
     """Ask a model about texts: arguments, the lines or rows of a file, or lines of standard input.
 
     Its config.json says what it predicts: labels with probabilities, values, entities or tagged
-    words with their places, answers to a question, choices, the sentences of a summary, fillings
-    for [MASK], or the cosine of two texts.
+    words with their places, answers to a question, choices, the sentences of a summary, a
+    translation or summary that it writes, fillings for [MASK], or the cosine of two texts.
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -114,6 +114,8 @@ def predict(
         - of a model of multiple choice: `choice`, `probability`, and `probabilities` by choice;
         - of a summariser: `summary`, its sentences on lines, and the same in `sentences`, each with
           `text`, `start`, `end` and `probability`, in the order of the text;
+        - of a model that writes: `written`, and its `log_probability`, divided by a power of its
+          length;
         - of a masked LM: `masks`, for each [MASK] a list of `token` and `probability`.
 
         Places are numbers of characters: `text[start:end]`.

@@ -45,7 +45,7 @@ from tasks.catalogue import find_task
 from tasks.model import check_order, fit_reading, load_for_task, only_numbered, spelled
 from tasks.open import TaskData, TaskDataConfig, open_task
 from tasks.predict import predictor
-from tasks.reading import NullThreshold, Reading, Search, Threshold
+from tasks.reading import BeamSettings, NullThreshold, Reading, Threshold
 from tasks.score import score, score_in_full, split_record
 from tasks.task import Task
 
@@ -62,9 +62,10 @@ class TaskEvaluation:
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A folder or hub name of a BERT or DistilBERT with a head for the task."""
     task: str
-    """Such as sst2, mnli, squad, conll2003, imdb; in other languages than a model was fine-tuned
-    in, such as xnli-de, xquad-zh, mlqa-ar-en; or, for your own files, classification, multilabel,
-    regression, tags, answers, choices, embeddings or extractive. A wrong name lists them all."""
+    """Such as sst2, mnli, squad, conll2003, imdb, multi30k-de-en; in other languages than a model
+    was fine-tuned in, such as xnli-de, xquad-zh, mlqa-ar-en; or, for your own files,
+    classification, multilabel, regression, tags, answers, choices, embeddings, extractive,
+    translation or summaries. A wrong name lists them all."""
     data: TaskDataConfig = TaskDataConfig()
     split: tuple[str, ...] = ()
     """Such as dev, test, dev_mismatched. By default the development sets (for mnli both), or the
@@ -76,7 +77,7 @@ class TaskEvaluation:
     threshold: Threshold | None = None
     """For any number of labels: a text is given those whose probability is above this; by default
     0.5."""
-    search: Search = Search()
+    search: BeamSettings = BeamSettings()
     """How texts are written, for a model that writes them; by default as it says itself."""
     null_threshold: NullThreshold | None = None
     """For questions: predict "no answer" when its score exceeds the best answer's by more than

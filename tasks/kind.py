@@ -26,7 +26,7 @@ from model.hf.checkpoint import Checkpoint
 from model.losses import distillation_kl, weighted_cross_entropy
 from model.tasks import read_batch
 from tasks.formats.rows import Columns, Example, Format, text_cell
-from tasks.reading import Asked, Reading, Search
+from tasks.reading import Asked, BeamSettings, Reading
 from tasks.windows import Windows
 
 Arrays = Mapping[str, Array]
@@ -250,13 +250,13 @@ class Kind(ABC):
             raise InputError(f"{given}: {self.noun} has no decoder, leave it out")
         return self
 
-    def of_search(self, search: Search) -> "Kind":
+    def of_search(self, search: BeamSettings) -> "Kind":
         """This kind, with these settings of the search for a text.
 
         Raises:
             InputError: something is given, and its models write no texts.
         """
-        if search != Search():
+        if search != BeamSettings():
             raise InputError(f"--search.* means nothing to {self.noun}, which writes no texts")
         return self
 

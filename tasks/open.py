@@ -35,17 +35,19 @@ class TaskDataConfig:
     text_field: str = "text"
     """The column of your own files that holds the text, for `tags` the words, for `choices` the
     context, beside a list `choices` or columns `choice0`, `choice1` and so on, or for `embeddings`
-    the query, which may also be called `query`. For `extractive` the document, a text or a list
-    of sentences, which may also be called `document` or `sentences`."""
+    the query, which may also be called `query`. For `extractive` and `summaries` the document, a
+    text or a list of sentences, which may also be called `document` or `sentences`. For
+    `translation` what is read, which may also be called `source`."""
     pair_field: str | None = None
     """The column that holds a second text, where texts come in pairs; for `embeddings` by default
-    `document`."""
+    `document`, for `translation` the `target`, a text or a list of several people's."""
     label_field: str = "label"
     """The column that holds the class, the value, for `tags` the tags, for `choices` the place of
     the right one, from 0, or for `multilabel` a list of labels, which may also be in `labels`.
     `embeddings` need none; a `score`, how much the two texts are alike, makes them learn that. For
-    `extractive` the summary, or a list of several people's, which may also be called `summary`;
-    `labels`, a list of 0 and 1 for the sentences of a list, may say which are right."""
+    `extractive` and `summaries` the summary, or a list of several people's, which may also be
+    called `summary`; `labels`, a list of 0 and 1 for the sentences of a list, may say which are
+    right."""
     label_fields: tuple[str, ...] = ()
     """Several columns instead of that one: for `multilabel` each has 0 or 1, and is called as its
     label; for `regression` each has a value."""

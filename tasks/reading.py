@@ -67,7 +67,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Search:
+class BeamSettings:
     """Settings with which a text is written; those that are not given are the model's own."""
 
     beams: Beams | None = None
@@ -108,7 +108,7 @@ class Asked:
     """For a question answerer: predict "no answer" when its score exceeds the best answer's by more
     than this. By default 0 for a model fine-tuned here on questions of which some had no answer;
     others always answer."""
-    search: Search = Search()
+    search: BeamSettings = BeamSettings()
     """How a text is written, for a model that writes one."""
     reading: Reading = Reading()
     """How texts are read. By default a window has as many tokens as the model can read, and no more

@@ -79,7 +79,7 @@ HUGE = {
     **dict.fromkeys(("sequence_length", "batch_size", "micro_batches", "group_rows"), 10**9),
     "num_layers": 10**6,
 }
-MAY_BE_NEGATIVE = {"null_threshold"}
+MAY_BE_NEGATIVE = {"null_threshold", "length_penalty"}
 
 
 class Leaf(NamedTuple):

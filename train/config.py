@@ -15,7 +15,7 @@ from model.config import Depth, Dropout, EncoderConfig, Heads, InnerWidth, Width
 from model.errors import InputError
 from model.ranges import Count, Epochs, LearningRate, Range, Rows, Seeds, check_settings
 from tasks.open import TaskDataConfig
-from tasks.reading import Reading, Search
+from tasks.reading import BeamSettings, Reading
 from train.objectives.finetuning import TaskLoss
 from train.objectives.terms import CausalLoss, DistillationLoss
 from train.update.optimizer import OptimizerConfig
@@ -209,7 +209,7 @@ class FinetuneConfig(TrainConfig):
     """The dropout of hidden states and of attention; by default the model's own."""
     data: TaskDataConfig = TaskDataConfig()
     reading: Reading = Reading()
-    search: Search = Search()
+    search: BeamSettings = BeamSettings()
     """How texts are written, also by the model that is left; by default with 4 beams."""
     teacher: str | None = None
     """A folder or hub name of a model fine-tuned for the task, to learn from as well."""

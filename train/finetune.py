@@ -258,7 +258,7 @@ def finetune_seed(
         hosts=jax.process_count(),
     )
     graphdef = nnx.graphdef(model)
-    objective, constants = objective_of(config, prepared, graphdef)
+    objective, constants = objective_and_constants(config, prepared, graphdef)
     steps = config.updates(batches.updates_per_epoch)
     rows = parallel.divisible(EVALUATION_ROWS)
     place = heeding(parallel.place_rows)
@@ -309,7 +309,7 @@ def finetune_seed(
     return {name: best[name] for name in results} | {"step": best["step"]}, splits
 
 
-def objective_of(
+def objective_and_constants(
     config: FinetuneConfig, prepared: Prepared, graphdef: nnx.GraphDef
 ) -> tuple[Objective, dict[str, Any]]:
     """The objective for a model of this structure, and the constants that it reads."""

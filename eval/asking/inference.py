@@ -14,7 +14,7 @@ from tasks.kind import Kind, percent
 from tasks.kinds import KINDS
 from tasks.model import check_inputs
 from tasks.predict import predictor
-from tasks.reading import OF_TEXT, Asked, Search
+from tasks.reading import OF_TEXT, Asked, BeamSettings
 from tasks.windows import Remark
 from tasks.words.encode import check_text
 
@@ -82,7 +82,7 @@ def check_asked(kind: Kind | None, asked: Asked) -> None:
             check_given(value, flag)
     if kind is not None:
         kind.of_search(asked.search).as_asked(asked)
-    elif asked.search != Search():
+    elif asked.search != BeamSettings():
         raise InputError(f"--search.* means nothing to {noun}, which this model is")
 
 

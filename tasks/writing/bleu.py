@@ -28,7 +28,7 @@ def sentence_bleu(references: Sequence[str], text: str, *, lowercase: bool) -> f
 
 
 def signature(lowercase: bool, references: int) -> str:
-    """What sacreBLEU says of how the texts are compared, with so many references each."""
+    """Signature of sacreBLEU, which says how texts with so many references each are compared."""
     metric = _bleu(lowercase)
     metric.corpus_score(["a"], [["a"]] * references)
     return str(metric.get_signature())

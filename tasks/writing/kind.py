@@ -25,7 +25,7 @@ from model.errors import InputError
 from model.hf.checkpoint import Checkpoint
 from model.losses import cross_entropy
 from tasks.kind import Arrays, ClassNames, Kind, Prediction
-from tasks.reading import Reading, Search
+from tasks.reading import BeamSettings, Reading
 from tasks.texts.encode import all_or_none
 from tasks.windows import Windows
 from tasks.writing.detokenise import detokenise
@@ -47,7 +47,7 @@ class Writing(Kind):
     """Those of the checkpoint that a new decoder starts from; None: all."""
     decoder_depth: int | None = None
     """Layers of a decoder with random weights; None: as many as the encoder has."""
-    search: Search = Search()
+    search: BeamSettings = BeamSettings()
     vocabulary: Vocabulary | None = field(default=None, compare=False, repr=False)
 
     fields = ("text_field", "pair_field")
@@ -94,7 +94,7 @@ class Writing(Kind):
     def of_decoder(self, layers: str | None, depth: int | None) -> "Writing":
         return replace(self, decoder_layers=layers, decoder_depth=depth)
 
-    def of_search(self, search: Search) -> "Writing":
+    def of_search(self, search: BeamSettings) -> "Writing":
         return replace(self, search=search)
 
     @property

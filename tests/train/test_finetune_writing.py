@@ -18,7 +18,7 @@ from model.decoder.seq2seq import Seq2Seq
 from model.errors import InputError
 from model.pretrained import load
 from tasks.open import TaskDataConfig
-from tasks.reading import Asked, Search
+from tasks.reading import Asked, BeamSettings
 from tests import runs
 from train.command.signals import Stopped
 from train.config import FinetuneConfig, RunConfig
@@ -40,7 +40,7 @@ def home(tmp_path_factory) -> Path:
     rows = []
     for _ in range(60):
         words = random.choice(runs.WORDS, size=random.integers(4, 9)).tolist()
-        rows.append({"source": " ".join(words), "target": " ".join(map(OTHER.get, words))})
+        rows.append({"source": " ".join(words), "target": " ".join(OTHER[word] for word in words)})
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -55,7 +55,7 @@ def config(home: Path, **changes) -> FinetuneConfig:
             data=TaskDataConfig(train=home / "pairs.jsonl", dev_share=0.2),
             reading=replace(recipe.reading, max_length=16, max_target=12),
             optimizer=replace(recipe.optimizer, learning_rate=1e-2),
-            search=Search(beams=2),
+            search=BeamSettings(beams=2),
             batch_size=8,
             steps=6,
             evaluate_every=6,
@@ -83,7 +83,8 @@ def test_it_learns_and_writes(trained, home, monkeypatch):
     assert metrics["loss_of_target"] < first["loss_of_target"] - 1
     assert metrics["perplexity"] == pytest.approx(np.exp(metrics["loss_of_target"]))
     model, vocabulary = open_model(str(folder))
-    assert type(model) is Seq2Seq and model.generation.beams == 2
+    assert type(model) is Seq2Seq and model.generation is not None
+    assert model.generation.beams == 2
     assert model.generation.max_new_tokens == 11
 
     monkeypatch.chdir(home)
@@ -105,7 +106,7 @@ def test_it_learns_and_writes(trained, home, monkeypatch):
     found = beam_search(model.decoder, model.read(ids), model.generation, rows=1)
     written = vocabulary.tokenizer.decode(np.asarray(found.tokens[0, 0]).tolist())
     assert predict(model, vocabulary, [text])[0]["written"] == rows[0]["prediction"] == written
-    greedy = Asked(search=Search(beams=1, max_new_tokens=3))
+    greedy = Asked(search=BeamSettings(beams=1, max_new_tokens=3))
     [short] = predict(model, vocabulary, [text], greedy)
     assert len(short["written"].split()) <= 3
 
@@ -159,7 +160,7 @@ def test_the_texts_of_a_teacher_are_written_once_and_learned(home, trained, caps
     assert (again.output / TEACHER_TEXTS).read_text() == whole
     assert [row["loss"] for row in train_rows(again.output)] == losses
 
-    other = replace(again, output=home / "other", search=Search(beams=1))
+    other = replace(again, output=home / "other", search=BeamSettings(beams=1))
     other.output.mkdir()
     (other.output / TEACHER_TEXTS).write_text(whole)
     with pytest.raises(InputError, match="holds the texts of another teacher, of other examples"):
@@ -267,7 +268,7 @@ def test_flags_of_decoders_mean_nothing_elsewhere(home):
     for changes, message in (
         ({"decoder_rate": 2.0}, "--decoder-rate 2.0: classification is not for models with a dec"),
         ({"decoder_layers": "0"}, "--decoder-layers 0: a classifier has no decoder"),
-        ({"search": Search(beams=2)}, r"--search.\* means nothing to a classifier"),
+        ({"search": BeamSettings(beams=2)}, r"--search.\* means nothing to a classifier"),
     ):
         with pytest.raises(InputError, match=message):
             finetune(replace(run, **changes))
@@ -308,6 +309,6 @@ def test_transformers_writes_the_same_texts(home, trained):
     inputs = tokenizer(texts, return_tensors="pt", padding=True)
     inputs.pop("token_type_ids")
     with torch.no_grad():
-        found = theirs.generate(**inputs)
+        found = theirs.generate(**inputs)  # type: ignore[attr-defined]
     decoded = tokenizer.batch_decode(found, skip_special_tokens=True)
     assert [each["written"] for each in predict(model, vocabulary, texts)] == decoded

@@ -53,8 +53,11 @@ def opened(config: FinetuneConfig, **changes) -> RandomStart:
 
 
 def test_a_name_says_the_shape():
-    shape = random_shape("random:3x384:8192")
-    assert shape == random_shape("random:3x384:8192:cased") == shape_of("random:3x384:8192")
+    found = random_shape("random:3x384:8192")
+    assert found is not None and found == random_shape("random:3x384:8192:cased")
+    shape, decoder_layers = found
+    assert decoder_layers is None and shape == shape_of("random:3x384:8192")
+    assert random_shape("random:3+12x384:8192") == (shape, 12)
     assert shape == EncoderConfig(
         architecture="distilbert",
         vocab_size=8192,
@@ -68,8 +71,8 @@ def test_a_name_says_the_shape():
         classifier_dropout=0.2,
         initializer_range=384**-0.5,
     )
-    small = random_shape("random:1x20:99")
-    assert small is not None and (small.num_heads, small.hidden_size) == (1, 20)
+    small = shape_of("random:1x20:99")
+    assert (small.num_heads, small.hidden_size) == (1, 20)
     assert random_shape("assets/random:3x384:8192") is None and random_shape("random") is None
 
 
