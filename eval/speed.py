@@ -21,11 +21,14 @@ vocabulary: the losses over the vocabulary in chunks, against all scores at once
 search: exact search for queries among random vectors of documents, with its memory.
 generation: tokens a second that a decoder writes, greedily and by beams, with its memory.
 Weights and tokens are random: speed does not depend on their values.
+What is measured, and about how long that takes, is said before; in updates, a contender that is ten
+times slower than the fastest is cut short.
 
 Only the command line needs tyro, and reading and updates without fine-tuning need no grain either:
 `from eval.speed import UpdateSpeed, speed; speed(UpdateSpeed(loops=("pretrain", "distill")))`.
 """
 
+import inspect
 import sys
 from typing import Any
 
@@ -64,7 +67,7 @@ def speed(settings: Speed) -> dict[str, Any]:
         InputError: a setting makes no sense, or asks for a device or library that is not there.
     """
     result = run_measurement(settings, _measure)
-    medians = "" if getattr(settings, "commands", False) else f"Medians of {settings.repeats}. "
+    medians = "" if is_run_once(settings) else f"Medians of {settings.repeats}. "
     say(
         f"{medians}Load average before: {result['load_average_before']:.1f} (the ratios mean "
         "something only on a quiet machine, where it is near 0)."
@@ -72,7 +75,21 @@ def speed(settings: Speed) -> dict[str, Any]:
     return result
 
 
+def is_run_once(settings: Speed) -> bool:
+    """True for what takes too long to be repeated."""
+    return isinstance(settings, StudySpeed) and settings.commands
+
+
+def announcement(settings: Speed) -> str:
+    """What will be measured, and how often."""
+    what = inspect.getdoc(type(settings)) or ""
+    if is_run_once(settings):
+        return f"{what} Each is run once."
+    return f"{what} Each is run once, and then {settings.repeats} times for its time."
+
+
 def _measure(settings: Speed, console: Console) -> dict[str, Any]:
+    say(announcement(settings))
     if isinstance(settings, ReadingSpeed):
         return measure_reading(settings, console)
     if isinstance(settings, UpdateSpeed):

@@ -49,15 +49,21 @@ def sizes(backbone: nnx.Module) -> dict[str, int]:
 
 
 def time_alternately(
-    functions: Mapping[str, Callable[[], object]], *, repeats: int
+    functions: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int,
+    announce: Callable[[float], object] = lambda seconds: None,
 ) -> dict[str, list[float]]:
     """Seconds of every call of each function, called alternately: all meet the same disturbances.
 
-    Each is called once before, to compile.
+    Each is called once before, to compile. By the time of that `announce` is told how many seconds
+    the others will take at most.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
+    start = time.perf_counter()
     for function in functions.values():
         jax.block_until_ready(function())
+    announce(seconds_since(start) * repeats)
     for _ in range(repeats):
         for name, function in functions.items():
             start = time.perf_counter()

@@ -4,8 +4,9 @@ Every contender runs in a process of its own. On a CPU they make updates alterna
 meet the same disturbances; on an accelerator one follows the other and has all its memory.
 """
 
+import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -20,9 +21,16 @@ from rich.table import Table
 from eval.timing.device import about_device, device_sentence, utilisation_peak
 from eval.timing.settings import SIZES, Loop, UpdateSpeed
 from eval.timing.updates import TextCase
-from eval.timing.worker import OutOfMemoryError, Worker, answer_once, update_alternately
+from eval.timing.worker import (
+    OutOfMemoryError,
+    TooSlowError,
+    Worker,
+    answer_once,
+    update_alternately,
+)
 from model.errors import InputError
-from report.tables import terminal_table
+from model.terminal import say
+from report.tables import duration, terminal_table
 
 _TITLES = {
     "pretrain": "An update of pretraining",
@@ -35,6 +43,9 @@ TORCH_SIDES = ("torch, float32", AUTOCAST)
 FINETUNE_ROWS = 32  # as all of GLUE, Devlin et al. 2019
 # Where none is given, on an accelerator: the first that fits.
 BATCHES_TRIED = (256, 192, 128, 96, 64, 48, 32, 24, 16, 8, 4, 2, 1)
+# A contender whose first update takes so many times that of the fastest is cut short, but none
+# within the first minute: libraries prepare themselves in it.
+TIMES_SLOWER, LEAST_LIMIT = 10, 60.0
 
 
 def measure_updates(settings: UpdateSpeed, console: Console) -> dict[str, Any]:
@@ -69,22 +80,49 @@ def measure_updates(settings: UpdateSpeed, console: Console) -> dict[str, Any]:
                 yield TextCase(loop, teacher, student, rows=rows or 0, length=length, on=on)
 
     sides = [OURS.format(dtype=device["dtype"]), *(TORCH_SIDES if settings.against else ())]
-    records = []
-    for loop in settings.loops:
-        for case in cases(loop):
-            variants = {"": case}
-            if (rate := settings.attention_dropout) is not None:
-                changed = with_attention_dropout(case, rate)
-                variants = {f", attention dropout {rate:g}": changed, **variants}
-            asked = {side + name: (c, side) for name, c in variants.items() for side in sides}
-            peak = utilisation_peak(device)
-            contenders = compare_contenders(asked, settings.repeats, together=cpu, peak=peak)
-            length = getattr(case, "length", None)
-            records.append({"loop": loop, "length": length, "contenders": contenders})
+    peak, records, comparisons = utilisation_peak(device), [], []
+    for case in [case for loop in settings.loops for case in cases(loop)]:
+        variants = {"": case}
+        if (rate := settings.attention_dropout) is not None:
+            changed = with_attention_dropout(case, rate)
+            variants = {f", attention dropout {rate:g}": changed, **variants}
+        asked = {side + name: (c, side) for name, c in variants.items() for side in sides}
+        comparisons.append((case, asked))
+    say(announcement(comparisons, settings.repeats, peak))
+    for case, asked in comparisons:
+        say(f"{_title(case.loop, getattr(case, 'length', None))}: {len(asked)} contenders")
+        contenders = compare_contenders(asked, settings.repeats, together=cpu, peak=peak)
+        length = getattr(case, "length", None)
+        records.append({"loop": case.loop, "length": length, "contenders": contenders})
     for record in records:
         console.print(loop_table(record))
     console.print(device_sentence(device))
     return {"device": device, "loops": records}
+
+
+def announcement(
+    comparisons: Sequence[tuple[Any, Mapping[str, Any]]], repeats: int, peak: float
+) -> str:
+    """What will be measured, as a sentence, and for how long where batches are known.
+
+    Args:
+        comparisons: cases, each with its contenders.
+        repeats: timed updates of each.
+        peak: FLOP/s of the device's products, of which the time supposes a half.
+    """
+    names = list(dict.fromkeys(name for _, asked in comparisons for name in asked))
+    sentence = (
+        f"{len(comparisons)} comparisons of {'; '.join(names)}: 1 update and {repeats} timed ones "
+        "of each contender"
+    )
+    if not all(case.rows for case, _ in comparisons):
+        return sentence + ", with the most sequences that fit, which is tried out first"
+    updates = sum(case.flops * len(asked) for case, asked in comparisons) * (1 + repeats)
+    return (
+        f"{sentence}, about {duration(updates / (peak / 2))} at half the speed of matrix products, "
+        "besides starting and compiling; a contender whose first update takes over "
+        f"{TIMES_SLOWER} times that of the fastest is cut short"
+    )
 
 
 def with_attention_dropout(case: Any, rate: float) -> Any:
@@ -100,6 +138,9 @@ def compare_contenders(
 ) -> dict[str, dict[str, Any]]:
     """The numbers of each contender, by name: of a case, on a side (ours, or one of `TORCH_SIDES`).
 
+    Those whose first update takes `TIMES_SLOWER` times that of the fastest before them have only
+    the seconds after which it was `cut`.
+
     Args:
         asked: case and side, by name.
         repeats: of every update.
@@ -107,14 +148,21 @@ def compare_contenders(
         peak: FLOP/s, of which utilisation is a share.
     """
     groups = [asked] if together else [{name: one} for name, one in asked.items()]
-    result = {}
+    result: dict[str, dict[str, Any]] = {}
+    fastest = math.inf  # seconds a sequence
     for group in groups:
         with ExitStack() as stack:
             cases, workers = {}, {}
             for name, (case, side) in group.items():
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                cases[name], workers[name] = start_worker(case, side, folder)
+                try:
+                    cases[name], workers[name] = start_worker(case, side, folder, fastest)
+                except TooSlowError as error:
+                    say(f"{name}: cut short, its first update takes over {duration(error.limit)}")
+                    result[name] = {"cut": error.limit}
+                    continue
                 stack.enter_context(workers[name])
+                fastest = min(fastest, workers[name].first_seconds / cases[name].rows)
             seconds, facts = update_alternately(workers, repeats)
         for name, case in cases.items():
             median = float(np.median(seconds[name]))
@@ -127,23 +175,27 @@ def compare_contenders(
                 "utilisation": case.flops / median / peak,
                 **facts[name],
             }
-    return result
+    return {name: result[name] for name in asked}
 
 
-def start_worker(case: Any, side: str, folder: Path) -> tuple[Any, Worker]:
+def start_worker(
+    case: Any, side: str, folder: Path, fastest: float = math.inf
+) -> tuple[Any, Worker]:
     """A worker that has made an update; where the case has no rows, with the most that fit.
 
     Raises:
         InputError: it does not fit.
+        TooSlowError: a sequence took `TIMES_SLOWER` times the seconds of the `fastest`.
     """
     for rows in (case.rows,) if case.rows else BATCHES_TRIED:
-        sized = replace(case, rows=rows)
+        sized = case if case.rows else replace(case, rows=rows)  # a case counts its FLOPs once
+        limit = max(LEAST_LIMIT, TIMES_SLOWER * fastest * rows) if fastest < math.inf else None
         make = sized.ours
         if side in TORCH_SIDES:
             sized.save_for_torch(folder)
             make = partial(sized.torch, folder, autocast=side == AUTOCAST)
         try:
-            return sized, Worker(make)
+            return sized, Worker(make, limit)
         except OutOfMemoryError as error:
             reason = str(error)
     raise InputError(
@@ -157,13 +209,15 @@ def loop_table(record: dict[str, Any]) -> Table:
     Tokens are without padding, whose share of the batches has a column.
     """
     contenders = record["contenders"]
-    first_torch = next(
-        (c for name, c in contenders.items() if name.startswith(TORCH_SIDES[0])), None
-    )
+    measured = {name: c for name, c in contenders.items() if "cut" not in c}
+    first_torch = next((c for name, c in measured.items() if name.startswith(TORCH_SIDES[0])), None)
     header = ["", "batch", "seconds", "tokens/s", "padding", "MFU", "memory", "compiling"]
     header += ["over torch float32"] if first_torch else []
     lines = []
     for name, c in contenders.items():
+        if name not in measured:
+            lines.append([name, "", f"over {c['cut']:.3g}", *[""] * (len(header) - 3)])
+            continue
         compiled = c.get("compile_seconds")
         line = [
             name,
@@ -178,5 +232,9 @@ def loop_table(record: dict[str, Any]) -> Table:
         if first_torch:
             line.append(f"{c['tokens_per_second'] / first_torch['tokens_per_second']:.2f} x")
         lines.append(line)
-    of = f"sequences of {record['length']} tokens" if record["length"] else "texts as of SST-2"
-    return terminal_table(f"{_TITLES[record['loop']]}, {of}", header, lines)
+    return terminal_table(_title(record["loop"], record["length"]), header, lines)
+
+
+def _title(loop: Loop, length: int | None) -> str:
+    of = f"sequences of {length} tokens" if length else "texts as of SST-2"
+    return f"{_TITLES[loop]}, {of}"

@@ -14,6 +14,8 @@ from data.storage.atomic import check_writable
 from data.storage.provenance import provenance, versions, write_json_atomic
 from model.errors import InputError
 from model.ranges import check_settings
+from model.terminal import say
+from report.tables import duration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,11 @@ def run_measurement(settings: Settings, measure: Measure[Settings]) -> dict[str,
             record["devices"] |= {name: device[name] for name in ("platform", "kind")}
         write_json_atomic(settings.json, {**result, "settings": settings, "provenance": record})
     return result
+
+
+def announced(what: str) -> Callable[[float], None]:
+    """A function that says how many seconds the timed runs of `what` will take at most."""
+    return lambda seconds: say(f"{what}: at most {duration(seconds)} more")
 
 
 def check_lengths(lengths: Sequence[int], positions: int) -> None:

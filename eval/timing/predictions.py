@@ -15,6 +15,7 @@ from data.tokenizer import load_vocabulary, save_vocabulary
 from data.vocabulary import Vocabulary
 from eval.predict import predict
 from eval.timing.device import use
+from eval.timing.measurement import announced
 from eval.timing.settings import PREDICTION_SIZES, PredictionSpeed
 from model.errors import InputError
 from model.pretrained import save
@@ -54,7 +55,8 @@ def measure_predictions(settings: PredictionSpeed, console: Console) -> dict[str
             }
             if settings.against:
                 readers[TORCH] = torch_pipeline(Path(folder), parts)
-            seconds = time_alternately(readers, repeats=settings.repeats)
+            what = announced(f"{rows} of {len(texts)} texts in a call")
+            seconds = time_alternately(readers, repeats=settings.repeats, announce=what)
             medians = {name: 1e3 * float(np.median(s)) / len(texts) for name, s in seconds.items()}
             calls.append({"together": rows, "milliseconds": medians})
     console.print(prediction_table(calls))

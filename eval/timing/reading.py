@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.timing.device import use
+from eval.timing.measurement import announced
 from eval.timing.settings import SIZES, ReadingSpeed
 from model.bert import Bert
 from model.distilbert import DistilBert
@@ -49,7 +50,8 @@ def measure_reading(settings: ReadingSpeed, console: Console) -> dict[str, Any]:
                 if settings.against:
                     for name in models:
                         readers[_TORCH + name] = torch_reader(Path(folder, name), batch, length)
-                seconds = time_alternately(readers, repeats=settings.repeats)
+                what = announced(f"{batch} x {length} tokens")
+                seconds = time_alternately(readers, repeats=settings.repeats, announce=what)
                 rates = {name: batch / float(np.median(each)) for name, each in seconds.items()}
                 speeds.append({"batch": batch, "length": length, "sentences_per_second": rates})
     result = {"sizes": {name: sizes(model) for name, model in models.items()}, "speeds": speeds}

@@ -21,11 +21,13 @@ from flax import nnx
 from rich.console import Console
 
 from data.clock import seconds_since
+from eval.timing.measurement import announced
 from eval.timing.settings import SIZES, StudySpeed
 from eval.timing.updates import SPECIAL, TOTAL_STEPS, FlaxStep, cycled, plain_words, random_batch
 from model.tasks import MaskedLM
+from model.terminal import say
 from report.reading_speed import time_alternately
-from report.tables import terminal_table
+from report.tables import duration, terminal_table
 from train.config import DistillConfig
 from train.objectives.objective import DeviceBatch
 from train.studies.catalogue import paper_table_4
@@ -71,7 +73,9 @@ def time_updates(settings: StudySpeed) -> dict[str, Any]:
     return {
         "what": f"An update at the size {settings.size}, {rows} x {length} tokens",
         "students": len(students),
-        "seconds": time_alternately(functions, repeats=settings.repeats),
+        "seconds": time_alternately(
+            functions, repeats=settings.repeats, announce=announced("updates of all and of one")
+        ),
     }
 
 
@@ -106,7 +110,9 @@ def time_commands(steps: int) -> dict[str, Any]:
         shared = f"--steps {steps} --batch-size {base.batch_size} --evaluate-every {steps}"
         shared += f" --heldout-sequences {base.heldout_sequences}"
         ablate = f"train.ablate {study.name} --seeds 1 {shared} --output {folder}/together"
+        say(f"train.ablate for one seed, then train.distill for {len(study.variants)} students")
         together = _seconds(ablate)
+        say(f"together they took {duration(together)}; one after the other may take twice that")
         alone = [
             _seconds(
                 f"train.distill tiny {shared} {flags_of(v)} --output {folder}/{folder_name(v.name)}"

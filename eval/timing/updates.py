@@ -106,6 +106,7 @@ class FlaxUpdates:
         self._device = device.prepare_process(case.on)
         batches = case.batches
         self._step = FlaxStep(*case.models(), batches[0])
+        self._step.compile()
         self._next = cycled(self._step, batches)
 
     def update(self) -> float:
@@ -123,11 +124,12 @@ class FlaxUpdates:
 class FlaxStep:
     """The update of `train.distill` or, without a teacher, of `train.pretrain`.
 
-    Called again and again it trains; the first call compiles it, in `compile_seconds`. The
-    student's arrays are consumed. Models that are only shapes suffice for `flops` and `masked`.
+    Called again and again it trains; the first call compiles it, in `compile_seconds`, unless
+    `compile` has. The student's arrays are consumed. Models that are only shapes suffice for
+    `flops` and `masked`.
     """
 
-    compile_seconds: float
+    compile_seconds = 0.0
 
     def __init__(
         self,
@@ -151,7 +153,6 @@ class FlaxStep:
         self._step = make_step(self._objective, adamw, TOTAL_STEPS)
         self._initial = partial(init_state, optimizer=adamw)
         self._inputs = constants, batch, keys_of(0)
-        self._compiled: Any = None
 
     @property
     def flops(self) -> int:
@@ -164,15 +165,19 @@ class FlaxStep:
         key = jax.random.fold_in(keys.masking, jnp.int32(step))
         return self._objective.prepare(constants, batch, key)
 
+    def compile(self) -> None:
+        """Makes the program that a call runs."""
+        self._state = self._initial(self._params)
+        step = jax.jit(self._step, donate_argnums=0)
+        start = time.perf_counter()
+        self._compiled = step.lower(self._state, *self._inputs).compile()
+        self.compile_seconds = seconds_since(start)
+
     def __call__(self, batch: DeviceBatch) -> float:
         """Makes one update; returns the loss before it."""
         constants, _, keys = self._inputs
-        if self._compiled is None:
-            self._state = self._initial(self._params)
-            step = jax.jit(self._step, donate_argnums=0)
-            start = time.perf_counter()
-            self._compiled = step.lower(self._state, constants, batch, keys).compile()
-            self.compile_seconds = seconds_since(start)
+        if not self.compile_seconds:
+            self.compile()
         self._state, metrics = jax.block_until_ready(
             self._compiled(self._state, constants, batch, keys)
         )

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
+from eval.timing.measurement import announced
 from eval.timing.settings import VocabularySpeed
 from eval.timing.updates import TOTAL_STEPS
 from model.config import bert_base
@@ -73,7 +74,8 @@ def measure_vocabulary(settings: VocabularySpeed, console: Console) -> dict[str,
         if here and all(p and memory_needed(p) < memory_limit() for p in programs.values()):
             arrays = random_inputs(shapes)
             calls = {name: partial(program, *arrays) for name, program in programs.items()}
-            seconds = time_alternately(calls, repeats=settings.repeats)
+            what = announced(f"{sequences} x {settings.sequence_length} tokens")
+            seconds = time_alternately(calls, repeats=settings.repeats, announce=what)
         rows.append({"rows": batch, "temporary_bytes": memory, "seconds": seconds})
     print_losses(settings, rows, console)
     return {"measured": rows}

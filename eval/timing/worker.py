@@ -1,10 +1,12 @@
 """Processes of their own for what is measured, so that memory and threads are its own."""
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 from model.errors import InputError
@@ -27,6 +29,14 @@ class OutOfMemoryError(Exception):
     """The memory of the device is too small for the contender."""
 
 
+class TooSlowError(Exception):
+    """The first update of the contender took longer than so many seconds."""
+
+    def __init__(self, limit: float):
+        super().__init__(limit)
+        self.limit = limit
+
+
 class Process(ProcessPoolExecutor):
     """A process that answers one question after the other, until shut down."""
 
@@ -42,14 +52,15 @@ class Process(ProcessPoolExecutor):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def ask(self, function: Callable[..., Any], *arguments: Any, limit: float | None = None) -> Any:
         """The result of a function there; it must have a name in a module, as `pickle` wants.
 
         Raises:
+            TimeoutError: there is none after `limit` seconds.
             InputError: a mistake of the user's, or the process has died.
         """
         try:
-            return self.submit(function, *arguments).result()
+            return self.submit(function, *arguments).result(limit)
         except BrokenProcessPool:
             raise InputError(
                 "the process that was measured ended: main memory may have been short, and a "
@@ -74,16 +85,27 @@ class Worker(Process):
 
     Args:
         make: builds it, there.
+        limit: seconds that the first update may take; by default as many as it takes.
 
     Raises:
         OutOfMemoryError: there is too little memory for it.
+        TooSlowError: the first update took longer; it was cut short.
         InputError: see `Process.ask`.
     """
 
-    def __init__(self, make: Callable[[], Contender]):
+    first_seconds: float
+    """Of the first update."""
+
+    def __init__(self, make: Callable[[], Contender], limit: float | None = None):
         super().__init__()
         try:
-            self.ask(_call, "update", make)
+            number = self.ask(_build, make)
+            try:
+                self.first_seconds = self.ask(_call, "update", limit=limit)
+            except TimeoutError:
+                os.kill(number, signal.SIGTERM)
+                assert limit is not None
+                raise TooSlowError(limit) from None
         except BaseException:
             self.shutdown()
             raise
@@ -98,12 +120,24 @@ class Worker(Process):
 _contender: list[Contender] = []  # of a worker's process
 
 
-def _call(method: str, make: Callable[[], Contender] | None = None) -> Any:
-    """Calls the contender of this process, which `make` builds first."""
-    try:
-        if make is not None:
-            _contender[:] = [make()]
+def _build(make: Callable[[], Contender]) -> int:
+    """Builds the contender of this process, whose number it returns."""
+    with _as_meant():
+        _contender[:] = [make()]
+    return os.getpid()
+
+
+def _call(method: str) -> Any:
+    """Calls the contender of this process."""
+    with _as_meant():
         return getattr(_contender[0], method)()
+
+
+@contextmanager
+def _as_meant() -> Iterator[None]:
+    """Raises errors as what they mean, and such as another process can read."""
+    try:
+        yield
     except InputError:
         raise
     except Exception as error:

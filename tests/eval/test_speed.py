@@ -11,6 +11,7 @@ from eval.timing import loops as timing_loops
 from eval.timing.finetuning import SST2_LENGTHS, FinetuneCase, lengths_of
 from eval.timing.loops import (
     AUTOCAST,
+    announcement,
     compare_contenders,
     loop_table,
     start_worker,
@@ -20,7 +21,7 @@ from eval.timing.reading import reading_table
 from eval.timing.search import random_batches, search_times
 from eval.timing.settings import SIZES
 from eval.timing.updates import LOSS, OPTIMIZER, FlaxStep, TextCase, random_batch
-from eval.timing.worker import OutOfMemoryError, Worker
+from eval.timing.worker import OutOfMemoryError, TooSlowError, Worker
 from model.errors import InputError
 from model.pretrained import save
 from report.reading_speed import time_alternately
@@ -58,8 +59,10 @@ def case(loop):
 def test_functions_are_called_alternately():
     called = []
     functions = {name: lambda name=name: called.append(name) for name in "ab"}
-    times = time_alternately(functions, repeats=2)
+    told = []
+    times = time_alternately(functions, repeats=2, announce=told.append)
     assert called == ["a", "b"] * 3
+    assert len(told) == 1 and told[0] > 0
     assert {name: len(values) for name, values in times.items()} == {"a": 2, "b": 2}
 
 
@@ -116,6 +119,7 @@ class Sized:
 
     rows: int
     fits: int
+    first_seconds: float = 4.0
     tokens = flops = 8
 
     def ours(self):
@@ -125,9 +129,13 @@ class Sized:
 class Inline(Worker):
     """A worker without a process."""
 
-    def __init__(self, make):
-        if make.__self__.rows > make.__self__.fits:
+    def __init__(self, make, limit=None):
+        case = make.__self__
+        if case.rows > case.fits:
             raise OutOfMemoryError("RESOURCE_EXHAUSTED: 9 GiB")
+        if limit is not None and case.first_seconds > limit:
+            raise TooSlowError(limit)
+        self.first_seconds = case.first_seconds
 
     def update(self):
         return 2.0
@@ -170,6 +178,29 @@ def test_utilisation_is_flops_over_time_and_peak(monkeypatch, together):
     }
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_a_contender_that_is_ten_times_slower_is_cut_short(monkeypatch, together, capsys):
+    monkeypatch.setattr(timing_loops, "Worker", Inline)
+    seconds = {OURS: 7.0, "slow": 71.0, "as slow as may be": 70.0, "first slowly": 60.0}
+    asked = {name: (Sized(4, 4, first), OURS) for name, first in seconds.items()}
+    found = compare_contenders(asked, 3, together=together, peak=40.0)
+    assert list(found) == list(asked)
+    assert found["slow"] == {"cut": 70.0}
+    assert all(len(found[name]["seconds"]) == 3 for name in asked if name != "slow")
+    assert "slow: cut short, its first update takes over 70 s" in capsys.readouterr().out
+    table = loop_table({"loop": "distill", "length": 128, "contenders": found})
+    assert "over 70" in map(str, table.columns[2].cells)
+
+
+def test_it_says_before_what_it_will_do_and_for_how_long():
+    asked = {name: (Sized(4, 4), OURS) for name in (OURS, "another")}
+    case = Sized(4, 4)
+    sentence = announcement([(case, asked)] * 3, 5, peak=0.4)
+    # 3 comparisons, 6 updates of 2 contenders, 8 operations each at 0.2 a second
+    assert f"3 comparisons of {OURS}; another" in sentence and "about 24 min" in sentence
+    assert "the most sequences that fit" in announcement([(Sized(0, 4), asked)], 5, peak=0.4)
+
+
 @pytest.mark.parametrize("loop", ["distill", "finetune"])
 def test_attention_dropout_is_changed_in_all_models(loop):
     changed = with_attention_dropout(case(loop), 0.3)
@@ -190,6 +221,9 @@ def test_reading_is_measured_and_written(smallest, tmp_path, capsys):
     assert result["sizes"]["BERT"]["bytes"] > 4 * result["sizes"]["BERT"]["parameters"]
     printed = capsys.readouterr().out
     assert "2 x 8" in printed and "paper: 1.63" in printed
+    begins = "Sentences that BERT and DistilBERT read in a second, beside the paper's ratio. Each"
+    assert printed.startswith(begins)
+    assert printed.index("1 x 4 tokens: at most") < printed.index("paper: 1.63")
 
 
 def test_the_tables_hold_medians_and_ratios():

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from eval.timing.device import use
 from eval.timing.generation.case import GenerationCase
+from eval.timing.measurement import announced
 from eval.timing.settings import SIZES, GenerationSpeed, Size
 from eval.timing.worker import OutOfMemoryError, Worker, update_alternately
 from model.decoder.causal_lm import CausalLM
@@ -115,6 +116,8 @@ def _compare(case: GenerationCase, settings: GenerationSpeed) -> dict[str, dict[
                     f"{name}: {case.rows} texts of {case.beams} beams do not fit; a smaller "
                     f"--batch-size may ({error})"
                 ) from None
+        one_round = sum(worker.first_seconds for worker in workers.values())
+        announced(f"{case.rows} texts, beams: {case.beams}")(one_round * settings.repeats)
         seconds, facts = update_alternately(workers, settings.repeats)
     return {
         name: {

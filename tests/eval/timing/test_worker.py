@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
@@ -8,8 +9,9 @@ import pytest
 from eval.timing.worker import (
     OutOfMemoryError,
     Process,
+    TooSlowError,
     Worker,
-    _call,
+    _build,
     answer_once,
     update_alternately,
 )
@@ -28,6 +30,14 @@ class Counter:
 
     def facts(self):
         return {"process": os.getpid()}
+
+
+class Slow(Counter):
+    """Takes too long for its first update."""
+
+    def update(self):
+        time.sleep(600)
+        return super().update()
 
 
 class Doomed(Counter):
@@ -51,6 +61,13 @@ def test_a_worker_answers_from_another_process():
     with Worker(Counter) as worker:
         assert worker.facts()["process"] != os.getpid()
         assert [worker.update(), worker.update()] == [2.0, 3.0]  # the first was for compiling
+
+
+def test_an_update_that_takes_too_long_is_cut_short():
+    start = time.monotonic()
+    with pytest.raises(TooSlowError) as raised:
+        Worker(Slow, limit=0.2)
+    assert raised.value.limit == 0.2 and time.monotonic() - start < 300
 
 
 def test_a_process_that_dies_is_reported():
@@ -86,7 +103,7 @@ def test_a_process_that_dies_with_its_only_question_is_reported():
 )
 def test_errors_come_back_as_what_they_mean(error, kind):
     with pytest.raises(kind) as raised:
-        _call("update", partial(fail, error))
+        _build(partial(fail, error))
     assert str(raised.value) in str(error)
 
 

@@ -39,10 +39,11 @@ class Inline:
 
     def __init__(self, make: Any):
         self.contender = make()
-        self.contender.update()
+        self.first_seconds = self.contender.update()
+        self.update, self.facts = self.contender.update, self.contender.facts
 
     def __enter__(self) -> Any:
-        return self.contender
+        return self
 
     def __exit__(self, *_: Any) -> None:
         pass
