@@ -81,7 +81,7 @@ def is_run_once(settings: Speed) -> bool:
 
 
 def announcement(settings: Speed) -> str:
-    """What will be measured, and how often."""
+    """Sentence on what is measured, and how often."""
     what = inspect.getdoc(type(settings)) or ""
     if is_run_once(settings):
         return f"{what} Each is run once."

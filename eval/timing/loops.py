@@ -88,7 +88,7 @@ def measure_updates(settings: UpdateSpeed, console: Console) -> dict[str, Any]:
             variants = {f", attention dropout {rate:g}": changed, **variants}
         asked = {side + name: (c, side) for name, c in variants.items() for side in sides}
         comparisons.append((case, asked))
-    say(announcement(comparisons, settings.repeats, peak))
+    say(outlook(comparisons, settings.repeats, peak))
     for case, asked in comparisons:
         say(f"{_title(case.loop, getattr(case, 'length', None))}: {len(asked)} contenders")
         contenders = compare_contenders(asked, settings.repeats, together=cpu, peak=peak)
@@ -100,10 +100,8 @@ def measure_updates(settings: UpdateSpeed, console: Console) -> dict[str, Any]:
     return {"device": device, "loops": records}
 
 
-def announcement(
-    comparisons: Sequence[tuple[Any, Mapping[str, Any]]], repeats: int, peak: float
-) -> str:
-    """What will be measured, as a sentence, and for how long where batches are known.
+def outlook(comparisons: Sequence[tuple[Any, Mapping[str, Any]]], repeats: int, peak: float) -> str:
+    """Sentence on what will be measured, and for how long where batches are known.
 
     Args:
         comparisons: cases, each with its contenders.

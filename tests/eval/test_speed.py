@@ -11,9 +11,9 @@ from eval.timing import loops as timing_loops
 from eval.timing.finetuning import SST2_LENGTHS, FinetuneCase, lengths_of
 from eval.timing.loops import (
     AUTOCAST,
-    announcement,
     compare_contenders,
     loop_table,
+    outlook,
     start_worker,
     with_attention_dropout,
 )
@@ -195,10 +195,10 @@ def test_a_contender_that_is_ten_times_slower_is_cut_short(monkeypatch, together
 def test_it_says_before_what_it_will_do_and_for_how_long():
     asked = {name: (Sized(4, 4), OURS) for name in (OURS, "another")}
     case = Sized(4, 4)
-    sentence = announcement([(case, asked)] * 3, 5, peak=0.4)
+    sentence = outlook([(case, asked)] * 3, 5, peak=0.4)
     # 3 comparisons, 6 updates of 2 contenders, 8 operations each at 0.2 a second
     assert f"3 comparisons of {OURS}; another" in sentence and "about 24 min" in sentence
-    assert "the most sequences that fit" in announcement([(Sized(0, 4), asked)], 5, peak=0.4)
+    assert "the most sequences that fit" in outlook([(Sized(0, 4), asked)], 5, peak=0.4)
 
 
 @pytest.mark.parametrize("loop", ["distill", "finetune"])

@@ -44,6 +44,29 @@ def test_gelu_is_by_the_error_function() -> None:
     np.testing.assert_allclose(gelu(jnp.asarray(x)), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_gradient_of_gelu_keeps_one_array(dtype: str) -> None:
+    x = jnp.linspace(-6, 6, 200, dtype=dtype)
+    _, back = jax.vjp(gelu, x)
+    assert sum(leaf.size for leaf in jax.tree.leaves(back)) == x.size
+    (slopes,) = back(jnp.ones_like(x))
+    assert slopes.dtype == x.dtype
+    expected = [
+        0.5 * (1 + math.erf(value / math.sqrt(2)))
+        + value * math.exp(-(value**2) / 2) / math.sqrt(2 * math.pi)
+        for value in x.tolist()
+    ]
+    tolerance = 1e-6 if dtype == "float32" else 0.01
+    np.testing.assert_allclose(slopes.astype(jnp.float32), expected, rtol=0, atol=tolerance)
+
+
+def test_gelu_has_a_second_derivative() -> None:
+    x = jnp.linspace(-6, 6, 200)
+    second = jax.vmap(jax.grad(jax.grad(gelu)))(x)
+    expected = (2 - x**2) * jnp.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    np.testing.assert_allclose(second, expected, rtol=0, atol=1e-6)
+
+
 def test_a_dense_layer_computes_in_the_configured_type_or_the_given_one() -> None:
     config, x = BERT.replace(dtype="bfloat16"), jnp.ones((2, 16))
     assert linear(config, 16, 4, rngs=nnx.Rngs(0))(x).dtype == jnp.bfloat16
