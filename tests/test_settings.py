@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 import pytest
 import tyro
 
+from eval.generate import GenerateConfig, generate
 from eval.glue import Glue, run_glue
 from eval.link import Linking, link_documents
 from eval.masked_lm import Evaluation, evaluate_checkpoint
@@ -65,6 +66,7 @@ COMMANDS: dict[str, tuple[Any, Callable[[Any], object]]] = {
         RetrievalEvaluation(model="model", collection="scifact"),
         evaluate_retrieval,
     ),
+    "eval.generate": (GenerateConfig(model="model"), generate),
     "eval.glue": (Glue(teacher="teacher", student="student"), run_glue),
     "eval.memory": (MemoryUse(), lambda settings: run_measurement(settings, measure_memory)),
     **{f"eval.speed {name}": (kind(), speed) for name, kind in MEASUREMENTS.items()},

@@ -1,0 +1,1 @@
+"""Texts that models make up, and how diverse they are."""
