@@ -51,8 +51,8 @@ class EncoderConfig:
     unanswerable: bool | None = None
     """Of a question answerer: whether some training questions had no answer; None: not known."""
     summary_sentences: Annotated[int, Range(1, 1000)] | None = None
-    """Of an extractive summariser, which classifies the [CLS] of each sentence: the sentences of a
-    summary, at most; None: it is none."""
+    """Of an extractive summariser, which scores a sentence by the mean of its tokens' logits: the
+    sentences of a summary, at most; None: it is none."""
     dtype: DType = "float32"
     """The dtype of activations. Parameters, LayerNorm, softmax and logits stay float32."""
 

@@ -1,5 +1,6 @@
 """Code, losses and flags in the documents: snippets run, and what is listed exists."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import tyro
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 
+from eval.predict import open_model, predict
 from model.config import bert_base
 from model.pretrained import load, save
 from model.tasks import MaskedLM
-from tests import tiny
+from tests import runs, tiny
 from tests.model.decoder.test_decoder import seq2seq
 from tests.small import DISTILBERT, build, tokens
 from train.objectives import terms
@@ -62,6 +64,28 @@ def test_the_snippet_on_decoders_writes_texts_without_special_tokens(monkeypatch
     written = names["write"](names["params"], ids, jnp.ones_like(ids))
     assert written.shape == (len(ids), model.generation.max_new_tokens)
     assert not np.isin(written, model.generation.suppressed).any()
+
+
+@pytest.mark.long
+def test_the_snippet_on_summaries_leaves_a_summariser(tmp_path, monkeypatch):
+    """Which chooses the sentences that name a tree."""
+    runs.write_teacher(tmp_path / "MINILM", runs.MODEL.replace(max_positions=512))
+    random = np.random.default_rng(0)
+    words, rows = [word for word in runs.WORDS if word != "tree"], []
+    for number in range(40):
+        source = [" ".join(random.choice(words, size=3)) for _ in range(3)]
+        source[number % 3] += " tree"
+        marks = [int(place == number % 3) for place in range(3)]
+        rows.append({"source": source, "source_labels": marks, "target": [source[number % 3]]})
+    (tmp_path / "scitldr").mkdir()
+    for part in ("train", "dev", "test"):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "scitldr" / f"{part}.jsonl").write_text(lines)
+    monkeypatch.chdir(tmp_path)
+    (code,) = snippets("results/summaries.md")
+    exec(code, {})
+    [found] = predict(*open_model("summariser"), ["the old cat sees\na dog likes tree\na bird"])
+    assert found["summary"] == "a dog likes tree"
 
 
 def test_the_snippet_on_curvature_finds_the_largest_eigenvalue(monkeypatch, capsys):

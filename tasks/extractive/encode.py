@@ -23,10 +23,11 @@ def encode_documents(
     sentences around it. So nothing of a document is left out.
 
     Returns:
-        Windows with `token_type_ids`, which are 0 and 1 for alternating sentences, the note
-        `sentence` (int32 [tokens]) and, where there are summaries, `in_summary` (int32 [tokens]):
-        at the [CLS] of each sentence that is predicted there its place in the document, and 1 if it
-        belongs into a summary of at most `most` sentences, else 0; -1 elsewhere.
+        Windows with `token_type_ids`, which are 0 and 1 for alternating sentences, and three int32
+        arrays [tokens], with an entry at the [CLS] of each sentence. `sentence_tokens` is the
+        number of its tokens, 0 elsewhere. For sentences that are predicted in this window, and -1
+        elsewhere, the note `sentence` is the place in the document and, where there are summaries,
+        `in_summary` is 1 if it belongs into one of at most `most` sentences, else 0.
 
     Raises:
         InputError: some documents have a summary and others not, or there is no room.
@@ -37,7 +38,7 @@ def encode_documents(
     summarised = all_or_none([places is not None for places in known], "a summary")
     special = vocabulary.special
     pieces = iter(token_ids([*chain(*(e.sentences for e in examples))], vocabulary.tokenizer))
-    input_ids, types, marks, places, members = [], [], [], [], []
+    input_ids, types, lengths, marks, places, members = [], [], [], [], [], []
     cut = longer = 0
     for number, (example, right) in enumerate(zip(examples, known, strict=True)):
         whole = [next(pieces) for _ in example.sentences]
@@ -53,6 +54,7 @@ def encode_documents(
             right_here = np.where(predicted >= 0, np.isin(here, right or ()), -1)
             input_ids.append(np.concatenate(read[start:end]))
             types.append(np.repeat(here % 2, sizes).astype(np.int32))
+            lengths.append(_at_starts(sizes, sizes, elsewhere=0))
             places.append(_at_starts(predicted, sizes))
             marks.append(_at_starts(right_here, sizes))
             members.append(number)
@@ -60,11 +62,12 @@ def encode_documents(
     if cut:
         what = f"have a sentence of more than {length} tokens: its beginning is read"
         remarks += (Remark(cut, len(examples), what),)
+    tokens = {"token_type_ids": (types, 0), "sentence_tokens": (lengths, 0)}
     return Windows(
         input_ids=input_ids,
         example=np.array(members, np.int64),
         pad_id=special.pad,
-        tokens={"token_type_ids": (types, 0)} | ({"in_summary": (marks, -1)} if summarised else {}),
+        tokens=tokens | ({"in_summary": (marks, -1)} if summarised else {}),
         notes={"sentence": places},
         remarks=remarks,
     )
@@ -93,8 +96,8 @@ def _parts(sizes: Sequence[int], room: int) -> Iterator[Span]:
         start = max(half, start + 1)
 
 
-def _at_starts(values: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """A value at the first token of each sentence, -1 at all others."""
-    tokens = np.full(sum(sizes), -1, np.int32)
+def _at_starts(values: np.ndarray | list[int], sizes: list[int], elsewhere: int = -1) -> np.ndarray:
+    """A value at the first token of each sentence."""
+    tokens = np.full(sum(sizes), elsewhere, np.int32)
     tokens[np.cumsum([0, *sizes[:-1]])] = values
     return tokens

@@ -19,6 +19,7 @@ from tasks.extractive.baselines import BASELINE_TITLES, baseline_scores, baselin
 from tasks.extractive.choose import likeliest
 from tasks.extractive.encode import encode_documents
 from tasks.extractive.examples import DocumentColumns, DocumentExample, document_of
+from tasks.extractive.pool import mean_of_sentences
 from tasks.extractive.rouge import PROTOCOL, ROUGE_METRICS, ROUGE_TITLES, check_rouge, rouge
 from tasks.extractive.split import sentence_spans, split_sentences
 from tasks.kind import Arrays, Kind, Mistake, Prediction, Ranking, percent
@@ -46,6 +47,7 @@ class Extractive(Kind):
     }
     fields = ("text_field", "label_field")
     model = TokenClassification
+    inputs = (*Kind.inputs, "sentence_tokens")
     per_token = True
     metrics = ROUGE_METRICS
     titles = {**ROUGE_TITLES, **BASELINE_TITLES}
@@ -87,7 +89,13 @@ class Extractive(Kind):
         super().before_training(model, length)
 
     def targets(self, length: int, outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
-        return {"in_summary": jax.ShapeDtypeStruct((length,), jnp.int32)}
+        column = jax.ShapeDtypeStruct((length,), jnp.int32)
+        return {"in_summary": column, "sentence_tokens": column}
+
+    def forward(self, model, batch, rngs=None) -> dict[str, Array]:
+        """The logits of each sentence at its [CLS]: the mean of those of its tokens."""
+        logits = super().forward(model, batch, rngs)["logits"]
+        return {"logits": mean_of_sentences(logits, batch["sentence_tokens"])}
 
     def where(self, batch: Arrays) -> Bool[Array, "*micro rows length"]:
         """The [CLS] of each sentence."""

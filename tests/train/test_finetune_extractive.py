@@ -46,7 +46,7 @@ def trained(home):
         data=TaskDataConfig(train=home / "own.jsonl", dev_share=0.2),
         reading=replace(recipe.reading, max_length=40),
         optimizer=replace(recipe.optimizer, learning_rate=1e-2),
-        steps=40,
+        steps=80,
         run=RunConfig(devices=1),
     )
     return finetune(config), home / "run" / "model"

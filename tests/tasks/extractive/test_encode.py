@@ -27,6 +27,9 @@ def test_a_short_document_is_one_window(vocabulary):
     np.testing.assert_array_equal(marks[starts], [0, 1, 0])
     np.testing.assert_array_equal(windows.notes["sentence"][0][starts], [0, 1, 2])
     assert (np.delete(marks, starts) == -1).all()
+    sizes = windows.tokens["sentence_tokens"][0][0]
+    np.testing.assert_array_equal(sizes[starts], [5, 4, 5])
+    assert sizes.sum() == len(ids)
     types = windows.tokens["token_type_ids"][0][0]
     np.testing.assert_array_equal(types, np.repeat([0, 1, 0], [5, 4, 5]))
     assert windows.remarks == ()

@@ -73,6 +73,10 @@ def make_batch(kind: str) -> dict[str, np.ndarray]:
     if kind in OF_TOKENS:
         labels = random.integers(-1, outputs, (ROWS, LENGTH)).astype(np.int32)
         batch[OF_TOKENS[kind]] = np.where(attended, labels, -1).astype(np.int32)
+        if kind == "extractive":  # two sentences in each row
+            batch["sentence_tokens"] = np.zeros((ROWS, LENGTH), np.int32)
+            batch["sentence_tokens"][:, 0], batch["sentence_tokens"][:, 2] = 2, LENGTHS - 2
+            batch["in_summary"][batch["sentence_tokens"] == 0] = -1
     elif kind == "regression":
         batch["label"] = random.normal(size=ROWS).astype(np.float32)
     elif kind == "multilabel":
@@ -112,8 +116,10 @@ def expected(kind: str, batch, output) -> tuple[float, float, int]:
             labels = batch[OF_TOKENS[kind]][row]
             for place in np.flatnonzero(labels >= 0):
                 count += 1
-                hard -= log_softmax(logits[place])[labels[place]]
-                soft += kl(logits[place], batch["teacher_logits"][row, place], LOSS.temperature)
+                size = batch["sentence_tokens"][row, place] if kind == "extractive" else 1
+                scores = logits[place : place + size].mean(axis=0)
+                hard -= log_softmax(scores)[labels[place]]
+                soft += kl(scores, batch["teacher_logits"][row, place], LOSS.temperature)
             continue
         count += 1
         if kind == "regression":
