@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from model.blocks.layers import LayerNorm, dropout, gelu, linear
+from model.blocks.layers import LayerNorm, dense, dropout, gelu, linear
 from tests.small import BERT, build
 
 
@@ -58,6 +58,26 @@ def test_the_gradient_of_gelu_keeps_one_array(dtype: str) -> None:
     ]
     tolerance = 1e-6 if dtype == "float32" else 0.01
     np.testing.assert_allclose(slopes.astype(jnp.float32), expected, rtol=0, atol=tolerance)
+
+
+def test_a_program_keeps_two_wide_arrays_for_the_gradient_of_a_feed_forward() -> None:
+    """The input and the output of its GELU; with JAX's own gradient of that it keeps four."""
+    wide = 4
+
+    def loss(kernels: list[tuple[jax.Array, jax.Array]], x: jax.Array) -> jax.Array:
+        for up, down in kernels:
+            x = dense(gelu(dense(x, up, jnp.zeros(up.shape[1]))), down, jnp.zeros(down.shape[1]))
+        return jnp.sum(jnp.square(x))
+
+    def needed(layers: int) -> int:
+        kernels = [(jnp.ones((16, 16 * wide)), jnp.ones((16 * wide, 16)))] * layers
+        program = jax.jit(jax.grad(loss)).lower(kernels, x).compile()
+        memory = program.memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
+
+    x = jnp.ones((1024, 16))
+    assert (needed(4) - needed(2)) / 2 < 2.5 * wide * x.nbytes
 
 
 def test_gelu_has_a_second_derivative() -> None:
