@@ -1,7 +1,9 @@
 """The launch script for TPU slices, with a stand-in for gcloud and one worker."""
 
 import os
+import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ echo "$@" >> "$WORKER/asked"
 if [ "$4" = scp ]; then cp "$5" "$WORKER/${6#*:}"; else cd "$WORKER" && bash -c "$7"; fi
 """
 PYTHON = """#!/bin/bash
-printf '%s\\n' "$PWD" "$@" > "$WORKER/ran-${2%% *}"
+printf '%s\\n' "$PWD" "$@" "$LIBTPU_INIT_ARGS" > "$WORKER/ran-${2%% *}"
 echo said
 """
 
@@ -34,6 +36,7 @@ def test_the_repository_is_brought_over_and_the_command_started_there(tmp_path):
         (repository / file).parent.mkdir(parents=True, exist_ok=True)
         (repository / file).write_bytes(SCRIPT.read_bytes() if file.endswith(".sh") else b"")
     environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "WORKER": str(worker)}
+    environment["LIBTPU_INIT_ARGS"] = "--one=true --two=false"
     command = ["train.distill", "tiny", "--loss.ce.temperature", "8 2", "--output", "gs://b/run"]
     done = subprocess.run(
         ["bash", repository / "launch" / SCRIPT.name, "mine", "zone-a", *command],
@@ -52,7 +55,10 @@ def test_the_repository_is_brought_over_and_the_command_started_there(tmp_path):
     while not (home / "run.log").is_file() or "said" not in (home / "run.log").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert (worker / "ran-train.distill").read_text().splitlines() == [str(home), "-m", *command]
+    assert (worker / "ran-train.distill").read_text().splitlines() == [
+        *(str(home), "-m", *command),
+        environment["LIBTPU_INIT_ARGS"],
+    ]
     assert "-e" in (worker / "ran-pip").read_text().splitlines()
 
 
@@ -60,3 +66,15 @@ def test_without_a_command_it_says_how_it_is_used():
     done = subprocess.run(["bash", SCRIPT, "mine"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "launch/tpu-slice.sh NAME ZONE train.distill" in done.stdout
+
+
+def test_the_flags_for_gpus_are_those_of_the_xla_that_is_installed():
+    """XLA reads those of all platforms, and ends a process that gives it one that it lacks."""
+    flags = re.findall(r"--xla\w+=\w+", (SCRIPT.parent / "slurm.sbatch").read_text())
+    known = [flag.replace("=BYTES", "=1048576") for flag in flags]
+    assert len(known) == 2
+    program = "import jax; jax.config.update('jax_platforms', 'cpu'); jax.devices()"
+    for given, status in ((known, True), ([*known, "--xla_gpu_no_such_flag=true"], False)):
+        environment = os.environ | {"XLA_FLAGS": " ".join(given)}
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+        assert (done.returncode == 0) is status, done.stderr
