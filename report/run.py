@@ -17,6 +17,7 @@ from data.storage.run_folder import (
 from model.hf.checkpoint import open_checkpoint
 from model.hf.weight_map import class_name
 from model.tasks import DocumentClassification, Embedder
+from report.first_hour import first_hour
 from report.markdown import code, escaped, fenced, text_table
 from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, by_name, in_tables, noun, written
 from report.panel import Panel, Points, Smoothing
@@ -53,6 +54,7 @@ def write_report(folder: Path) -> Path:
         f"# {escaped(folder.absolute().name)}",
         f"{_what_was_run(folder, run, rows)} {escaped(_what_came_out(run, where, heldout))}",
         *_results(where, heldout),
+        *first_hour(run, train),
         *_pictures(folder, where, train, heldout),
         *_how_to_load(folder / "model", _kept(run, heldout)),
         *_settings(run.settings),

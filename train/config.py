@@ -14,6 +14,7 @@ from data.masking import MaskingConfig
 from model.config import Depth, Dropout, EncoderConfig, Heads, InnerWidth, Width
 from model.errors import InputError
 from model.ranges import Count, Epochs, LearningRate, Range, Rows, Seeds, check_settings
+from report.first_hour import FirstHour
 from tasks.open import TaskDataConfig
 from tasks.reading import BeamSettings, Reading
 from train.objectives.finetuning import TaskLoss
@@ -87,6 +88,8 @@ class TextConfig(TrainConfig):
     data: DataConfig
     heldout_sequences: Count = 1024
     """The largest number of held-out sequences to evaluate on, evenly spread."""
+    first_hour: tyro.conf.Suppress[FirstHour | None] = None
+    """Bands in which the first updates are expected, for the report."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,9 @@ SECONDS_TO_APPEAR = 20.0
 TEACHER_TEXTS = "teacher-texts.jsonl"
 """What a teacher wrote for the run, which is there before it begins."""
 
-# Fields that may differ when a run resumes: how it is carried out, and where things lie.
-FREE = frozenset({"run", "output", "data.cache", "provenance"})
+# Fields that may differ when a run resumes: how it is carried out, where things lie, and what is
+# expected.
+FREE = frozenset({"run", "output", "data.cache", "provenance", "first_hour"})
 
 Config = TypeVar("Config", bound=TrainConfig)
 Rest = ParamSpec("Rest")

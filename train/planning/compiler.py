@@ -17,6 +17,8 @@ from train.update.parallel import Parallel
 GIB = 2**30
 # Two messages of XLA: the scheduled program is too large, or its temporaries alone are.
 _NEEDED = re.compile(r"(?:Used |\()([\d.]+[KMG])(?: of |\) exceeds available HBM \()([\d.]+[KMG])")
+# That of the scores of 512 rows and more, whatever the chunk of tokens; the default is 16 MiB.
+_MORE_VMEM = "LIBTPU_INIT_ARGS=--xla_tpu_scoped_vmem_limit_kib=65536 gives it more"
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class StepCompiler:
                 raise
             found = _NEEDED.search(str(error))
             if "Vmem" in str(error):  # the memory of the cores, of which a fused loop takes a part
-                return TooLargeError("more vector memory than there is")
+                return TooLargeError(f"more vector memory than a loop may have; {_MORE_VMEM}")
             return TooLargeError(f"{found[1]}iB of {found[2]}iB" if found else "more than there is")
         analysis: Any = compiled.memory_analysis()
         state, costs = self.step.state, compiled.cost_analysis() or {}

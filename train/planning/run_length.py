@@ -10,7 +10,6 @@ from data.config import DataConfig
 from data.cutting import SHORTEST
 from train.config import FinetuneConfig, TextConfig, TrainConfig
 from train.planning.abstract_step import sequence_length
-from train.recipes.pretrain import BOOKCORPUS, WIKIPEDIA
 
 PIECES = 1.16
 """Word pieces a word, assumed."""
@@ -51,10 +50,10 @@ class Texts:
 # which puts the median at 215; 20 GB, of which a word takes 6 bytes (assumed). BookCorpus: its card
 # on the hub; 984,846,357 words in 74,004,228 sentences, median 11 (Zhu et al. 2015, table 2).
 TEXTS = {
-    WIKIPEDIA: Texts(6_407_814, mean=523.0, median=215.0),
-    BOOKCORPUS: Texts(74_004_228, mean=984_846_357 / 74_004_228, median=11.0),
+    "wikimedia/wikipedia:20231101.en": Texts(6_407_814, mean=523.0, median=215.0),
+    "bookcorpus/bookcorpus": Texts(74_004_228, mean=984_846_357 / 74_004_228, median=11.0),
 }
-"""Corpora whose rows have published lengths."""
+"""Corpora whose rows have published lengths, whatever their revision."""
 
 # WikiText-103 (Merity et al. 2016): 103 million words, about 0.1 B tokens as others count them.
 TOKENS = {
@@ -99,15 +98,16 @@ class RunLength:
 
 def text_size(data: DataConfig, line_tokens: int | None) -> tuple[int, int, str] | None:
     """Sequences of an epoch, tokens in a sequence and their source; None if it is not known."""
-    corpora, length = set(data.corpus), data.sequence_length
+    names, length = [name.partition("@")[0] for name in data.corpus], data.sequence_length
+    corpora = set(names)
     if not corpora <= TOKENS.keys():
         return None
-    tokens = sum(TOKENS[name] for name in data.corpus)
-    source = f"{tokens / 1e9:.3g} B tokens of {' and '.join(data.corpus)}"
+    tokens = sum(TOKENS[name] for name in names)
+    source = f"{tokens / 1e9:.3g} B tokens of {' and '.join(names)}"
     if data.mode == "packed":
         return math.ceil(tokens / (length - 2)), length, f"{source}, packed"
     if line_tokens is None and corpora <= TEXTS.keys():
-        each = [TEXTS[name].lines(length) for name in data.corpus]
+        each = [TEXTS[name].lines(length) for name in names]
         texts, tokens = (sum(numbers) for numbers in zip(*each, strict=True))
         mean, source = round(tokens / texts), f"{source}, {texts:,} texts"
     else:

@@ -7,9 +7,11 @@ from data.config import DataConfig
 from data.masking import MaskingConfig
 from train.config import DistillConfig, RunConfig, StudentConfig
 from train.objectives.terms import AttentionScores, DistillationLoss, HiddenError, Relations
-from train.recipes.pretrain import BOOKCORPUS, WIKIPEDIA
+from train.recipes.first_hour import of_distilbert, of_wikitext_103
+from train.recipes.pretrain import BOOKCORPUS, WIKIPEDIA, WIKIPEDIA_COMMIT
 from train.update.optimizer import OptimizerConfig
 
+WIKITEXT_103 = "Salesforce/wikitext:wikitext-103-v1@b08601e04326c79dfdd32d625aee71d232d685c3"
 TINY_TEACHER = str(Path(__file__).resolve().parents[2] / "assets" / "bert-tiny-pydocs")
 
 
@@ -62,8 +64,14 @@ def distill_base_uncased() -> DistillConfig:
         batch_size=656,
         epochs=3.0,
         evaluate_every=500,
+        first_hour=of_distilbert(),
         run=RunConfig(checkpoint_every=250),
     )
+
+
+def _original() -> DistillConfig:
+    """The same without its bands: others that begin with it learn at another pace."""
+    return replace(distill_base_uncased(), first_hour=None)
 
 
 def distill_base_cased() -> DistillConfig:
@@ -75,7 +83,7 @@ def distill_base_cased() -> DistillConfig:
 
         python -m train.distill distilbert-base-cased
     """
-    uncased = distill_base_uncased()
+    uncased = _original()
     return replace(
         uncased,
         output=Path("runs/distilbert-base-cased"),
@@ -98,14 +106,17 @@ def distill_base_multilingual_cased() -> DistillConfig:
         python -m train.distill distilbert-base-multilingual-cased
     """
     languages = ("en", "de", "fr", "es", "it", "ru", "pl", "ja", "zh", "nl")
-    uncased = distill_base_uncased()
+    uncased = _original()
     return replace(
         uncased,
         output=Path("runs/distilbert-base-multilingual-cased"),
         teacher="google-bert/bert-base-multilingual-cased",
         data=replace(
             uncased.data,
-            corpus=tuple(f"wikimedia/wikipedia:20231101.{language}" for language in languages),
+            corpus=tuple(
+                f"wikimedia/wikipedia:20231101.{language}@{WIKIPEDIA_COMMIT}"
+                for language in languages
+            ),
             size_exponent=0.7,
         ),
         batch_size=2752,
@@ -123,11 +134,12 @@ def wikitext_103() -> DistillConfig:
 
         python -m train.distill wikitext-103
     """
-    uncased = distill_base_uncased()
+    uncased = _original()
     return replace(
         uncased,
         output=Path("runs/wikitext-103"),
-        data=replace(uncased.data, corpus=("Salesforce/wikitext:wikitext-103-v1",)),
+        data=replace(uncased.data, corpus=(WIKITEXT_103,)),
+        first_hour=of_wikitext_103(),
         loss=DistillationLoss().with_weights(ce=1 / 3, mlm=1 / 3, cos=1 / 3),
         batch_size=60,
     )
@@ -146,7 +158,7 @@ def tinybert_general() -> DistillConfig:
 
         python -m train.distill tinybert-general
     """
-    uncased = distill_base_uncased()
+    uncased = _original()
     return replace(
         uncased,
         output=Path("runs/tinybert-general"),
@@ -180,7 +192,7 @@ def minilmv2() -> DistillConfig:
         python -m train.distill minilmv2
     """
     return replace(
-        distill_base_uncased(),
+        _original(),
         output=Path("runs/minilmv2"),
         student=StudentConfig(layers="random", num_layers=6),
         loss=DistillationLoss(relations=Relations(heads=48)).with_weights(relations=1.0),
@@ -201,7 +213,7 @@ def patient_kd() -> DistillConfig:
         python -m train.distill patient-kd
     """
     return replace(
-        distill_base_uncased(),
+        _original(),
         output=Path("runs/patient-kd"),
         loss=DistillationLoss(
             hidden=HiddenError(layers="0:1,1:3,2:5,3:7,4:9", normalised=True)

@@ -7,10 +7,13 @@ from data.config import DataConfig
 from data.masking import MaskingConfig
 from model import config as models
 from train.config import FurtherConfig, PretrainConfig, RunConfig
+from train.recipes.first_hour import of_bert_base
 from train.update.optimizer import OptimizerConfig
 
-WIKIPEDIA = "wikimedia/wikipedia:20231101.en"
-# The hub no longer runs loading scripts; the converted copy of such a data set still loads.
+WIKIPEDIA_COMMIT = "b04c8d1ceb2f5cd4588862100d08de323dccfbaa"
+WIKIPEDIA = f"wikimedia/wikipedia:20231101.en@{WIKIPEDIA_COMMIT}"
+# The hub no longer runs loading scripts; the converted copy of such a data set still loads. That is
+# a branch: which commit was read stands in a run's config.json.
 BOOKCORPUS = "bookcorpus/bookcorpus@refs/convert/parquet"
 
 
@@ -102,6 +105,7 @@ def pretrain_bert_base_uncased() -> PretrainConfig:
             weight_decay=0.01,
             clip_norm=1.0,
         ),
+        first_hour=of_bert_base(),
         batch_size=256,
         steps=1_000_000,
         evaluate_every=10_000,
