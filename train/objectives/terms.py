@@ -69,19 +69,6 @@ class MaskedTokens(LogitTerm):
 
 
 @dataclass(frozen=True)
-class SmoothedTokens(LogitTerm):
-    """Cross-entropy with the next tokens, whose probability is smoothed (Szegedy et al. 2016)."""
-
-    smoothing: float = 0.0
-    """The share of a token's probability that all tokens divide evenly."""
-
-    def values(self, student: Logits, teacher: Logits | None, labels: Labels, now: Now) -> Losses:
-        if not self.smoothing:
-            return cross_entropy(student, labels)
-        return weighted_cross_entropy(student, labels, jnp.ones(()), self.smoothing)
-
-
-@dataclass(frozen=True)
 class ForwardKL(LogitTerm):
     """T^2 KL(teacher || student) of softened distributions (Hinton et al. 2015, section 2)."""
 
@@ -116,9 +103,13 @@ class NextToken(LogitTerm):
     """Cross-entropy with the next token; no teacher needed."""
 
     positions: ClassVar[Positions] = "attended"
+    smoothing: Annotated[float, Range(0, 0.99)] = 0.0
+    """The share of a token's probability that all tokens divide evenly (Szegedy et al. 2016)."""
 
     def values(self, student: Logits, teacher: Logits | None, labels: Labels, now: Now) -> Losses:
-        return cross_entropy(student, labels)
+        if not self.smoothing:
+            return cross_entropy(student, labels)
+        return weighted_cross_entropy(student, labels, jnp.ones(()), self.smoothing)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from tasks.writing.kind import Writing
 from train.objectives.finetuning import TaskLoss
 from train.objectives.objective import DeviceBatch, LossInputs, Mean, Numbers, Scalars
-from train.objectives.terms import ForwardKL, LogitTerm, SmoothedTokens
+from train.objectives.terms import LogitTerm, NextToken, NextTokenKL
 from train.objectives.vocabulary import CHUNK, Given, vocabulary_loss
 
 
@@ -41,8 +41,8 @@ class WritingObjective:
         loss = loss if loss and teacher is not None else TaskLoss(task=1.0, soft=0.0)
         self.model, self.kind, self.teacher = model, kind, teacher if loss.soft else None
         terms: dict[str, tuple[LogitTerm, dict[str, float]]] = {
-            "task": (SmoothedTokens(smoothing=smoothing), {"weight": loss.task}),
-            "soft": (ForwardKL(), {"weight": loss.soft, "temperature": loss.temperature}),
+            "task": (NextToken(smoothing=smoothing), {"weight": loss.task}),
+            "soft": (NextTokenKL(), {"weight": loss.soft, "temperature": loss.temperature}),
         }
         terms = {name: term for name, term in terms.items() if term[1]["weight"]}
         self.terms = {name: term for name, (term, _) in terms.items()}
