@@ -81,7 +81,8 @@ def _check_direction(checkpoint: Checkpoint, kind: type[Any]) -> None:
     name = checkpoint.name
     if (checkpoint.decoder is not None) != (kind is Seq2Seq):
         raise InputError(
-            f"{name} is an encoder with a decoder: load it as {Seq2Seq.__name__}"
+            f"{name} is an encoder with a decoder, which writes texts, and no {kind.__name__}: "
+            f"name another model, or load it as {Seq2Seq.__name__}"
             if checkpoint.decoder is not None
             else f"{name} has no decoder, which a {Seq2Seq.__name__} needs"
         )

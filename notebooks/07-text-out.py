@@ -246,7 +246,7 @@ Markdown(markdown_table(["", "held-out numbers that are right"], table))
 
 # %% [markdown]
 # Nearly all of this teacher's texts are the right ones, so the two students learn almost the same,
-# and with 300 numbers and one seed each a difference of two points means nothing. Sentences of
+# and with 300 numbers and one seed each a difference of a few points means little. Sentences of
 # people have many translations, and there a teacher's texts are more regular than the references:
 # that is what the method is for.
 #
@@ -254,8 +254,8 @@ Markdown(markdown_table(["", "held-out numbers that are right"], table))
 #
 # No number of training had seven hundred after its thousands. *Siebenhundert* by itself was there,
 # in numbers below a thousand, and so was every other hundred after thousands. A person would have
-# no difficulty. The model has: it has learned which words go together, and writes another hundred,
-# which it has seen there, with everything around it right (Lake and Baroni 2018 found the same of
+# no difficulty. The model has: it has learned which words go together, and mostly writes another
+# hundred, which it has seen there, or leaves a part out (Lake and Baroni 2018 found the same of
 # commands).
 
 # %%

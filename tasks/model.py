@@ -51,7 +51,7 @@ def load_for_task(
             )
         if new_head is None:
             raise InputError(
-                f"{path} is a {' or '.join(classes) or 'bare encoder'}, which has no head for "
+                f"{path} ({' or '.join(classes) or 'a bare encoder'}) has no head for "
                 f"{task.name}: fine-tune it first, with train.finetune {task.recipe}"
             )
         if head in (DocumentClassification, Seq2Seq):

@@ -71,7 +71,7 @@ def started_masked_lm(config: FurtherConfig, start: Checkpoint) -> MaskedLM:
             copy_parameters(getattr(encoder, part), getattr(model.backbone, part))
     elif not _has_head(start):
         raise InputError(
-            f"{start.name} is a {' or '.join(start.classes) or 'bare encoder'}, without a "
+            f"{start.name} ({' or '.join(start.classes) or 'a bare encoder'}) is without a "
             "masked-LM head: --start-head random draws one, which learns with the rest"
         )
     else:

@@ -37,7 +37,8 @@ def encode_sources(
         filled up with -1.
 
     Raises:
-        InputError: there is no room, or sources are to be read in several windows.
+        InputError: there is no room, a source has no tokens, or sources are to be read in several
+            windows.
     """
     if reading.long not in ("truncate", "head+tail"):
         raise InputError(
@@ -48,6 +49,12 @@ def encode_sources(
         raise InputError(f"--reading.max-target {most} leaves no room for a word: give at least 3")
     texts = [TextExample(name, source) for name, source in zip(ids, sources, strict=True)]
     windows = encode_texts(texts, vocabulary, length, reading)
+    for text, tokens in zip(texts, windows.lengths, strict=True):
+        if tokens <= 2:
+            raise InputError(
+                f"the source of {text.id} has no token of the vocabulary, {text.text!r:.60}: leave "
+                "it out"
+            )
     if targets is None:
         return windows
     special, written, longer = vocabulary.special, [], 0

@@ -82,7 +82,8 @@ def test_a_model_without_its_head(home, tmp_path):
     start = with_shape(tmp_path / "start", SequenceClassification)
     config = runs.further_config(home, start=str(start))
     with pytest.raises(
-        InputError, match=r"BertForSequenceClassification, without a masked-LM head: --start-head r"
+        InputError,
+        match=r"BertForSequenceClassification\) is without a masked-LM head: --start-head r",
     ):
         pretrain(config)
     model = started_masked_lm(replace(config, start_head="random"), open_checkpoint(start))

@@ -58,6 +58,11 @@ def test_bad_settings(settings, message):
     assert str(error.value).startswith(message)
 
 
+def test_a_source_without_a_token_is_refused():
+    with pytest.raises(InputError, match=r"the source of 1 has no token .*, '.u200b'"):
+        encode(["a cat", "\u200b"], None)
+
+
 def test_batches_hold_both_sides_in_few_shapes():
     random = np.random.default_rng(0)
 
