@@ -32,6 +32,7 @@ NAMES = {
     "next_token_accuracy": "next-token accuracy",
     "perplexity": "perplexity, exp(next-token loss)",
     "calibration_error": "calibration error",
+    "pseudo_perplexity": "pseudo-perplexity, each token masked alone",
     "exp_masked_lm_loss": "exp(masked-LM loss)",
     "kl_to_teacher": "KL to teacher (nats)",
     "top1_agreement": "top-1 agreement with teacher",
@@ -41,6 +42,11 @@ NAMES = {
     "score": "score (mean of the task's metrics)",
 }
 NAMES |= {name: title for kind in KINDS.values() for name, title in kind.titles.items()}
+# Of `eval.perplexity`, beside each perplexity.
+NAMES |= {
+    f"{name}_bits": "bits a character"
+    for name in ("perplexity", "pseudo_perplexity", "exp_masked_lm_loss")
+}
 # The held-out metrics of a student without a vocabulary head.
 NAMES |= {
     f"heldout_{term}": f"held out: {NAMES[term]}"

@@ -19,6 +19,7 @@ from eval.glue import Glue, run_glue
 from eval.link import Linking, link_documents
 from eval.masked_lm import Evaluation, evaluate_checkpoint
 from eval.memory import MemoryUse, measure_memory
+from eval.perplexity import PerplexityEvaluation, evaluate_perplexity
 from eval.predict import PredictConfig
 from eval.predict import run as predict_texts
 from eval.retrieval import RetrievalEvaluation, evaluate_retrieval
@@ -52,6 +53,7 @@ COMMANDS: dict[str, tuple[Any, Callable[[Any], object]]] = {
     "train.plan": (PlanConfig(topology="v5e:1x1"), lambda config: plan(config, TINY)),
     "train.quickstart": (Quickstart(), quickstart),
     "eval.masked_lm": (Evaluation(model="model"), evaluate_checkpoint),
+    "eval.perplexity": (PerplexityEvaluation(model="model"), evaluate_perplexity),
     "eval.run": (TaskEvaluation(model="model", task="sst2"), evaluate_task),
     "eval.predict": (PredictConfig(model="model"), predict_texts),
     "eval.link": (
