@@ -5,7 +5,7 @@ Only the latter multiply to the probability of a text.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import jax
@@ -23,7 +23,7 @@ from model.losses import cross_entropy
 from model.tasks import MaskedLM
 from model.terminal import say
 from tasks.buckets import bucket_lengths
-from train.command.signals import heeding
+from train.command.signals import stop_if_asked
 from train.loop.heldout import MASK_SEED, MASKING
 from train.objectives.forward import gather_positions
 
@@ -124,14 +124,15 @@ def masked_log_likelihood(
         losses = jnp.where(masked.valid, cross_entropy(logits, masked.labels), 0)
         return -jnp.sum(losses, axis=1), jnp.sum(masked.valid, axis=1)
 
-    length = max(len(window.ids) for window in windows)  # of which the masks depend
+    length = max(len(window.ids) for window in windows)  # the masks depend on it
     total, count = np.zeros((2, len(windows)))
     for start in range(0, len(windows), rows):
         here = windows[start : start + rows]
         part = np.arange(start, start + len(here))
         ids, attended, _ = _padded(here, rows, length, special.pad)
         numbers = np.resize(part, rows).astype(np.int32)
-        sums, counts = heeding(score)(params, ids, attended, numbers)
+        stop_if_asked()
+        sums, counts = score(params, ids, attended, numbers)
         total[part], count[part] = (np.asarray(each)[: len(part)] for each in (sums, counts))
     return total, count
 
@@ -165,9 +166,8 @@ def _padded(
 def _with_progress(batches: Iterable[SameLength], count: int, noun: str) -> Iterator[SameLength]:
     """The batches, with lines on stderr for those who wait; a signal is heard before each."""
     printed, done = time.perf_counter(), 0
-    safe: Callable[[], None] = heeding(lambda: None)
     for batch in batches:
-        safe()
+        stop_if_asked()
         if seconds_since(printed) > _SECONDS_BETWEEN_LINES:
             printed = time.perf_counter()
             say(f"read {done:,} of {count:,} {noun}", error=True)
