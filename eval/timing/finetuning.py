@@ -29,6 +29,7 @@ from train.objectives.finetuning import TaskObjective
 from train.planning.flops import matmul_flops
 from train.update.keys import keys_of
 from train.update.optimizer import Optimizer, OptimizerConfig, make_optimizer
+from train.update.parallel import compiler_options
 from train.update.step import Step, init_state, make_step, split
 
 # The lengths of SST-2's 67,349 training texts in pieces of bert-base-uncased, [CLS] and [SEP]
@@ -142,7 +143,8 @@ class FlaxEpochs:
         )
         graphdef, params = split(case.model())
         step, adamw = finetuning_step(graphdef)
-        step = jax.jit(step, donate_argnums=0)
+        options = compiler_options(self._device.platform)
+        step = jax.jit(step, donate_argnums=0, compiler_options=options)
         self._state, self._keys = init_state(params, adamw), keys_of(0)
         self._epoch, self._positions, self._steps = 0, 0, {}
         start = time.perf_counter()

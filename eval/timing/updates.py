@@ -20,6 +20,7 @@ from data.masking import MaskingConfig
 from eval.timing import device
 from eval.timing.peak import peak_memory
 from eval.timing.worker import Contender
+from model.blocks.platform import platform
 from model.config import EncoderConfig
 from model.pretrained import save
 from model.tasks import MaskedLM
@@ -29,6 +30,7 @@ from train.objectives.terms import DistillationLoss
 from train.planning.flops import matmul_flops
 from train.update.keys import keys_of
 from train.update.optimizer import OptimizerConfig, make_optimizer
+from train.update.parallel import compiler_options
 from train.update.step import init_state, make_step, split
 
 SPECIAL = 5  # token ids below are special, as in a vocabulary learned here; the last is [MASK]
@@ -168,7 +170,7 @@ class FlaxStep:
     def compile(self) -> None:
         """Makes the program that a call runs."""
         self._state = self._initial(self._params)
-        step = jax.jit(self._step, donate_argnums=0)
+        step = jax.jit(self._step, donate_argnums=0, compiler_options=compiler_options(platform()))
         start = time.perf_counter()
         self._compiled = step.lower(self._state, *self._inputs).compile()
         self.compile_seconds = seconds_since(start)

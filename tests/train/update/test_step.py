@@ -25,7 +25,7 @@ from train.objectives.terms import (
 )
 from train.update.keys import Keys, stream_key
 from train.update.optimizer import Optimizer, OptimizerConfig, make_optimizer
-from train.update.parallel import Mode, Parallel, ParallelConfig
+from train.update.parallel import Mode, Parallel, ParallelConfig, compiler_options
 from train.update.step import init_state, make_step
 
 KEYS = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
@@ -405,3 +405,8 @@ def test_random_numbers_are_drawn_anew():
     assert len(masking) == 2
     # Were the draw of a second micro-batch or device the first one's, so would be their mean.
     assert len(dropout) == 12
+
+
+def test_only_cpus_have_options_of_their_own():
+    assert compiler_options("tpu", remat=True) is None
+    assert set(compiler_options("cpu") or ()) < set(compiler_options("cpu", remat=True) or ())
