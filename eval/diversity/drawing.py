@@ -69,11 +69,25 @@ def load_writer(checkpoint: Checkpoint, length: int) -> LanguageModel:
             "decoder (BertLMHeadModel)"
         )
     if not issubclass(kind, CausalLM):
-        _check_positions(checkpoint, length, checkpoint.config.max_positions - 2)
-        return load(checkpoint, MaskedLM)
+        return load_reader(checkpoint, length)
     # It reads its start token and all but the last of its text.
     _check_positions(checkpoint, length, checkpoint.config.max_positions)
     return load(checkpoint, CausalLM)
+
+
+def load_reader(checkpoint: Checkpoint, length: int) -> MaskedLM:
+    """The masked LM of a checkpoint, which reads texts of `length` tokens.
+
+    Raises:
+        InputError: it is another model, or has too few positions.
+    """
+    if not issubclass(checkpoint.model_class(), MaskedLM):
+        raise InputError(
+            f"{checkpoint.name} is a {' and a '.join(checkpoint.classes)}: give a masked LM "
+            "(BertForMaskedLM, DistilBertForMaskedLM) as --teacher"
+        )
+    _check_positions(checkpoint, length, checkpoint.config.max_positions - 2)
+    return load(checkpoint, MaskedLM)
 
 
 def _check_positions(checkpoint: Checkpoint, length: int, most: int) -> None:

@@ -77,6 +77,8 @@ def test_the_command_measures_prints_and_writes(home: Path, tmp_path: Path, caps
             home,
             beside=(str(home / "decoder"),),
             temperatures=(1.0, 0.5),
+            teacher=str(home / "teacher"),
+            picture=tmp_path / "out.png",
             texts=tmp_path / "texts.jsonl",
             json=tmp_path / "out.json",
         )
@@ -96,13 +98,18 @@ def test_the_command_measures_prints_and_writes(home: Path, tmp_path: Path, caps
     for each, written in zip(sources, record["texts"], strict=True):
         assert written["metrics"] == each.scores.metrics
         assert 0 < each.scores.metrics["distinct_1"] < each.scores.metrics["distinct_3"] <= 1
-        assert {*each.scores.intervals} == {"self_bleu"}
+        assert {*each.scores.intervals} == {"self_bleu", "pseudo_perplexity"}
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    # Cold texts of a masked LM are those that it finds likely.
+    hot, cold = (each.scores.metrics["pseudo_perplexity"] for each in sources[1:3])
+    assert cold < hot
 
 
 def test_a_reference_takes_the_place_of_the_held_out_text(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "human.txt"
     file.write_text("the old cat sees a small bird " * 30)
     sources = generate(settings(home, reference=str(file), burn_in=0, sweeps=1))
+    assert "pseudo_perplexity" not in sources[0].scores.metrics
     assert sources[0].scores.metrics["distinct_1"] == 7 / (12 * 6)
 
 
@@ -116,6 +123,9 @@ def test_a_reference_takes_the_place_of_the_held_out_text(home: Path, tmp_path: 
         ({"burn_in": 2}, ["--burn-in is 2 and --sweeps 2: leave at least one sweep"]),
         ({"length": 15}, ["--length is 15, and", "teacher has 16 positions: give at most 14"]),
         ({"samples": 5000}, ["stretches of 6 known tokens, and --samples asks for 5,000"]),
+        ({"picture": Path("out.png")}, ["--picture shows diversity against pseudo-perplexity"]),
+        ({"teacher": "decoder"}, ["decoder is a BertLMHeadModel: give a masked LM"]),
+        ({"teacher": "teacher", "length": 15}, ["--length is 15, and teacher has 16 positions"]),
         ({"beside": ("teacher",)}, ["--beside names a model a second time"]),
         ({"json": Path("nowhere/out.json")}, ["cannot write nowhere/out.json"]),
         ({"texts": Path("nowhere/out.jsonl")}, ["cannot write nowhere/out.jsonl"]),
