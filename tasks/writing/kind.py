@@ -57,7 +57,7 @@ class Writing(Kind):
     forms = ("tokens", "texts")
     titles: ClassVar[Mapping[str, str]] = {
         "loss_of_target": "loss of the target (nats a token)",
-        "perplexity": "perplexity of the target",
+        "perplexity": "perplexity",
     }
     unscaled = ("loss_of_target", "perplexity")
     noun = "a model that writes texts"
