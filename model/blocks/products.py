@@ -24,8 +24,10 @@ def einsum(spec: str, a: Array, b: Array, result: Any = None) -> Array:
 
     The products of its gradient have operands of the same dtype, too. JAX would multiply the
     float32 gradient of a float32 result by bfloat16, which GPUs do as slowly as float32 by float32.
+    CPUs do it so: XLA has no product of bfloat16 with float32 sums there for all orders of axes.
     """
-    product = _einsum if a.dtype == jnp.float32 else _short_einsum
+    plain = a.dtype == jnp.float32 or platform() == "cpu"
+    product = _einsum if plain else _short_einsum
     return product(spec, result or a.dtype, a, b.astype(a.dtype))
 
 

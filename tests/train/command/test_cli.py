@@ -72,7 +72,7 @@ def test_flags_change_fields_of_a_recipe():
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("tinny", "did you mean tiny"), ("distilbert-base-uncase", "distilbert-base-uncased"),
-     ("xyzzy", "there are distilbert-base-cased, ")],
+     ("xyzzy", "there are causal, distilbert-base-cased, ")],
 )  # fmt: skip
 def test_a_mistyped_recipe_is_answered_with_the_nearest(name, hint):
     with pytest.raises(InputError, match=hint):
