@@ -64,8 +64,8 @@ def load_writer(checkpoint: Checkpoint, length: int) -> LanguageModel:
     kind = checkpoint.model_class()
     if not issubclass(kind, LanguageModel):
         raise InputError(
-            f"{checkpoint.name} is a {' and a '.join(checkpoint.classes)}, which no text can be "
-            "drawn from alone: give a masked LM (BertForMaskedLM, DistilBertForMaskedLM) or a "
+            f"{checkpoint.name} ({' and '.join(checkpoint.classes)}) cannot write text from "
+            "nothing: give a masked LM (BertForMaskedLM, DistilBertForMaskedLM) or a "
             "decoder (BertLMHeadModel)"
         )
     if not issubclass(kind, CausalLM):

@@ -148,10 +148,10 @@ def test_text_that_is_too_short(home: Path, tmp_path: Path) -> None:
 
 
 def test_models_that_no_text_is_drawn_from(home: Path, tmp_path: Path) -> None:
-    with fails("classifier is a BertForSequenceClassification, which no text can be drawn from"):
+    with fails("classifier (BertForSequenceClassification) cannot write text"):
         generate(settings(home, "classifier"))
     save(build(seq2seq, DISTILBERT), tmp_path / "seq2seq")
-    with fails("seq2seq is a EncoderDecoderModel, which no text can be drawn from alone"):
+    with fails("seq2seq (EncoderDecoderModel) cannot write text from nothing"):
         load_writer(open_checkpoint(tmp_path / "seq2seq"), 6)
     save(load(home / "student", MaskedLM), tmp_path / "decoder")
     edit_json(tmp_path / "decoder/config.json", lambda c: c.update(is_decoder=True))
