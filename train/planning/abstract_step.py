@@ -18,10 +18,11 @@ from model.config import HUB_CONFIGS, EncoderConfig
 from model.decoder.causal_lm import CausalLM
 from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
-from model.student import student_config
+from model.student import choose_layers, student_config
 from model.tasks import MaskedLM
 from tasks.catalogue import TASKS
 from tasks.task import Task
+from tasks.writing.kind import Writing
 from train.causal import (
     causal_objective,
     initial_decoder,
@@ -43,6 +44,7 @@ from train.loop.learner import compute_dtype
 from train.objectives.distillation import MaskedLMObjective
 from train.objectives.finetuning import TaskObjective
 from train.objectives.objective import Objective, Params
+from train.objectives.writing import WritingObjective
 from train.pretrain import initial_masked_lm
 from train.start import random_shape
 from train.update.keys import keys_of
@@ -156,12 +158,24 @@ def _parts(
     if config.layers is not None:
         shape = student_config(shape, config.layers)
     shape = shape.replace(labels=outputs_of(config), dtype=compute_dtype(config))
-    _, depth = random_shape(config.model) or (None, None)
+    depth = decoder_depth(config.model)
+    if config.decoder_layers is not None:
+        layers = choose_layers(config.decoder_layers, depth or shape.num_layers, None)
+        depth = len(layers)
     kind = task.kind.of_decoder(config.decoder_layers, depth)
     model = nnx.eval_shape(lambda: kind.new_model(shape, rngs=nnx.Rngs(0)))
     model.backbone.encoder.remat = config.run.remat
-    objective = TaskObjective(nnx.graphdef(model), kind, config.loss if config.teacher else None)
-    return model, objective, {}, config.frozen
+    structure = nnx.graphdef(model)
+    if not isinstance(kind, Writing):
+        objective = TaskObjective(structure, kind, config.loss if config.teacher else None)
+        return model, objective, {}, config.frozen
+    if not config.teacher or kind.form == "texts":  # which are written before
+        return model, WritingObjective(structure, kind), {"teacher": {}}, config.frozen
+    theirs = shape_of(config.teacher).replace(dtype=compute_dtype(config))
+    wise = kind.of_decoder(None, decoder_depth(config.teacher))
+    teacher = nnx.eval_shape(lambda: wise.new_model(theirs, rngs=nnx.Rngs(0)))
+    objective = WritingObjective(structure, kind, nnx.graphdef(teacher), config.loss)
+    return model, objective, {"teacher": split(teacher)[1]}, config.frozen
 
 
 def _masked_lm(config: PretrainConfig | FurtherConfig) -> MaskedLM:
@@ -188,6 +202,16 @@ def shape_of(model: str) -> EncoderConfig:
         f"the shape of {model} is not known here: name a folder with its config.json, or one of "
         f"{', '.join(HUB_CONFIGS)}"
     )
+
+
+def decoder_depth(model: str) -> int | None:
+    """Layers of the decoder that a model has, or that its name asks for; None: it has none."""
+    if (random := random_shape(model)) is not None:
+        return random[1]
+    if not Path(model).expanduser().exists():
+        return None
+    decoder = open_checkpoint(model).decoder
+    return None if decoder is None else decoder.num_layers
 
 
 def task_of(config: FinetuneConfig) -> Task:
@@ -231,7 +255,7 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
         batch["valid"] = array(jnp.bool_)
         kind, outputs = task_of(config).kind, len(outputs_of(config))
         columns = kind.targets(length, outputs)
-        if config.teacher:
+        if config.teacher and not kind.writes:
             fetched = kind.fetched(length, outputs, shape_of(config.teacher).hidden_size)
             columns |= {f"teacher_{name}": column for name, column in fetched.items()}
         batch |= {name: array(column.dtype, *column.shape) for name, column in columns.items()}

@@ -1,18 +1,26 @@
 """The step that is planned is the one that the loops run."""
 
+import json
 from dataclasses import replace
 
 import pytest
+from flax import nnx
 
+from data.tokenizer import load_vocabulary, save_vocabulary
 from model.config import bert_base, distilbert_base
 from model.decoder.causal_lm import CausalLM
 from model.errors import InputError
+from model.hf.checkpoint import open_checkpoint
+from model.pretrained import save
+from tasks.open import TaskDataConfig
+from tasks.writing.start import new_seq2seq
 from tests import runs
 from tests.train.test_finetune import config as finetune_config
 from tests.train.test_finetune import home  # noqa: F401 (a fixture)
 from train.config import RunConfig
 from train.distill import distill
 from train.finetune import finetune
+from train.objectives.finetuning import TaskLoss
 from train.planning import abstract_step as planned
 from train.pretrain import pretrain
 from train.recipes import DISTILL, FINETUNE
@@ -102,6 +110,37 @@ def test_the_program_of_a_task(task, home, tmp_path, monkeypatch):  # noqa: F811
     changes = {"output": tmp_path, "run": CPU, "steps": 2, "layers": "0"}
     config = finetune_config(home, task, dtype="float32", **changes)
     assert_planned(finetune, config, monkeypatch, labels=labels)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("form", [None, "tokens"])
+def test_the_program_of_a_task_that_writes(form, home, tmp_path, monkeypatch):  # noqa: F811
+    """With a teacher whose decoder has a depth of its own."""
+    row = {"source": "a red cat sees the tree", "target": "the old dog hears a bird"}
+    rows = [{**row, "id": number} for number in range(16)]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = FINETUNE["translation"]()
+    config = replace(
+        task,
+        output=tmp_path / "run",
+        model=str(home / "teacher"),
+        data=TaskDataConfig(train=file, dev=file),
+        reading=replace(task.reading, max_length=16, max_target=8),
+        batch_size=8,
+        steps=2,
+        dtype="float32",
+        run=RunConfig(devices=4),
+    )
+    if form:
+        checkpoint = open_checkpoint(home / "teacher")
+        vocabulary = load_vocabulary(home / "teacher")
+        teacher = new_seq2seq(checkpoint.config, None, None, 1, rngs=nnx.Rngs(0))
+        teacher.generation = vocabulary.generation(vocabulary.size)
+        save(teacher, tmp_path / "writer")
+        save_vocabulary(vocabulary, tmp_path / "writer", 16)
+        config = replace(config, teacher=str(tmp_path / "writer"), loss=TaskLoss(form=form))
+    assert_planned(finetune, config, monkeypatch)
 
 
 def test_the_tokens_of_a_sequence_are_those_of_all_its_texts():
