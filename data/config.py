@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from data.storage.mirror import default_cache
+from model.errors import InputError
 from model.ranges import Range, Share
 
 SequenceMode = Literal["packed", "lines"]
@@ -53,3 +54,11 @@ class DataConfig:
     def has_padding(self) -> bool:
         """True if a training sequence is one text, however short."""
         return self.mode == "lines" and not self.pack_lines
+
+    def check_length(self, positions: int, model: str) -> None:
+        """Raises InputError for sequences that are longer than the positions of this model."""
+        if self.sequence_length > positions:
+            raise InputError(
+                f"--data.sequence-length {self.sequence_length} is above the {positions} positions "
+                f"of {model}"
+            )

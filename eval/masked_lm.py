@@ -62,11 +62,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     checkpoints = {role: open_checkpoint(name) for role, name in names.items()}
     models = {role: load(opened, MaskedLM) for role, opened in checkpoints.items()}
     for role, model in models.items():
-        if config.data.sequence_length > model.config.max_positions:
-            raise InputError(
-                f"--data.sequence-length {config.data.sequence_length} is above the "
-                f"{model.config.max_positions} positions of {names[role]}"
-            )
+        config.data.check_length(model.config.max_positions, names[role])
     own = checkpoints["model"].place
     data = open_data(replace(config.data, tokenizer=config.data.tokenizer or own))
     check_vocabularies(config, data, checkpoints)

@@ -81,11 +81,7 @@ def evaluate_perplexity(config: PerplexityEvaluation) -> dict[str, dict[str, flo
     if config.mask == "word" and kind is CausalLM:
         raise InputError(f"--mask word is for masked LMs, and {config.model} is none: leave it out")
     for checkpoint in checkpoints.values():
-        if config.data.sequence_length > checkpoint.config.max_positions:
-            raise InputError(
-                f"--data.sequence-length {config.data.sequence_length} is above the "
-                f"{checkpoint.config.max_positions} positions of {checkpoint.name}"
-            )
+        config.data.check_length(checkpoint.config.max_positions, checkpoint.name)
     own = load_vocabulary(config.data.tokenizer or checkpoints["model"].place)
     for checkpoint in checkpoints.values():
         if load_vocabulary(checkpoint.place).pieces != own.pieces:

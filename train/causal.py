@@ -10,7 +10,6 @@ from flax import nnx
 
 from data.open import Data, open_data
 from data.tokenizer import load_vocabulary
-from model.config import EncoderConfig
 from model.decoder.causal_lm import CausalLM
 from model.decoder.start import decoder_from
 from model.errors import InputError
@@ -36,7 +35,7 @@ def train_causal(config: CausalConfig) -> dict[str, float]:
         InputError: a setting is out of range, or the model does not fit the data.
     """
     config.check()
-    check_sequence_length(config, config.model, "the model (--model.max-positions)")
+    config.data.check_length(config.model.max_positions, "the model (--model.max-positions)")
     with first_before_others():
         data = open_data(config.data)
     if data.vocabulary.size != config.model.vocab_size:
@@ -62,7 +61,7 @@ def distill_causal(config: CausalDistillConfig) -> dict[str, float]:
     with first_before_others():
         checkpoint = open_checkpoint(config.teacher)
         teacher = load(checkpoint, CausalLM, dtype=compute_dtype(config))
-    check_sequence_length(config, teacher.config, config.teacher)
+    config.data.check_length(teacher.config.max_positions, config.teacher)
     with first_before_others():
         data = open_data(replace(config.data, tokenizer=config.data.tokenizer or checkpoint.place))
     if config.data.tokenizer:
@@ -100,15 +99,6 @@ def shallow_objective(
     """The objective of a decoder that learns from another."""
     structures = nnx.graphdef(student), nnx.graphdef(teacher)
     return NextTokenObjective(structures[0], sep_id, config.loss.terms(), structures[1])
-
-
-def check_sequence_length(config: TextConfig, shape: EncoderConfig, model: str) -> None:
-    """Raises InputError for sequences that are longer than the positions of a model."""
-    if config.data.sequence_length > shape.max_positions:
-        raise InputError(
-            f"--data.sequence-length {config.data.sequence_length} is above the "
-            f"{shape.max_positions} positions of {model}"
-        )
 
 
 def _fit(

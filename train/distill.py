@@ -83,11 +83,7 @@ def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
     with first_before_others():
         checkpoint = open_checkpoint(config.teacher)
         teacher = load(checkpoint, MaskedLM, dtype=compute_dtype(config))
-    if config.data.sequence_length > teacher.config.max_positions:
-        raise InputError(
-            f"--data.sequence-length {config.data.sequence_length} is above the "
-            f"{teacher.config.max_positions} positions of {config.teacher}"
-        )
+    config.data.check_length(teacher.config.max_positions, config.teacher)
     with first_before_others():
         data = open_data(replace(config.data, tokenizer=config.data.tokenizer or checkpoint.place))
     if config.data.tokenizer:

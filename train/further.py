@@ -44,11 +44,7 @@ def train_further(config: FurtherConfig) -> dict[str, float]:
     with first_before_others():
         start = open_checkpoint(config.start)
         model = started_masked_lm(config, start)
-    if config.data.sequence_length > start.config.max_positions:
-        raise InputError(
-            f"--data.sequence-length {config.data.sequence_length} is above the "
-            f"{start.config.max_positions} positions of {start.name}"
-        )
+    config.data.check_length(start.config.max_positions, start.name)
     data, other = _text_for(start, config)
     mask_id = data.vocabulary.special.mask
     objective = MaskedLMObjective(nnx.graphdef(model), config.masking, mask_id)
