@@ -23,12 +23,14 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs/results").glob("*.md")),
 ]
-MODULES = sorted(
-    f"{path.parent.name}.{path.stem}"
+COMMANDS = {
+    f"{package}.{path.parent.name if path.stem == '__main__' else path.stem}": path
     for package in ("train", "eval")
-    for path in (ROOT / package).glob("*.py")
+    for pattern in ("*.py", "*/__main__.py")
+    for path in (ROOT / package).glob(pattern)
     if '__name__ == "__main__"' in path.read_text()
-)
+}
+MODULES = sorted(COMMANDS)
 RECIPES = {
     "train.pretrain": PRETRAIN,
     "train.distill": DISTILL,
@@ -82,7 +84,7 @@ def parse(monkeypatch, tmp_path):
     def parse(module, *arguments):
         monkeypatch.setattr(sys, "argv", [module, *arguments])
         try:
-            runpy.run_path(str(ROOT / f"{module.replace('.', '/')}.py"), run_name="__main__")
+            runpy.run_path(str(COMMANDS[module]), run_name="__main__")
         except UnderstoodError:
             return
         except SystemExit as done:
