@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 import pytest
 import tyro
 
+from eval.attend.__main__ import AttendConfig, show_attention
 from eval.generate import GenerateConfig, generate
 from eval.glue import Glue, run_glue
 from eval.link import Linking, link_documents
@@ -69,6 +70,7 @@ COMMANDS: dict[str, tuple[Any, Callable[[Any], object]]] = {
         evaluate_retrieval,
     ),
     "eval.generate": (GenerateConfig(model="model"), generate),
+    "eval.attend": (AttendConfig(model="model", text="text"), show_attention),
     "eval.glue": (Glue(teacher="teacher", student="student"), run_glue),
     "eval.memory": (MemoryUse(), lambda settings: run_measurement(settings, measure_memory)),
     **{f"eval.speed {name}": (kind(), speed) for name, kind in MEASUREMENTS.items()},
