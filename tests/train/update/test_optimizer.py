@@ -59,6 +59,26 @@ def test_updates_equal_adamw_written_out():
         np.testing.assert_allclose(ours["layer"][name], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_no_second_copy_of_the_gradients_is_stored():
+    """The program of an update in place holds the gradients, and not the clipped ones beside."""
+    optimizer = make_optimizer(OptimizerConfig(), total_steps=20)
+    params = {name: {"kernel": jnp.ones((500, 500))} for name in "abcd"}
+
+    def update(params, state, x):
+        def loss(params):
+            products = [jnp.tanh(x @ layer["kernel"]) for layer in params.values()]
+            return sum(jnp.sum(product) for product in products)
+
+        return optimizer.update(jax.grad(loss)(params), state, params, jnp.int32(0))
+
+    program = jax.jit(update, donate_argnums=(0, 1))
+    inputs = params, optimizer.init(params), jnp.ones((2, 500))
+    memory = program.lower(*inputs).compile().memory_analysis()
+    assert memory is not None
+    gradients = 4 * sum(kernel.size for kernel in jax.tree.leaves(params))
+    assert memory.temp_size_in_bytes < 1.5 * gradients
+
+
 @pytest.mark.parametrize("config", [tiny.STUDENT, tiny.TEACHER], ids=["distilbert", "bert"])
 def test_decay_touches_matrices_and_nothing_else(config):
     from flax import nnx
