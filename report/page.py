@@ -2,6 +2,7 @@
 
 import base64
 import html
+from collections.abc import Sequence
 
 from data.storage.credentials import without_credentials
 from model.terminal import visible
@@ -15,7 +16,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom-color: var(--grey); }
 code, .token { font-family: ui-monospace, monospace; font-size: .9em; }
-img { max-width: 100%; }
+img { max-width: 100%; } .wide { overflow-x: auto; }
 """
 
 
@@ -47,3 +48,14 @@ def text_in_html(text: str) -> str:
 def png_in_html(content: bytes) -> str:
     """The address of a picture that is in the page itself."""
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def table_in_html(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of texts as they are; it scrolls for itself where it is wider than the page."""
+
+    def row(cells: Sequence[str], kind: str) -> str:
+        return "<tr>" + "".join(f"<{kind}>{text_in_html(c)}</{kind}>" for c in cells) + "</tr>"
+
+    body = "\n".join(row(line, "td") for line in lines)
+    head = f"<thead>{row(header, 'th')}</thead>"
+    return f'<div class="wide"><table>{head}\n<tbody>\n{body}\n</tbody></table></div>'

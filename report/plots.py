@@ -6,7 +6,7 @@ Figures are made without pyplot and without rcParams, so that drawing one change
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,16 @@ from report.panel import Panel
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, GREY = "#333333", "#808080"
 POINTS_DRAWN, POINTS_MARKED = 2000, 60
+DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
+"""Of the first curves, of those for which the colours are used again, and of further ones."""
 
 
 def plot_panels(path: Path, panels: Sequence[Panel], *, xlabel: str, title: str) -> None:
-    """Writes a PNG of one pair of axes, or of smaller ones, two a row, with a common `xlabel`."""
+    """Writes a PNG of one pair of axes, or of smaller ones, two a row, with a common `xlabel`.
+
+    Curves of the same name have the same look everywhere; where several axes have several curves,
+    one list of names below serves all.
+    """
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     size = (7.0, 4.0) if len(panels) == 1 else (8.8, 2.5 * rows + 0.5)
@@ -37,7 +43,9 @@ def plot_panels(path: Path, panels: Sequence[Panel], *, xlabel: str, title: str)
     for place, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, place)
         axes.set_title(panel.ylabel, loc="left", fontsize=9, color=INK)  # no room upright
-        _draw(axes, panel, xlabel)
+        _draw(axes, panel, xlabel, named=len(panels) == 1)
+    if len(panels) > 1:
+        _name_below(figure)
     save_figure(figure, path)
 
 
@@ -71,8 +79,9 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     return (sums[last + 1] - sums[first]) / (last + 1 - first)
 
 
-def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
-    for (name, curve), colour in zip(panel.curves.items(), cycle(COLOURS)):
+def _draw(axes: Axes, panel: Panel, xlabel: str, *, named: bool = True) -> None:
+    looks = cycle(product(DASHES, COLOURS))
+    for (name, curve), (dashes, colour) in zip(panel.curves.items(), looks, strict=False):
         points = np.array([point for point in curve if math.isfinite(point[1])], np.float64)
         if len(points) == 0:
             continue
@@ -84,6 +93,7 @@ def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
             axes.plot(steps[thin], values[thin], color=colour, linewidth=0.6, alpha=0.25)
         marker = "o" if len(values) <= POINTS_MARKED else ""
         style = {"color": colour, "linewidth": 1.8, "marker": marker, "markersize": 3}
+        style["linestyle"] = dashes
         # A single curve is named by the axis; a leading "_" keeps it out of the legend.
         label = name if len(panel.curves) > 1 else "_"
         axes.plot(steps[thin], smoothed[thin], label=label, **style)
@@ -91,7 +101,8 @@ def _draw(axes: Axes, panel: Panel, xlabel: str) -> None:
         style = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (5, 3)), "zorder": 1}
         axes.axhline(panel.floor, label="unigram floor", **style)
     style_axes(axes, panel, xlabel)
-    _name_at_right(axes)
+    if named:
+        _name_at_right(axes)
 
 
 def _name_at_right(axes: Axes) -> None:
@@ -101,6 +112,19 @@ def _name_at_right(axes: Axes) -> None:
     if lines:
         place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
         axes.legend(handles=lines, **place, frameon=False, fontsize=8.5, labelcolor="linecolor")
+
+
+def _name_below(figure: Figure) -> None:
+    """Names the lines of all axes once, below them."""
+    lines: dict[str, Any] = {}
+    for axes in figure.axes:
+        for line, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            lines.setdefault(name, line)
+    if lines:
+        letters = max(map(len, lines)) + 6  # of a name with its sample
+        columns = min(max(int(11 * figure.get_figwidth() / letters), 1), len(lines))
+        place: dict[str, Any] = {"loc": "outside lower left", "ncols": columns}
+        figure.legend([*lines.values()], [*lines], **place, frameon=False, fontsize=8.5)
 
 
 def style_axes(axes: Axes, panel: Panel, xlabel: str) -> None:

@@ -1,7 +1,7 @@
 """report.md: the settings and results of a training run, for people, with pictures."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,21 @@ from data.storage.run_folder import (
 from model.hf.checkpoint import open_checkpoint
 from model.hf.weight_map import class_name
 from model.tasks import DocumentClassification, Embedder
+from report.evaluations import (
+    Record,
+    best_evaluation,
+    curve_of,
+    kept_evaluation,
+    measured_metrics,
+    yardstick,
+)
 from report.first_hour import first_hour
 from report.markdown import code, escaped, fenced, text_table
-from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, by_name, in_tables, noun, written
-from report.panel import Panel, Points, Smoothing
+from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, noun, written
+from report.panel import Panel, Smoothing
 from report.results import totals
 from report.tables import duration, listed
 from tasks.catalogue import TASKS
-
-Record = Mapping[str, Any]  # a line of metrics.jsonl
 
 LOOP_TITLES = {
     "pretrain": "Pretraining",
@@ -34,7 +40,6 @@ LOOP_TITLES = {
 }
 RUNNING = ("learning_rate", "grad_norm", "clipped", "tokens_per_second")
 SMOOTHING: dict[str, Smoothing] = {"learning_rate": "off", "clipped": "alone"}
-BOOKKEEPING = {"step", "kind", "seconds", "data_seconds", "compiles", "padding"}
 
 
 def write_report(folder: Path) -> Path:
@@ -56,7 +61,7 @@ def write_report(folder: Path) -> Path:
         *_results(where, heldout),
         *first_hour(run, train),
         *_pictures(folder, where, train, heldout),
-        *_how_to_load(folder / "model", _kept(run, heldout)),
+        *_how_to_load(folder / "model", kept_evaluation(run, heldout)),
         *_settings(run.settings),
     ]
     path = folder / "report.md"
@@ -101,9 +106,9 @@ def _what_was_run(folder: Path, run: RunRecord, rows: Sequence[Record]) -> str:
 def _what_came_out(run: RunRecord, where: str, heldout: Sequence[Record]) -> str:
     if not heldout:
         return f"It was not evaluated on {where}."
-    first, best, last = heldout[0], _best(heldout), heldout[-1]
-    kept = _kept(run, heldout) or last
-    names = [name for name in FLOORS if name in last] or _metrics(last)
+    first, best, last = heldout[0], best_evaluation(heldout), heldout[-1]
+    kept = kept_evaluation(run, heldout) or last
+    names = [name for name in FLOORS if name in last] or measured_metrics(last)
 
     def change(name: str) -> str:
         start = f"went from {written(name, first[name])} to" if name in first is not kept else "is"
@@ -119,7 +124,7 @@ def _what_came_out(run: RunRecord, where: str, heldout: Sequence[Record]) -> str
     if kept.get("collapsed") and run.task in TASKS:
         text += f" It has collapsed: {TASKS[run.task].kind.collapse}."
     if best["step"] != last["step"]:
-        name = _yardstick(last) if _yardstick(last) in names else names[0]
+        name = yardstick(last) if yardstick(last) in names else names[0]
         other = last if kept is best else best
         which, value, step = "last" if other is last else "best", other.get(name), other["step"]
         text += f" The {which} {noun(name)} was {written(name, value)}, after {step:,} updates."
@@ -136,14 +141,18 @@ def _results(where: str, heldout: Sequence[Record]) -> list[str]:
         return []
     columns: dict[int, tuple[list[str], Record]] = {}
     first = "first" if heldout[0]["step"] else "start"
-    for title, row in [(first, heldout[0]), ("best", _best(heldout)), ("final", heldout[-1])]:
+    for title, row in [
+        (first, heldout[0]),
+        ("best", best_evaluation(heldout)),
+        ("final", heldout[-1]),
+    ]:
         columns.setdefault(row["step"], ([], row))[0].append(title)
     last = heldout[-1]
     floors = {name: last[floor] for name, floor in FLOORS.items() if floor in last}
     header = [where, *(f"{', '.join(t)} ({step:,})" for step, (t, _) in columns.items())]
     header += ["unigram floor"] if floors else []
     lines = []
-    for name in _metrics(last):
+    for name in measured_metrics(last):
         cells = [written(name, row.get(name)) for _, row in columns.values()]
         cells += [written(name, floors.get(name))] if floors else []
         lines.append([NAMES.get(name, name), *cells])
@@ -155,10 +164,10 @@ def _pictures(
 ) -> list[str]:
     from report.plots import plot_panels  # matplotlib takes a second to import
 
-    measured = _metrics(heldout[-1] if heldout else {})
+    measured = measured_metrics(heldout[-1] if heldout else {})
     quality = [name for name in measured if name not in ("exp_masked_lm_loss", "perplexity")]
-    terms = [name for name in _metrics(train[-1] if train else {}) if name not in RUNNING]
-    if any(_curve(train, name) == _curve(train, "loss") for name in terms if name != "loss"):
+    terms = [name for name in measured_metrics(train[-1] if train else {}) if name not in RUNNING]
+    if any(curve_of(train, name) == curve_of(train, "loss") for name in terms if name != "loss"):
         terms.remove("loss")  # it is a single term, of weight 1
     running = [name for name in RUNNING if train and name in train[-1]]
     parts = []
@@ -177,7 +186,7 @@ def _pictures(
 
 def _panel(rows: Sequence[Record], name: str) -> Panel:
     return Panel(
-        {name: _curve(rows, name)},
+        {name: curve_of(rows, name)},
         ylabel=NAMES.get(name, name),
         floor=rows[-1].get(FLOORS.get(name, "")),
         smoothing=SMOOTHING.get(name, "over original"),
@@ -185,10 +194,6 @@ def _panel(rows: Sequence[Record], name: str) -> Panel:
         log=name == "grad_norm",
         from_zero=name in ("tokens_per_second", "learning_rate", "clipped"),
     )
-
-
-def _curve(rows: Sequence[Record], name: str) -> Points:
-    return [(row["step"], row[name]) for row in rows if name in row]
 
 
 def _how_to_load(model: Path, kept: Record | None) -> list[str]:
@@ -228,31 +233,6 @@ def _settings(config: Record) -> list[str]:
         lines = [[code(name), code(_value(value))] for name, value in leaves.items()]
         parts += [f"## {title}", text_table(["field", "value"], lines, left=2)]
     return parts
-
-
-def _metrics(row: Record) -> list[str]:
-    """The measured metrics, in the order of NAMES, without the floors."""
-    measured = [name for name in row if name not in BOOKKEEPING and name not in FLOORS.values()]
-    return by_name(in_tables(measured))
-
-
-def _yardstick(row: Record) -> str:
-    """The metric that decides which evaluation was the best; "" for none."""
-    names = ("score", "masked_lm_loss", "next_token_loss", "kl_to_teacher", "loss")
-    return next((name for name in names if name in row), "")
-
-
-def _best(heldout: Sequence[Record]) -> Record:
-    name = _yardstick(heldout[-1])
-    if not name:
-        return heldout[-1]
-    best = max if name == "score" else min
-    return best((row for row in heldout if name in row), key=lambda row: row[name])
-
-
-def _kept(run: RunRecord, heldout: Sequence[Record]) -> Record | None:
-    """The evaluation whose model is kept; None where that is the model of the last step."""
-    return _best(heldout) if run.report == "best" and heldout else None
 
 
 def _value(value: Any) -> str:

@@ -7,13 +7,13 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from report.naming import MINUS, capital, difference, is_share, label, noun, probability, scale
 from report.plots import COLOURS, GREY, INK, Panel, save_figure, style_axes
 from report.study.comparison import MIN_SEEDS, Comparison
+from report.study.curves import curves_of_variant, mean_curve
 from report.study.folder import Study
 
 BLUE = COLOURS[0]
@@ -105,7 +105,7 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
 
 def draw_curves(path: Path, study: Study, metric: str) -> None:
     """Draws small axes for each variant: its mean, its seeds pale behind, the reference dashed."""
-    curves = {name: _curves(study, name, metric) for name in study.variants}
+    curves = {name: curves_of_variant(study, name, metric) for name in study.variants}
     curves = {name: found for name, found in curves.items() if found}
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
@@ -115,9 +115,9 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     for place, (axes, (name, found)) in enumerate(zip(grid.flat, curves.items(), strict=False)):
         for points in found:
             axes.plot([*points], [*points.values()], color=BLUE, linewidth=0.7, alpha=0.4)
-        axes.plot(*_mean_curve(found), color=BLUE, linewidth=2)
+        axes.plot(*mean_curve(found), color=BLUE, linewidth=2)
         if reference is not None and name != study.reference:
-            axes.plot(*_mean_curve(reference), color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
+            axes.plot(*mean_curve(reference), color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
         lowest = place + columns >= len(curves)
         style_axes(axes, Panel({}, "", share=is_share(metric)), "updates" if lowest else "")
         axes.set_title(textwrap.fill(name, 30), loc="left", fontsize=9, color=INK)
@@ -131,22 +131,6 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     if reference is not None and len(curves) > 1:
         note += f" Dashed: the mean of “{study.reference}”."
     _save(figure, f"{capital(noun(metric))} while learning", note, path)
-
-
-def _curves(study: Study, variant: str, metric: str) -> list[dict[int, float]]:
-    """The finite values of a metric by update, for each run of a variant that has some."""
-    own = [run.curve for run in study.runs if run.variant == variant]
-    curves = [
-        {step: values[metric] for step, values in curve if np.isfinite(values.get(metric, np.nan))}
-        for curve in own
-    ]
-    return [points for points in curves if points]
-
-
-def _mean_curve(curves: list[dict[int, float]]) -> tuple[list[int], list[float]]:
-    """The mean at the updates that all curves have."""
-    steps = sorted(set.intersection(*map(set, curves)))
-    return steps, [float(np.mean([points[step] for points in curves])) for step in steps]
 
 
 def _save(figure: Figure, title: str, note: str, path: Path) -> None:

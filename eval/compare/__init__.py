@@ -1,0 +1,1 @@
+"""Runs and studies side by side."""
