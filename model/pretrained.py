@@ -21,7 +21,7 @@ from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.hf.config import is_decoder, write_config
 from model.hf.documents import document_tensors, load_documents
 from model.hf.encoder_decoder import write_seq2seq_config
-from model.hf.files import DOCUMENT_FILE, write_model
+from model.hf.files import CONFIG_FILE, DOCUMENT_FILE, write_model
 from model.hf.generation import generation_files
 from model.hf.sentence_transformers import embedder_files
 from model.hf.sides import load_seq2seq, seq2seq_tensors
@@ -113,19 +113,33 @@ def save(
         InputError: transformers has no such model, or the folder cannot be written (a full disk, no
             permission): then nothing is left of the attempt.
     """
-    others: dict[str, Any] = {}
-    if isinstance(model, Seq2Seq):
-        content, tensors = write_seq2seq_config(model, dtype), seq2seq_tensors(model, dtype)
-        others = generation_files(model.generation, has_source=True)
-    else:
-        content = write_config(model.config, type(model), dtype)  # type: ignore[attr-defined]
-        documents = isinstance(model, DocumentClassification)
-        tensors = tensors_of(model.backbone if documents else model, dtype)
-    if isinstance(model, Embedder):
-        others = embedder_files(model)
-    elif isinstance(model, CausalLM):
-        others = generation_files(model.generation, has_source=False)
+    settings = settings_files(model, dtype)
+    content = settings.pop(CONFIG_FILE)
     beside = {}
-    if isinstance(model, DocumentClassification):
+    if isinstance(model, Seq2Seq):
+        tensors = seq2seq_tensors(model, dtype)
+    elif isinstance(model, DocumentClassification):
+        tensors = tensors_of(model.backbone, dtype)
         beside = {DOCUMENT_FILE: document_tensors(model, dtype)}
-    write_model(Path(path).expanduser(), content, tensors, others, beside)
+    else:
+        tensors = tensors_of(model, dtype)
+    write_model(Path(path).expanduser(), content, tensors, settings, beside)
+
+
+def settings_files(
+    model: nnx.Module, dtype: Literal["float32", "float16"] = "float32"
+) -> dict[str, Any]:
+    """The JSON files in a model's folder, by path: config.json first, and those beside it.
+
+    Raises:
+        InputError: transformers has no such model.
+    """
+    if isinstance(model, Seq2Seq):
+        files = {CONFIG_FILE: write_seq2seq_config(model, dtype)}
+        return files | generation_files(model.generation, has_source=True)
+    files = {CONFIG_FILE: write_config(model.config, type(model), dtype)}  # type: ignore[attr-defined]
+    if isinstance(model, Embedder):
+        files |= embedder_files(model)
+    elif isinstance(model, CausalLM):
+        files |= generation_files(model.generation, has_source=False)
+    return files
