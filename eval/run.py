@@ -35,6 +35,7 @@ from model.hf.config import read_settings
 from model.ranges import check_settings
 from model.terminal import say
 from model.typed import as_type
+from report.card import add_scores
 from report.naming import NAMES, in_full, with_interval
 from report.predictions.classes import class_table
 from report.predictions.confusion import write_confusion
@@ -86,6 +87,8 @@ class TaskEvaluation:
     """
     output: Path | None = None
     """The folder for predictions, pictures and metrics; by default runs/eval-TASK-MODEL."""
+    card: bool = False
+    """Write the scores into the model's card too, the README.md of its folder."""
 
 
 def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
@@ -97,6 +100,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     check_settings(config)
     if config.output is not None:
         config = replace(config, output=on_disk(config.output, "an evaluation's folder"))
+    if config.card and not Path(config.model).expanduser().is_dir():
+        raise InputError(f"--card writes into the model's folder, and {config.model} is none here")
     splits, left_out = (config.split, ()) if config.split else default_splits(config)
     checkpoint = open_checkpoint(config.model)
     data = open_for_model(config, checkpoint, splits)
@@ -143,6 +148,9 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     if task.published_scores:
         say(f"published, {task.published_scores}")
     say(f"predictions and more: {output}")
+    known = {split: result for split, result in results.items() if result["metrics"]}
+    if config.card and known:
+        say(f"the scores are in {add_scores(Path(config.model).expanduser(), task, known)} too")
     return metrics
 
 

@@ -17,6 +17,7 @@ from flax import nnx
 from model.decoder.causal_lm import CausalLM
 from model.decoder.seq2seq import Seq2Seq
 from model.errors import InputError
+from model.hf.card import CARD_FILE, is_ours, plain_card
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.hf.config import is_decoder, write_config
 from model.hf.documents import document_tensors, load_documents
@@ -104,6 +105,8 @@ def save(
 ) -> None:
     """Writes a folder that transformers (and `load`) reads; other files in it stay as they are.
 
+    A short model card (README.md) is among them, where the folder has none of somebody else.
+
     As transformers does, tensors that are tied to another are left out. `dtype` is what weights are
     stored in: float16 halves the file and costs up to 0.05 % of a weight. The folder of an
     `Embedder` is one of sentence-transformers, and a bare encoder to transformers; so is that of a
@@ -123,7 +126,10 @@ def save(
         beside = {DOCUMENT_FILE: document_tensors(model, dtype)}
     else:
         tensors = tensors_of(model, dtype)
-    write_model(Path(path).expanduser(), content, tensors, settings, beside)
+    folder = Path(path).expanduser()
+    parameters = sum(each.size for part in (tensors, *beside.values()) for each in part.values())
+    card = {CARD_FILE: plain_card(model, parameters)} if is_ours(folder) else {}
+    write_model(folder, content, tensors, {**settings, **card}, beside)
 
 
 def settings_files(

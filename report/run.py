@@ -14,9 +14,9 @@ from data.storage.run_folder import (
     read_run_record,
     without_compilation,
 )
+from model.hf.card import elsewhere
 from model.hf.checkpoint import open_checkpoint
-from model.hf.weight_map import class_name
-from model.tasks import DocumentClassification, Embedder
+from model.tasks import DocumentClassification
 from report.evaluations import (
     Record,
     best_evaluation,
@@ -57,8 +57,8 @@ def write_report(folder: Path) -> Path:
     where = "the development set" if run.kind == "finetune" else "held-out text"
     parts = [
         f"# {escaped(folder.absolute().name)}",
-        f"{_what_was_run(folder, run, rows)} {escaped(_what_came_out(run, where, heldout))}",
-        *_results(where, heldout),
+        f"{what_was_run(folder, run, rows)} {escaped(what_came_out(run, where, heldout))}",
+        *heldout_table(where, heldout),
         *first_hour(run, train),
         *_pictures(folder, where, train, heldout),
         *_how_to_load(folder / "model", kept_evaluation(run, heldout)),
@@ -69,7 +69,8 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def _what_was_run(folder: Path, run: RunRecord, rows: Sequence[Record]) -> str:
+def what_was_run(folder: Path, run: RunRecord, rows: Sequence[Record]) -> str:
+    """Sentences on a run: its models, its length and its speed."""
     what = LOOP_TITLES.get(run.kind, "Training")
     if run.kind == "finetune":
         what += f" of {code(f'{run.model}')} for {escaped(f'{run.task}')}"
@@ -103,7 +104,8 @@ def _what_was_run(folder: Path, run: RunRecord, rows: Sequence[Record]) -> str:
     )
 
 
-def _what_came_out(run: RunRecord, where: str, heldout: Sequence[Record]) -> str:
+def what_came_out(run: RunRecord, where: str, heldout: Sequence[Record]) -> str:
+    """Sentences on the held-out metrics of the model that is left."""
     if not heldout:
         return f"It was not evaluated on {where}."
     first, best, last = heldout[0], best_evaluation(heldout), heldout[-1]
@@ -136,7 +138,8 @@ def _what_came_out(run: RunRecord, where: str, heldout: Sequence[Record]) -> str
     return text
 
 
-def _results(where: str, heldout: Sequence[Record]) -> list[str]:
+def heldout_table(where: str, heldout: Sequence[Record]) -> list[str]:
+    """The section on held-out metrics at the start, the best step and the end; [] without any."""
     if not heldout:
         return []
     columns: dict[int, tuple[list[str], Record]] = {}
@@ -199,24 +202,12 @@ def _panel(rows: Sequence[Record], name: str) -> Panel:
 def _how_to_load(model: Path, kept: Record | None) -> list[str]:
     if not (model / "model.safetensors").is_file():
         return []
-    checkpoint, folder = open_checkpoint(model), str(model)
+    checkpoint = open_checkpoint(model)
     kind = checkpoint.model_class()
-    name = class_name(kind, checkpoint.config.architecture)
     which = f"the model after {kept['step']:,} updates, the best, and " if kept else ""
-    library = "transformers"
     if kind is DocumentClassification:
         which += "the folder of its encoder, with what is behind it in document.safetensors, and "
-    program = (
-        f"from transformers import AutoTokenizer, {name}\n\n"
-        f"model = {name}.from_pretrained({folder!r})\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({folder!r})"
-    )
-    if kind is Embedder:
-        library = "sentence-transformers"
-        program = (
-            "from sentence_transformers import SentenceTransformer\n\n"
-            f"model = SentenceTransformer({folder!r})"
-        )
+    library, program = elsewhere(kind, checkpoint.config, str(model))
     return [
         "## The model",
         f"{code(f'{model.name}/')} is {which}a Hugging Face folder; {library} loads it:",
@@ -229,10 +220,15 @@ def _settings(config: Record) -> list[str]:
     settings = {name: value for name, value in config.items() if name not in origin}
     parts = []
     for title, tree in [("Settings", settings), ("Where it comes from", origin)]:
-        leaves = flatten_dict(tree, sep=".")
-        lines = [[code(name), code(_value(value))] for name, value in leaves.items()]
-        parts += [f"## {title}", text_table(["field", "value"], lines, left=2)]
+        parts += [f"## {title}", settings_table(tree)]
     return parts
+
+
+def settings_table(tree: Record) -> str:
+    """The leaves of nested settings, by their dotted names."""
+    leaves = flatten_dict(tree, sep=".")
+    lines = [[code(name), code(_value(value))] for name, value in leaves.items()]
+    return text_table(["field", "value"], lines, left=2)
 
 
 def _value(value: Any) -> str:

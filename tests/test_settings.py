@@ -42,6 +42,7 @@ from train.planning.record import PlanConfig
 from train.pretrain import pretrain
 from train.quickstart import Quickstart, quickstart
 from train.recipes import DISTILL, FINETUNE, PRETRAIN
+from train.share import ShareConfig, share
 from train.studies.catalogue import STUDIES
 
 TINY = DISTILL["tiny"]()
@@ -55,6 +56,7 @@ COMMANDS: dict[str, tuple[Any, Callable[[Any], object]]] = {
     "train.ablate": (STUDIES["objectives"](), ablate),
     "train.plan": (PlanConfig(topology="v5e:1x1"), lambda config: plan(config, TINY)),
     "train.quickstart": (Quickstart(), quickstart),
+    "train.share": (ShareConfig(folder=Path("model"), name="user/name"), share),
     "eval.masked_lm": (Evaluation(model="model"), evaluate_checkpoint),
     "eval.perplexity": (PerplexityEvaluation(model="model"), evaluate_perplexity),
     "eval.run": (TaskEvaluation(model="model", task="sst2"), evaluate_task),

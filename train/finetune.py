@@ -35,6 +35,7 @@ from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
 from model.terminal import say
+from report.card import write_card
 from report.naming import in_tables
 from report.run import write_report
 from report.seeds import report_seeds
@@ -43,7 +44,7 @@ from tasks.catalogue import TASKS
 from tasks.model import check_order, fit_reading, load_for_task
 from tasks.open import TaskData, open_task
 from tasks.predict import EVALUATION_ROWS, predictor
-from tasks.score import Scored, SplitScores, score, score_in_full
+from tasks.score import Scored, SplitScores, score, score_in_full, split_record
 from tasks.task import Task
 from tasks.windows import Windows
 from tasks.writing.kind import Writing
@@ -301,6 +302,7 @@ def finetune_seed(
     if not is_first():  # the record is process 0's
         return results, splits
     write_report(config.output)
+    write_card(config.output, task, {part: split_record(each) for part, each in splits.items()})
     if config.report == "final":
         return results, splits
     rows = read_metrics(config.output, whole=True)

@@ -117,7 +117,8 @@ def write_model(
 ) -> None:
     """Writes the files of a model, or, when it cannot, none; what else is in `folder` stays.
 
-    `others` are further JSON files, by path in the folder, and `beside` further files of tensors.
+    `others` are further files, texts or JSON, by path in the folder, and `beside` further files of
+    tensors.
 
     Raises:
         InputError: no space, no permission, or `folder` is a file.
@@ -129,7 +130,10 @@ def write_model(
         with temporary_folder(folder) as unfinished:
             for name, content in contents.items():
                 (unfinished / name).parent.mkdir(exist_ok=True)
-                (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+                text = content
+                if not isinstance(content, str):
+                    text = json.dumps(content, indent=2) + "\n"
+                (unfinished / name).write_text(text, "utf-8")
             files = {**beside, WEIGHTS_FILE: tensors}
             for name, content in files.items():
                 save_file(content, unfinished / name, metadata={"format": "pt"})

@@ -169,6 +169,22 @@ def test_classes_go_by_name(home, capsys):
         assert min(picture.size) > 200
 
 
+def test_scores_go_into_the_card_if_that_is_asked_for(home, tmp_path):
+    shutil.copytree(home / "sst2", tmp_path / "sst2")
+    data = TaskDataConfig(root=home / "glue")
+    config = TaskEvaluation(
+        model=str(tmp_path / "sst2"), task="sst2", data=data, output=tmp_path / "out"
+    )
+    metrics = evaluate_task(config)
+    card = tmp_path / "sst2" / "README.md"
+    assert "## Scores on SST-2" not in card.read_text()
+    evaluate_task(replace(config, card=True))
+    assert "## Scores on SST-2" in card.read_text()
+    assert f"value: {metrics['dev']['accuracy']:.6f}".rstrip("0") in card.read_text()
+    with pytest.raises(InputError, match="--card writes into the model's folder, and owner/name"):
+        evaluate_task(replace(config, model="owner/name", card=True))
+
+
 def test_the_errors_it_was_surest_of(home):
     _, output = evaluate(home, "sst2", "sst2")
     wrong = [row for row in predictions(output, "dev") if row["prediction"] != row["gold"]]

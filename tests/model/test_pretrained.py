@@ -87,6 +87,7 @@ def test_what_is_saved_is_loaded(architecture: str, task: type[Any], tmp_path: P
     assert loaded.config == model.config
     assert_equal(loaded, model)
     assert {file.name for file in (tmp_path / "model").iterdir()} == {
+        "README.md",
         "config.json",
         "model.safetensors",
     }

@@ -72,6 +72,7 @@ def test_the_files_are_spelled_as_every_version_reads_them(tmp_path):
     save(Embedder(build(Bert, BERT), max_length=9), tmp_path)
     files = {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()}
     assert files == {
+        "README.md",
         "config.json",
         "model.safetensors",
         "modules.json",

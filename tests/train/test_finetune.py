@@ -181,6 +181,7 @@ def test_every_kind_of_task_is_learned_and_then_taught(home, task, head):
     assert json.loads((output / "results.json").read_text())["seeds"]["1"] == results
     metric = TASKS[config(home, task).task].metrics[0]
     assert f"| {NAMES.get(metric, metric)} |" in (output / "results.md").read_text()
+    assert f"| {NAMES.get(metric, metric)} |" in (output / "model" / "README.md").read_text()
 
     about = json.loads((output / "model" / "config.json").read_text())
     assert about.get("unanswerable") == (False if task == "answers" else None)

@@ -12,6 +12,7 @@ from data.open import Data
 from data.sequences import Sequences
 from data.storage.mirror import upload
 from model.tasks import LanguageModel
+from report.card import write_card
 from report.results import write_results
 from report.run import write_report
 from train.command.processes import is_first
@@ -83,6 +84,7 @@ def fit_text(
     if is_first():
         write_report(config.output)
         write_results(config.output)
+        write_card(config.output)
         upload(config.output)
     return results
 

@@ -75,6 +75,7 @@ def test_an_encoder_decoder_is_loaded_as_it_was_saved(architecture: str, tmp_pat
     model = build(seq2seq, ARCHITECTURES[architecture])
     save(model, tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {
+        "README.md",
         "config.json",
         "generation_config.json",
         "model.safetensors",

@@ -59,6 +59,7 @@ def test_a_run_leaves_all_that_it_should(undisturbed):
     folder, results = undisturbed
     for name in ("config.json", "metrics.jsonl", "report.md", "model/vocab.txt"):
         assert (folder / name).is_file(), name
+    assert "## How it was made" in (folder / "model" / "README.md").read_text()
     assert any((folder / "tensorboard").iterdir())
     assert sorted(int(p.name) for p in (folder / "checkpoints").iterdir()) == [9, 12]
     rows = runs.metrics(folder)
