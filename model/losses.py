@@ -4,6 +4,8 @@ All compute in float32 whatever comes in: bfloat16 logits lose more in a softmax
 than the losses differ by.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
@@ -59,21 +61,14 @@ def distillation_kl(
 
 @jax.custom_jvp
 def _kl(student: Array, teacher: Array, temperature: Array) -> Array:
-    p, _, d, gap = _compare(student, teacher, temperature)
-    # With q - p, which sums to zero, every term is positive: p (d - 1 + exp(-d)), of which d^2/2
-    # is left where d is small.
-    series = jnp.ones_like(d)
-    for n in range(9, 2, -1):
-        series = 1 - d * (1 / n) * series
-    terms = jnp.where(jnp.abs(d) < 0.5, p * (d * d / 2 * series), p * d + gap)
-    return temperature**2 * jnp.sum(terms, axis=-1)
+    return temperature**2 * jnp.sum(_compare(student, teacher, temperature).terms, axis=-1)
 
 
 @_kl.defjvp
 def _kl_tangent(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
     student, teacher, temperature = primals
     kl = _kl(*primals)
-    p, q, d, gap = _compare(*primals)
+    p, q, d, gap, _ = _compare(*primals)
     # Both sum to zero. To subtract what rounding leaves of the sum mends the likeliest entry, which
     # at a low temperature is the difference of two numbers close to 1.
     by_student = temperature * (gap - q * jnp.sum(gap, axis=-1, keepdims=True))
@@ -83,38 +78,46 @@ def _kl_tangent(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tupl
     return kl, moved + (2 * kl - scale) / temperature * tangents[2]
 
 
-def _compare(
-    student: Array, teacher: Array, temperature: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Distributions p of the teacher and q of the student, log p - log q, and q - p."""
-    d = _log_ratio(student, teacher, temperature)
-    p, q = (jax.nn.softmax(logits / temperature) for logits in (teacher, student))
-    # From d, so that its error cancels in the sum; exp(-d) must not overflow.
-    safe = jnp.abs(d) < 30.0
-    return p, q, d, jnp.where(safe, p * jnp.expm1(jnp.where(safe, -d, 0)), q - p)
+class _Comparison(NamedTuple):
+    """The softened distributions of the teacher and of the student, and how they differ."""
+
+    p: Array
+    q: Array
+    log_ratio: Array
+    """log p - log q."""
+    gap: Array
+    """q - p."""
+    terms: Array
+    """p log (p / q) + q - p: none is negative, and the sum is the KL divergence."""
 
 
-@jax.custom_jvp
-def _log_ratio(student: Array, teacher: Array, temperature: Array) -> Array:
-    """The logarithm of p / q. Logits are subtracted first: log p would hide small differences."""
-    difference = (teacher - student) / temperature
-    difference = difference - jnp.min(difference, axis=-1, keepdims=True)
-    scaled = teacher / temperature
-    # From -1 to 0: its logarithm below makes q sum to 1.
-    short = jnp.sum(jax.nn.softmax(scaled) * jnp.expm1(-difference), axis=-1, keepdims=True)
-    far = jax.nn.log_softmax(scaled) - jax.nn.log_softmax(student / temperature)
-    return jnp.where(short > -0.9, difference + jnp.log1p(short), far)
+def _compare(student: Array, teacher: Array, temperature: Array) -> _Comparison:
+    """Both distributions, and all digits of their differences.
+
+    Element by element but for the sums that normalise, so that XLA reads the logits few times.
+    """
+
+    def normalised(logits: Array) -> tuple[Array, Array, Array]:
+        highest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+        exp = jnp.exp((logits - highest) / temperature)
+        total = jnp.sum(exp, axis=-1, keepdims=True)
+        return exp / total, highest, jnp.log(total)
+
+    (p, p_highest, p_log), (q, q_highest, q_log) = map(normalised, (teacher, student))
+    # Logits are subtracted first: log p would hide small differences.
+    difference = ((teacher - student) - (p_highest - q_highest)) / temperature
+    d = difference + (q_log - p_log)
+    # The logarithms of the totals are rounded: q = p exp(-d) has to sum to 1 as p does.
+    d = d + jax.lax.stop_gradient(jnp.log1p(jnp.sum(_gap(p, q, d)[0], axis=-1, keepdims=True)))
+    return _Comparison(p, q, d, *_gap(p, q, d))
 
 
-@_log_ratio.defjvp
-def _log_ratio_tangent(
-    primals: tuple[Array, ...], tangents: tuple[Array, ...]
-) -> tuple[Array, Array]:
-    def of_log_softmax(logits: Array, moved: Array) -> Array:
-        scaled = (moved - logits * (tangents[2] / temperature)) / temperature
-        mean = jnp.sum(jax.nn.softmax(logits / temperature) * scaled, axis=-1, keepdims=True)
-        return scaled - mean
-
-    student, teacher, temperature = primals
-    moved = of_log_softmax(teacher, tangents[1]) - of_log_softmax(student, tangents[0])
-    return _log_ratio(*primals), moved
+def _gap(p: Array, q: Array, d: Array) -> tuple[Array, Array]:
+    """q - p and p d + q - p, for q = p exp(-d)."""
+    # exp(-d) = 1 - d + d^2 / 2 * series; where d is small, q - p would lose its digits.
+    series = jnp.ones_like(d)
+    for n in range(9, 2, -1):
+        series = 1 - d * (1 / n) * series
+    small, square = jnp.abs(d) < 0.5, d * d / 2 * series
+    gap = jnp.where(small, p * (square - d), q - p)
+    return gap, jnp.where(small, p * square, p * d + gap)
