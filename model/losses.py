@@ -113,7 +113,7 @@ def _compare(student: Array, teacher: Array, temperature: Array) -> _Comparison:
 
 
 def _gap(p: Array, q: Array, d: Array) -> tuple[Array, Array]:
-    """q - p and p d + q - p, for q = p exp(-d)."""
+    """The differences q - p and p d + q - p, for q = p exp(-d)."""
     # exp(-d) = 1 - d + d^2 / 2 * series; where d is small, q - p would lose its digits.
     series = jnp.ones_like(d)
     for n in range(9, 2, -1):
