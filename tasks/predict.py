@@ -21,13 +21,13 @@ def predictor(
     kind: Kind,
     windows: Windows,
     *,
-    rows: int = EVALUATION_ROWS,
+    rows: int | Sequence[int] = EVALUATION_ROWS,
     lengths: Sequence[int] | None = None,
     place: Callable[[dict[str, np.ndarray]], Any] = lambda batch: batch,
 ) -> Callable[[nnx.Module], Fetched]:
     """A function from a model to what `kind` fetches of it, in the order of the windows.
 
-    Windows of like lengths are read together, `rows` (a multiple of the devices) at a time; `place`
+    Windows of like lengths are read together, `rows` (multiples of the devices) at a time; `place`
     puts a batch onto the devices. No window is left out: the last rows of a bucket are filled up,
     and the outputs of the filling are dropped. `lengths` are those of the buckets, rising; by
     default those that need the least padding.
@@ -51,20 +51,25 @@ def predictor(
 
 
 def batches_of_like_lengths(
-    windows: Windows, lengths: Sequence[int], rows: int
+    windows: Windows, lengths: Sequence[int], rows: int | Sequence[int]
 ) -> Iterator[tuple[Int[np.ndarray, " chosen"], dict[str, np.ndarray]]]:
     """Every window once, in batches of `rows` that are padded to one of the rising `lengths`.
+
+    Where `rows` are several numbers, rising, a batch has the most of them, and the last batch of a
+    length the fewest that hold what is left.
 
     Yields:
         At most `rows` places of windows, and the batch whose first rows they are; the last batch of
         a length is filled up with the same windows again.
     """
+    sizes = (rows,) if isinstance(rows, int) else tuple(rows)
     bucket = np.searchsorted(lengths, windows.extents)
     for number, length in enumerate(lengths):
         members = np.flatnonzero(bucket == number)
-        for start in range(0, len(members), rows):
-            chosen = members[start : start + rows]
-            yield chosen, windows.gather(np.resize(chosen, rows), length)
+        for start in range(0, len(members), sizes[-1]):
+            chosen = members[start : start + sizes[-1]]
+            size = next(size for size in sizes if len(chosen) <= size)
+            yield chosen, windows.gather(np.resize(chosen, size), length)
 
 
 # Compiled once for a model, however often it is asked. The model goes in as a pytree: `nnx.split`

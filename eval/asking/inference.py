@@ -1,6 +1,7 @@
 """Predictions of a model's head for texts of anyone's, for people and for programs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -47,8 +48,8 @@ class Answering(NamedTuple):
 
 
 FILLINGS = 5  # for each [MASK], if nobody says how many
-ROWS = 32
-"""Texts that are read together."""
+ROWS = (1, 8, 32)
+"""Texts that are read together; of more than the most only so many at a time."""
 SHORT = (32, 128)
 """The lengths of buckets below the longest, in tokens."""
 
@@ -132,7 +133,10 @@ def _ask(
     kind: Kind, model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]
 ) -> tuple[list[Description], tuple[Remark, ...]]:
     asked, labels = inputs[0].asked, model.config.labels
-    kind = kind.of_vocabulary(vocabulary).of_search(asked.search).as_asked(asked)
+    plain = kind.of_vocabulary(vocabulary).of_search(asked.search)
+    kind = plain.as_asked(asked)
+    # What is fetched is the same whatever these are, and a program is compiled for each kind.
+    fetching = plain.as_asked(replace(asked, top=None, threshold=None, null_threshold=None))
     length = asked.reading.max_length
     if length is None:
         length = kind.window_length(model)
@@ -142,7 +146,7 @@ def _ask(
         for number, each in enumerate(inputs)
     ]
     windows = kind.to_windows(examples, vocabulary, labels, length=length, reading=asked.reading)
-    fetched = predictor(kind, windows, **shapes(len(windows), length))(model)
+    fetched = predictor(fetching, windows, **shapes(len(windows), length))(model)
     predictions = kind.predict(examples, windows, fetched, labels)
     return [
         kind.describe(prediction, each.text, each.asked, vocabulary)
@@ -153,10 +157,11 @@ def _ask(
 def shapes(count: int, longest: int) -> dict[str, Any]:
     """The rows of a batch and the lengths of buckets, for so many windows or texts.
 
-    Six shapes at most, whatever comes, so that soon nothing is compiled any more.
+    Nine shapes at most, whatever comes, so that soon nothing is compiled any more. Of many windows
+    all batches of a length have one shape, so that little is compiled at all.
     """
     lengths = [length for length in SHORT if length < longest]
-    return {"rows": 1 if count == 1 else ROWS, "lengths": (*lengths, longest)}
+    return {"rows": ROWS if count <= ROWS[-1] else ROWS[-1:], "lengths": (*lengths, longest)}
 
 
 def lines_of(kind: Kind | None, description: Mapping[str, Any]) -> Iterator[str]:

@@ -27,8 +27,8 @@ SORTED_TOGETHER = 8192
 """Texts that are tokenised and sorted together: memory does not grow with their number."""
 BATCH_LENGTHS = (8, 16, 32, 64, 96, 128, 192, 256, 384)
 """The lengths of batches below the longest, in tokens."""
-SMALL_BATCH = 8
-"""At most so many texts are read in a smaller batch."""
+SMALL_BATCHES = (1, 8)
+"""Few texts of like lengths are read in smaller batches."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ def embed(
 ) -> Float32[np.ndarray, "texts width"]:
     """The vector of each text, in the order of the texts.
 
-    Texts of like lengths are read together, in at most ten static shapes, so that soon nothing is
-    compiled any more; beside the result memory is bounded, however many texts there are. A longer
+    Texts of like lengths are read together, in at most ten static shapes and, where there are few
+    of them, twenty more, so that soon nothing is compiled any more; beside the result memory is bounded, however many texts there are. A longer
     text is cut: its first `max_length` - 2 tokens are read, as sentence-transformers has it, and a
     warning in the log counts those. An empty text has a vector, too: that of [CLS] and [SEP].
 
@@ -90,9 +90,10 @@ def embed_batches(
     check_inputs("the model", model, vocabulary, length)
     prompt = _chosen_prompt(model, prompt)
     lengths = (*(shorter for shorter in BATCH_LENGTHS if shorter < length), length)
-    rest, rows, start, longer = iter(texts), 0, 0, 0
+    rest, rows, start, longer = iter(texts), (), 0, 0
     while part := [f"{prompt}{text}" for text in islice(rest, SORTED_TOGETHER)]:
-        rows = rows or next((few for few in (1, SMALL_BATCH) if len(part) <= few), EVALUATION_ROWS)
+        few = len(part) <= EVALUATION_ROWS
+        rows = rows or (*(SMALL_BATCHES if few else ()), EVALUATION_ROWS)
         ids, cut = token_rows(part, vocabulary, length)
         longer += cut
         for chosen, batch in batches_of_like_lengths(as_windows(ids, vocabulary), lengths, rows):
