@@ -52,8 +52,8 @@ clean: ## Remove the environment and the caches, not the runs
 
 # One stamp an installation: it is repeated only when what it installs has changed.
 $(VENV)/.with-runtime: EXTRAS =
-$(VENV)/.with-dev:     EXTRAS = [dev,search,text,onnx]
-$(VENV)/.with-oracle:  EXTRAS = [dev,search,text,onnx,oracle,notebooks]
+$(VENV)/.with-dev:     EXTRAS = [dev,search,text,onnx,serve]
+$(VENV)/.with-oracle:  EXTRAS = [dev,search,text,onnx,serve,oracle,notebooks]
 $(VENV)/.with-notebooks: EXTRAS = [notebooks]
 
 $(VENV)/.with-%: pyproject.toml constraints.txt | $(PY)

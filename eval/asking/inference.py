@@ -15,8 +15,8 @@ from tasks.kind import Kind, percent
 from tasks.kinds import KINDS
 from tasks.model import check_inputs
 from tasks.predict import predictor
-from tasks.reading import OF_TEXT, Asked, BeamSettings
-from tasks.windows import Remark
+from tasks.reading import OF_TEXT, Asked, BeamSettings, Reading
+from tasks.windows import Remark, Windows
 from tasks.words.encode import check_text
 
 Description = dict[str, Any]
@@ -133,25 +133,52 @@ def _ask(
     kind: Kind, model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]
 ) -> tuple[list[Description], tuple[Remark, ...]]:
     asked, labels = inputs[0].asked, model.config.labels
-    plain = kind.of_vocabulary(vocabulary).of_search(asked.search)
-    kind = plain.as_asked(asked)
     # What is fetched is the same whatever these are, and a program is compiled for each kind.
-    fetching = plain.as_asked(replace(asked, top=None, threshold=None, null_threshold=None))
-    length = asked.reading.max_length
-    if length is None:
-        length = kind.window_length(model)
+    plain = replace(asked, top=None, threshold=None, null_threshold=None)
+    kind, fetching = (_as_asked(kind, vocabulary, each) for each in (asked, plain))
+    length = window_length(model, asked.reading)
     check_inputs("the model", model, vocabulary, length)
-    examples = [
-        kind.example(str(number), each.text, each.asked, vocabulary)
-        for number, each in enumerate(inputs)
-    ]
-    windows = kind.to_windows(examples, vocabulary, labels, length=length, reading=asked.reading)
+    examples, windows = _windows(kind, model, vocabulary, inputs)
     fetched = predictor(fetching, windows, **shapes(len(windows), length))(model)
     predictions = kind.predict(examples, windows, fetched, labels)
     return [
         kind.describe(prediction, each.text, each.asked, vocabulary)
         for prediction, each in zip(predictions, inputs, strict=True)
     ], windows.remarks
+
+
+def remarks_on(model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]) -> tuple[Remark, ...]:
+    """The remarks of `describe` alone, on texts that are too long; no model reads them."""
+    kind = kind_of(model)
+    if kind is None:
+        return ()
+    kind = _as_asked(kind, vocabulary, inputs[0].asked)
+    return _windows(kind, model, vocabulary, inputs)[1].remarks
+
+
+def window_length(model: Any, reading: Reading) -> int:
+    """Tokens of a window of a user's text, at most; a masked LM reads it as a whole."""
+    kind = kind_of(model)
+    if kind is None:
+        return model.config.max_positions
+    return reading.max_length or kind.window_length(model)
+
+
+def _as_asked(kind: Kind, vocabulary: Vocabulary, asked: Asked) -> Kind:
+    return kind.of_vocabulary(vocabulary).of_search(asked.search).as_asked(asked)
+
+
+def _windows(
+    kind: Kind, model: Any, vocabulary: Vocabulary, inputs: Sequence[Input]
+) -> tuple[list[Any], Windows]:
+    """The texts as examples, and these as windows."""
+    examples = [
+        kind.example(str(number), each.text, each.asked, vocabulary)
+        for number, each in enumerate(inputs)
+    ]
+    reading, labels = inputs[0].asked.reading, model.config.labels
+    length = window_length(model, reading)
+    return examples, kind.to_windows(examples, vocabulary, labels, length=length, reading=reading)
 
 
 def shapes(count: int, longest: int) -> dict[str, Any]:

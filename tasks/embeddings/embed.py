@@ -44,9 +44,10 @@ def embed(
     """The vector of each text, in the order of the texts.
 
     Texts of like lengths are read together, in at most ten static shapes and, where there are few
-    of them, twenty more, so that soon nothing is compiled any more; beside the result memory is bounded, however many texts there are. A longer
-    text is cut: its first `max_length` - 2 tokens are read, as sentence-transformers has it, and a
-    warning in the log counts those. An empty text has a vector, too: that of [CLS] and [SEP].
+    of them, twenty more, so that soon nothing is compiled any more; beside the result memory is
+    bounded, however many texts there are. A longer text is cut: its first `max_length` - 2 tokens
+    are read, as sentence-transformers has it, and a warning in the log counts those. An empty text
+    has a vector, too: that of [CLS] and [SEP].
 
     Args:
         model: from `model.pretrained.load(MODEL, Embedder)`.
@@ -86,10 +87,10 @@ def embed_batches(
     Raises:
         InputError: as `embed`.
     """
-    length = max_length or model.max_length or model.config.max_positions
+    length = text_length(model, max_length)
     check_inputs("the model", model, vocabulary, length)
     prompt = _chosen_prompt(model, prompt)
-    lengths = (*(shorter for shorter in BATCH_LENGTHS if shorter < length), length)
+    lengths = lengths_of_batches(length)
     rest, rows, start, longer = iter(texts), (), 0, 0
     while part := [f"{prompt}{text}" for text in islice(rest, SORTED_TOGETHER)]:
         few = len(part) <= EVALUATION_ROWS
@@ -103,6 +104,16 @@ def embed_batches(
         start += len(part)
     for remark in too_long(longer, start, length, "their beginning is read"):
         logger.warning("texts: %s", remark)
+
+
+def text_length(model: Embedder, max_length: int | None = None) -> int:
+    """Tokens of a text that are read, at most: `max_length` or, if that is None, the model's."""
+    return max_length or model.max_length or model.config.max_positions
+
+
+def lengths_of_batches(length: int) -> tuple[int, ...]:
+    """The lengths that texts of at most `length` tokens are padded to."""
+    return (*(shorter for shorter in BATCH_LENGTHS if shorter < length), length)
 
 
 @jax.jit  # once for a model, however often it is asked
