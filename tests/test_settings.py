@@ -28,6 +28,7 @@ from eval.predict import run as predict_texts
 from eval.retrieval import RetrievalEvaluation, evaluate_retrieval
 from eval.run import TaskEvaluation, evaluate_task
 from eval.search import SearchConfig, search
+from eval.serve.__main__ import ServeConfig, serve
 from eval.speed import MEASUREMENTS, speed
 from eval.timing.measurement import run_measurement
 from model.errors import InputError
@@ -65,6 +66,7 @@ COMMANDS: dict[str, tuple[Any, Callable[[Any], object]]] = {
         Linking(models=("model",), dictionary=Path("medic.txt"), test=(Path("test.txt"),)),
         link_documents,
     ),
+    "eval.serve": (ServeConfig(model="model"), serve),
     "eval.search": (
         SearchConfig(model="model", corpus=Path("corpus.jsonl"), queries=("query",)),
         search,

@@ -27,7 +27,7 @@ from model.hf.checkpoint import open_checkpoint
 from model.ranges import Count, Length, Range, check_settings
 from model.terminal import say
 
-LIBRARIES = ("uvicorn", "starlette", "prometheus_client")
+NEEDED = ("uvicorn", "starlette", "prometheus_client")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def serve(config: ServeConfig) -> None:
         raise InputError(
             f"--most-texts is {config.most_texts}: --most-waiting {config.most_waiting} are fewer"
         )
-    for name in LIBRARIES:
+    for name in NEEDED:
         library(name, "serve", "eval.serve")
     # Only now: these need the libraries.
     from eval.serve.app import make_app

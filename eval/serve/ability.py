@@ -16,7 +16,7 @@ class Query(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a model says about the texts of a request."""
+    """The answer to a request."""
 
     results: list[Any]
     """One for each text."""

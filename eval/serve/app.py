@@ -19,7 +19,7 @@ from data.clock import seconds_since
 from eval.serve.ability import FIELDS, Ability
 from eval.serve.batches import Batcher, ClientGoneError
 from eval.serve.metrics import ServerMetrics
-from eval.serve.query import TYPES, RefusedError, RequestLimits, read_body, read_query
+from eval.serve.query import FIELD_TYPES, RefusedError, RequestLimits, read_body, read_query
 from model.errors import InputError
 
 PAGE = Path(__file__).with_name("page.html")
@@ -140,8 +140,8 @@ def _about(ability: Ability) -> dict[str, Any]:
         "of": ability.noun,
         "needs": ["texts", *ability.needs],
         "fields": {
-            "texts": TYPES[list],
-            **{name: TYPES[FIELDS[name]] for name in ability.fields},
+            "texts": FIELD_TYPES[list],
+            **{name: FIELD_TYPES[FIELDS[name]] for name in ability.fields},
         },
     }
 

@@ -14,7 +14,7 @@ from model.backbone import Backbone
 from model.errors import InputError
 from tasks.windows import too_long
 
-SHOWN = 64
+PICTURED = 64
 """Tokens of a text, [CLS] and [SEP] included: a picture of more cannot be read."""
 DIGITS = 4
 
@@ -34,7 +34,7 @@ class Attending(Ability):
 
     def __init__(self, backbone: Backbone, vocabulary: Vocabulary):
         self.backbone, self.vocabulary = backbone, vocabulary
-        self.length = min(SHOWN, backbone.config.max_positions)
+        self.length = min(PICTURED, backbone.config.max_positions)
 
     def check(self, query: Query) -> None:
         last, layer = self.backbone.config.num_layers - 1, query.settings.get("layer", 0)
@@ -55,7 +55,8 @@ class Attending(Ability):
             if len(places) > self.length:
                 longer += 1
                 places = [*places[: self.length - 1], places[-1]]
-            ids, tokens = ([each[p] for p in places] for each in (encoding.ids, encoding.tokens))
+            ids = [encoding.ids[place] for place in places]
+            tokens = [encoding.tokens[place] for place in places]
             results.append(
                 {"text": text, "layer": layer, "tokens": tokens, "heads": self._heads(ids, layer)}
             )

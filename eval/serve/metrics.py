@@ -12,8 +12,8 @@ from prometheus_client import (
     generate_latest,
 )
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-TEXTS = (1, 2, 4, 8, 16, 32, 64)
+REPLY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BATCH_TEXTS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class ServerMetrics:
@@ -33,14 +33,14 @@ class ServerMetrics:
             "serve_request_seconds",
             "Time from the head of a request to its answer.",
             ["endpoint"],
-            buckets=SECONDS,
+            buckets=REPLY_SECONDS,
             registry=registry,
         )
         self._batches = Histogram(
             "serve_batch_texts",
             "Texts that were read together.",
             ["endpoint"],
-            buckets=TEXTS,
+            buckets=BATCH_TEXTS,
             registry=registry,
         )
         self._waiting = Gauge("serve_waiting_texts", "Texts in the queue.", registry=registry)

@@ -1,4 +1,4 @@
-"""What the head of a model says about texts: the answers of `eval.predict`."""
+"""Predictions of a model's head for texts: those of `eval.predict`."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any

@@ -13,8 +13,7 @@ from report.tables import listed
 from tasks.words.encode import check_text
 
 EXAMPLE = '{"texts": ["..."]}'
-TYPES = {str: "a text", list: "a list of texts", int: "a whole number", float: "a number"}
-NAMES = {**TYPES, list: "a list", bool: "true or false", dict: "an object", type(None): "null"}
+FIELD_TYPES = {str: "a text", list: "a list of texts", int: "a whole number", float: "a number"}
 IGNORED = 1 << 26
 """Bytes behind the limit that are still received, so that the client gets to read the answer."""
 
@@ -123,7 +122,7 @@ def _object(body: bytes) -> dict[str, Any]:
     except ValueError:  # of too many digits
         raise InputError("the body has a number that is none, or far too long") from None
     if not isinstance(content, dict):
-        raise InputError(f"the body is {NAMES[type(content)]}: send an object such as {EXAMPLE}")
+        raise InputError(f"the body is {_named(content)}: send an object such as {EXAMPLE}")
     return content
 
 
@@ -137,15 +136,19 @@ def _value(name: str, value: Any) -> Any:
     if wanted is float and type(value) is int:
         return float(value) if abs(value) < 1e300 else math.inf
     if type(value) is not wanted:
-        raise InputError(f'"{name}" is {NAMES[type(value)]}: give {TYPES[wanted]}')
+        raise InputError(f'"{name}" is {_named(value)}: give {FIELD_TYPES[wanted]}')
     if wanted is not list:
         return value
     for number, each in enumerate(value, 1):
         if type(each) is not str:
-            raise InputError(
-                f'"{name}" is to hold texts, and number {number} is {NAMES[type(each)]}'
-            )
+            raise InputError(f'"{name}" is to hold texts, and number {number} is {_named(each)}')
     return tuple(value)
+
+
+def _named(value: Any) -> str:
+    """The type of a value that has the wrong one."""
+    others = {list: "a list", bool: "true or false", dict: "an object", type(None): "null"}
+    return {**FIELD_TYPES, **others}[type(value)]
 
 
 def _check_text(text: str, place: str, limits: RequestLimits) -> None:

@@ -18,7 +18,7 @@ from model.tasks import Embedder, NextSentence
 def open_abilities(
     checkpoint: Checkpoint, max_length: int | None = None, *, with_vectors: bool = False
 ) -> list[Ability]:
-    """What a checkpoint can do with a text; the first is what it was made for.
+    """The abilities of a checkpoint; the first is what it was made for.
 
     Args:
         checkpoint: of any class of `model.tasks`, or of an encoder alone.

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +52,7 @@ def test_answers_are_exactly_those_of_predict(folder, name):
     place = folder(name)
     texts = [f"[MASK] {text}" for text in TEXTS] if name == "masks" else TEXTS
     settings = ASKED.get(name, {})
-    asked = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
+    asked: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
     expected = predict(*open_model(str(place)), texts, Asked(**asked))
     address = {"masks": "/fill", "answers": "/answer"}.get(name, "/predict")
     with client_of(place) as client:
@@ -71,7 +72,9 @@ def test_vectors_are_exactly_those_of_embed(folder):
     with client_of(place) as client:
         results = client.post("/embed", json={"texts": TEXTS}).json()["results"]
         assert [row["text"] for row in results] == TEXTS
-        np.testing.assert_array_equal(np.float32([row["vector"] for row in results]), expected)
+        np.testing.assert_array_equal(
+            np.array([row["vector"] for row in results], np.float32), expected
+        )
         response = client.post("/embed", json={"texts": ["the cat " * 20, "a"]})
         assert response.json()["remarks"] == [
             "1 of 2 are longer than 16 tokens: their beginning is read"
