@@ -31,7 +31,8 @@ class Windows:
 
     input_ids: Column
     """int32 [tokens] of each window, [CLS] and [SEP] included, not padded; or [tokens, texts] of
-    several texts side by side, the shorter ones padded."""
+    several texts side by side, the shorter ones padded. Not all need have as many texts: those
+    with more than the fewest are then documents, of whose parts the last alone may be short."""
     example: Int[np.ndarray, " windows"]
     """The example of each window; the windows of an example follow each other."""
     pad_id: int
@@ -66,9 +67,19 @@ class Windows:
 
     @cached_property
     def extents(self) -> Int[np.ndarray, " windows"]:
-        """The least length of a batch that holds each window and what is beside it."""
+        """The least extent of a batch that holds each window and what is beside it.
+
+        That is its length and, where some have more texts side by side than others, the longest
+        length once more for every text above the fewest.
+        """
         whole, part = self._proportion
-        return np.maximum(self.lengths, -(-self._lengths_beside * whole // part))
+        lengths = self.lengths + (self._texts - self._texts.min()) * whole
+        return np.maximum(lengths, -(-self._lengths_beside * whole // part))
+
+    @cached_property
+    def _texts(self) -> Int[np.ndarray, " windows"]:
+        """How many are side by side in each window."""
+        return np.array([1 if ids.ndim == 1 else ids.shape[1] for ids in self.input_ids], np.int64)
 
     @cached_property
     def _lengths_beside(self) -> Int[np.ndarray, " windows"]:
@@ -84,16 +95,22 @@ class Windows:
         """
         return int(self.lengths.max()), max(int(self._lengths_beside.max()), 1)
 
-    def gather(self, rows: Int[np.ndarray, " rows"], length: int) -> dict[str, np.ndarray]:
-        """These windows, padded to `length`: all but the notes, and the `attention_mask`.
+    def gather(self, rows: Int[np.ndarray, " rows"], extent: int) -> dict[str, np.ndarray]:
+        """These windows, padded to `extent`: all but the notes, and the `attention_mask`.
 
         What is beside them is padded to its length in proportion.
         """
+        whole, part = self._proportion
+        fewest, most = int(self._texts.min()), int(self._texts.max())
+        length, texts = extent, fewest
+        if fewest < most and extent > whole:
+            length, texts = whole, min(fewest - (whole - extent) // whole, most)
         columns = {"input_ids": (self.input_ids, self.pad_id), **self.tokens}
         batch = {"attention_mask": np.arange(length) < self.lengths[rows][:, None]}
-        batch |= {name: _padded(c, fill, rows, length) for name, (c, fill) in columns.items()}
-        whole, part = self._proportion
-        beside = length * part // whole
+        for name, (column, fill) in columns.items():
+            wide = (texts,) if self.input_ids[0].ndim > 1 else column[0].shape[1:]
+            batch[name] = _padded(column, fill, rows, (length, *wide))
+        beside = (extent * part // whole,)
         batch |= {name: _padded(c, fill, rows, beside) for name, (c, fill) in self.beside.items()}
         return batch | {name: values[rows] for name, values in self.values.items()}
 
@@ -122,11 +139,12 @@ def add_up(remarks: Iterable[Remark], examples: int) -> tuple[Remark, ...]:
     return tuple(Remark(count, examples, what) for what, count in counts.items())
 
 
-def _padded(column: Column, fill: float | int, rows: np.ndarray, length: int) -> np.ndarray:
-    first = column[0]
-    result = np.full((len(rows), length, *first.shape[1:]), fill, first.dtype)
+def _padded(
+    column: Column, fill: float | int, rows: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    result = np.full((len(rows), *shape), fill, column[0].dtype)
     for place, row in enumerate(rows):
-        result[place, : len(column[row])] = column[row]
+        result[(place, *map(slice, column[row].shape))] = column[row]
     return result
 
 

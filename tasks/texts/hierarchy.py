@@ -24,8 +24,7 @@ def encode_side_by_side(
 
     Returns:
         Windows, one for each document, whose arrays have an entry for each part in the second axis,
-        [tokens, parts], as many as the longest document has: `input_ids`, `token_type_ids` (all 0)
-        and `attention_mask` (all false for a part that is not there).
+        [tokens, parts]: `input_ids`, `token_type_ids` (all 0) and `attention_mask`.
 
     Raises:
         InputError: examples have second texts.
@@ -40,10 +39,9 @@ def encode_side_by_side(
         documents.append(
             [np.array([special.cls, *ids[a:b], special.sep], np.int32) for a, b in parts[:most]]
         )
-    count = max(map(len, documents), default=1)
-    input_ids = [side_by_side(parts, count, special.pad) for parts in documents]
+    input_ids = [side_by_side(parts, len(parts), special.pad) for parts in documents]
     masks = [
-        side_by_side([np.ones(len(ids), bool) for ids in parts], count, False)
+        side_by_side([np.ones(len(ids), bool) for ids in parts], len(parts), False)
         for parts in documents
     ]
     done = f"read in up to {most} windows that share {overlap} tokens"

@@ -17,7 +17,9 @@ from model.bert import Bert
 from model.errors import InputError
 from model.pretrained import load, save
 from model.tasks import DocumentClassification
+from tasks.buckets import bucket_lengths
 from tasks.open import TaskDataConfig
+from tasks.predict import batches_of_like_lengths
 from tasks.reading import Asked, Reading
 from tasks.texts.examples import TextExample
 from tasks.texts.hierarchy import encode_side_by_side
@@ -47,7 +49,7 @@ def test_windows_of_documents_side_by_side(vocabulary):
     words = runs.WORDS[:14]
     documents = [TextExample("0", " ".join(words)), TextExample("1", "a dog")]
     windows = encode_side_by_side(documents, vocabulary, LENGTH, 2, 3)
-    batch = windows.gather(np.array([0, 1]), LENGTH)
+    batch = windows.gather(np.array([0, 1]), 3 * LENGTH)
     parts = [words[0:6], words[4:10], words[8:14]]
     for place, part in enumerate(parts):
         ids = vocabulary.tokenizer.encode(" ".join(part)).ids
@@ -61,6 +63,26 @@ def test_windows_of_documents_side_by_side(vocabulary):
     assert "1 of 2 have more than 2 windows: their beginning is read" in str(shorter.remarks[1])
     with pytest.raises(InputError, match="hierarchy is for single texts, and these are pairs"):
         encode_side_by_side([TextExample("0", "a", "b")], vocabulary, LENGTH, 2, 2)
+
+
+def test_a_batch_has_as_many_windows_as_its_longest_document(vocabulary):
+    words = [runs.WORDS[:count] for count in (20, 3, 9, 5, 13)]  # 4, 1, 2, 1 and 3 windows
+    documents = [TextExample(str(n), " ".join(text)) for n, text in enumerate(words)]
+    windows = encode_side_by_side(documents, vocabulary, LENGTH, 2, 4)
+    assert windows.extents.tolist() == [32, 5, 16, 7, 24]
+    lengths = bucket_lengths(windows.extents, multiple=1)
+    assert lengths == (5, 7, 16, 24, 32)
+    for chosen, batch in batches_of_like_lengths(windows, lengths, 1):
+        (place,) = chosen.tolist()
+        length, count = windows.input_ids[place].shape
+        assert batch["input_ids"].shape == batch["attention_mask"].shape == (1, length, count)
+        assert batch["attention_mask"].any(1).all()
+    # A length between: as many windows as hold it, and never more than there are.
+    assert windows.gather(np.array([1, 2]), 9)["input_ids"].shape == (2, LENGTH, 2)
+    assert windows.gather(np.array([1, 2]), 99)["input_ids"].shape == (2, LENGTH, 4)
+    np.testing.assert_array_equal(
+        windows.gather(np.array([1]), 32)["attention_mask"][0].sum(0), [5, 0, 0, 0]
+    )
 
 
 def test_a_document_is_its_windows_one_by_one_and_absent_ones_do_not_count(model):
