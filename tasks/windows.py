@@ -78,7 +78,7 @@ class Windows:
 
     @cached_property
     def _texts(self) -> Int[np.ndarray, " windows"]:
-        """How many are side by side in each window."""
+        """The number of texts side by side in each window."""
         return np.array([1 if ids.ndim == 1 else ids.shape[1] for ids in self.input_ids], np.int64)
 
     @cached_property
