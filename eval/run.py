@@ -6,6 +6,7 @@
     python -m eval.run textattack/bert-base-uncased-SST-2 --task sst2 --labels negative positive
     python -m eval.run runs/finetune-rte/model --task rte --data.root glue --split test
     python -m eval.run my-model --task classification --data.test reviews.csv
+    python -m eval.run my-model/onnx/model_quantized.onnx --task sst2
 
 It leaves a folder with every prediction (jsonl), the metrics, also by class, and settings
 (results.json), the confusion matrix of a classifier (png; csv for many classes), and the errors it
@@ -16,6 +17,7 @@ in at gluebenchmark.com.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,9 +31,11 @@ from data.storage.provenance import provenance, write_json_atomic
 from data.storage.run_folder import CONFIG, read_run_config
 from data.tokenizer import load_vocabulary
 from data.vocabulary import Vocabulary
+from eval.export.runtime import FOLDER, OnnxModel, find_program, load_program, open_program
 from model.errors import InputError
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.hf.config import read_settings
+from model.pretrained import load
 from model.ranges import check_settings
 from model.terminal import say
 from model.typed import as_type
@@ -61,7 +65,8 @@ class TaskEvaluation:
     """Score a fine-tuned model on a task, and keep its predictions."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A folder or hub name of a BERT or DistilBERT with a head for the task."""
+    """A folder or hub name of a BERT or DistilBERT with a head for the task, or a file that
+    eval.export wrote, such as onnx/model_quantized.onnx."""
     task: str
     """Such as sst2, mnli, squad, conll2003, imdb, multi30k-de-en; in other languages than a model
     was fine-tuned in, such as xnli-de, xquad-zh, mlqa-ar-en; or, for your own files,
@@ -103,7 +108,8 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     if config.card and not Path(config.model).expanduser().is_dir():
         raise InputError(f"--card writes into the model's folder, and {config.model} is none here")
     splits, left_out = (config.split, ()) if config.split else default_splits(config)
-    checkpoint = open_checkpoint(config.model)
+    program = find_program(config.model)
+    checkpoint = open_program(config.model, program) if program else open_checkpoint(config.model)
     data = open_for_model(config, checkpoint, splits)
     data = replace(data, notes=(*data.notes, *left_out))
     if data.task.own_files:  # what the model has learned decides, where that is known
@@ -113,7 +119,10 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     data = replace(data, task=task)
     check_order(config.labels, task, checkpoint)
     reading = reading_of(config, task, checkpoint.config.max_positions)
-    model = load_for_task(checkpoint, task.of_reading(reading), order=config.labels)
+    load_model = partial(load_program, program) if program else load
+    model = load_for_task(
+        checkpoint, task.of_reading(reading), order=config.labels, load=load_model
+    )
     vocabulary = load_vocabulary(checkpoint.place)
     reading, remarks = fit_reading(config.model, model, vocabulary, task, reading)
     config = replace(config, reading=reading)
@@ -209,7 +218,10 @@ def open_for_model(
 
 def model_in_names(model: str) -> str:
     """A model's folder or hub name as a part of a folder's name."""
-    parts = (part for part in Path(model).parts[-2:] if part.strip("./") not in ("", "model"))
+    path = Path(model)
+    if path.suffix == ".onnx" and path.parent.name == FOLDER:  # the folder above has the name
+        path = path.parent.parent / path.stem
+    parts = (part for part in path.parts[-2:] if part.strip("./") not in ("", "model"))
     return "-".join(parts) or "model"
 
 
@@ -288,7 +300,8 @@ def score_split(
     windows = task.to_windows(examples, vocabulary, labels, config.reading)
     remarks = [f"{split}: {remark}" for remark in windows.remarks]
     say(*remarks)
-    fetched = predictor(task.kind, windows)(model)
+    compiled = not isinstance(model, OnnxModel)
+    fetched = predictor(task.kind, windows, compiled=compiled)(model)
     predictions, known = score(task, examples, windows, fetched, labels)
     lines = (
         json.dumps({"id": e.id, "text": task.kind.quote(e), **row}, ensure_ascii=False) + "\n"

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from flax import nnx
@@ -28,6 +29,7 @@ def load_for_task(
     order: tuple[str, ...] = (),
     new_head: nnx.Rngs | None = None,
     dtype: DType = "float32",
+    load: Callable[..., Any] = load,
 ) -> Any:
     """A checkpoint with the head that a task needs.
 
@@ -35,7 +37,8 @@ def load_for_task(
     `model.config.labels` says which. If they are called otherwise or only numbered (LABEL_0, ...),
     `order` names them by index.
 
-    `new_head` draws a head where there is none, or one for other classes; a warning says so.
+    `new_head` draws a head where there is none, or one for other classes; a warning says so. `load`
+    makes the model of a checkpoint whose weights are in another form.
 
     Raises:
         InputError: there is no fitting head and none is to be drawn; or the classes have no names.

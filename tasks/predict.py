@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
@@ -24,14 +25,17 @@ def predictor(
     rows: int | Sequence[int] = EVALUATION_ROWS,
     lengths: Sequence[int] | None = None,
     place: Callable[[dict[str, np.ndarray]], Any] = lambda batch: batch,
+    compiled: bool = True,
 ) -> Callable[[nnx.Module], Fetched]:
     """A function from a model to what `kind` fetches of it, in the order of the windows.
 
     Windows of like lengths are read together, `rows` (multiples of the devices) at a time; `place`
     puts a batch onto the devices. No window is left out: the last rows of a bucket are filled up,
     and the outputs of the filling are dropped. `lengths` are those of the buckets, rising; by
-    default those that need the least padding.
+    default those that need the least padding. A model that JAX cannot compile, which calls another
+    library, is called as it stands if `compiled` is false.
     """
+    fetch = _fetch if compiled else _fetch_uncompiled
     lengths = bucket_lengths(windows.extents) if lengths is None else lengths
 
     def predict(model: nnx.Module) -> Fetched:
@@ -39,7 +43,7 @@ def predictor(
         for chosen, batch in batches_of_like_lengths(windows, lengths, rows):
             placed = place({name: batch[name] for name in kind.inputs if name in batch})
             # Of all rows, also of those that other processes have asked about.
-            fetched = multihost_utils.process_allgather(_fetch(kind, model, placed), tiled=True)
+            fetched = multihost_utils.process_allgather(fetch(kind, model, placed), tiled=True)
             for name, array in fetched.items():
                 column = result.setdefault(name, [np.empty(0)] * len(windows))
                 for window, values in zip(chosen, array, strict=False):
@@ -77,3 +81,7 @@ def batches_of_like_lengths(
 @partial(jax.jit, static_argnums=0)
 def _fetch(kind: Kind, model: nnx.Module, batch: dict[str, Any]) -> dict[str, jax.Array]:
     return kind.fetch(model, batch)
+
+
+def _fetch_uncompiled(kind: Kind, model: nnx.Module, batch: dict[str, Any]) -> dict[str, jax.Array]:
+    return kind.fetch(model, jax.tree.map(jnp.asarray, batch))
