@@ -124,7 +124,27 @@ class PretrainConfig(MaskedConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FurtherConfig(MaskedConfig):
+class FrozenLayers:
+    """The lowest layers of a trained model, left as they are."""
+
+    frozen_layers: Annotated[int, Range(0, 256)] | None = None
+    """Do not train the embeddings and so many of the lowest layers; with 0 the embeddings alone."""
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Parts of the model that are not trained, as `make_optimizer` has them."""
+        if self.frozen_layers is None:
+            return ()
+        return ("embeddings", *(f"layers.{number}" for number in range(self.frozen_layers)))
+
+    def check_depth(self, layers: int) -> None:
+        """Raises InputError if a model of so many layers has fewer."""
+        if (self.frozen_layers or 0) > layers:
+            raise InputError(f"--frozen-layers {self.frozen_layers}: the model has {layers} layers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FurtherConfig(FrozenLayers, MaskedConfig):
     """Masked-LM pretraining of a trained model on text of a domain (Gururangan et al. 2020)."""
 
     start: str
@@ -193,7 +213,7 @@ class CausalDistillConfig(TextConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(TrainConfig):
+class FinetuneConfig(FrozenLayers, TrainConfig):
     """Fine-tuning of a BERT or DistilBERT for one task, alone or with a fine-tuned teacher."""
 
     task: tyro.conf.Suppress[str]
@@ -224,8 +244,6 @@ class FinetuneConfig(TrainConfig):
     """The share of a label's probability that all classes divide evenly (Szegedy et al. 2016); for
     `multilabel` the two classes of each label are given and not given, and where texts are written
     the classes are the tokens."""
-    frozen_layers: Annotated[int, Range(0, 256)] | None = None
-    """Do not train the embeddings and so many of the lowest layers; with 0 the embeddings alone."""
     decoder_rate: Annotated[float, Range(0, 1000, above=True)] = 1.0
     """For models that write texts: the learning rate of the decoder over that of the encoder, which
     has the configured one."""
@@ -249,13 +267,6 @@ class FinetuneConfig(TrainConfig):
     buckets: Annotated[int, Range(1, 1000)] = 6
     """The largest number of lengths of batches: texts of similar length share a batch. With 1 all
     texts are padded to the same length."""
-
-    @property
-    def frozen(self) -> tuple[str, ...]:
-        """Parts of the model that are not trained, as `make_optimizer` has them."""
-        if self.frozen_layers is None:
-            return ()
-        return ("embeddings", *(f"layers.{number}" for number in range(self.frozen_layers)))
 
     def check(self) -> None:
         super().check()

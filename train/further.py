@@ -44,12 +44,19 @@ def train_further(config: FurtherConfig) -> dict[str, float]:
     with first_before_others():
         start = open_checkpoint(config.start)
         model = started_masked_lm(config, start)
+    config.check_depth(start.config.num_layers)
     config.data.check_length(start.config.max_positions, start.name)
     data, other = _text_for(start, config)
     mask_id = data.vocabulary.special.mask
     objective = MaskedLMObjective(nnx.graphdef(model), config.masking, mask_id)
     return fit_text(
-        config, kind="pretrain", data=data, model=model, objective=objective, other=other
+        config,
+        kind="pretrain",
+        data=data,
+        model=model,
+        objective=objective,
+        frozen=config.frozen,
+        other=other,
     )
 
 

@@ -145,9 +145,7 @@ def initial_model(config: FinetuneConfig, start: Start, data: TaskData) -> Any:
         shape = student_config(encoder.config, config.layers).replace(**changes)
         model = kind.new_model(shape, start, rngs=rngs)
         initialise(model.backbone, encoder, config.layers)
-    layers = model.config.num_layers
-    if (config.frozen_layers or 0) > layers:
-        raise InputError(f"--frozen-layers {config.frozen_layers}: the model has {layers} layers")
+    config.check_depth(model.config.num_layers)
     kind.before_training(model, task.length(config.reading))
     for _, module in nnx.iter_modules(model):
         if isinstance(module, Encoder):

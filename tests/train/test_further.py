@@ -103,6 +103,21 @@ def test_a_random_head_in_place_of_the_models_own(home):
     assert not np.array_equal(random.head.dense.kernel[...], own.head.dense.kernel[...])
 
 
+def test_the_head_alone_learns(home, tmp_path):
+    config = runs.further_config(
+        home, output=tmp_path / "run", start_head="random", frozen_layers=2, steps=3
+    )
+    before = started_masked_lm(config, open_checkpoint(config.start))
+    pretrain(config)
+    after = load(tmp_path / "run" / "model", MaskedLM)
+    old, new = (dict(nnx.to_flat_state(nnx.state(model, nnx.Param))) for model in (before, after))
+    same = {path for path, value in new.items() if np.array_equal(value[...], old[path][...])}
+    assert same == {path for path in new if path[0] == "backbone"}
+    with pytest.raises(InputError, match="--frozen-layers 3: the model has 2 layers"):
+        pretrain(replace(config, frozen_layers=3, output=tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
