@@ -17,6 +17,7 @@ from model.ranges import Count, Epochs, LearningRate, Range, Rows, Seeds, check_
 from report.first_hour import FirstHour
 from tasks.open import TaskDataConfig
 from tasks.reading import BeamSettings, Reading
+from train.loop.tracking import check_tracker
 from train.objectives.finetuning import TaskLoss
 from train.objectives.terms import CausalLoss, DistillationLoss
 from train.update.optimizer import OptimizerConfig
@@ -35,10 +36,13 @@ class RunConfig(ParallelConfig):
     """Updates between lines when the output is not a terminal."""
     profile: str | None = None
     """The first and the last update to trace for xprof and TensorBoard, as 10:20."""
+    track: Literal["wandb", "trackio"] | None = None
+    """A library, to be installed apart, that gets the numbers of metrics.jsonl, too."""
 
     def __post_init__(self) -> None:
         if self.profile is not None:
             updates_to_trace(self.profile)
+        check_tracker(self.track)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -189,6 +189,8 @@ class TrainingRun:
             print_every=config.run.print_every,
             shown=shown,
             writes=is_first(),
+            track=config.run.track,
+            settings=self.record,
         )
         self.model = config.output / "model"
         self.best, self.no_better = -math.inf, 0
@@ -277,6 +279,9 @@ class TrainingRun:
         self.batch = batch
         if compiles:  # an update's time has no other's compilation in it
             self.catch_up()
+            self.log.compiling(
+                f"the update of {' × '.join(map(str, batch['input_ids'].shape))} tokens"
+            )
         with self.tracer.update(self.number):
             placed = self.parallel.place(batch)
             self.state, metrics = self.learner.step(self.state, self.constants, placed, self.keys)
@@ -316,6 +321,7 @@ class TrainingRun:
     def measure(self) -> dict[str, float]:
         """The held-out metrics after the last update; logs them, and keeps the best model."""
         self.catch_up()
+        self.log.evaluating()
         results = self.evaluate(self.state.params, self.constants)
         if self.improves(results):
             self.write_model()  # before what says that it is written

@@ -1,5 +1,7 @@
 """The metrics of a run in three places: metrics.jsonl, TensorBoard events, and the terminal.
 
+With a `Tracker` there is a fourth.
+
 metrics.jsonl is the record: one JSON object a line, in the order things happened.
 
     {"step": 1, "kind": "train", "loss": 9.2, ..., "padding": 0.12, "data_seconds": 0.0001,
@@ -25,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import xxhash
 from rich.console import Console
@@ -38,6 +41,7 @@ from model.errors import InputError
 from model.terminal import visible
 from report.tables import duration
 from train.loop.tensorboard import EventLog
+from train.loop.tracking import Tracker
 
 SECONDS_BETWEEN_LINES = 20.0
 
@@ -49,8 +53,8 @@ class MetricLog:
     """Records a run's metrics and shows them. Use as a context manager.
 
     On a terminal a progress bar shows loss, tokens/s and time left; on a pipe there is a plain line
-    for the first steps, every `print_every` steps, and whenever 20 seconds went by without one.
-    Held-out metrics are printed where `shown` says so of their name.
+    with the time of day for the first steps, every `print_every` steps, and whenever 20 seconds
+    went by without one. Held-out metrics are printed where `shown` says so of their name.
 
     Resuming from a checkpoint at `start_step` drops what was recorded after it, so everything about
     step n must be recorded before checkpoint n is saved, with the `extent` that `flush` returned.
@@ -72,6 +76,8 @@ class MetricLog:
         print_every: int = 100,
         shown: Callable[[str], bool] = lambda name: True,
         writes: bool = True,
+        track: str | None = None,
+        settings: Mapping[str, Any] | None = None,
         console: Console | None = None,
     ) -> None:
         self.path = folder / METRICS
@@ -81,9 +87,12 @@ class MetricLog:
         self.shown = shown
         self.writes = writes
         self.console = console or Console(quiet=not writes, markup=False)
+        self._tracker: Tracker | None = None
         if writes:
             with self._explained():
                 folder.mkdir(parents=True, exist_ok=True)
+                if track is not None:  # what it refuses leaves no file open
+                    self._tracker = Tracker(track, folder, settings or {}, self.say)
                 kept = self._kept(extent)
                 self._size, self._digest = len(kept), xxhash.xxh3_128(kept)
                 with replacing(self.path) as temporary, temporary.open("wb") as file:
@@ -104,6 +113,8 @@ class MetricLog:
         self._task = self._bar.add_task("compiling", total=total_steps, completed=start_step)
         # Means that forget: of the seconds of a step, and of its tokens.
         self._pace: tuple[float, float] | None = None
+        self._compiled: float | None = None
+        self._evaluated = False
         self._clock = self._line_clock = time.perf_counter()
 
     def __enter__(self) -> "MetricLog":
@@ -120,6 +131,8 @@ class MetricLog:
                     self._file.close()
                 finally:
                     self._events.close()
+                    if self._tracker is not None:
+                        self._tracker.close()
         except InputError:
             if error is None:  # what is already being raised tells more
                 raise
@@ -149,14 +162,42 @@ class MetricLog:
             "seconds": seconds,
         }
         self._write(step, "train", metrics, timings | ({"compiles": 1.0} if compiles else {}))
-        if not compiles:
+        if compiles:
+            self._compiled = seconds
+        else:
             before = self._pace or (seconds, tokens)
             self._pace = 0.95 * before[0] + 0.05 * seconds, 0.95 * before[1] + 0.05 * tokens
         if self.console.is_terminal:
             self._bar.update(self._task, completed=step, description=self._status(step, metrics))
         elif self._line_is_due(step):
             self._line_clock = time.perf_counter()
-            self.say(f"step {step:,}/{self.total_steps:,}  {self._status(step, metrics)}")
+            self._line(f"step {step:,}/{self.total_steps:,}  {self._status(step, metrics)}")
+
+    def compiling(self, what: str) -> None:
+        """Says that a program is compiled now, which may take minutes, and how long the last took.
+
+        On a terminal the bar says it.
+        """
+        took = "" if self._compiled is None else f" (the last took {duration(self._compiled)})"
+        self._working(f"compiling {what}{took}")
+
+    def evaluating(self) -> None:
+        """Says that an evaluation begins: at the first, whose program is compiled, in a line."""
+        if self.console.is_terminal or not self._evaluated:
+            self._working("evaluating" + ("" if self._evaluated else ", once compiled"))
+        self._evaluated = True
+
+    def _working(self, what: str) -> None:
+        if self.console.is_terminal:
+            self._bar.update(self._task, description=what)
+        else:
+            self._line(what)
+
+    def _line(self, message: str) -> None:
+        """Prints a line, on a pipe with the time of day."""
+        if not self.console.is_terminal:
+            message = f"{time.strftime('%H:%M:%S')}  {message}"
+        self.say(message)
 
     def heldout(self, step: int, metrics: Mapping[str, float]) -> None:
         """Records the metrics of the held-out text after `step` updates."""
@@ -164,7 +205,7 @@ class MetricLog:
         shown = {name: value for name, value in metrics.items() if self.shown(name)}
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
         when = f"step {step:,}" if step else "before training"
-        self.say(f"{when}  held out: {numbers}")
+        self._line(f"{when}  held out: {numbers}")
 
     def say(self, message: str) -> None:
         """Prints a line; on a terminal it appears above the bar."""
@@ -211,7 +252,10 @@ class MetricLog:
         self._digest.update(row.encode())
         with self._explained():
             self._file.write(row)
-            self._events.write(step, {f"{kind}/{name}": n for name, n in numbers.items()})
+            named = {f"{kind}/{name}": n for name, n in numbers.items()}
+            self._events.write(step, named)
+        if self._tracker is not None:
+            self._tracker.write(step, named)
 
     def _lap(self) -> float:
         seconds = seconds_since(self._clock)
@@ -219,7 +263,11 @@ class MetricLog:
         return seconds
 
     def _status(self, step: int, metrics: Mapping[str, float]) -> str:
-        parts = [f"loss {metrics['loss']:.4f}"] if "loss" in metrics else []
+        # In a stack of students a name begins with the student's.
+        losses = [value for name, value in metrics.items() if name.rpartition("/")[2] == "loss"]
+        parts = [f"loss {min(losses):.4f}"] if losses else []
+        if len(losses) > 1:
+            parts = [f"losses {min(losses):.4f} to {max(losses):.4f}"]
         if self._pace is not None:
             seconds, tokens = self._pace
             parts.append(f"{tokens / seconds:,.0f} tokens/s")

@@ -352,7 +352,8 @@ def test_on_a_pipe_there_is_a_line_for_the_first_steps_and_then_now_and_then(tmp
             log.step(step, {"loss": 2.5}, 128)
         log.heldout(250, {"masked_lm_loss": 3.25, "masked_lm_accuracy": 0.125})
         log.say("the [unused1] of " + 29 * "a long line " + "a long line")
-    lines = out.getvalue().splitlines()
+    lines = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in out.getvalue().splitlines()]
+    assert [line[2:9:3] for line in out.getvalue().splitlines()[:7]] == 7 * [":: "]
     assert [line.split("  ")[0] for line in lines] == [
         "step 1/250",
         "step 2/250",
@@ -376,9 +377,34 @@ def test_on_a_pipe_a_slow_run_is_not_silent_for_long(tmp_path, monkeypatch):
         for step in range(1, 13):
             now += 6.0
             log.step(step, {"loss": 1.0}, 128)
-    steps = [line.split("/")[0] for line in out.getvalue().splitlines()]
+    steps = [line.split("/")[0][10:] for line in out.getvalue().splitlines()]
     assert steps == ["step 1", "step 2", "step 3", "step 7", "step 11"]
     assert "21 tokens/s  9 min left" in out.getvalue().splitlines()[-1]
+
+
+def test_a_study_shows_the_losses_of_its_students(tmp_path):
+    out = io.StringIO()
+    with open_log(tmp_path, console=Console(file=out)) as log:
+        log.step(1, {"a/loss": 2.5, "b/loss": 1.5, "b/mlm": 9.0}, 128)
+    assert "step 1/20  losses 1.5000 to 2.5000" in out.getvalue()
+
+
+def test_what_takes_long_is_said_before(tmp_path, monkeypatch):
+    now, out = 0.0, io.StringIO()
+    monkeypatch.setattr("train.loop.metric_log.time.perf_counter", lambda: now)
+    with open_log(tmp_path, console=Console(file=out)) as log:
+        log.evaluating()
+        log.compiling("the update of 8 × 16 tokens")
+        now += 75.0
+        log.step(1, metrics(1), 128, compiles=True)
+        log.compiling("the update of 8 × 32 tokens")
+        log.evaluating()
+    lines = [line[10:] for line in out.getvalue().splitlines()]
+    assert [line for line in lines if not line.startswith("step")] == [
+        "evaluating, once compiled",
+        "compiling the update of 8 × 16 tokens",
+        "compiling the update of 8 × 32 tokens (the last took 75 s)",
+    ]
 
 
 def test_on_a_terminal_a_bar_shows_loss_speed_and_time_left(tmp_path):
