@@ -201,10 +201,8 @@ def text_lines(
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     main(
-        lambda: generate(
-            tyro.cli(GenerateConfig, prog="python -m eval.generate", description=__doc__)
-        )
+        lambda: generate(parse(GenerateConfig, prog="python -m eval.generate", description=__doc__))
     )

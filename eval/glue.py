@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -173,6 +172,6 @@ def write_table(config: Glue, scores: dict[str, Scores], missing: dict[str, str]
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
-    main(lambda: run_glue(tyro.cli(Glue, prog="python -m eval.glue", description=__doc__)))
+    main(lambda: run_glue(parse(Glue, prog="python -m eval.glue", description=__doc__)))

@@ -211,6 +211,6 @@ def _links(
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
-    main(lambda: link_documents(tyro.cli(Linking, prog="python -m eval.link", description=__doc__)))
+    main(lambda: link_documents(parse(Linking, prog="python -m eval.link", description=__doc__)))

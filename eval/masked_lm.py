@@ -122,10 +122,10 @@ def metrics_table(metrics: dict[str, float], title: str) -> Table:
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     main(
         lambda: evaluate_checkpoint(
-            tyro.cli(Evaluation, prog="python -m eval.masked_lm", description=__doc__)
+            parse(Evaluation, prog="python -m eval.masked_lm", description=__doc__)
         )
     )

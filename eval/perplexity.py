@@ -193,10 +193,10 @@ def perplexity_table(
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     main(
         lambda: evaluate_perplexity(
-            tyro.cli(PerplexityEvaluation, prog="python -m eval.perplexity", description=__doc__)
+            parse(PerplexityEvaluation, prog="python -m eval.perplexity", description=__doc__)
         )
     )

@@ -227,6 +227,6 @@ def _log(remarks: Iterable[Remark]) -> None:
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
-    main(lambda: run(tyro.cli(PredictConfig, prog="python -m eval.predict", description=__doc__)))
+    main(lambda: run(parse(PredictConfig, prog="python -m eval.predict", description=__doc__)))

@@ -18,7 +18,7 @@ RunFolder = Annotated[
 ]
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     PROG = "python -m eval.report"
-    main(lambda: say(str(write_report(tyro.cli(RunFolder, prog=PROG, description=__doc__)))))
+    main(lambda: say(str(write_report(parse(RunFolder, prog=PROG, description=__doc__)))))

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -179,10 +178,10 @@ def _query_lines(
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     main(
         lambda: evaluate_retrieval(
-            tyro.cli(RetrievalEvaluation, prog="python -m eval.retrieval", description=__doc__)
+            parse(RetrievalEvaluation, prog="python -m eval.retrieval", description=__doc__)
         )
     )

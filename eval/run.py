@@ -337,10 +337,8 @@ def scores_table(task: Task, results: dict[str, dict[str, Any]]) -> Table:
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     main(
-        lambda: evaluate_task(
-            tyro.cli(TaskEvaluation, prog="python -m eval.run", description=__doc__)
-        )
+        lambda: evaluate_task(parse(TaskEvaluation, prog="python -m eval.run", description=__doc__))
     )

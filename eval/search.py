@@ -205,6 +205,6 @@ def _print_json(given: Input, name: str, hits: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
-    main(lambda: search(tyro.cli(SearchConfig, prog="python -m eval.search", description=__doc__)))
+    main(lambda: search(parse(SearchConfig, prog="python -m eval.search", description=__doc__)))

@@ -19,9 +19,7 @@ StudyFolder = Annotated[
 ]
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     PROG = "python -m eval.study_report"
-    main(
-        lambda: say(str(write_study_report(tyro.cli(StudyFolder, prog=PROG, description=__doc__))))
-    )
+    main(lambda: say(str(write_study_report(parse(StudyFolder, prog=PROG, description=__doc__)))))

@@ -74,6 +74,8 @@ class Kind(ABC):
 
     name: ClassVar[str]
     """Also that of the task that reads a user's own files."""
+    row: ClassVar[str]
+    """The columns of a row of such files, in a phrase."""
     own: ClassVar[Mapping[str, Any]]
     """The fields of that `Task` beside name and kind."""
     formats: ClassVar[Mapping[str, tuple[Format, Columns]]] = {}

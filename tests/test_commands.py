@@ -88,7 +88,7 @@ def parse(monkeypatch, tmp_path):
         except UnderstoodError:
             return
         except SystemExit as done:
-            if done.code == 0 and "--help" in arguments:
+            if done.code == 0 and {"--help", "--help-all"} & {*arguments}:
                 return
         pytest.fail(f"python -m {shlex.join([module, *arguments])} is refused: see its output")
 

@@ -140,7 +140,7 @@ def plan_command(argv: Sequence[str]) -> Plan:
         PlanConfig,
         description=(
             f"{PlanConfig.__doc__} All flags of the recipe are taken too: "
-            f"python -m train.{loop} {name.rpartition(':')[2]} --help lists them."
+            f"python -m train.{loop} {name.rpartition(':')[2]} --help-all lists them."
         ),
         prog=f"python -m train.plan {name}",
         args=argv[1:],

@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 
 from data.open import open_data
@@ -39,7 +38,7 @@ from report.quickstart import (
 from report.reading_speed import sentences_per_second, sizes
 from report.tables import terminal_table
 from tasks.fill_mask import fill_masks
-from train.command.cli import main
+from train.command.cli import main, parse
 from train.command.processes import check_alone
 from train.config import DistillConfig
 from train.distill import distill, initial_student
@@ -165,6 +164,6 @@ def quickstart(config: Quickstart) -> None:
 if __name__ == "__main__":
     main(
         lambda: quickstart(
-            tyro.cli(Quickstart, prog="python -m train.quickstart", description=__doc__)
+            parse(Quickstart, prog="python -m train.quickstart", description=__doc__)
         )
     )

@@ -175,6 +175,6 @@ def _explained(name: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
-    main(lambda: share(tyro.cli(ShareConfig, prog="python -m train.share", description=__doc__)))
+    main(lambda: share(parse(ShareConfig, prog="python -m train.share", description=__doc__)))

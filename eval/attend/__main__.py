@@ -65,10 +65,10 @@ def show_attention(config: AttendConfig) -> list[AttentionMaps]:
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     main(
         lambda: show_attention(
-            tyro.cli(AttendConfig, prog="python -m eval.attend", description=__doc__)
+            parse(AttendConfig, prog="python -m eval.attend", description=__doc__)
         )
     )

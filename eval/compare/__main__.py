@@ -140,10 +140,10 @@ def _html(tables: Sequence[Cells], remarks: Sequence[str], picture: bytes | None
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     main(
         lambda: compare_runs(
-            tyro.cli(CompareConfig, prog="python -m eval.compare", description=__doc__)
+            parse(CompareConfig, prog="python -m eval.compare", description=__doc__)
         )
     )

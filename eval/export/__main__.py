@@ -78,10 +78,8 @@ def export_onnx(config: ExportConfig) -> dict[str, list[Path]]:
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
     main(
-        lambda: export_onnx(
-            tyro.cli(ExportConfig, prog="python -m eval.export", description=__doc__)
-        )
+        lambda: export_onnx(parse(ExportConfig, prog="python -m eval.export", description=__doc__))
     )

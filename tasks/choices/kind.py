@@ -35,6 +35,7 @@ class Choices(Kind):
     `of_examples`."""
 
     name = "choices"
+    row = "text, choices, label"
     own = {
         "title": "your multiple choice",
         "metrics": ("accuracy",),

@@ -51,6 +51,7 @@ class Pairs(Kind):
     """What is learned from a teacher, of `forms`."""
 
     name = "embeddings"
+    row = "query, document, perhaps negatives or a score"
     own = {
         "title": "your embeddings",
         "metrics": ("right_at_1", "reciprocal_rank_at_10"),

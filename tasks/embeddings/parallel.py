@@ -23,6 +23,7 @@ class ParallelTexts(Pairs):
     form: str = "vectors"
 
     name = "parallel"
+    row = "text, translation"
     own: ClassVar[Mapping[str, Any]] = {
         **Pairs.own,
         "title": "your parallel texts",

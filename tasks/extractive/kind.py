@@ -38,6 +38,7 @@ class Extractive(Kind):
     """Those of a summary, at most. A user's own summaries decide, see `of_examples`."""
 
     name = "extractive"
+    row = "text, summary"
     own = {
         "title": "your summaries",
         "metrics": tuple(ROUGE_TITLES),

@@ -30,6 +30,7 @@ class Multilabel(TextKind):
     threshold: float = 0.5
 
     name = "multilabel"
+    row = "text, labels"
     problem = "multi_label_classification"
     own = {"title": "your multi-label classification", "metrics": ("micro_f1", "macro_f1")}
     fields = (*TextKind.fields, "label_fields")

@@ -38,6 +38,7 @@ class Answers(Kind):
     """The language of the texts, where answers are compared by MLQA's rules; None: by SQuAD's."""
 
     name = "answers"
+    row = "context, question, answers, or SQuAD's json"
     own = {
         "title": "your question answering",
         "metrics": ("exact_match", "squad_f1"),

@@ -107,6 +107,7 @@ class Classification(TextKind):
     """A class for each text, by its likelihood."""
 
     name = "classification"
+    row = "text, perhaps pair, label"
     problem = "single_label_classification"
     own = {"title": "your classification", "metrics": ("accuracy", "macro_f1")}
     named_outputs = single_class = True

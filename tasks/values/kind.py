@@ -20,6 +20,7 @@ class Regression(TextKind):
     """A value for each text, learned by squared error."""
 
     name = "regression"
+    row = "text, perhaps pair, label"
     problem = "regression"
     own = {"title": "your regression", "metrics": ("pearson", "spearman")}
     fields = (*TextKind.fields, "label_fields")

@@ -29,6 +29,7 @@ class Tags(Kind):
     """A tag for each word, that of its first piece; all tags together mark entities."""
 
     name = "tags"
+    row = "words, tags, or columns of CoNLL"
     own = {"title": "your tagging", "metrics": ("entity_f1",), "learning_rate": 5e-5}
     # A .tsv file has a word and its tag with a tab between.
     formats = {".tsv": (conll_rows, TagColumns()), "*": (conll_rows, TagColumns())}

@@ -24,6 +24,7 @@ class Summaries(Writing):
     """Of the baselines, which are made of sentences of the document."""
 
     name = "summaries"
+    row = "text, summary"
     own: ClassVar[Mapping[str, Any]] = {
         "title": "your summaries, written",
         "metrics": tuple(ROUGE_TITLES),

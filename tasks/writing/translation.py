@@ -21,6 +21,7 @@ class Translation(Writing):
     """A translation of a text, measured by BLEU."""
 
     name = "translation"
+    row = "source, target"
     own: ClassVar[Mapping[str, Any]] = {
         "title": "your translations",
         "metrics": ("bleu",),

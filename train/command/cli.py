@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import tyro
@@ -20,9 +20,13 @@ from model.errors import InputError, did_you_mean
 from model.terminal import VisibleFormatter, say
 from train.command.compiled import keep_compiled
 from train.command.elsewhere import check_flags
+from train.command.help import count_flags, short_help, whole_help
 from train.command.signals import Stopped, listening
 from train.command.supervisor import on_all_hosts
 from train.config import TextConfig, TrainConfig
+
+ALL_FLAGS = "--help-all"
+FLAGS_AT_ONCE = 20  # of a command with more `--help` shows a part
 
 Config = TypeVar("Config")
 
@@ -43,9 +47,12 @@ def choose(
     Raises:
         InputError: there is no such recipe, or a flag has another name here.
     """
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv or argv[0] in ("-h", "--help", ALL_FLAGS):
         usage = f"usage: python -m {command} {what.upper()} [--flag value ...]"
-        hint = f"python -m {command} {what.upper()} --help lists the flags and what it sets."
+        hint = (
+            f"python -m {command} {what.upper()} --help shows what it sets and the flags that are "
+            "used most, --help-all all flags."
+        )
         width = max(map(len, recipes)) + 2
         lines = {name: (recipes[name].__doc__ or "").strip().split("\n")[0] for name in recipes}
         listing = "\n".join(f"  {name:<{width}}{lines[name]}" for name in sorted(recipes))
@@ -58,14 +65,34 @@ def choose(
         raise InputError(f"there is no {what} {name!r} for {command}: {hint}")
     recipe = recipes[name]
     check_flags(flags)
+    prog, description = f"python -m {command} {name}", inspect.cleandoc(recipe.__doc__ or "")
+    if {"-h", "--help"} & {*flags}:
+        whole = whole_help(type(recipe()), recipe(), prog)
+        say(*short_help(whole, prog, description, used=True).split("\n"))
+        raise SystemExit(0)
     config = tyro.cli(
         type(recipe()),
         default=recipe(),
-        args=flags,
-        prog=f"python -m {command} {name}",
-        description=inspect.cleandoc(recipe.__doc__ or ""),
+        args=["--help" if flag == ALL_FLAGS else flag for flag in flags],
+        prog=prog,
+        description=description,
     )
     return with_mirrors(config)
+
+
+def parse(kind: Any, *, prog: str, description: str | None) -> Any:
+    """The settings that the command line of a command without recipes asks for.
+
+    `--help` shows the most used flags where there are many, and `--help-all` all.
+    """
+    words = sys.argv[1:]
+    if {"-h", "--help"} & {*words}:
+        whole = whole_help(kind, None, prog)
+        if count_flags(whole) > FLAGS_AT_ONCE:
+            say(*short_help(whole, prog, description or "", used=False).split("\n"))
+            raise SystemExit(0)
+    words = ["--help" if word == ALL_FLAGS else word for word in words]
+    return tyro.cli(kind, args=words, prog=prog, description=description)
 
 
 def with_mirrors(config: Config) -> Config:

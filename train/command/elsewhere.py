@@ -40,7 +40,6 @@ _HERE = {
     "test-file": "--data.test",
     "seq-len": _LENGTH,
     "seq-length": _LENGTH,
-    "sequence-length": _LENGTH,
     "max-seq-len": _LENGTH,
     "max-seq-length": _LENGTH,
     "max-len": _LENGTH,

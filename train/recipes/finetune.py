@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from report.tables import listed
 from tasks.task import Task
 from train.config import FinetuneConfig
 from train.update.optimizer import OptimizerConfig
@@ -29,12 +30,14 @@ def finetune_recipe(task: Task) -> Callable[[], FinetuneConfig]:
             seed=1,
         )
 
-    recipe.__doc__ = f"""{task.title}: fine-tuning with settings of Devlin et al. 2019.
+    rows = f"rows of {task.kind.row}; " if task.own_files else ""
+    metrics = listed([task.kind.titles.get(name, name) for name in task.metrics])
+    recipe.__doc__ = f"""{task.title}: {rows}{metrics}.
 
-    {task.batch_size} examples an update, {task.epochs:g} epochs; the learning rate rises to
-    {task.learning_rate:g} over 10 % of them and falls to 0; weight decay 0.01. This is as in their
-    section 4 and appendix A.3, also for tasks that they do not have. The settings of the DistilBERT
-    paper are unpublished.
+    Fine-tuning with settings of Devlin et al. 2019: {task.batch_size} examples an update,
+    {task.epochs:g} epochs; the learning rate rises to {task.learning_rate:g} over 10 % of them and
+    falls to 0; weight decay 0.01. This is as in their section 4 and appendix A.3, also for tasks
+    that they do not have. The settings of the DistilBERT paper are unpublished.
 
         python -m train.finetune {task.name} --model MODEL
     """
