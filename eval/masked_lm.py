@@ -8,6 +8,7 @@ Masks are uniform and always the same. The table also has the unigram floor: the
 that knows only the frequency of each token.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -59,14 +60,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     check_settings(config)
     check_writable(config.json)
     names = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
-    checkpoints = {role: open_checkpoint(name) for role, name in names.items()}
-    models = {role: load(opened, MaskedLM) for role, opened in checkpoints.items()}
-    for role, model in models.items():
-        config.data.check_length(model.config.max_positions, names[role])
-    own = checkpoints["model"].place
-    data = open_data(replace(config.data, tokenizer=config.data.tokenizer or own))
-    check_vocabularies(config, data, checkpoints)
-
+    models, data = open_models(names, config.data)
     heldout = HeldOut(
         data.heldout,
         data.train.counts,
@@ -86,24 +80,43 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
     return metrics
 
 
-def check_vocabularies(config: Evaluation, data: Data, checkpoints: dict[str, Checkpoint]) -> None:
+def open_models(names: Mapping[str, str], config: DataConfig) -> tuple[dict[str, MaskedLM], Data]:
+    """The `model`, perhaps its `teacher`, and text in their vocabulary.
+
+    Raises:
+        InputError: they cannot be opened, or do not fit each other.
+    """
+    checkpoints = {role: open_checkpoint(name) for role, name in names.items()}
+    models = {role: load(opened, MaskedLM) for role, opened in checkpoints.items()}
+    for role, model in models.items():
+        config.check_length(model.config.max_positions, names[role])
+    own = checkpoints["model"].place
+    data = open_data(replace(config, tokenizer=config.tokenizer or own))
+    check_vocabularies(config.tokenizer, data, checkpoints)
+    return models, data
+
+
+def check_vocabularies(
+    tokenizer: str | None, data: Data, checkpoints: Mapping[str, Checkpoint]
+) -> None:
     """Raises InputError unless every model has the vocabulary of the text."""
     pieces = data.vocabulary.size
     for checkpoint in checkpoints.values():
         rows = checkpoint.config.vocab_size
-        if config.data.tokenizer and rows != pieces:
+        if tokenizer and rows != pieces:
             raise InputError(
                 f"{checkpoint.name} has a vocabulary of {rows} and --data.tokenizer "
-                f"{config.data.tokenizer} one of {pieces}: give the model's own"
+                f"{tokenizer} one of {pieces}: give the model's own"
             )
         say(*data.vocabulary.check_rows(rows, checkpoint.name))
-    if config.teacher:
-        data.vocabulary.check_teacher(load_vocabulary(checkpoints["teacher"].place))
-        student, teacher = (checkpoints[role].config.vocab_size for role in ("model", "teacher"))
-        if student != teacher:
+    if "teacher" in checkpoints:
+        model, teacher = checkpoints["model"], checkpoints["teacher"]
+        data.vocabulary.check_teacher(load_vocabulary(teacher.place))
+        if model.config.vocab_size != teacher.config.vocab_size:
             raise InputError(
-                f"{config.model} has {student} word embeddings and {config.teacher} {teacher}: "
-                f"their predictions can be compared only if the numbers are the same"
+                f"{model.name} has {model.config.vocab_size} word embeddings and {teacher.name} "
+                f"{teacher.config.vocab_size}: their predictions can be compared only if the "
+                "numbers are the same"
             )
 
 

@@ -17,6 +17,7 @@ import tyro
 from eval.attend.__main__ import AttendConfig, show_attention
 from eval.compare.__main__ import CompareConfig, compare_runs
 from eval.export.__main__ import ExportConfig, export_onnx
+from eval.fidelity.__main__ import FidelityConfig, evaluate_fidelity
 from eval.generate import GenerateConfig, generate
 from eval.glue import Glue, run_glue
 from eval.link import Linking, link_documents
@@ -78,6 +79,7 @@ COMMANDS: dict[str, tuple[Any, Callable[[Any], object]]] = {
     "eval.generate": (GenerateConfig(model="model"), generate),
     "eval.compare": (CompareConfig(runs=(Path("run"),)), compare_runs),
     "eval.export": (ExportConfig(model="model", onnx=True), export_onnx),
+    "eval.fidelity": (FidelityConfig(model="model", teacher="teacher"), evaluate_fidelity),
     "eval.attend": (AttendConfig(model="model", text="text"), show_attention),
     "eval.glue": (Glue(teacher="teacher", student="student"), run_glue),
     "eval.memory": (MemoryUse(), lambda settings: run_measurement(settings, measure_memory)),
