@@ -6,7 +6,7 @@ PYTEST := $(PY) -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=workste
 
 MODEL_TESTS = tests/model
 
-.PHONY: help quickstart test test-long test-oracle test-all lint types format notebooks notebooks-run clean
+.PHONY: help quickstart test test-long test-oracle test-all lint types format notebooks notebooks-run site clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -47,14 +47,18 @@ notebooks: $(VENV)/.with-notebooks ## Open the notebooks in JupyterLab
 notebooks-run: $(VENV)/.with-notebooks ## Run the notebooks again, and keep what they print
 	$(PY) -m jupytext --quiet --to ipynb --set-kernel python3 --execute --run-path . notebooks/*.py
 
+site: $(VENV)/.with-site ## The documents as a site in site/, every link checked
+	$(PY) -m mkdocs build --quiet --strict
+
 clean: ## Remove the environment and the caches, not the runs
-	rm -rf $(VENV) .venv-tpu .pytest_cache .ruff_cache *.egg-info build
+	rm -rf $(VENV) .venv-tpu .pytest_cache .ruff_cache *.egg-info build site
 
 # One stamp an installation: it is repeated only when what it installs has changed.
 $(VENV)/.with-runtime: EXTRAS =
 $(VENV)/.with-dev:     EXTRAS = [dev,search,text,onnx,serve]
 $(VENV)/.with-oracle:  EXTRAS = [dev,search,text,onnx,serve,oracle,notebooks]
 $(VENV)/.with-notebooks: EXTRAS = [notebooks]
+$(VENV)/.with-site: EXTRAS = [site]
 
 $(VENV)/.with-%: pyproject.toml constraints.txt | $(PY)
 	@echo "Installing the $* packages into $(VENV) (several minutes the first time) ..."

@@ -1,4 +1,4 @@
-"""The launch script for TPU slices, with a stand-in for gcloud and one worker."""
+"""The launch scripts, with stand-ins for the tools of a cloud and one worker."""
 
 import os
 import re
@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import yaml
 
 SCRIPT = Path(__file__).parent.parent / "launch" / "tpu-slice.sh"
 
@@ -78,3 +80,49 @@ def test_the_flags_for_gpus_are_those_of_the_xla_that_is_installed():
         environment = os.environ | {"XLA_FLAGS": " ".join(given)}
         done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
         assert (done.returncode == 0) is status, done.stderr
+
+
+XPK = """#!/bin/bash
+printf '%s\\n' "$@" > "$WORKER/asked"
+"""
+
+
+def test_xpk_starts_the_command_on_every_host_of_a_slice(tmp_path):
+    executable(tmp_path / "tools" / "xpk", XPK)
+    executable(tmp_path / ".venv" / "bin" / "python", PYTHON)
+    path = f"{tmp_path / 'tools'}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "WORKER": str(tmp_path)}
+    command = ["train.distill", "tiny", "--loss.ce.temperature", "8 2", "--output", "gs://b/run"]
+    line = ["bash", SCRIPT.parent / "xpk.sh", "mine", "cluster", "v5litepod-16", "image", *command]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[:4] == ["workload", "create", "--workload", "mine"]
+    assert {"--tpu-type=v5litepod-16", "--docker-image", "image"} < {*asked}
+    there = asked[asked.index("--command") + 1].replace("/repository", str(tmp_path))
+    subprocess.run(["bash", "-c", there], env=environment, check=True)
+    ran = (tmp_path / "ran-train.distill").read_text().splitlines()
+    assert ran[:-1] == [str(tmp_path), "-m", *command]
+    usage = subprocess.run(line[:4], capture_output=True, text=True)
+    assert usage.returncode == 2 and "launch/xpk.sh NAME CLUSTER TPU_TYPE IMAGE" in usage.stdout
+
+
+def test_a_job_of_skypilot_installs_and_resumes_from_its_bucket(tmp_path):
+    job = yaml.safe_load((SCRIPT.parent / "skypilot.yaml").read_text())
+    assert job["resources"]["use_spot"] is True
+    executable(tmp_path / "tools" / "python3", "#!/bin/bash\n")
+    executable(tmp_path / ".venv" / "bin" / "python", PYTHON)
+    path = f"{tmp_path / 'tools'}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "WORKER": str(tmp_path), **job["envs"]}
+
+    def on_the_machine(script: str, **given: str) -> int:
+        line = ["bash", "-c", script]
+        return subprocess.run(line, cwd=tmp_path, env=environment | given).returncode
+
+    assert on_the_machine(job["setup"]) == 0
+    assert ".[cuda,gcs]" in (tmp_path / "ran-pip").read_text().splitlines()
+    assert on_the_machine(job["run"]) == 2
+    assert on_the_machine(job["run"], OUTPUT="gs://b/run") == 0
+    ran = (tmp_path / "ran-train.distill").read_text().splitlines()[1:-1]
+    expected = [*job["envs"]["RUN"].split(), "--output", "gs://b/run"]
+    assert ran == ["-m", *expected, "--data.cache", "gs://b/run-cache"]
