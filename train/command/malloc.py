@@ -14,6 +14,8 @@ OPTIONS = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, -1), "M_ARENA_MAX": (
 # for TPUs may be installed where there are none.
 DEVICES = {"libtpu": ("accel*", "vfio/[0-9]*"), "jax_plugins": ("nvidia[0-9]*", "kfd")}
 
+_kept: list[bool] = []  # whether `keep_freed_memory` has done so in this process
+
 
 def keep_freed_memory() -> None:
     """Makes malloc keep what is freed, where JAX computes on the CPU.
@@ -34,6 +36,18 @@ def keep_freed_memory() -> None:
     mallopt = ctypes.CDLL(None).mallopt
     for option, value in OPTIONS.values():
         mallopt(option, value)
+    _kept.append(True)
+
+
+def return_lost_memory() -> None:
+    """Gives memory that is free now back to the system, where `keep_freed_memory` keeps it.
+
+    The temporaries of a program are one block of the heap. Now and then malloc does not find it
+    again for the next call, because something small has settled behind it, and takes another: the
+    first is lost, and the process grows. Called rarely, this costs the page faults of one call.
+    """
+    if _kept:
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def has_accelerator() -> bool:

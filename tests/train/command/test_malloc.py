@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,6 +25,18 @@ for _ in range(3):
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 program(x, w).block_until_ready()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+RESIDENT = """
+from train.command.malloc import return_lost_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+before = resident()
+return_lost_memory()
+print(before - resident())
 """
 
 
@@ -49,8 +62,12 @@ def test_an_accelerator_is_driver_and_device(
 
 
 def page_faults(package: str, started: str = "-m", **environment: str) -> int:
+    return printed_number(PROGRAM, package, started, **environment)
+
+
+def printed_number(program: str, package: str, started: str = "-m", **environment: str) -> int:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    program = PROGRAM.format(package=package, started=started, array=ARRAY)
+    program = program.format(package=package, started=started, array=ARRAY)
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=kept | {"JAX_PLATFORMS": "cpu"} | environment,
@@ -58,7 +75,7 @@ def page_faults(package: str, started: str = "-m", **environment: str) -> int:
         text=True,
         check=True,
     )
-    return int(done.stdout)
+    return int(done.stdout.split()[-1])
 
 
 @pytest.mark.long
@@ -72,3 +89,12 @@ def test_commands_do_not_ask_for_pages_anew():
     # As people set it themselves, or import the package: it is left alone, and does as glibc does.
     assert page_faults("train", MALLOC_ARENA_MAX="8") > pages / 2
     assert page_faults("train", started="notebook") > pages / 2
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc")
+def test_lost_memory_goes_back_to_the_system():
+    returning = PROGRAM + RESIDENT
+    assert printed_number(returning, "train") > 0.9 * ARRAY
+    # Where nothing is kept, it is left to malloc.
+    assert printed_number(returning, "train", MALLOC_ARENA_MAX="8") < ARRAY / 10
