@@ -3,9 +3,11 @@
     python -m eval.masked_lm assets/bert-tiny-pydocs --data.sequence-length 64
     python -m eval.masked_lm runs/distill-tiny/model --teacher assets/bert-tiny-pydocs
     python -m eval.masked_lm google-bert/bert-base-uncased --data.corpus my-texts/
+    python -m eval.masked_lm runs/distill/model --masking.smoothing 0.7
 
-Masks are uniform and always the same. The table also has the unigram floor: the metrics of a model
-that knows only the frequency of each token.
+Masks are uniform and always the same. With --masking.* there are also the metrics under other
+masks, such as those of training. The table also has the unigram floor: the metrics of a model that
+knows only the frequency of each token.
 """
 
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data.config import DataConfig
+from data.masking import MaskingConfig
 from data.open import Data, open_data
 from data.storage.atomic import check_writable
 from data.storage.provenance import provenance, write_json_atomic
@@ -31,7 +34,7 @@ from model.tasks import MaskedLM
 from model.terminal import say
 from report.naming import FLOORS, NAMES, written
 from report.tables import terminal_table
-from train.loop.heldout import HeldOut
+from train.loop.heldout import MASKING, HeldOut, one_by_one
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Evaluation:
     teacher: str | None = None
     """The model to compare it with."""
     data: DataConfig = DataConfig()
+    masking: MaskingConfig = MaskingConfig()
+    """Masks to score it under beside the uniform ones, such as those that it was trained with; they
+    are drawn in each sequence for itself."""
     batch_size: Rows = 32
     """Sequences that are read at a time; changes only the speed."""
     heldout_sequences: Count | None = None
@@ -67,6 +73,7 @@ def evaluate_checkpoint(config: Evaluation) -> dict[str, float]:
         data.vocabulary.special,
         rows=config.batch_size,
         limit=config.heldout_sequences,
+        training=None if one_by_one(config.masking) == MASKING else config.masking,
     )
     student, params = nnx.split(models["model"])
     teacher, teacher_params = nnx.split(models["teacher"]) if config.teacher else (None, None)

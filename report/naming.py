@@ -28,6 +28,10 @@ NAMES = {
     "masked_lm_accuracy": "masked-LM accuracy",
     "other_masked_lm_loss": "masked-LM loss on the other text (nats)",
     "other_masked_lm_accuracy": "masked-LM accuracy on the other text",
+    "training_masks_loss": "masked-LM loss on the masks of training (nats)",
+    "training_masks_accuracy": "masked-LM accuracy on the masks of training",
+    "training_masks_kl": "KL to teacher on the masks of training (nats)",
+    "training_masks_agreement": "top-1 agreement with teacher on the masks of training",
     "next_token_loss": "next-token loss (nats)",
     "next_token_accuracy": "next-token accuracy",
     "perplexity": "perplexity",
@@ -54,12 +58,15 @@ NAMES |= {
 }
 SHARES = {
     *("masked_lm_accuracy", "other_masked_lm_accuracy", "next_token_accuracy"),
+    *("training_masks_accuracy", "training_masks_agreement"),
     *("calibration_error", "top1_agreement", "clipped", "score"),
     *(name for kind in KINDS.values() for name in kind.titles if name not in kind.unscaled),
 }
 FLOORS = {
     **dict.fromkeys(("masked_lm_loss", "next_token_loss"), "unigram_loss"),
     **dict.fromkeys(("masked_lm_accuracy", "next_token_accuracy"), "unigram_accuracy"),
+    "training_masks_loss": "training_masks_unigram_loss",
+    "training_masks_accuracy": "training_masks_unigram_accuracy",
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from data.masking import mask_tokens
+from data.masking import MaskingConfig, mask_tokens
 from data.open import open_data
 from data.sequences import Sequences
 from data.tokenizer import load_vocabulary, save_vocabulary
@@ -21,7 +21,7 @@ from model.errors import InputError
 from model.pretrained import load, save
 from model.tasks import MaskedLM
 from tests import runs
-from train.loop.heldout import MASK_SEED, MASKING, HeldOut
+from train.loop.heldout import MASK_SEED, MASKING, ON_TRAINING_MASKS, HeldOut
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +56,20 @@ def softmax(logits):
     return exp / exp.sum()
 
 
-def test_metrics_equal_a_loop_over_tokens(home, metrics):
+def loop_over_tokens(home, masking: MaskingConfig) -> dict[str, float]:
     """Sequence by sequence without padding, in float64; only the masks are drawn by the code."""
     data = opened(home)
     special = data.vocabulary.special
-    weights = np.zeros(data.vocabulary.size, np.float32)
-    weights[list(special)] = -np.inf
     # Add-one smoothed counts of the words in the training text, straight from the tokenizer.
     counts = Counter()
     for text in data.corpus.texts("train"):
         counts.update(data.vocabulary.tokenizer.encode(text.text, add_special_tokens=False).ids)
-    ordinary = [token for token in range(len(weights)) if token not in special]
+    ordinary = [token for token in range(data.vocabulary.size) if token not in special]
     total = sum(counts[token] + 1 for token in ordinary)
     commonest = max(ordinary, key=lambda token: counts[token])
+    often = np.maximum([counts[token] for token in range(data.vocabulary.size)], 1)
+    weights = (-masking.smoothing * np.log(often)).astype(np.float32)
+    weights[list(special)] = -np.inf
 
     models = [load(home / name, MaskedLM) for name in ("student", "teacher")]
     sums: dict[str, float] = defaultdict(float)
@@ -83,7 +84,7 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
             jnp.asarray(np.arange(16) < len(ids))[None],
             jnp.asarray([index], jnp.int32),
             jnp.asarray(weights),
-            config=MASKING,
+            config=masking,
             mask_id=special.mask,
         )
         outputs = [model(masked.input_ids[:, : len(ids)]) for model in models]
@@ -106,10 +107,25 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
     expected["calibration_error"] = sum(map(abs, bins.values())) / predicted
     expected["hidden_cosine"] = float(np.mean(cosines))
     expected["exp_masked_lm_loss"] = math.exp(expected["masked_lm_loss"])
-    assert set(metrics) == set(expected)
     assert predicted > len(data.heldout) > 20
+    return expected
+
+
+def test_metrics_equal_a_loop_over_tokens(home, metrics):
+    expected = loop_over_tokens(home, MASKING)
+    assert set(metrics) == set(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
+
+
+def test_masks_of_training_have_metrics_of_their_own(home, metrics):
+    masking = MaskingConfig(share=0.3, mask=0.5, keep=0.0, random=0.5, smoothing=0.7, group_rows=4)
+    found = evaluate_checkpoint(evaluation(home, masking=masking))
+    assert {name: found[name] for name in metrics} == metrics
+    assert set(found) - set(metrics) == set(ON_TRAINING_MASKS.values())
+    expected = loop_over_tokens(home, replace(masking, group_rows=1))
+    for known, name in ON_TRAINING_MASKS.items():
+        np.testing.assert_allclose(found[name], expected[known], rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("rows", [1, 7])

@@ -142,6 +142,8 @@ def test_a_study_leaves_all_that_it_should(undisturbed, home):
         assert [step for step, _ in run.curve] == [0, 25, 50]
         wanted = {"masked_lm_accuracy", "kl_to_teacher", "clipped_share", "loss_mlm", "loss_ce"}
         assert wanted <= set(run.metrics), run.variant
+        own = (run.metrics["training_masks_loss"], run.metrics["masked_lm_loss"])
+        assert (own[0] == own[1]) is (run.variant != "masked, narrow")  # the others' are uniform
     text = report.read_text()
     assert text.startswith("# A study\n\nWith 2 seeds, too few")
     accuracies = {run.metrics["masked_lm_loss"] for run in found.runs}

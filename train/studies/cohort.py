@@ -18,7 +18,7 @@ from train.config import DistillConfig
 from train.distill import check_terms, exported, initial_student, teacher_and_data
 from train.loop.fit import fit
 from train.loop.fit_text import facts, text_batches, title
-from train.loop.heldout import held_out, heldout_sums
+from train.loop.heldout import MASKING, held_out, heldout_sums, one_by_one
 from train.loop.heldout_text import means
 from train.loop.learner import Learner, export
 from train.loop.memory import gigabytes, memory_limit, memory_needed, out_of_memory
@@ -70,7 +70,8 @@ class Cohort:
         self.steps = base.updates(batches.updates_per_epoch)
         with out_of_memory(lambda: "; fewer variants need less, too"):
             self._compile(self.parallel.place(batches.batch(0)))
-        self.heldout = held_out(base, self.data)
+        both = any(one_by_one(stack.shared.masking) != MASKING for stack in self.stacks)
+        self.heldouts = [held_out(stack.shared, self.data, both=both) for stack in self.stacks]
         self._sums = jax.jit(self._heldout_sums)
 
     def initial(self, seed: int) -> dict[str, nnx.Module]:
@@ -114,7 +115,7 @@ class Cohort:
 
     def metrics(self) -> list[str]:
         """The names of the metrics that all students have, without those of fine-tuning."""
-        batch = self.parallel.place_rows(next(self.heldout.batches()))
+        batch = self.parallel.place_rows(next(self.heldouts[0].batches()))
         params = self.state(self.models).params
         sums = self._sums.eval_shape(params, self.constants, batch)
         each = [
@@ -159,7 +160,7 @@ class Cohort:
     def evaluate(self, params: Any, constants: dict[str, Any]) -> dict[str, float]:
         """The held-out metrics of all students, "student/metric"."""
         place = self.parallel.place_rows
-        total = self.heldout.total(lambda batch: self._sums(params, constants, place(batch)))
+        total = self.heldouts[0].total(lambda batch: self._sums(params, constants, place(batch)))
         metrics: dict[str, float] = {}
         for stack, sums in zip(self.stacks, total, strict=True):
             for at, student in enumerate(stack.students):
@@ -175,7 +176,7 @@ class Cohort:
         for place, stack in enumerate(self.stacks):
             model = self.models[next(iter(stack.students))]
             objective = stack.objective(self.teacher_graphdef, self.mask_id)
-            sums = heldout_sums(self.heldout, model, objective, self.teacher_graphdef)
+            sums = heldout_sums(self.heldouts[place], model, objective, self.teacher_graphdef)
             own_constants = constants | {"log_weights": constants["log_weights"][place]}
             each = jax.vmap(sums, in_axes=(0, None, None))
             with without_cudnn():

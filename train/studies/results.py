@@ -9,14 +9,15 @@ from typing import Any
 from data.storage.run_folder import read_metrics, read_run_record
 from model.errors import InputError
 from model.terminal import say
+from report.naming import FLOORS
 from report.study.folder import Study, read_results
 
 DONE = "results.jsonl"
 """The file in the folder of a complete block: a line a student."""
 
 OF_OPTIMIZER = ("loss", "grad_norm", "clipped", "learning_rate")
-# The same for all students, or another one's exponential: they belong to no table of a study.
-LEFT_OUT = ("unigram_loss", "unigram_accuracy", "exp_masked_lm_loss")
+# Floors, which are no student's, and another one's exponential: they belong to no table of a study.
+LEFT_OUT = (*FLOORS.values(), "exp_masked_lm_loss")
 
 
 def is_done(folder: Path, seed: int, study: Study) -> bool:
