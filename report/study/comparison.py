@@ -57,7 +57,9 @@ class VariantComparison:
     mean: float | None
     """Over the shared seeds; None where there is none or a value is not finite."""
     difference: Difference | None
-    """None for the reference and where there is no mean."""
+    """None for a reference and where there is no mean."""
+    reference: str
+    """The variant that it is compared with; itself for a reference."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,27 @@ class Comparison:
     """All variants on one metric."""
 
     metric: str
-    reference: str
     seeds: tuple[int, ...]
     """The seeds of which every variant has a value: the blocks of the comparison."""
     rows: Mapping[str, VariantComparison]
 
+    def groups(self) -> dict[str, list[str]]:
+        """The variants that are compared with each reference, by its name; it is not among them."""
+        found: dict[str, list[str]] = {row.reference: [] for row in self.rows.values()}
+        for name, row in self.rows.items():
+            if name != row.reference:
+                found[row.reference].append(name)
+        return found
 
-def compare_variants(metric: str, values: Mapping[str, BySeed], reference: str) -> Comparison:
-    """The differences of all variants to the reference, seed by seed.
 
-    `values` are by variant and seed; seeds and even the reference may be missing. A variant without
-    any value has no row. Neither a variant with a value that is not finite nor one whose
+def compare_variants(
+    metric: str, values: Mapping[str, BySeed], references: str | Mapping[str, str]
+) -> Comparison:
+    """The differences of all variants to their references, seed by seed.
+
+    `values` are by variant and seed; seeds and even a reference may be missing. `references` is the
+    reference of all, or has that of each variant (itself for a reference). A variant without any
+    value has no row. Neither a variant with a value that is not finite nor one whose
     differences are all equal is tested: the t test is undefined there.
     """
     values = {name: dict(sorted(known.items())) for name, known in values.items() if known}
@@ -84,16 +96,22 @@ def compare_variants(metric: str, values: Mapping[str, BySeed], reference: str) 
     for name, known in values.items():
         shared = [known[seed] for seed in seeds]
         means[name] = float(np.mean(shared)) if shared and np.isfinite(shared).all() else None
+    if isinstance(references, str):
+        references = dict.fromkeys(values, references)
     found = {
         name: paired_difference(known, values[reference], seeds)
         for name, known in values.items()
-        if name != reference and None not in (means[name], means.get(reference))
+        if (reference := references[name]) != name
+        and None not in (means[name], means.get(reference))
     }
     tested = {name: each.p for name, each in found.items() if each.p is not None}
     for name, p_holm in zip(tested, holm(list(tested.values())), strict=True):
         found[name] = replace(found[name], p_holm=p_holm)
-    rows = {name: VariantComparison(values[name], means[name], found.get(name)) for name in values}
-    return Comparison(metric, reference, seeds, rows)
+    rows = {
+        name: VariantComparison(values[name], means[name], found.get(name), references[name])
+        for name in values
+    }
+    return Comparison(metric, seeds, rows)
 
 
 def paired_difference(values: BySeed, reference: BySeed, seeds: Sequence[int]) -> Difference:

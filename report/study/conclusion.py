@@ -1,6 +1,6 @@
 """The conclusion of a study, in words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from report.naming import difference, noun, written
 from report.study.comparison import MIN_SEEDS, Comparison, Difference
@@ -9,10 +9,19 @@ from report.tables import listed
 
 
 def conclusion(study: Study, comparison: Comparison) -> str:
-    """A sentence on the differences to the reference in the primary metric, with every variant."""
-    metric, reference = noun(study.primary), f"“{study.reference}”"
-    base = comparison.rows.get(study.reference)
-    differences = ranked(study, comparison)
+    """A sentence for each reference on the differences to it in the primary metric."""
+    references = dict.fromkeys(study.references().values())
+    return " ".join(_of_reference(study, comparison, name) for name in references)
+
+
+def _of_reference(study: Study, comparison: Comparison, name: str) -> str:
+    """A sentence on the differences to a reference, with every variant that is compared with it."""
+    metric, reference = noun(study.primary), f"“{name}”"
+    base = comparison.rows.get(name)
+    members = [other for other, known in study.references().items() if known == name]
+    differences = {
+        other: each for other, each in ranked(study, comparison).items() if other in members
+    }
     count = len(comparison.seeds)
     if base is None or base.mean is None or count == 0:
         return f"There is no {metric} of {reference} to compare with: nothing can be concluded yet."
@@ -51,21 +60,30 @@ def conclusion(study: Study, comparison: Comparison) -> str:
         clauses.append(f"{named(better)} {'is' if len(better) == 1 else 'are'} better")
     if open_:
         clauses.append(f"{named(open_)} cannot be told from it after Holm's correction")
-    broken = [f"“{name}”" for name, row in comparison.rows.items() if row.mean is None]
+    rows = comparison.rows
+    broken = [f"“{name}”" for name in members if name in rows and rows[name].mean is None]
     if broken:
         clauses.append(f"{listed(broken)} has a value that is not finite")
     return f"Against {reference} ({metric} {level}, {_seeds(count)}), {'; '.join(clauses)}."
 
 
 def ranked(study: Study, comparison: Comparison) -> Mapping[str, Difference]:
-    """The differences to the reference, the worst variant first."""
+    """The differences to the references, the worst variant first."""
     found = {name: row.difference for name, row in comparison.rows.items() if row.difference}
     return dict(sorted(found.items(), key=lambda item: -_loss(study, item[1])))
 
 
 def beside_published(study: Study, comparison: Comparison) -> str:
     """Sentences that compare sign and order with the published ones; "" if none is published."""
-    found = ranked(study, comparison)
+    groups = comparison.groups()
+    each = {name: _beside(study, comparison, members) for name, members in groups.items()}
+    if len(groups) == 1:
+        return "".join(each.values())
+    return " ".join(f"Against “{name}”: {text}" for name, text in each.items() if text)
+
+
+def _beside(study: Study, comparison: Comparison, members: Sequence[str]) -> str:
+    found = {name: each for name, each in ranked(study, comparison).items() if name in members}
     deltas = {
         name: variant.published.delta
         for name, variant in study.variants.items()

@@ -6,7 +6,8 @@
      "title": "What each loss is worth",
      "primary": "masked_lm_accuracy",          any metric of the runs
      "better": "higher",                       or "lower": the direction in which it is better
-     "reference": "triple loss",               the variant that the others are compared with
+     "reference": "triple loss",               the variant that the others are compared with,
+                                               unless they name another, as "against"
      "seeds": [1, 2, 3, 4, 5],
      "variants": {
        "triple loss": {"about": "one line", "parameters": 2278016, "bytes": 9112064,
@@ -66,6 +67,8 @@ class VariantRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The settings that differ from the base, by dotted name."""
     published: PublishedDelta | None = None
+    against: str | None = None
+    """The variant that it is compared with, by default the study's reference."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,11 @@ class Study:
     record: Mapping[str, Any] = field(default_factory=dict)
     """study.json as it is."""
     runs: tuple[StudentResult, ...] = ()
+
+    def references(self) -> dict[str, str]:
+        """The variant that each is compared with, itself for a reference."""
+        each = {name: known.against or self.reference for name, known in self.variants.items()}
+        return each | {name: name for name in each.values()}
 
     def setting(self, variant: str, name: str) -> Any:
         """A variant's setting by its dotted name; None where study.json does not tell it."""
@@ -141,6 +149,13 @@ def read_declaration(folder: Path) -> Study:
         raise InputError(
             f"{path}: the reference {study.reference!r} is no variant; there are {known}"
         )
+    for name, variant in study.variants.items():
+        against = study.variants.get(variant.against or study.reference)
+        if against is None or against.against is not None:
+            raise InputError(
+                f"{path}: {name!r} is compared with {variant.against!r}, which must be a variant "
+                "that is compared with no other"
+            )
     if not 0 <= study.seconds < math.inf:
         raise InputError(f"{path}: seconds is {study.seconds}, and must be a time, 0 or more")
     return replace(study, record=record)

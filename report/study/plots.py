@@ -51,6 +51,9 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
     axes = figure.add_subplot()
     factor, unit = scale(comparison.metric)
     axes.axvline(0, color=GREY, linewidth=1.2, zorder=1)
+    borders = [list(rows).index(members[0]) for members in comparison.groups().values() if members]
+    for place in borders[1:]:
+        axes.axhline(place - 0.5, color=GREY, linewidth=0.6)
     for place, found in enumerate(rows.values()):
         colour = BLUE if found.distinguishable else GREY
         mean, each = factor * found.mean, [factor * number for number in found.values.values()]
@@ -99,7 +102,9 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
             f"Diamond and bar: mean and 95 % interval. Dots: {seeds}. Filled: distinguishable from "
             "zero (p < 0.05, paired t test with Holm's correction)."
         )
-    title = f"{capital(noun(comparison.metric))}, against “{comparison.reference}”"
+    groups = comparison.groups()
+    against = f"“{next(iter(groups))}”" if len(groups) == 1 else "the first of each condition"
+    title = f"{capital(noun(comparison.metric))}, against {against}"
     _save(figure, title, note, path)
 
 
@@ -111,12 +116,13 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(max(2.5 * columns, 4.5) + 0.4, 2.1 * rows + 0.8), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    reference = curves.get(study.reference)
+    references = study.references()
     for place, (axes, (name, found)) in enumerate(zip(grid.flat, curves.items(), strict=False)):
         for points in found:
             axes.plot([*points], [*points.values()], color=BLUE, linewidth=0.7, alpha=0.4)
         axes.plot(*mean_curve(found), color=BLUE, linewidth=2)
-        if reference is not None and name != study.reference:
+        reference = curves.get(references[name])
+        if reference is not None and name != references[name]:
             axes.plot(*mean_curve(reference), color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
         lowest = place + columns >= len(curves)
         style_axes(axes, Panel({}, "", share=is_share(metric)), "updates" if lowest else "")
@@ -128,8 +134,10 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
     for axes in grid.flat[len(curves) :]:
         axes.set_visible(False)
     note = "Thick: mean. Thin: single seeds."
-    if reference is not None and len(curves) > 1:
-        note += f" Dashed: the mean of “{study.reference}”."
+    compared = {references[name] for name in curves if name != references[name]}
+    if compared & curves.keys():
+        against = f"“{study.reference}”" if len(compared) == 1 else "what it is compared with"
+        note += f" Dashed: the mean of {against}."
     _save(figure, f"{capital(noun(metric))} while learning", note, path)
 
 

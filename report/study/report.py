@@ -56,7 +56,7 @@ def write_study_report(folder: Path) -> Path:
     study = read_study(folder)
     metrics = dict.fromkeys([study.primary, *study.metrics()])
     comparisons = {
-        name: compare_variants(name, study.values(name), study.reference) for name in metrics
+        name: compare_variants(name, study.values(name), study.references()) for name in metrics
     }
     sentence = conclusion(study, comparisons[study.primary])
     parts = [

@@ -33,6 +33,7 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
     beside = [name for name in (AGREEMENT, CLIPPED, *terms) if name in comparisons]
     beside = [name for name in beside if name != study.primary]
     published = any(variant.published for variant in study.variants.values())
+    references = study.references().values()
     header = ["", "mean", "difference", "p (Holm)", "detectable"]
     header += ["published"] if published else []
     lines = []
@@ -40,7 +41,7 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
         row = primary.rows.get(name)
         cells = [name, _mean(primary, name)]
         if row is None or (found := row.difference) is None:
-            cells += ["reference" if name == study.reference else "", "", ""]
+            cells += ["reference" if name in references else "", "", ""]
         else:
             cells.append(difference(study.primary, found.mean, found.interval))
             cells.append(probability(found.p_holm))

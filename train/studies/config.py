@@ -1,7 +1,8 @@
 """Configuration of a study: a base, and variants of it that differ in a few settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -26,11 +27,40 @@ class Variant:
     """A description in one line, by default the settings."""
     published: PublishedDelta | None = None
     """The result of the paper."""
+    against: str | None = None
+    """The variant that it is compared with, by default the first."""
 
     def at_rate(self, learning_rate: float) -> "Variant":
         """This variant with another peak of the learning rate."""
         rate = {"optimizer.learning_rate": learning_rate}
         return replace(self, settings={**self.settings, **rate})
+
+
+def crossed(
+    variants: Sequence[Variant], *factors: Mapping[str, Mapping[str, Any]]
+) -> tuple[Variant, ...]:
+    """Every variant under every condition, compared with the first variant under the same.
+
+    A condition is a level of each of the `factors`. A level has settings and a name, which stands
+    in the names of its variants, "without KL, no clip"; one named "" leaves them as they are.
+    """
+
+    def under(variant: Variant, levels: Sequence[str]) -> Variant:
+        def named(text: str) -> str:
+            return ", ".join([text, *filter(None, levels)])
+
+        settings = dict(variant.settings)
+        for factor, level in zip(factors, levels, strict=True):
+            settings |= factor[level]
+        return replace(
+            variant,
+            name=named(variant.name),
+            settings=settings,
+            about=named(variant.about) if variant.about else "",
+            against=None if variant is variants[0] else named(variants[0].name),
+        )
+
+    return tuple(under(variant, levels) for levels in product(*factors) for variant in variants)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +134,13 @@ def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
                 )
     if not configs:
         raise InputError("the study has no variants")
+    against = {variant.name: variant.against for variant in study.variants}
+    for name, other in against.items():
+        if other is not None and (other not in against or against[other] is not None):
+            raise InputError(
+                f"variant {name!r} is compared with {other!r}, which must be a variant that is "
+                "compared with no other"
+            )
     return configs
 
 

@@ -110,5 +110,6 @@ def _variants(
             **sizes(student),
             "sentences_per_second": speeds[student.config],
             "published": variant.published,
+            **({} if variant.against is None else {"against": variant.against}),
         }
     return result

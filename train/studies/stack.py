@@ -41,7 +41,7 @@ class Stack:
         return next(iter(self.students.values()))
 
     def numbers(self) -> dict[str, Any]:
-        """The numbers of every student, along the axis: peaks of the rate and numbers of terms."""
+        """The numbers of every student, along the axis: of the optimizer, and of the terms."""
         losses = [config.loss for config in self.students.values()]
         ends = {}
         for name, term in self.terms.items():
@@ -50,8 +50,15 @@ class Stack:
                 option: jnp.asarray([numbers[option] for numbers in each], jnp.float32)
                 for option in numbers_of(term)
             }
-        peaks = [config.optimizer.learning_rate for config in self.students.values()]
-        return {"peak": jnp.asarray(peaks, jnp.float32), "ends": ends}
+        optimizers = [config.optimizer for config in self.students.values()]
+        own = {
+            "peak": [optimizer.learning_rate for optimizer in optimizers],
+            "clip": [optimizer.clip_norm for optimizer in optimizers],
+        }
+        return {
+            **{name: jnp.asarray(each, jnp.float32) for name, each in own.items()},
+            "ends": ends,
+        }
 
     def objective(
         self, teacher: nnx.GraphDef, mask_id: int, numbers: Mapping[str, Any] | None = None
@@ -100,8 +107,8 @@ def make_stacks(
 
 
 def _shape(config: DistillConfig, graphdef: nnx.GraphDef) -> Any:
-    """All that is compiled into a step, but for the terms; not the learning rate and the start."""
-    optimizer = replace(config.optimizer, learning_rate=0.0)
+    """All that is compiled into a step, but for the terms: no number of `Stack`, and no start."""
+    optimizer = replace(config.optimizer, learning_rate=0.0, clip_norm=0.0)
     plain = replace(config, optimizer=optimizer, loss=DistillationLoss(), student=StudentConfig())
     return plain, graphdef, config.loss.mean
 
@@ -161,7 +168,11 @@ def make_stacked_step(
             def one(params, opt_state, numbers, stack=stack, own_constants=own_constants):
                 config = stack.shared
                 optimizer = make_optimizer(
-                    config.optimizer, total_steps, frozen=frozen(config), peak=numbers["peak"]
+                    config.optimizer,
+                    total_steps,
+                    frozen=frozen(config),
+                    peak=numbers["peak"],
+                    clip=numbers["clip"],
                 )
                 objective = stack.objective(teacher, mask_id, numbers["ends"])
                 alone = make_step(objective, optimizer, total_steps)

@@ -12,7 +12,7 @@ from model.errors import InputError, did_you_mean
 from model.typed import as_type
 from train.config import DistillConfig
 from train.recipes import DISTILL
-from train.studies.config import StudyConfig, Variant
+from train.studies.config import StudyConfig, Variant, crossed
 from train.studies.settings import with_settings
 
 STUDY_KEYS = {
@@ -22,8 +22,9 @@ STUDY_KEYS = {
     "primary": str,
     "better": Literal["higher", "lower"],
     "variants": Any,
+    "factors": Mapping[str, Mapping[str, Mapping[str, Any]]],
 }
-VARIANT_KEYS = {"name": str, "about": str, "settings": Mapping[str, Any]}
+VARIANT_KEYS = {"name": str, "about": str, "settings": Mapping[str, Any], "against": str}
 
 
 def read_study_file(path: Path) -> Callable[[], StudyConfig]:
@@ -57,10 +58,18 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
         if "name" not in table:
             raise InputError(f"{where} has no name")
         variants.append(Variant(**_checked(table, VARIANT_KEYS, where)))
+    factors = [
+        {name: flatten_dict(dict(settings), sep=".") for name, settings in levels.items()}
+        for levels in known.pop("factors", {}).values()
+    ]
+    if factors and any(variant.against for variant in variants):
+        raise InputError(
+            f"{path}: with factors every variant is compared with the first: leave out against"
+        )
     study = StudyConfig(
         name=path.stem,
         base=with_settings(base, known.pop("settings", {}), f"{path}, settings"),
-        variants=tuple(variants),
+        variants=crossed(variants, *factors) if factors else tuple(variants),
         **{"title": path.stem, **known},
     )
 

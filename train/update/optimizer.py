@@ -119,17 +119,19 @@ def make_optimizer(
     layer_decay: float = 1.0,
     decoder_rate: float = 1.0,
     peak: Float32[Array, ""] | None = None,
+    clip: Float32[Array, ""] | None = None,
 ) -> Optimizer:
     """AdamW over all parameters but those whose dotted path contains a part in `frozen`.
 
     Frozen parameters neither move nor count in the clip norm, and have no moments. The updates of a
     layer are those of the layer above times `layer_decay`, those of a decoder are multiplied by
-    `decoder_rate`. `peak` replaces the configured learning
-    rate where it is known only inside a compiled step.
+    `decoder_rate`. `peak` and `clip` replace the configured learning rate and clip norm where they
+    are known only inside a compiled step.
     """
     schedule = learning_rate(config, total_steps, peak)
+    longest = config.clip_norm if clip is None else clip
     adamw = optax.chain(
-        optax.stateless(partial(clipped, config.clip_norm)),
+        optax.stateless(partial(clipped, longest)),
         optax.scale_by_adam(config.beta1, config.beta2, config.epsilon),
         optax.add_decayed_weights(
             config.weight_decay, mask=lambda p: jax.tree.map_with_path(is_matrix, p)
@@ -157,7 +159,7 @@ def make_optimizer(
             updates, opt_state = transform.update(gradients, opt_state, params)
         stats = {
             "grad_norm": norm,
-            "clipped": (norm > config.clip_norm).astype(jnp.float32),
+            "clipped": (norm > longest).astype(jnp.float32),
             "learning_rate": jnp.asarray(schedule(step), jnp.float32),
         }
         return optax.apply_updates(params, updates), opt_state, stats
