@@ -153,8 +153,8 @@ def read_declaration(folder: Path) -> Study:
         against = study.variants.get(variant.against or study.reference)
         if against is None or against.against is not None:
             raise InputError(
-                f"{path}: {name!r} is compared with {variant.against!r}, which must be a variant "
-                "that is compared with no other"
+                f"{path}: {name!r} is compared with {variant.against or study.reference!r}, which "
+                "must be a variant that is compared with no other"
             )
     if not 0 <= study.seconds < math.inf:
         raise InputError(f"{path}: seconds is {study.seconds}, and must be a time, 0 or more")

@@ -5,6 +5,7 @@ Nothing is shown by colour alone, so that they survive a grey printer.
 
 import textwrap
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -51,9 +52,10 @@ def draw_differences(path: Path, study: Study, comparison: Comparison) -> None:
     axes = figure.add_subplot()
     factor, unit = scale(comparison.metric)
     axes.axvline(0, color=GREY, linewidth=1.2, zorder=1)
-    borders = [list(rows).index(members[0]) for members in comparison.groups().values() if members]
-    for place in borders[1:]:
-        axes.axhline(place - 0.5, color=GREY, linewidth=0.6)
+    references = [comparison.rows[name].reference for name in rows]
+    for place, (above, below) in enumerate(pairwise(references)):
+        if above != below:
+            axes.axhline(place + 0.5, color=GREY, linewidth=0.6)
     for place, found in enumerate(rows.values()):
         colour = BLUE if found.distinguishable else GREY
         mean, each = factor * found.mean, [factor * number for number in found.values.values()]

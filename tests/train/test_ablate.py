@@ -46,6 +46,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "loss.ce.temperature": (8, 2),
         "loss.cos.weight": (0, 3),
         "optimizer.learning_rate": 3e-2,
+        "optimizer.clip_norm": 0.3,
     },
     "masked, narrow": {
         "loss.ce.positions": "masked",
@@ -541,6 +542,21 @@ def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
 def test_variants_that_make_no_study(home, settings, message):
     with pytest.raises(InputError, match=message):
         variants_of(runs.study_config(home, settings))
+
+
+@pytest.mark.parametrize(
+    ("against", "message"),
+    [
+        ([None, "c"], "'b' is compared with 'c', which must be a variant"),
+        ([None, "b"], "'b' is compared with 'b', which must be a variant that is compared with no"),
+        (["b", None], "'b' is compared with 'a', which must be a variant that is compared with no"),
+    ],
+)
+def test_variants_that_cannot_be_compared(home, against, message):
+    study = quick(home, "refused")
+    named = [replace(v, against=other) for v, other in zip(study.variants, against, strict=True)]
+    with pytest.raises(InputError, match=message):
+        ablate(replace(study, variants=tuple(named)))
 
 
 def test_two_variants_of_one_name(home):

@@ -135,8 +135,9 @@ def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
     if not configs:
         raise InputError("the study has no variants")
     against = {variant.name: variant.against for variant in study.variants}
-    for name, other in against.items():
-        if other is not None and (other not in against or against[other] is not None):
+    for name, named in against.items():
+        other = named or study.variants[0].name
+        if other not in against or against[other] is not None:
             raise InputError(
                 f"variant {name!r} is compared with {other!r}, which must be a variant that is "
                 "compared with no other"

@@ -75,6 +75,18 @@ def test_all_variants_of_a_comparison_are_corrected_together():
     assert difference(alone, "less").p_holm == difference(alone, "less").p
 
 
+def test_each_variant_is_compared_with_its_own_reference_and_all_are_corrected_together():
+    other = {"all 2": measured(0.1, 4), "less 2": measured(0.07, 5)}
+    references = {"all": "all", "less": "all", "same": "all", "all 2": "all 2", "less 2": "all 2"}
+    found = compare_variants("accuracy", VALUES | other, references)
+    assert found.groups() == {"all": ["less", "same"], "all 2": ["less 2"]}
+    assert found.rows["all 2"].difference is None
+    test = stats.ttest_rel(*([*other[name].values()] for name in ("less 2", "all 2")))
+    assert difference(found, "less 2").p == pytest.approx(test.pvalue, rel=1e-9)
+    each = [difference(found, name) for name in ("less", "same", "less 2")]
+    assert [one.p_holm for one in each] == pytest.approx(holm([one.p for one in each]))
+
+
 def test_a_difference_of_the_detectable_size_is_found_in_80_per_cent_of_simulations():
     rng = np.random.default_rng(0)
     for count in (5, 12):

@@ -32,8 +32,11 @@ DIFFERENCES = {
 }
 
 
+SIZE = {"parameters": 2_000_000, "bytes": 8_000_000, "sentences_per_second": 501.0}
+VARIANT = {"about": "", **SIZE}
+
+
 def study_of(names=tuple(DIFFERENCES), **changes) -> dict[str, Any]:
-    size = {"parameters": 2_000_000, "bytes": 8_000_000, "sentences_per_second": 501.0}
     return {
         "name": "losses",
         "title": "What each loss is worth",
@@ -41,7 +44,7 @@ def study_of(names=tuple(DIFFERENCES), **changes) -> dict[str, Any]:
         "better": "higher",
         "reference": "full",
         "seeds": [1, 2, 3, 4, 5],
-        "variants": {name: {"about": f"{name}|it is", **size} for name in names},
+        "variants": {name: {"about": f"{name}|it is", **SIZE} for name in names},
         "steps": 200,
         "teacher": "assets/teacher",
         "corpus": "pydocs",
@@ -317,9 +320,42 @@ def test_published_deltas_are_compared_by_sign_and_order(tmp_path):
     assert tables(text)[3][5] == "−2.96 GLUE points"
 
 
+def test_variants_under_two_conditions_are_compared_inside_each(tmp_path, figures):
+    names = ["full", "without KL", "full, no clip", "without KL, no clip"]
+    shifts = {
+        "full": [0.0] * 5,
+        "without KL": DIFFERENCES["without KL"],
+        "full, no clip": [-0.1] * 5,
+        "without KL, no clip": [shift - 0.1 for shift in DIFFERENCES["longer"]],
+    }
+    study = study_of(names)
+    for name in names[1::2]:
+        study["variants"][name]["published"] = {"delta": -2.96, "unit": "GLUE points"}
+    study["variants"][names[3]]["against"] = names[2]
+    text = report_of(tmp_path, study, runs_of(shifts))
+    assert first_sentence(text) == (
+        "Against “full” (masked-LM accuracy 25.00 %, 5 seeds), “without KL” (−3.00 ± 0.09 points) "
+        "is worse. Against “full, no clip” (masked-LM accuracy 15.00 %, 5 seeds), “without KL, no "
+        "clip” (+1.00 ± 0.09 points) is better."
+    )
+    rows = tables(text)
+    assert [row[2] for row in rows[2:6]] == [
+        "reference", "−3.00 ± 0.09 points", "reference", "+1.00 ± 0.09 points",
+    ]  # fmt: skip
+    assert "Against “full”: The sign is the published one in 1 of 1 variants" in text
+    assert "Against “full, no clip”: The sign is the published one in 0 of 1 variants" in text
+    last = figures["curves.png"].axes[3]
+    assert list(last.get_lines()[-1].get_ydata()) == pytest.approx([0, 0.075, 0.15])
+
+
 @pytest.mark.parametrize(
     ("study", "runs", "message"),
     [
+        (
+            {"variants": {"full": VARIANT, "a": VARIANT | {"against": "b"}}},
+            None,
+            "'a' is compared with 'b', which must be a variant that is compared with no other",
+        ),
         ({"reference": "fool"}, None, "the reference 'fool' is no variant"),
         ({"primary": "accuracy"}, None, "no run has the primary metric 'accuracy'; there are clip"),
         ({"better": "more"}, None, "better is 'more', and must be 'higher' or 'lower'"),

@@ -51,6 +51,7 @@ def names(stacks):
         {"loss.ce.temperature": 8},
         {"loss.ce.temperature": (8, 2)},
         {"optimizer.learning_rate": 3e-3},
+        {"optimizer.clip_norm": 1e9},
         {"student.layers": "random"},
         {"student.copy_head": True, "student.token_types": "fold"},
         # The options of a term that is not asked for are no difference.
@@ -104,10 +105,11 @@ def test_every_student_has_its_own_numbers():
         [
             {},
             {"loss.ce.temperature": (8, 2), "loss.cos.weight": (0, 3)},
-            {"optimizer.learning_rate": 0.25},
+            {"optimizer.learning_rate": 0.25, "optimizer.clip_norm": 0.5},
         ]
     )
     numbers = stack.numbers()
+    np.testing.assert_array_equal(numbers["clip"], np.array([5, 5, 0.5], np.float32))
     np.testing.assert_array_equal(numbers["peak"], np.array([5e-4, 5e-4, 0.25], np.float32))
     ends = numbers["ends"]
     np.testing.assert_array_equal(ends["ce"]["temperature"], [(2, 2), (8, 2), (2, 2)])

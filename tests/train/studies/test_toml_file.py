@@ -45,6 +45,36 @@ def test_a_study_in_a_file_with_flags_over_it(tmp_path):
     assert study.variants[1].about == "softer targets"
 
 
+def test_factors_in_a_file_cross_its_variants(tmp_path):
+    path = tmp_path / "own.toml"
+    factors = """
+[factors.masks]
+"" = {}
+smoothed = {masking.smoothing = 0.7}
+[factors.clip]
+"" = {}
+"no clip" = {"optimizer.clip_norm" = 1e9}
+"""
+    path.write_text(OWN.replace("[[variants]]", factors + "[[variants]]", 1))
+    study = chosen_study([str(path)])
+    assert [(v.name, v.against) for v in study.variants[-2:]] == [
+        ("T 2, smoothed, no clip", None),
+        ("T 8, smoothed, no clip", "T 2, smoothed, no clip"),
+    ]
+    last = variants_of(study)["T 8, smoothed, no clip"]
+    assert (last.loss.ce.temperature, last.masking.smoothing) == (8, 0.7)
+    assert last.optimizer.clip_norm == 1e9
+    path.write_text(path.read_text() + 'against = "T 2"\n')
+    with pytest.raises(InputError, match="with factors every variant is compared with the first"):
+        chosen_study([str(path)])
+
+
+def test_a_variant_in_a_file_names_what_it_is_compared_with(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(f"{OWN}[[variants]]\nname = \"b\"\n[[variants]]\nname='c'\nagainst = 'b'\n")
+    assert [variant.against for variant in chosen_study([str(path)]).variants][2:] == [None, "b"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

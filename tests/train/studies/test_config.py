@@ -1,0 +1,41 @@
+"""Variants crossed with conditions."""
+
+from report.study.folder import PublishedDelta
+from train.studies.catalogue import STUDIES
+from train.studies.config import Variant, crossed
+
+PUBLISHED = PublishedDelta(-1.0, "points")
+VARIANTS = (Variant("whole"), Variant("part", {"loss.ce.weight": 0}, "weight 0", PUBLISHED))
+
+
+def test_every_variant_meets_every_level_of_all_factors():
+    masks = {"": {}, "smoothed": {"masking.smoothing": 0.7}}
+    clip = {"clip": {}, "no clip": {"optimizer.clip_norm": 1e9, "loss.ce.weight": 3}}
+    found = crossed(VARIANTS, masks, clip)
+    assert [(each.name, each.against) for each in found] == [
+        ("whole, clip", None),
+        ("part, clip", "whole, clip"),
+        ("whole, no clip", None),
+        ("part, no clip", "whole, no clip"),
+        ("whole, smoothed, clip", None),
+        ("part, smoothed, clip", "whole, smoothed, clip"),
+        ("whole, smoothed, no clip", None),
+        ("part, smoothed, no clip", "whole, smoothed, no clip"),
+    ]
+    last = found[-1]
+    assert last.settings == {
+        "masking.smoothing": 0.7,
+        "optimizer.clip_norm": 1e9,
+        "loss.ce.weight": 3,  # a condition overrules the variant
+    }
+    assert (last.about, last.published) == ("weight 0, smoothed, no clip", PUBLISHED)
+    assert found[0].about == ""  # so the settings are told
+
+
+def test_table_4_is_measured_under_two_kinds_of_masks_with_the_clip_and_without():
+    variants = STUDIES["paper-table-4"]().variants
+    assert len(variants) == 20 and variants[0].name == "triple loss"
+    assert {each.against for each in variants} == {
+        None, "triple loss", "triple loss, no clip", "triple loss, smoothed masks",
+        "triple loss, smoothed masks, no clip",
+    }  # fmt: skip
