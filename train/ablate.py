@@ -13,6 +13,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +31,9 @@ from tasks.open import open_task
 from train.command.cli import choose, main
 from train.command.processes import check_alone
 from train.studies.catalogue import STUDIES
-from train.studies.cohort import Cohort
+from train.studies.cohort import Cohort, open_cohorts
 from train.studies.config import TUNING, StudyConfig, Variant, folder_name, variants_of
+from train.studies.controls import with_controls
 from train.studies.declaration import add_seconds, declare
 from train.studies.downstream import downstream_scores
 from train.studies.results import DONE, block_results, is_done
@@ -53,26 +55,29 @@ def ablate(study: StudyConfig) -> Path:
 def run_study(study: StudyConfig) -> Path:
     """Runs or resumes a study whose folder is held; returns and raises what `ablate` does."""
     started = time.monotonic()
+    study = with_controls(study)
     if study.tune:
         study = tuned(study)
     folder = study.base.output
-    cohort = Cohort(study.base, variants_of(study), study.primary)
-    known = [*cohort.metrics(), *(f"downstream_{task}" for task in study.downstream)]
+    cohorts = open_cohorts(study.base, variants_of(study), study.primary)
+    own = [cohort.metrics() for cohort in cohorts]
+    known = [name for name in own[0] if all(name in others for others in own)]
+    known += [f"downstream_{task}" for task in study.downstream]
     if study.primary not in known:
         raise InputError(
             f"the students have no metric {study.primary!r} in common: declare with --primary one "
             f"of {', '.join(known)}"
         )
-    declare(study, cohort)
+    declare(study, cohorts)
     seeds = [study.base.seed + number for number in range(study.seeds)]
     declared = read_declaration(folder)
     left = [seed for seed in seeds if not is_done(folder / f"seed-{seed}", seed, declared)]
     if left:
-        say(cohort.plan(len(seeds), len(left)))
+        say(*(cohort.plan(len(seeds), len(left)) for cohort in cohorts))
     for seed in left:
         say("", f"seed {seed}, {seeds.index(seed) + 1} of {len(seeds)}")
         try:
-            run_block(study, cohort, seed)
+            run_block(study, cohorts, seed)
         finally:  # also the time of a block that is stopped; the first has that of all before it
             started = add_seconds(folder, started)
     lines = [(folder / f"seed-{seed}" / DONE).read_text(encoding="utf-8") for seed in seeds]
@@ -101,19 +106,28 @@ def check_study(study: StudyConfig) -> None:
         open_task(name, study.task_data, splits=("train", "dev"))
 
 
-def run_block(study: StudyConfig, cohort: Cohort, seed: int) -> None:
-    """Trains and fine-tunes the students of one seed; the results are written at the end."""
-    folder = study.base.output / f"seed-{seed}"
-    cohort.train(seed, folder)
-    records = block_results(folder, list(cohort.students))
+def run_block(study: StudyConfig, cohorts: Sequence[Cohort], seed: int) -> None:
+    """Trains and fine-tunes the students of one seed; the results are written at the end.
+
+    Cohorts with another number of updates than the first have folders of their own.
+    """
+    block = study.base.output / f"seed-{seed}"
+    records, folders = [], {}
+    for cohort in cohorts:
+        folder = block
+        if cohort is not cohorts[0]:
+            folder = block.with_name(f"{block.name}-updates-{cohort.steps}")
+        cohort.train(seed, folder)
+        folders |= dict.fromkeys(cohort.students, folder)
+        records += block_results(folder, list(cohort.students))
     for record in records:
-        student = folder / "model" / folder_name(record["variant"])
+        student = folders[record["variant"]] / "model" / folder_name(record["variant"])
         if all(map(math.isfinite, record["metrics"].values())):
             record["metrics"] |= downstream_scores(study, student, seed)
         else:
             record["metrics"] |= {f"downstream_{task}": math.nan for task in study.downstream}
             say(f"{record['variant']} has diverged: it is not fine-tuned")
-    write_text(folder / DONE, "".join(json.dumps(record) + "\n" for record in records))
+    write_text(block / DONE, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def tuned(study: StudyConfig) -> StudyConfig:
@@ -122,24 +136,26 @@ def tuned(study: StudyConfig) -> StudyConfig:
     The rates are tried with a seed that the study does not use.
     """
     base = replace(study.base, output=study.base.output / TUNING, seed=study.base.seed - 1)
+    configs = variants_of(study)
+    still = {name for name, config in configs.items() if not config.optimizer.learning_rate}
+    tuning = [variant for variant in study.variants if variant.name not in still]
     trials = [
-        replace(variant.at_rate(rate), name=_trial(variant, rate))
-        for variant in study.variants
+        replace(variant.at_rate(rate), name=_trial(variant, rate), against=None)
+        for variant in tuning
         for rate in study.tune
     ]
     say(f"tuning the learning rate of every variant, with seed {base.seed}")
     ablate(replace(study, base=base, seeds=1, tune=(), variants=tuple(trials)))
     values = read_study(base.output).values(study.primary)
     best = max if study.better == "higher" else min
-    rates = []
-    for variant in study.variants:
+    rates: dict[str, float] = {}
+    for variant in tuning:
         measured = {rate: values[_trial(variant, rate)][base.seed] for rate in study.tune}
         finite = [rate for rate in study.tune if math.isfinite(measured[rate])]
-        rates.append(best(finite or study.tune, key=measured.__getitem__))
-    pairs = list(zip(study.variants, rates, strict=True))
-    say("learning rates: " + ", ".join(f"{variant.name} {rate:g}" for variant, rate in pairs))
-    variants = tuple(variant.at_rate(rate) for variant, rate in pairs)
-    return replace(study, variants=variants, tune=())
+        rates[variant.name] = best(finite or study.tune, key=measured.__getitem__)
+    say("learning rates: " + ", ".join(f"{name} {rate:g}" for name, rate in rates.items()))
+    variants = [v.at_rate(rates[v.name]) if v.name in rates else v for v in study.variants]
+    return replace(study, variants=tuple(variants), tune=())
 
 
 def _trial(variant: Variant, rate: float) -> str:

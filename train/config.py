@@ -19,6 +19,7 @@ from tasks.open import TaskDataConfig
 from tasks.reading import BeamSettings, Reading
 from train.loop.tracking import check_tracker
 from train.objectives.finetuning import TaskLoss
+from train.objectives.forward import Answers
 from train.objectives.terms import CausalLoss, DistillationLoss
 from train.update.optimizer import OptimizerConfig
 from train.update.parallel import ParallelConfig
@@ -191,8 +192,20 @@ class DistillConfig(MaskedConfig):
     """A folder or hub name of a BERT with its masked-LM head."""
     student: StudentConfig = field(default_factory=StudentConfig)
     loss: DistillationLoss = DistillationLoss()
+    answers: Answers = "teacher"
+    """Whose answers the student learns from. Controls, to see what the teacher's are worth:
+    `untrained` asks a model of the teacher's shape with random weights, and `shuffled` the teacher
+    about another row of those that are masked together. Held-out text is still compared with the
+    teacher's own answers."""
     freeze_positions: bool = True
     """Do not train the position table; the original's code has this effect."""
+
+    def __post_init__(self) -> None:
+        if self.answers == "shuffled" and self.masking.group_rows < 2:
+            raise InputError(
+                "--answers shuffled gives a row the answers to another of those that are masked "
+                "together, and --masking.group-rows is 1: make it 2 or more"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ was stopped.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from typing import Any
 
 from flax import nnx
 
@@ -37,6 +38,7 @@ from train.objectives.projection import LiftedStudent, student_of
 from train.objectives.terms import DistillationLoss, ForwardTerm
 from train.recipes import DISTILL
 from train.update.keys import stream_key
+from train.update.step import split
 
 
 def distill(config: DistillConfig | CausalDistillConfig) -> dict[str, float]:
@@ -59,6 +61,7 @@ def distill_encoder(config: DistillConfig) -> dict[str, float]:
     """
     config.check()
     check_weights(config.loss)  # at once: a teacher may take minutes to open
+    check_answers(config)
     teacher, data = teacher_and_data(config)
     trained = initial_student(teacher, config)
     objective = objective_of(config, trained, teacher, data.vocabulary.special.mask)
@@ -71,6 +74,7 @@ def distill_encoder(config: DistillConfig) -> dict[str, float]:
         teacher=teacher,
         frozen=frozen(config),
         exported=exported(objective),
+        constants=controls_of([config], teacher),
     )
 
 
@@ -90,6 +94,17 @@ def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
         data.vocabulary.check_teacher(load_vocabulary(checkpoint.place))
     say(*data.vocabulary.check_rows(teacher.config.vocab_size, config.teacher))
     return teacher, data
+
+
+def controls_of(configs: Iterable[DistillConfig], teacher: MaskedLM) -> dict[str, Any]:
+    """What objectives read for the controls of `DistillConfig.answers`: an untrained teacher.
+
+    It is the same in every run, whatever its seed.
+    """
+    if not any(config.answers == "untrained" for config in configs):
+        return {}
+    untrained = MaskedLM(teacher.config, rngs=nnx.Rngs(params=stream_key(0, "init")))
+    return {"untrained": split(untrained)[1]}
 
 
 def initial_student(teacher: MaskedLM, config: DistillConfig) -> nnx.Module:
@@ -120,6 +135,7 @@ def objective_of(
         mask_id,
         config.loss.terms(),
         mean=config.loss.mean,
+        answers=config.answers,
     )
 
 
@@ -134,6 +150,15 @@ def check_terms(loss: DistillationLoss, student: EncoderConfig, teacher: Encoder
     check_weights(loss)
     for name, term in loss.terms().items():
         term.check(name, student, teacher)
+
+
+def check_answers(config: DistillConfig) -> None:
+    """Raises InputError for a control of a teacher that no term of the loss listens to."""
+    listening = any(term.listens for term in config.loss.terms().values())
+    if config.answers != "teacher" and not listening:
+        raise InputError(
+            f"--answers {config.answers} changes nothing: no term of --loss listens to a teacher"
+        )
 
 
 def exported(objective: DistillationObjective) -> Callable[[nnx.Module], nnx.Module]:

@@ -69,6 +69,8 @@ class VariantRecord:
     published: PublishedDelta | None = None
     against: str | None = None
     """The variant that it is compared with, by default the study's reference."""
+    steps: int | None = None
+    """Its updates, where they are not those of the study."""
 
 
 @dataclass(frozen=True)

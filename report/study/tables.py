@@ -129,18 +129,23 @@ def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
 
 
 def variants_table(study: Study) -> str:
-    """A row a variant: its description, size and speed."""
+    """A row a variant: its description, its updates where they differ, size and speed."""
+    differ = any(variant.steps for variant in study.variants.values())
     lines = [
         [
             name,
             variant.about,
+            *([f"{variant.steps or study.steps:,}"] if differ else []),
             f"{variant.parameters / 1e6:.2f} M",
             f"{variant.bytes / 1e6:.1f} MB",
             f"{variant.sentences_per_second:,.0f}",
         ]
         for name, variant in study.variants.items()
     ]
-    return text_table(["", "what it is", "parameters", "size", "sentences/s"], lines, left=2)
+    updates = ["updates"] if differ else []
+    return text_table(
+        ["", "what it is", *updates, "parameters", "size", "sentences/s"], lines, left=2
+    )
 
 
 def write_csv(path: Path, study: Study, comparisons: Comparisons) -> None:

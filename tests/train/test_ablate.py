@@ -6,7 +6,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -28,9 +28,10 @@ from train.config import RunConfig
 from train.distill import distill
 from train.loop.metric_log import MetricLog
 from train.studies import cohort as cohort_module
+from train.studies import controls
 from train.studies.catalogue import STUDIES
-from train.studies.cohort import Cohort
-from train.studies.config import folder_name, variants_of
+from train.studies.cohort import Cohort, open_cohorts
+from train.studies.config import Control, folder_name, variants_of
 from train.studies.downstream import downstream_scores
 from train.studies.results import DONE
 from train.studies.settings import with_settings
@@ -183,6 +184,42 @@ def test_a_study_that_was_stopped_resumes_and_every_student_is_the_same(
     )
 
 
+@pytest.mark.slow
+def test_controls_are_variants_and_a_stop_in_their_own_program_changes_nothing(home, monkeypatch):
+    def controlled(output):
+        study = quick(home, output, steps=4, evaluate_every=4)
+        study = replace(study, variants=study.variants[:1], controls=get_args(Control))
+        return replace(study, base=with_settings(study.base, {"run.checkpoint_every": 1}, "here"))
+
+    monkeypatch.setattr(controls, "compute_ratio", lambda config: 1.5)
+    whole, study = controlled("controlled"), controlled("controlled-stopped")
+    report = ablate(whole)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5, seed="56-updates-6")
+        with pytest.raises(Stopped, match="same command resumes"):
+            ablate(study)
+    ablate(study)
+    results = [(each.base.output / "results.jsonl").read_text() for each in (whole, study)]
+    assert results[0] == results[1]
+    folders = ("seed-56", "seed-56-updates-6")
+    files = sorted((whole.base.output / folders[1]).glob("model/*/model.safetensors"))
+    assert len(files) == 1
+    assert [*load_file(files[0])] == [
+        *load_file(study.base.output / files[0].relative_to(whole.base.output))
+    ]
+    rows = runs.metrics(whole.base.output / folders[1])
+    assert rows == runs.metrics(study.base.output / folders[1])
+    found = {run.variant: run for run in read_study(whole.base.output).runs}
+    assert len(found) == 5
+    assert len({run.metrics["masked_lm_loss"] for run in found.values()}) == 5
+    start = found["a, start"].curve
+    assert start[0][1] == start[-1][1]  # it never moves
+    assert found["a"].curve[0][1]["kl_to_teacher"] == start[0][1]["kl_to_teacher"]
+    declared = read_study(whole.base.output).variants
+    assert [v.steps for v in declared.values()] == [None, None, None, 6, None]
+    assert "| a, no teacher, equal compute | masked LM alone, 1.50 times" in report.read_text()
+
+
 class Spy:
     """Stands for a method, and remembers how it was called."""
 
@@ -214,7 +251,7 @@ def trained(home, output, *, students, devices):
         f"T {t}": with_settings(base, {"loss.ce.temperature": t}, "here")
         for t in range(1, students + 1)
     }
-    cohort = Cohort(base, configs, "masked_lm_loss")
+    [cohort] = open_cohorts(base, configs, "masked_lm_loss")
     cohort.train(7, home / output)
     return cohort, home / output
 
@@ -250,13 +287,14 @@ def test_devices_that_share_students_or_rows_change_nothing(
 @pytest.fixture(scope="module")
 def quick_cohort(home):
     study = quick(home, "never")
-    return Cohort(study.base, variants_of(study), study.primary)
+    [cohort] = open_cohorts(study.base, variants_of(study), study.primary)
+    return cohort
 
 
 @pytest.fixture
 def compiled(monkeypatch, quick_cohort):
     """Studies of `quick` find their program compiled."""
-    monkeypatch.setattr(command, "Cohort", lambda *_: quick_cohort)
+    monkeypatch.setattr(command, "open_cohorts", lambda *_: [quick_cohort])
     return quick_cohort
 
 

@@ -1,7 +1,8 @@
 """The shared part of pretraining and distillation: running text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -38,11 +39,12 @@ def fit_text(
     frozen: tuple[str, ...] = (),
     exported: Callable[[Any], nnx.Module] = lambda model: model,
     other: Sequences | None = None,
+    constants: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Trains on the text of `data`, and evaluates on the part of it that is held out.
 
     `metrics` says which. With sequences of `other` text there are `other_masked_lm_loss` and
-    `other_masked_lm_accuracy`.
+    `other_masked_lm_accuracy`. `constants` are what the objective reads beside the teacher.
 
     Returns and raises what `fit` does.
     """
@@ -77,6 +79,7 @@ def fit_text(
         constants={
             **objective.constants(data.train.counts, data.vocabulary.special),
             "teacher": teacher_params,
+            **constants,
         },
         evaluate=evaluate,
         facts=facts(data, other),

@@ -17,6 +17,7 @@ from data.vocabulary import SpecialIds
 from train.config import MaskedConfig, TextConfig
 from train.loop.fit import Evaluate
 from train.loop.heldout_text import HeldOutText, PredictedTokens, Sums, means
+from train.objectives.distillation import DistillationObjective
 from train.objectives.forward import gather_positions
 from train.objectives.objective import DeviceBatch, LossInputs, TextObjective
 from train.objectives.projection import LiftedStudent, student_of
@@ -169,8 +170,12 @@ def heldout_sums(
 def term_sums(objective: TextObjective) -> SumsOf:
     """The objective's own terms, with masks that are always the same and without dropout.
 
-    Their numbers, such as temperatures, are those of the last update.
+    Their numbers, such as temperatures, are those of the last update, and the teacher's answers are
+    its own (`DistillConfig.answers`).
     """
+    objective = copy(objective)
+    if isinstance(objective, DistillationObjective):
+        objective.answers = "teacher"
 
     def sums(params: Any, constants: dict[str, Any], batch: DeviceBatch) -> Sums:
         key = jax.random.key(MASK_SEED, impl="threefry2x32")

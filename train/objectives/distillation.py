@@ -13,12 +13,14 @@ from data.masking import MaskingConfig, mask_tokens, token_log_weights
 from data.vocabulary import SpecialIds
 from model.heads import Decoder
 from train.objectives.forward import (
+    Answers,
     Forward,
     Hidden,
     attended,
     borders,
     counted,
     gather_positions,
+    of_other_rows,
     scatter_positions,
 )
 from train.objectives.losses import masked_sum, weighted_sum
@@ -86,6 +88,7 @@ class DistillationObjective(MaskedLMObjective):
         terms: by name.
         mean: see `DistillationLoss.mean`.
         numbers: the ends of the numbers of all terms, by default those that the terms name.
+        answers: see `DistillConfig.answers`; "untrained" are those of `constants["untrained"]`.
     """
 
     def __init__(
@@ -98,9 +101,11 @@ class DistillationObjective(MaskedLMObjective):
         *,
         mean: Mean = "tokens",
         numbers: Mapping[str, Any] | None = None,
+        answers: Answers = "teacher",
     ):
         super().__init__(student, masking, mask_id)
         self.teacher = teacher
+        self.answers: Answers = answers
         self.terms = terms
         self.forward_terms = {n: t for n, t in terms.items() if isinstance(t, ForwardTerm)}
         self.logit_terms = {n: t for n, t in terms.items() if isinstance(t, LogitTerm)}
@@ -123,13 +128,16 @@ class DistillationObjective(MaskedLMObjective):
 
     def loss(self, inputs: LossInputs) -> tuple[Float[Array, ""], Scalars]:
         trained, batch = nnx.merge(self.model, inputs.params), inputs.batch
+        asked = "untrained" if self.answers == "untrained" else "teacher"
+        shuffled = self.answers == "shuffled"
         forward = Forward(
             batch,
             student_of(trained),
-            nnx.merge(self.teacher, inputs.constants["teacher"]),
+            nnx.merge(self.teacher, inputs.constants[asked]),
             outputs=self.outputs,
             lift=trained.lift if isinstance(trained, LiftedStudent) else lambda hidden: hidden,
             rngs=inputs.rngs,
+            theirs=of_other_rows(batch, self.masking.group_rows) if shuffled else None,
         )
         there = attended(batch)
         sums = {

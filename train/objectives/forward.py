@@ -15,6 +15,7 @@ from model.tasks import LanguageModel
 from train.objectives.layer_pairs import layer_pairs
 from train.objectives.objective import DeviceBatch
 
+Answers = Literal["teacher", "untrained", "shuffled"]
 Positions = Literal["attended", "masked"]
 Hidden = Float[Array, "rows length hidden"]
 
@@ -29,6 +30,7 @@ class Forward:
         outputs: names of what both return beside their last hidden states, see `Backbone`.
         lift: brings the student's hidden states to the teacher's width.
         rngs: the student's dropout.
+        theirs: what the teacher reads instead.
     """
 
     def __init__(
@@ -40,13 +42,18 @@ class Forward:
         outputs: tuple[str, ...],
         lift: Callable[[Hidden], Hidden],
         rngs: nnx.Rngs | None,
+        theirs: DeviceBatch | None = None,
     ):
         self.batch = batch
-        ids, ends = batch["input_ids"], borders(batch)
         with jax.named_scope("student"):
-            self.student: ModelOutput = student.backbone(ids, **ends, outputs=outputs, rngs=rngs)
+            self.student: ModelOutput = student.backbone(
+                batch["input_ids"], **borders(batch), outputs=outputs, rngs=rngs
+            )
+        theirs = theirs or batch
         with jax.named_scope("teacher"):
-            self.teacher: ModelOutput = teacher.backbone(ids, **ends, outputs=outputs)
+            self.teacher: ModelOutput = teacher.backbone(
+                theirs["input_ids"], **borders(theirs), outputs=outputs
+            )
         self.models = student, teacher
         self.lift = lift
 
@@ -80,6 +87,16 @@ class Forward:
     def _pairs(self, layers: str, ours: Sequence | None, theirs: Sequence | None) -> list[Any]:
         assert ours is not None and theirs is not None
         return [(ours[a], theirs[b]) for a, b in layer_pairs(layers, len(ours), len(theirs))]
+
+
+def of_other_rows(batch: DeviceBatch, group_rows: int) -> DeviceBatch:
+    """The text of a batch, each row that of the next one in its group of `group_rows`."""
+
+    def moved(array: Array) -> Array:
+        grouped = array.reshape(-1, group_rows, *array.shape[1:])
+        return jnp.roll(grouped, -1, axis=1).reshape(array.shape)
+
+    return {n: moved(array) for n, array in batch.items() if n in ("input_ids", *borders(batch))}
 
 
 def borders(batch: DeviceBatch) -> dict[str, Any]:

@@ -38,6 +38,9 @@ Labels = Int[Array, "rows tokens"]
 class LogitTerm:
     """A term that compares logits, a few tokens at a time, and so trains the masked-LM head."""
 
+    listens: ClassVar[bool] = True
+    """Whether it needs a teacher."""
+
     weight: Annotated[Number, WEIGHTS] = 0.0
     """Weight of this term; a pair is interpolated linearly over the run."""
     positions: Positions = "attended"
@@ -62,6 +65,7 @@ class LogitTerm:
 class MaskedTokens(LogitTerm):
     """Cross-entropy with the hidden tokens (Devlin et al. 2019, section 3.1); no teacher needed."""
 
+    listens: ClassVar[bool] = False
     positions: ClassVar[Positions] = "masked"
 
     def values(self, student: Logits, teacher: Logits | None, labels: Labels, now: Now) -> Losses:
@@ -102,6 +106,7 @@ class LogitError(LogitTerm):
 class NextToken(LogitTerm):
     """Cross-entropy with the next token; no teacher needed."""
 
+    listens: ClassVar[bool] = False
     positions: ClassVar[Positions] = "attended"
     smoothing: Annotated[float, Range(0, 0.99)] = 0.0
     """The share of a token's probability that all tokens divide evenly (Szegedy et al. 2016)."""
@@ -123,6 +128,7 @@ class NextTokenKL(ForwardKL):
 class ForwardTerm:
     """A term that compares what the layers of both models return, at all attended tokens."""
 
+    listens: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = ()
     """Names of what both models must return for it, see `Backbone`."""
     same_width: ClassVar[bool] = False

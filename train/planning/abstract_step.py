@@ -151,6 +151,8 @@ def _parts(
         teacher, trained = nnx.eval_shape(models)
         objective = objective_of(config, trained, teacher, ANY_ID)
         constants = _text_constants(shape, split(teacher)[1])
+        if config.answers == "untrained":
+            constants["untrained"] = constants["teacher"]
         return trained, objective, constants, frozen(config)
     assert isinstance(config, FinetuneConfig)
     task = task_of(config)

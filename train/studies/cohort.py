@@ -11,11 +11,20 @@ import jax.numpy as jnp
 from flax import nnx
 
 from data.clock import seconds_since
+from data.open import Data
 from model.blocks.flash import without_cudnn
 from model.errors import InputError
+from model.tasks import MaskedLM
 from report.tables import duration
 from train.config import DistillConfig
-from train.distill import check_terms, exported, initial_student, teacher_and_data
+from train.distill import (
+    check_answers,
+    check_terms,
+    controls_of,
+    exported,
+    initial_student,
+    teacher_and_data,
+)
 from train.loop.fit import fit
 from train.loop.fit_text import facts, text_batches, title
 from train.loop.heldout import MASKING, held_out, heldout_sums, one_by_one
@@ -32,24 +41,56 @@ from train.update.parallel import StackParallel
 from train.update.step import TrainState, split
 
 
-class Cohort:
-    """The students of a study by name, ready to be trained with one seed after the other.
+def open_cohorts(
+    base: DistillConfig, students: Mapping[str, DistillConfig], shown: str
+) -> list["Cohort"]:
+    """The students of a study: those with equal numbers of updates together.
 
-    `base` has the settings that all share; `shown` is the held-out metric that is printed.
+    The first has the study's own number, where some student has it.
 
     Raises:
         InputError: teacher, students and data do not fit together, or not into memory.
     """
+    own = base.steps, base.epochs
+    lengths = dict.fromkeys((config.steps, config.epochs) for config in students.values())
+    opened = teacher_and_data(base)
+    return [
+        Cohort(
+            replace(base, steps=steps, epochs=epochs),
+            {n: c for n, c in students.items() if (c.steps, c.epochs) == (steps, epochs)},
+            shown,
+            opened,
+        )
+        for steps, epochs in sorted(lengths, key=lambda length: length != own)
+    ]
 
-    def __init__(self, base: DistillConfig, students: Mapping[str, DistillConfig], shown: str):
+
+class Cohort:
+    """The students of a study by name, ready to be trained with one seed after the other.
+
+    `base` has the settings that all share, also their number of updates; `shown` is the held-out
+    metric that is printed.
+
+    Raises:
+        InputError: students do not fit to teacher and data, or not into memory.
+    """
+
+    def __init__(
+        self,
+        base: DistillConfig,
+        students: Mapping[str, DistillConfig],
+        shown: str,
+        opened: tuple[MaskedLM, Data],
+    ):
         self.base, self.students, self.shown = base, students, shown
-        self.teacher, self.data = teacher_and_data(base)
+        self.teacher, self.data = opened
         self.mask_id = self.data.vocabulary.special.mask
         self.models = self.initial(base.seed)
         for name, config in students.items():
             student = student_of(self.models[name]).config
             try:
                 check_terms(config.loss, student, self.teacher.config)
+                check_answers(config)
             except InputError as error:
                 raise InputError(f"variant {name!r}: {error}") from error
         self.stacks = make_stacks(students, {n: nnx.graphdef(m) for n, m in self.models.items()})
@@ -64,7 +105,11 @@ class Cohort:
             for stack in self.stacks
         ]
         self.constants = self.parallel.replicate(
-            {"teacher": teacher_params, "log_weights": weights}
+            {
+                "teacher": teacher_params,
+                "log_weights": weights,
+                **controls_of(students.values(), self.teacher),
+            }
         )
         batches = text_batches(base, self.data, self.parallel)
         self.steps = base.updates(batches.updates_per_epoch)

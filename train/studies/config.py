@@ -14,6 +14,8 @@ from tasks.open import TaskDataConfig
 from train.config import DistillConfig
 from train.studies.settings import with_settings
 
+Control = Literal["untrained-teacher", "shuffled-teacher", "no-teacher", "start"]
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -89,6 +91,12 @@ class StudyConfig:
     """Epochs of fine-tuning, by default those of the task."""
     task_learning_rate: LearningRate | None = None
     """The peak of the learning rate of fine-tuning, by default that of the task."""
+    controls: tuple[Control, ...] = ()
+    """Students to train beside the variants, which show what the first variant with a teacher owes
+    to it. They have its settings and start, and learn from the answers of a teacher with random
+    weights (untrained-teacher), from the teacher's answers to other texts (shuffled-teacher),
+    from masked LM alone for as many operations as training with the teacher has (no-teacher), or
+    not at all (start): fine-tuned, that is a model which is only cut."""
     tune: tuple[LearningRate, ...] = ()
     """Learning rates of which every variant is given its best: the one with the best primary metric
     in a block of its own, with a seed that the study does not use."""
@@ -100,8 +108,8 @@ LONGEST_NAME = 255
 TUNING = "tuning"
 """The folder, in that of a study, in which its learning rates are tuned."""
 
-SHARED = ("data", "teacher", "batch_size", "micro_batches", "steps", "epochs", "dtype", "seed",
-          "evaluate_every", "heldout_sequences", "run", "output")  # fmt: skip
+SHARED = ("data", "teacher", "batch_size", "micro_batches", "dtype", "seed", "evaluate_every",
+          "heldout_sequences", "run", "output")  # fmt: skip
 
 
 def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
@@ -130,7 +138,7 @@ def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
             if getattr(configs[name], shared) != getattr(study.base, shared):
                 raise InputError(
                     f"variant {name!r} changes {shared}: the variants of a study share their data, "
-                    "teacher, batches and number of updates; set it for the whole study"
+                    "teacher and batches; set it for the whole study"
                 )
     if not configs:
         raise InputError("the study has no variants")

@@ -1,7 +1,7 @@
 """The study.json of a study (report/study/folder.py): written before it runs, never changed."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from train.studies.config import TUNING, StudyConfig
 MAY_CHANGE = frozenset({"command", "seconds", "provenance"} | {f"base.{name}" for name in OF_RUN})
 
 
-def declare(study: StudyConfig, cohort: Cohort) -> None:
+def declare(study: StudyConfig, cohorts: Sequence[Cohort]) -> None:
     """Writes study.json, or checks that the one that is there declares this very study.
 
     Raises:
@@ -44,12 +44,12 @@ def declare(study: StudyConfig, cohort: Cohort) -> None:
         "better": study.better,
         "reference": study.variants[0].name,
         "seeds": [study.base.seed + number for number in range(study.seeds)],
-        "variants": _variants(study, cohort, {} if old is None else old.variants),
+        "variants": _variants(study, cohorts, {} if old is None else old.variants),
         "base": study.base,
-        "facts": facts(cohort.data),
-        "steps": cohort.steps,
+        "facts": facts(cohorts[0].data),
+        "steps": cohorts[0].steps,
         "teacher": study.base.teacher,
-        "corpus": cohort.data.corpus.name,
+        "corpus": cohorts[0].data.corpus.name,
         "downstream": {
             "tasks": study.downstream,
             "data": study.task_data,
@@ -85,14 +85,16 @@ def add_seconds(folder: Path, since: float) -> float:
 
 
 def _variants(
-    study: StudyConfig, cohort: Cohort, old: Mapping[str, VariantRecord]
+    study: StudyConfig, cohorts: Sequence[Cohort], old: Mapping[str, VariantRecord]
 ) -> dict[str, Any]:
     """Every variant with its size and speed; a speed that was measured before is kept."""
     length = study.base.data.sequence_length
     repeats = 10 if jax.default_backend() == "cpu" else 50
     speeds: dict[Any, float] = {}
     result = {}
+    of = {name: cohort for cohort in cohorts for name in cohort.students}
     for variant in study.variants:
+        cohort = of[variant.name]
         student = student_of(cohort.models[variant.name])
         before = old[variant.name].sentences_per_second if variant.name in old else None
         if student.config not in speeds:
@@ -111,5 +113,6 @@ def _variants(
             "sentences_per_second": speeds[student.config],
             "published": variant.published,
             **({} if variant.against is None else {"against": variant.against}),
+            **({} if cohort is cohorts[0] else {"steps": cohort.steps}),
         }
     return result

@@ -72,6 +72,7 @@ class Stack:
             self.terms,
             mean=self.shared.loss.mean,
             numbers=numbers,
+            answers=self.shared.answers,
         )
 
 

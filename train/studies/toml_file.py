@@ -12,7 +12,7 @@ from model.errors import InputError, did_you_mean
 from model.typed import as_type
 from train.config import DistillConfig
 from train.recipes import DISTILL
-from train.studies.config import StudyConfig, Variant, crossed
+from train.studies.config import Control, StudyConfig, Variant, crossed
 from train.studies.settings import with_settings
 
 STUDY_KEYS = {
@@ -21,6 +21,7 @@ STUDY_KEYS = {
     "settings": Mapping[str, Any],
     "primary": str,
     "better": Literal["higher", "lower"],
+    "controls": tuple[Control, ...],
     "variants": Any,
     "factors": Mapping[str, Mapping[str, Mapping[str, Any]]],
 }

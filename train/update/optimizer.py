@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float32
 
-from model.ranges import LearningRate, Range, Share
+from model.ranges import Range, Share
 from train.objectives.objective import Params
 
 # In float32, 1 - beta must not be 0.
@@ -22,8 +22,8 @@ Beta = Annotated[float, Range(0, 0.999999)]
 class OptimizerConfig:
     """Settings of AdamW; the defaults are those of the original DistilBERT code (train.py)."""
 
-    learning_rate: LearningRate = 5e-4
-    """The peak, reached after the warm-up."""
+    learning_rate: Annotated[float, Range(0, 10)] = 5e-4
+    """The peak, reached after the warm-up; 0 trains nothing."""
     warmup_share: Share = 0.05
     """The share of all updates over which the rate rises linearly from 0; it then falls to 0."""
     beta1: Beta = 0.9

@@ -1,8 +1,11 @@
 """Held-out terms of a student whose masked-LM head does not learn."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from data.masking import MaskingConfig
 from model.tasks import MaskedLM
@@ -11,17 +14,22 @@ from tests.small import build, call
 from train.loop.heldout import term_sums
 from train.loop.heldout_text import means
 from train.objectives.distillation import DistillationObjective
+from train.objectives.forward import Answers
 from train.objectives.terms import DistillationLoss
 from train.update.step import split
 
 
-def test_they_are_means_over_attended_tokens_without_dropout():
+@pytest.mark.parametrize("answers", get_args(Answers))
+def test_they_are_means_over_attended_tokens_without_dropout(answers):
+    """And held-out text is compared with the teacher's own answers, whatever the student hears."""
     student = build(MaskedLM, tiny.STUDENT.replace(hidden_dropout=0.5))
     teacher = build(MaskedLM, tiny.TEACHER, seed=1)
     (structure, params), (teacher_structure, teacher_params) = map(split, (student, teacher))
     terms = DistillationLoss().with_weights(cos=1.0, hidden=3.0).terms()
     unmasked = MaskingConfig(mask=0.0, keep=1.0, random=0.0, group_rows=2)
-    objective = DistillationObjective(structure, teacher_structure, unmasked, tiny.MASK_ID, terms)
+    objective = DistillationObjective(
+        structure, teacher_structure, unmasked, tiny.MASK_ID, terms, answers=answers
+    )
     constants = {"teacher": teacher_params, "log_weights": jnp.asarray(tiny.log_weights())}
     batch = {name: array[0] for name, array in tiny.batch(rows=4).items()}
     found = means(jax.jit(term_sums(objective))(params, constants, batch))
