@@ -33,7 +33,7 @@ def test_every_variant_meets_every_level_of_all_factors():
 
 
 def test_table_4_is_measured_under_two_kinds_of_masks_with_the_clip_and_without():
-    variants = STUDIES["paper-table-4"]().variants
+    variants = STUDIES["paper-table-4-crossed"]().variants
     assert len(variants) == 20 and variants[0].name == "triple loss"
     assert {each.against for each in variants} == {
         None, "triple loss", "triple loss, no clip", "triple loss, smoothed masks",
