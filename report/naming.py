@@ -140,12 +140,11 @@ def written(metric: str, number: float | None, *, decimals: int = 1) -> str:
 
 def with_interval(metric: str, number: float | None, half: float | None) -> str:
     """A value with half its interval: "93.1 % ± 2.9"; "0.512 ± 0.031"; "" for None."""
-    text = written(metric, number)
     if number is None or half is None:
-        return text
+        return written(metric, number)
     factor = 100 if is_share(metric) else 1
     digits = digits_to_show(factor * half, 1 if factor == 100 else 3)
-    return f"{text} ± {factor * half:.{digits}f}"
+    return f"{written(metric, number, decimals=digits)} ± {factor * half:.{digits}f}"
 
 
 def difference(metric: str, number: float, half: float | None = None, *, unit: bool = True) -> str:
@@ -166,8 +165,8 @@ def width(metric: str, number: float) -> str:
 
 
 def digits_to_show(half: float, decimals: int) -> int:
-    """Decimals that show the first digit of half an interval, and not fewer than `decimals`."""
-    return max(decimals, -math.floor(math.log10(half))) if half > 0 else decimals
+    """Decimals that show two digits of half an interval, and not fewer than `decimals`."""
+    return max(decimals, 1 - math.floor(math.log10(half))) if half > 0 else decimals
 
 
 def as_text(value: Any) -> str:

@@ -213,7 +213,7 @@ def test_a_plan_checks_its_recipe():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--optimizer.learning-rate", "nan"], "is nan: give a number above 0, at most 10"),
+        (["--optimizer.learning-rate", "nan"], "is nan: give a number from 0 to 10"),
         (["--steps", "9" * 26], f"is {'9' * 26}: give a number from 1 to 1000000000"),
         (["--loss.ce.temperature", "2", "inf"], "is inf: give a number from 0.01 to 1000"),
         (["--seed", "-1"], "is -1: give a number from 0 to 1000000000"),

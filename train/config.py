@@ -19,7 +19,7 @@ from tasks.open import TaskDataConfig
 from tasks.reading import BeamSettings, Reading
 from train.loop.tracking import check_tracker
 from train.objectives.finetuning import TaskLoss
-from train.objectives.forward import Answers
+from train.objectives.forward import AnswersOf
 from train.objectives.terms import CausalLoss, DistillationLoss
 from train.update.optimizer import OptimizerConfig
 from train.update.parallel import ParallelConfig
@@ -192,7 +192,7 @@ class DistillConfig(MaskedConfig):
     """A folder or hub name of a BERT with its masked-LM head."""
     student: StudentConfig = field(default_factory=StudentConfig)
     loss: DistillationLoss = DistillationLoss()
-    answers: Answers = "teacher"
+    answers: AnswersOf = "teacher"
     """Whose answers the student learns from. Controls, to see what the teacher's are worth:
     `untrained` asks a model of the teacher's shape with random weights, and `shuffled` the teacher
     about another row of those that are masked together. Held-out text is still compared with the

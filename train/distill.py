@@ -97,9 +97,9 @@ def teacher_and_data(config: DistillConfig) -> tuple[MaskedLM, Data]:
 
 
 def controls_of(configs: Iterable[DistillConfig], teacher: MaskedLM) -> dict[str, Any]:
-    """What objectives read for the controls of `DistillConfig.answers`: an untrained teacher.
+    """The parameters of an untrained teacher, for the control of `DistillConfig.answers`.
 
-    It is the same in every run, whatever its seed.
+    They are the same in every run, whatever its seed.
     """
     if not any(config.answers == "untrained" for config in configs):
         return {}

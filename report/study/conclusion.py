@@ -28,7 +28,7 @@ def _of_reference(study: Study, comparison: Comparison, name: str) -> str:
     level = written(study.primary, base.mean, decimals=2)
     if not differences:
         return (
-            f"The {metric} of {reference} is {level} ({_seeds(count)}), and there is no variant to "
+            f"The {metric} of {reference} is {level} ({seeds(count)}), and there is no variant to "
             "compare it with."
         )
 
@@ -43,7 +43,7 @@ def _of_reference(study: Study, comparison: Comparison, name: str) -> str:
 
     if count < MIN_SEEDS:
         return (
-            f"With {_seeds(count)}, too few to tell a difference from chance, the {metric} differs "
+            f"With {seeds(count)}, too few to tell a difference from chance, the {metric} differs "
             f"from that of {reference} ({level}), from worst to best, by these means: "
             f"{named(differences)}."
         )
@@ -64,7 +64,7 @@ def _of_reference(study: Study, comparison: Comparison, name: str) -> str:
     broken = [f"“{name}”" for name in members if name in rows and rows[name].mean is None]
     if broken:
         clauses.append(f"{listed(broken)} has a value that is not finite")
-    return f"Against {reference} ({metric} {level}, {_seeds(count)}), {'; '.join(clauses)}."
+    return f"Against {reference} ({metric} {level}, {seeds(count)}), {'; '.join(clauses)}."
 
 
 def ranked(study: Study, comparison: Comparison) -> Mapping[str, Difference]:
@@ -111,5 +111,6 @@ def _loss(study: Study, found: Difference) -> float:
     return -found.mean if study.better == "higher" else found.mean
 
 
-def _seeds(count: int) -> str:
+def seeds(count: int) -> str:
+    """So many seeds, in words."""
     return "one seed" if count == 1 else f"{count} seeds"

@@ -20,6 +20,9 @@
      "command": "python -m train.ablate paper-table-4",
      "seconds": 1234.5}
 
+With another number of updates than the study a variant has "steps". "seeds_added" tells which
+seeds were added, on which day, and after the results of how many; "file" names a study's TOML file.
+
 A published delta is the variant minus the reference of a metric where higher is better. Other
 fields are allowed, and kept in results.json; the report also reads `base`, the configuration that
 all share, and `provenance`. `results.jsonl` has a line a run, in any order, and
@@ -46,6 +49,8 @@ from model.hf.config import read_settings
 from model.typed import as_type
 
 STUDY, RESULTS = "study.json", "results.jsonl"
+STUDY_FILE = "study.toml"
+"""The file that a study was read from, as it was."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,17 @@ class VariantRecord:
     """The variant that it is compared with, by default the study's reference."""
     steps: int | None = None
     """Its updates, where they are not those of the study."""
+
+
+@dataclass(frozen=True)
+class SeedsAdded:
+    """Seeds that a study did not declare at first."""
+
+    seeds: tuple[int, ...]
+    after: int
+    """The number of seeds whose results were there."""
+    on: str
+    """The date."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +116,9 @@ class Study:
     command: str | None
     """None if a notebook started it."""
     seconds: float
+    seeds_added: tuple[SeedsAdded, ...] = ()
+    file: str | None = None
+    """The name of the file that declared it; None for a study that ships."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """study.json as it is."""
     runs: tuple[StudentResult, ...] = ()

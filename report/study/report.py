@@ -9,9 +9,9 @@ from data.storage.provenance import write_json_atomic
 from report.markdown import code, escaped, fenced
 from report.naming import capital, label
 from report.study.comparison import MIN_SEEDS, Comparison, compare_variants
-from report.study.conclusion import beside_published, conclusion
+from report.study.conclusion import beside_published, conclusion, seeds
 from report.study.conditions import conditions_table
-from report.study.folder import Study, read_study
+from report.study.folder import STUDY_FILE, Study, read_study
 from report.study.plots import draw_pictures
 from report.study.tables import (
     Comparisons,
@@ -32,11 +32,9 @@ HOW_TO_READ = (
     "study; the interval is of one variant alone, and may leave out zero where p does not. "
     "“Detectable” is the smallest true difference that this many seeds find with a probability of "
     "80 % (two-sided paired t test at 0.05, before Holm's correction): λ s / √n, with s the "
-    "standard deviation of the n differences and λ from the noncentral t distribution."
-)
-NOT_THE_SAME = (
-    "The variants measure these losses with settings of their own, so a smaller value is not a "
-    "better one. The held-out metrics above are the same for all."
+    "standard deviation of the n differences and λ from the noncentral t distribution. A "
+    "difference that is smaller than this and not told from zero is “not resolved”: the study was "
+    "too small to say that there is none."
 )
 SIGN_AND_ORDER = (
     "Only sign and order can be set against each other: the published numbers are of other models, "
@@ -86,18 +84,18 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         f"({escaped(study.corpus)}): they say how the result varies with the seed, not what "
         "another teacher or another text would give.",
         escaped(_remarks(study, primary)),
+        escaped(_seeds_added(study)),
         shown.get("differences.png"),
         f"## {escaped(capital(label(study.primary)))}",
         main_table(study, comparisons),
         missing_losses(study, comparisons),
+        losses and escaped(losses),
         HOW_TO_READ,
         published and f"{escaped(published)} {SIGN_AND_ORDER}",
         "### Every value",
         values_table(study, primary),
         *(["## Other metrics"] if others else []),
         *others,
-        *(["## Training losses that cannot be compared", NOT_THE_SAME] if losses else []),
-        *losses,
         shown.get("curves.png"),
         "## The variants",
         variants_table(study),
@@ -105,9 +103,22 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         "value in `results.json`.",
         "## How it was run",
         conditions_table(study),
+        f"The study was declared in {code(STUDY_FILE)}, a copy of which is beside this report."
+        if study.file
+        else "",
         fenced(study.command) if study.command else "It was started from a notebook.",
     ]
     return [part for part in parts if part]
+
+
+def _seeds_added(study: Study) -> str:
+    """A sentence on each time that seeds were added; "" where all were declared at first."""
+    return " ".join(
+        f"{capital(listed([str(seed) for seed in added.seeds]))}: seeds that were added on "
+        f"{added.on} after the results of {seeds(added.after)} had been seen, so intervals and p "
+        "values are narrower than they should be if the decision to add them depended on these."
+        for added in study.seeds_added
+    )
 
 
 def _remarks(study: Study, comparison: Comparison) -> str:

@@ -21,6 +21,7 @@ from report.naming import (
 )
 from report.study.comparison import Comparison
 from report.study.folder import Study
+from report.tables import listed
 
 Comparisons = Mapping[str, Comparison]
 """By metric; the primary one is among them."""
@@ -43,9 +44,11 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
         if row is None or (found := row.difference) is None:
             cells += ["reference" if name in references else "", "", ""]
         else:
-            cells.append(difference(study.primary, found.mean, found.interval))
-            cells.append(probability(found.p_holm))
             least = found.detectable
+            cells.append(difference(study.primary, found.mean, found.interval))
+            missed = least is not None and not found.distinguishable and abs(found.mean) < least
+            cells[-1] += ", not resolved" if missed else ""
+            cells.append(probability(found.p_holm))
             cells.append("" if least is None else width(study.primary, least))
         if published:
             paper = variant.published
@@ -56,22 +59,16 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
     return text_table([*header, *map(label, beside)], lines)
 
 
-def other_losses(study: Study, comparisons: Comparisons) -> list[str]:
-    """A table for each training loss that variants measure differently, with their settings."""
-    tables = []
-    for metric in _losses(comparisons):
-        settings = _own_settings(study, metric)
-        if settings:
-            lines = [
-                [
-                    name,
-                    *(as_text(study.setting(name, setting)) for setting in settings),
-                    _mean(comparisons[metric], name),
-                ]
-                for name in study.variants
-            ]
-            tables.append(text_table(["", *settings, label(metric)], lines))
-    return tables
+def other_losses(study: Study, comparisons: Comparisons) -> str:
+    """A sentence on the training losses that variants measure differently; "" without any."""
+    found = {metric: _own_settings(study, metric) for metric in _losses(comparisons)}
+    names = [f"{noun(metric)} ({listed(own)})" for metric, own in found.items() if own]
+    if not names:
+        return ""
+    return (
+        "Training losses that variants measure with settings of their own are not shown side by "
+        f"side: {listed(names)}. Held-out metrics are the same for all, the KL at temperature 1."
+    )
 
 
 def missing_losses(study: Study, comparisons: Comparisons) -> str:
@@ -129,12 +126,13 @@ def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
 
 
 def variants_table(study: Study) -> str:
-    """A row a variant: its description, its updates where they differ, size and speed."""
+    """A row a variant: what it is, its own settings and updates, size and speed."""
     differ = any(variant.steps for variant in study.variants.values())
     lines = [
         [
             name,
             variant.about,
+            ", ".join(f"{own} = {as_text(value)}" for own, value in variant.settings.items()),
             *([f"{variant.steps or study.steps:,}"] if differ else []),
             f"{variant.parameters / 1e6:.2f} M",
             f"{variant.bytes / 1e6:.1f} MB",
@@ -143,9 +141,8 @@ def variants_table(study: Study) -> str:
         for name, variant in study.variants.items()
     ]
     updates = ["updates"] if differ else []
-    return text_table(
-        ["", "what it is", *updates, "parameters", "size", "sentences/s"], lines, left=2
-    )
+    header = ["", "what it is", "settings", *updates, "parameters", "size", "sentences/s"]
+    return text_table(header, lines, left=3)
 
 
 def write_csv(path: Path, study: Study, comparisons: Comparisons) -> None:

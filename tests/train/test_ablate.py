@@ -18,7 +18,7 @@ from model.errors import InputError
 from model.hf.temporaries import PREFIX
 from model.pretrained import load
 from model.tasks import MaskedLM
-from report.study.folder import read_study
+from report.study.folder import read_declaration, read_study
 from tasks.open import TaskDataConfig
 from tests import runs, tiny
 from train import ablate as command
@@ -316,7 +316,6 @@ def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, 
     changes = {
         "primary": replace(study, primary="masked_lm_accuracy"),
         "better": replace(study, better="higher"),
-        "seeds": replace(study, seeds=2),
         r"base\.optimizer\.clip_norm": replace(
             study, base=with_settings(study.base, {"optimizer.clip_norm": 1}, "here")
         ),
@@ -331,6 +330,9 @@ def test_the_primary_metric_is_declared_before_the_first_update(home, compiled, 
     for name, other in changes.items():
         with pytest.raises(InputError, match=f"holds another study, which declared another {name}"):
             ablate(other)
+    with pytest.raises(InputError, match="declared another base"):  # and no seed is added then
+        ablate(replace(changes[r"base\.optimizer\.clip_norm"], seeds=2))
+    assert read_declaration(study.base.output).seeds == (56,)
     with pytest.raises(Reached):  # how it is carried out may change
         ablate(replace(study, base=replace(study.base, run=RunConfig(print_every=1, devices=1))))
 
@@ -403,6 +405,25 @@ def test_a_study_stopped_between_blocks_resumes_with_those_that_are_left(
         assert lost in printed and f"the students of seed {seed} are measured again" in printed
         assert done.read_text() == text
     assert (study.base.output / "results.jsonl").read_text() == results
+
+
+@pytest.mark.long
+def test_seeds_may_be_added_and_the_report_says_so(home, compiled, tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text('[[variants]]\nname = "a"\n')
+    study = replace(quick(home, "more-seeds"), file=file)
+    ablate(study)
+    assert (study.base.output / "study.toml").read_text() == file.read_text()
+    before = (study.base.output / "results.jsonl").read_text()
+    report = ablate(replace(study, seeds=2)).read_text()
+    declared = read_study(study.base.output)
+    assert declared.seeds == (56, 57) and declared.file == "own.toml"
+    assert [(added.seeds, added.after) for added in declared.seeds_added] == [((57,), 1)]
+    assert (study.base.output / "results.jsonl").read_text().startswith(before)
+    assert "after the results of one seed had been seen" in report
+    ablate(replace(study, seeds=2))
+    with pytest.raises(InputError, match="declared another seeds"):
+        ablate(study)
 
 
 # Fine-tuning

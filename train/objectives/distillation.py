@@ -13,7 +13,7 @@ from data.masking import MaskingConfig, mask_tokens, token_log_weights
 from data.vocabulary import SpecialIds
 from model.heads import Decoder
 from train.objectives.forward import (
-    Answers,
+    AnswersOf,
     Forward,
     Hidden,
     attended,
@@ -101,11 +101,11 @@ class DistillationObjective(MaskedLMObjective):
         *,
         mean: Mean = "tokens",
         numbers: Mapping[str, Any] | None = None,
-        answers: Answers = "teacher",
+        answers: AnswersOf = "teacher",
     ):
         super().__init__(student, masking, mask_id)
         self.teacher = teacher
-        self.answers: Answers = answers
+        self.answers: AnswersOf = answers
         self.terms = terms
         self.forward_terms = {n: t for n, t in terms.items() if isinstance(t, ForwardTerm)}
         self.logit_terms = {n: t for n, t in terms.items() if isinstance(t, LogitTerm)}

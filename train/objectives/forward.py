@@ -15,7 +15,7 @@ from model.tasks import LanguageModel
 from train.objectives.layer_pairs import layer_pairs
 from train.objectives.objective import DeviceBatch
 
-Answers = Literal["teacher", "untrained", "shuffled"]
+AnswersOf = Literal["teacher", "untrained", "shuffled"]
 Positions = Literal["attended", "masked"]
 Hidden = Float[Array, "rows length hidden"]
 

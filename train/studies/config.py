@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -75,9 +76,11 @@ class StudyConfig:
     """The first is the reference."""
     base: Annotated[DistillConfig, tyro.conf.arg(name="")]
     """The settings that all share; its seed is the first, its output the folder of the study."""
+    file: tyro.conf.Suppress[Path | None] = None
+    """The file that declares it; it is copied into the folder of the study."""
     seeds: Seeds = 5
     """Blocks. Inside one all variants see the same batches and masks; from 5 on there are
-    intervals."""
+    intervals. More may be added to a study that has run, and its report says so."""
     primary: str = "masked_lm_accuracy"
     """The metric that decides: a held-out one, or downstream_TASK. It must be declared before the
     study runs, and cannot be changed after."""

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from data.storage.atomic import make_folder
+from data.storage.atomic import make_folder, write_text
 from data.storage.provenance import (
     changed_fields,
     command_line,
@@ -18,15 +19,26 @@ from data.storage.provenance import (
 from model.errors import InputError
 from model.hf.temporaries import contents
 from report.reading_speed import sentences_per_second, sizes
-from report.study.folder import STUDY, VariantRecord, read_declaration
+from report.study.folder import (
+    STUDY,
+    STUDY_FILE,
+    SeedsAdded,
+    Study,
+    VariantRecord,
+    read_declaration,
+)
 from train.loop.fit_text import facts
 from train.loop.folder import FREE as OF_RUN
 from train.objectives.projection import student_of
 from train.studies.cohort import Cohort
 from train.studies.config import TUNING, StudyConfig
+from train.studies.results import DONE
 
 # Fields that another command for the same study may change.
-MAY_CHANGE = frozenset({"command", "seconds", "provenance"} | {f"base.{name}" for name in OF_RUN})
+MAY_CHANGE = frozenset(
+    {"command", "seconds", "provenance", "seeds_added", "file"}
+    | {f"base.{name}" for name in OF_RUN}
+)
 
 
 def declare(study: StudyConfig, cohorts: Sequence[Cohort]) -> None:
@@ -56,6 +68,7 @@ def declare(study: StudyConfig, cohorts: Sequence[Cohort]) -> None:
             "epochs": study.task_epochs,
             "learning_rate": study.task_learning_rate,
         },
+        **({} if study.file is None else {"file": study.file.name}),
         "command": command_line(),
         "seconds": 0.0,
         "provenance": provenance(),
@@ -67,14 +80,31 @@ def declare(study: StudyConfig, cohorts: Sequence[Cohort]) -> None:
                 "--output"
             )
         make_folder(path.parent)
+        if study.file is not None:
+            write_text(path.with_name(STUDY_FILE), study.file.read_text(encoding="utf-8"))
         write_json_atomic(path, record)
         return
-    changed = changed_fields(old.record, to_jsonable(record), ignore=MAY_CHANGE)
+    known = _with_more_seeds(path.parent, old, tuple(record["seeds"]))
+    changed = changed_fields(known, to_jsonable(record), ignore=MAY_CHANGE)
     if changed:
         raise InputError(
             f"{path.parent} holds another study, which declared another {changed[0]}: give the old "
             "value to resume it, or choose another folder with --output"
         )
+    if known is not old.record:
+        write_json_atomic(path, known)
+
+
+def _with_more_seeds(folder: Path, old: Study, seeds: tuple[int, ...]) -> Mapping[str, Any]:
+    """The record of a study, with those seeds that another command adds, and what was seen then."""
+    first = len(old.seeds)
+    if len(seeds) <= first or seeds[:first] != old.seeds:
+        return old.record
+    record = {**old.record, "seeds": list(seeds)}
+    if done := len(list(folder.glob(f"seed-*/{DONE}"))):
+        added = SeedsAdded(seeds[first:], done, datetime.now(UTC).date().isoformat())
+        record["seeds_added"] = [*old.seeds_added, added]
+    return to_jsonable(record)
 
 
 def add_seconds(folder: Path, since: float) -> float:

@@ -69,6 +69,7 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
         )
     study = StudyConfig(
         name=path.stem,
+        file=path,
         base=with_settings(base, known.pop("settings", {}), f"{path}, settings"),
         variants=crossed(variants, *factors) if factors else tuple(variants),
         **{"title": path.stem, **known},

@@ -122,9 +122,9 @@ def test_the_report_opens_with_what_came_out(folder):
     title, conclusion, scope, *_ = (folder / "report.md").read_text().split("\n\n")
     assert title == "# What each loss is worth"
     assert conclusion == (
-        "Against “full” (masked-LM accuracy 25.00 %, 5 seeds), “without KL” (−3.00 ± 0.09 points) "
-        "is worse; “longer” (+1.00 ± 0.09 points) is better; “without MLM” (+0.05 ± 0.24 points) "
-        "cannot be told from it after Holm's correction."
+        "Against “full” (masked-LM accuracy 25.00 %, 5 seeds), “without KL” (−3.000 ± 0.088 "
+        "points) is worse; “longer” (+1.000 ± 0.088 points) is better; “without MLM” (+0.05 ± 0.24 "
+        "points) cannot be told from it after Holm's correction."
     )
     assert scope.startswith(
         "Intervals and p values hold for this teacher (`assets/teacher`) and this corpus (pydocs)"
@@ -138,29 +138,58 @@ def test_a_row_a_variant(folder):
     assert rows[0][5:] == [*beside, "T² KL to teacher (nats a token)"]
     assert rows[2] == ["full", "25.00 %", "reference", "", "", "50.00 %", "25.00 %", "4.500"]
     # 0.12: the detectable difference of 5 seeds is 1.682 standard deviations (a table of power).
-    assert rows[3][:5] == ["without KL", "22.00 %", "−3.00 ± 0.09 points", "< 0.001", "0.12 points"]
-    assert rows[4][:3] == ["without MLM", "25.05 %", "+0.05 ± 0.24 points"]
+    assert rows[3][:5] == [
+        "without KL",
+        "22.00 %",
+        "−3.000 ± 0.088 points",
+        "< 0.001",
+        "0.12 points",
+    ]
+    assert rows[4][:3] == ["without MLM", "25.05 %", "+0.05 ± 0.24 points, not resolved"]
     assert float(rows[4][3]) > 0.5
     assert ["without KL", "21.00 %", "21.90 %", "23.10 %", "22.00 %", "22.00 %"] in rows
-    assert ["longer", "longer\\|it is", "2.00 M", "8.0 MB", "501"] in rows
+    assert ["longer", "longer\\|it is", "", "2.00 M", "8.0 MB", "501"] in rows
 
 
-def test_losses_of_different_temperatures_stand_apart(tmp_path):
+def test_losses_of_different_temperatures_are_not_put_side_by_side(tmp_path):
     """T² KL at T 2 and T 8 are not two values of one thing; another weight changes nothing."""
     study = study_of(base={"loss": {"ce": {"temperature": 2.0}}})
     study["variants"]["longer"]["settings"] = {"loss.ce.weight": 1}
-    rows = tables(report_of(tmp_path, study))
-    assert rows[0][-1] == "T² KL to teacher (nats a token)"
-    study["variants"]["longer"]["settings"] = {"loss.ce.temperature": 8, "loss.cos.weight": 2}
-    rows = tables(report_of(tmp_path, study))
-    assert "T² KL to teacher (nats a token)" not in rows[0]
-    apart = rows.index(["", "loss.ce.temperature", "T² KL to teacher (nats a token)"])
-    assert [rows[apart + row] for row in (2, 5)] == [
-        ["full", "2", "4.500"],
-        ["longer", "8", "4.500"],
-    ]
-    study["variants"]["longer"]["settings"] = {"masking.smoothing": 0.7}  # means of other tokens
-    assert ["longer", "0.7", "4.500"] in tables(report_of(tmp_path, study))
+    text = report_of(tmp_path, study)
+    assert tables(text)[0][-1] == "T² KL to teacher (nats a token)"
+    assert "side by side" not in text
+    for own in ({"loss.ce.temperature": 8, "loss.cos.weight": 2}, {"masking.smoothing": 0.7}):
+        study["variants"]["longer"]["settings"] = own
+        text = report_of(tmp_path, study)
+        assert "4.500" not in text
+        assert f"side by side: T² KL to teacher ({next(iter(own))})" in text.replace("\\", "")
+
+
+def test_what_could_not_be_resolved_is_said(tmp_path):
+    rows = tables(report_of(tmp_path))
+    assert rows[4][2] == "+0.05 ± 0.24 points, not resolved"
+    assert rows[3][2] == "−3.000 ± 0.088 points"
+
+
+def test_seeds_that_were_added_later_are_told(tmp_path):
+    added = [{"seeds": [4, 5], "after": 3, "on": "2026-11-30"}]
+    text = report_of(tmp_path, study_of(seeds_added=added))
+    assert (
+        "4 and 5: seeds that were added on 2026-11-30 after the results of 3 seeds had been seen"
+    ) in text
+    assert "had been seen" not in report_of(tmp_path)
+
+
+def test_every_variant_has_its_settings_and_updates(tmp_path):
+    study = study_of(file="own.toml")
+    study["variants"]["longer"] |= {"settings": {"loss.cos.weight": [0, 3]}, "steps": 400}
+    text = report_of(tmp_path, study)
+    rows = tables(text)
+    [longer] = [row for row in rows if row[0] == "longer" and "2.00 M" in row]
+    assert longer[2:4] == ["loss.cos.weight = 0 to 3", "400"]
+    [full] = [row for row in rows if row[0] == "full" and "2.00 M" in row]
+    assert full[2:4] == ["", "200"]
+    assert "declared in `study.toml`" in text
 
 
 def test_an_empty_cell_is_explained(tmp_path):
@@ -176,9 +205,9 @@ def test_an_empty_cell_is_explained(tmp_path):
 def test_an_interval_is_never_printed_as_nothing(tmp_path):
     small = [1e-6 * shift for shift in (3, 4, 2, 3, 3.5)]  # of a loss: -20 times that
     rows = tables(report_of(tmp_path, runs=runs_of({**DIFFERENCES, "longer": small})))
-    assert rows[5][2] == "+0.00031 ± 0.00009 points"
-    assert rows[5][4] == "0.0001 points"
-    assert "5.000 (−0.00006 ± 0.00002)" in [cell for row in rows for cell in row]
+    assert rows[5][2] == "+0.000310 ± 0.000092 points"
+    assert rows[5][4] == "0.00012 points"
+    assert "5.000 (−0.000062 ± 0.000018)" in [cell for row in rows for cell in row]
 
 
 def test_the_conditions_are_told(tmp_path):
@@ -224,7 +253,7 @@ def test_the_other_metrics_have_their_differences(folder):
     assert header[3] == "SST-2, development score"
     row = next(row for row in rows[rows.index(header) :] if row[0] == "without KL")
     assert row[1] == "5.600 (+0.600 ± 0.018)"
-    assert row[3] == "72.00 % (−3.00 ± 0.09)"
+    assert row[3] == "72.00 % (−3.000 ± 0.088)"
 
 
 def test_every_value_is_in_the_json_and_a_row_a_variant_in_the_csv(folder):
@@ -334,13 +363,13 @@ def test_variants_under_two_conditions_are_compared_inside_each(tmp_path, figure
     study["variants"][names[3]]["against"] = names[2]
     text = report_of(tmp_path, study, runs_of(shifts))
     assert first_sentence(text) == (
-        "Against “full” (masked-LM accuracy 25.00 %, 5 seeds), “without KL” (−3.00 ± 0.09 points) "
-        "is worse. Against “full, no clip” (masked-LM accuracy 15.00 %, 5 seeds), “without KL, no "
-        "clip” (+1.00 ± 0.09 points) is better."
+        "Against “full” (masked-LM accuracy 25.00 %, 5 seeds), “without KL” (−3.000 ± 0.088 "
+        "points) is worse. Against “full, no clip” (masked-LM accuracy 15.00 %, 5 seeds), “without KL, "
+        "no clip” (+1.000 ± 0.088 points) is better."
     )
     rows = tables(text)
     assert [row[2] for row in rows[2:6]] == [
-        "reference", "−3.00 ± 0.09 points", "reference", "+1.00 ± 0.09 points",
+        "reference", "−3.000 ± 0.088 points", "reference", "+1.000 ± 0.088 points",
     ]  # fmt: skip
     assert "Against “full”: The sign is the published one in 1 of 1 variants" in text
     assert "Against “full, no clip”: The sign is the published one in 0 of 1 variants" in text

@@ -14,12 +14,12 @@ from tests.small import build, call
 from train.loop.heldout import term_sums
 from train.loop.heldout_text import means
 from train.objectives.distillation import DistillationObjective
-from train.objectives.forward import Answers
+from train.objectives.forward import AnswersOf
 from train.objectives.terms import DistillationLoss
 from train.update.step import split
 
 
-@pytest.mark.parametrize("answers", get_args(Answers))
+@pytest.mark.parametrize("answers", get_args(AnswersOf))
 def test_they_are_means_over_attended_tokens_without_dropout(answers):
     """And held-out text is compared with the teacher's own answers, whatever the student hears."""
     student = build(MaskedLM, tiny.STUDENT.replace(hidden_dropout=0.5))
