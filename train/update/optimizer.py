@@ -69,7 +69,7 @@ def is_matrix(path: tuple, _leaf: Any) -> bool:
     return path[-1].key in ("kernel", "embedding")
 
 
-def clipped(longest: float, updates: Params, _params: Params) -> Params:
+def clipped(longest: float | Float32[Array, ""], updates: Params, _params: Params) -> Params:
     """Updates of a model, scaled down to a global norm of `longest` if theirs is larger.
 
     By one product, as torch does it: a quotient of each (`optax.clip_by_global_norm`) is one that

@@ -81,7 +81,7 @@ def test_each_variant_is_compared_with_its_own_reference_and_all_are_corrected_t
     found = compare_variants("accuracy", VALUES | other, references)
     assert found.groups() == {"all": ["less", "same"], "all 2": ["less 2"]}
     assert found.rows["all 2"].difference is None
-    test = stats.ttest_rel(*([*other[name].values()] for name in ("less 2", "all 2")))
+    test = stats.ttest_rel([*other["less 2"].values()], [*other["all 2"].values()])
     assert difference(found, "less 2").p == pytest.approx(test.pvalue, rel=1e-9)
     each = [difference(found, name) for name in ("less", "same", "less 2")]
     assert [one.p_holm for one in each] == pytest.approx(holm([one.p for one in each]))

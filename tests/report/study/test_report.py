@@ -364,8 +364,8 @@ def test_variants_under_two_conditions_are_compared_inside_each(tmp_path, figure
     text = report_of(tmp_path, study, runs_of(shifts))
     assert first_sentence(text) == (
         "Against “full” (masked-LM accuracy 25.00 %, 5 seeds), “without KL” (−3.000 ± 0.088 "
-        "points) is worse. Against “full, no clip” (masked-LM accuracy 15.00 %, 5 seeds), “without KL, "
-        "no clip” (+1.000 ± 0.088 points) is better."
+        "points) is worse. Against “full, no clip” (masked-LM accuracy 15.00 %, 5 seeds), “without "
+        "KL, no clip” (+1.000 ± 0.088 points) is better."
     )
     rows = tables(text)
     assert [row[2] for row in rows[2:6]] == [
