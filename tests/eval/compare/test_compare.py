@@ -101,7 +101,7 @@ def test_the_variants_of_a_study(tmp_path: Path, compare) -> None:
     assert [side.name for side in sides] == [*study["variants"]]
     text = (tmp_path / "comparison/comparison.md").read_text()
     # By hand: the standard deviation 0.00707 of the five values, times 2.776 / √5.
-    assert table(text, "Metrics")["masked-LM accuracy"][0] == "25.0 % ± 0.9"
+    assert table(text, "Metrics")["masked-LM accuracy"][0] == "25.00 % ± 0.88"
     assert table(text, "Settings that differ") == {"loss.ce.weight": ["5.0", "0", "5.0", "5.0"]}
     assert sides[0].curves["masked_lm_accuracy"] == [(0, 0.0), (100, 0.125), (200, 0.25)]
 
