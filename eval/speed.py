@@ -9,6 +9,7 @@
     python -m eval.speed vocabulary --batch-size 8 64 --sequence-length 512
     python -m eval.speed search --documents 100000 1000000 --vectors float16
     python -m eval.speed generation --model my-translator --against torch
+    python -m eval.speed serving --clients 64 --tokens 32
 
 reading (the default): sentences a second that BERT and DistilBERT read, beside the paper's ratio.
 predictions: texts that eval.predict classifies, beside the compiled model without tokenisation, and
@@ -20,6 +21,7 @@ study: the five students of `paper-table-4` trained together, against each of th
 vocabulary: the losses over the vocabulary in chunks, against all scores at once.
 search: exact search for queries among random vectors of documents, with its memory.
 generation: tokens a second that a decoder writes, greedily and by beams, with its memory.
+serving: requests that eval.serve answers to many clients at once, with its memory.
 Weights and tokens are random: speed does not depend on their values.
 What is measured, and about how long that takes, is said before; in updates, a contender that is ten
 times slower than the fastest is cut short.
@@ -42,6 +44,7 @@ from eval.timing.settings import (
     PredictionSpeed,
     ReadingSpeed,
     SearchSpeed,
+    ServingSpeed,
     Speed,
     StudySpeed,
     UpdateSpeed,
@@ -57,6 +60,7 @@ MEASUREMENTS: dict[str, type[Speed]] = {
     "vocabulary": VocabularySpeed,
     "search": SearchSpeed,
     "generation": GenerationSpeed,
+    "serving": ServingSpeed,
 }
 
 
@@ -110,6 +114,10 @@ def _measure(settings: Speed, console: Console) -> dict[str, Any]:
         from eval.timing.generation.measure import measure_generation
 
         return measure_generation(settings, console)
+    if isinstance(settings, ServingSpeed):
+        from eval.serve.load import measure_serving
+
+        return measure_serving(settings, console)
     assert isinstance(settings, SearchSpeed)
     from eval.timing.search import measure_search
 

@@ -71,8 +71,7 @@ def serve(config: ServeConfig) -> None:
         raise InputError(
             f"--most-texts is {config.most_texts}: --most-waiting {config.most_waiting} are fewer"
         )
-    for name in NEEDED:
-        library(name, "serve", "eval.serve")
+    check_libraries()
     # Only now: these need the libraries.
     from eval.serve.app import make_app
     from eval.serve.process import bound_socket, run_server
@@ -93,6 +92,12 @@ def serve(config: ServeConfig) -> None:
         app = make_app(abilities, about_model(checkpoint), limits, config.most_waiting)
         count = run_server(app, listener)
     say(f"stopped, after {count:,} requests")
+
+
+def check_libraries() -> None:
+    """Raises InputError if a library of the extra `serve` is missing."""
+    for name in NEEDED:
+        library(name, "serve", "eval.serve")
 
 
 if __name__ == "__main__":

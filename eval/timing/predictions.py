@@ -63,12 +63,14 @@ def measure_predictions(settings: PredictionSpeed, console: Console) -> dict[str
     return {"calls": calls}
 
 
-def random_texts(vocabulary: Vocabulary, count: int) -> list[str]:
-    """Texts of 5 to 32 tokens, [CLS] and [SEP] included: random words, each a token of its own."""
+def random_texts(
+    vocabulary: Vocabulary, count: int, shortest: int = 5, longest: int = LENGTH
+) -> list[str]:
+    """Texts of so many tokens, [CLS] and [SEP] included: random words, each a token of its own."""
     words = [piece for piece in vocabulary.pieces if piece.isascii() and piece.isalpha()]
     random = np.random.default_rng(0)
     return [
-        " ".join(random.choice(words, random.integers(5, LENGTH, endpoint=True) - 2))
+        " ".join(random.choice(words, random.integers(shortest, longest, endpoint=True) - 2))
         for _ in range(count)
     ]
 

@@ -2,14 +2,14 @@
 
 import importlib.util
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from eval.timing.device import Device, check_torch
 from eval.timing.measurement import Measurement, check_lengths
 from model.config import EncoderConfig, bert_base, distilbert_base, tiny_bert, tiny_distilbert
 from model.decoder.settings import Beams
 from model.errors import InputError
-from model.ranges import Count, Dropout, Length, Rows
+from model.ranges import Count, Dropout, Length, Range, Rows
 
 Loop = Literal["pretrain", "distill", "finetune"]
 Size = Literal["base", "tiny"]
@@ -214,3 +214,23 @@ class GenerationSpeed(Speed):
                     )
         if self.against:
             check_torch("--against torch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingSpeed(Speed):
+    """Requests of many clients at once to eval.serve, which computes the vectors of their texts.
+
+    The clients are on the same machine, and share its cores with the server.
+    """
+
+    model: str | None = None
+    """A folder or hub name of an embedder; by default one of random weights."""
+    size: PredictionSize = "minilm"
+    """Without --model: a BERT of 6 layers, 384 wide, as MiniLM-L6; DistilBERT-base, or that of the
+    tiny recipes."""
+    clients: Annotated[int, Range(1, 10_000)] = 64
+    """Clients, each of which sends a text, and the next when it has the answer."""
+    seconds: Annotated[float, Range(0, 86_400, above=True)] = 12.0
+    """Of each run."""
+    tokens: Annotated[int, Range(3, 512)] = 32
+    """Tokens of a text."""

@@ -4,20 +4,17 @@ Needs playwright and Chromium, which is Debian's package `chromium`.
 """
 
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 
 from eval.serve.app import make_app
-from eval.serve.process import address_of, bound_socket
 from eval.serve.query import RequestLimits
 from eval.serve.start import about_model, open_abilities
 from model.hf.checkpoint import open_checkpoint
+from tests.eval.serve.served import served_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
@@ -32,18 +29,8 @@ def served(folder) -> Iterator[str]:
     """The address of a server in a thread."""
     checkpoint = open_checkpoint(str(folder))
     app = make_app(open_abilities(checkpoint), about_model(checkpoint), LIMITS, 64)
-    with bound_socket("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(app, log_config=None, log_level="error", ws="none")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=[[listener]])
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield address_of(listener)
-        finally:
-            server.should_exit = True
-            thread.join()
+    with served_app(app) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")
