@@ -1,5 +1,6 @@
 """Predictions of a model for every window of a data set, in a few static shapes."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,8 @@ from tasks.kind import Fetched, Kind
 from tasks.windows import Windows
 
 EVALUATION_ROWS = 64
+FEW_TOKENS = 8192
+"""Tokens of a batch, at most, where its rows can be chosen: more need memory, and gain no speed."""
 
 
 def predictor(
@@ -59,17 +62,19 @@ def batches_of_like_lengths(
 ) -> Iterator[tuple[Int[np.ndarray, " chosen"], dict[str, np.ndarray]]]:
     """Every window once, in batches of `rows` that are padded to one of the rising `lengths`.
 
-    Where `rows` are several numbers, rising, a batch has the most of them, and the last batch of a
-    length the fewest that hold what is left.
+    Where `rows` are several numbers, rising, a batch has the most of them that make no more than
+    `FEW_TOKENS`, and the last batch of a length the fewest that hold what is left.
 
     Yields:
         At most `rows` places of windows, and the batch whose first rows they are; the last batch of
         a length is filled up with the same windows again.
     """
-    sizes = (rows,) if isinstance(rows, int) else tuple(rows)
+    choice = (rows,) if isinstance(rows, int) else tuple(rows)
     bucket = np.searchsorted(lengths, windows.extents)
     for number, length in enumerate(lengths):
         members = np.flatnonzero(bucket == number)
+        tokens = length * math.prod(windows.input_ids[0].shape[1:])
+        sizes = [size for size in choice if size * tokens <= FEW_TOKENS] or choice[:1]
         for start in range(0, len(members), sizes[-1]):
             chosen = members[start : start + sizes[-1]]
             size = next(size for size in sizes if len(chosen) <= size)

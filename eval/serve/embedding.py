@@ -24,7 +24,7 @@ class Embedding(Ability):
     name = "embed"
     noun = "an encoder"
     fields = ("prompt",)
-    together = EVALUATION_ROWS
+    together = SMALL_BATCHES[-1]
 
     def __init__(self, model: Embedder, vocabulary: Vocabulary, max_length: int | None = None):
         self.model, self.vocabulary = model, vocabulary
@@ -43,10 +43,16 @@ class Embedding(Ability):
     def answer(self, queries: Sequence[Query]) -> list[Reply]:
         prompt = queries[0].settings.get("prompt", self.prompt)
         texts = [text for query in queries for text in query.texts]
-        vectors = embed(self.model, self.vocabulary, texts, prompt=prompt, max_length=self.length)
+        parts = [texts[n : n + EVALUATION_ROWS] for n in range(0, len(texts), EVALUATION_ROWS)]
+        vectors = [
+            vector.tolist()
+            for part in parts  # of more there would be other programs
+            for vector in embed(
+                self.model, self.vocabulary, part, prompt=prompt, max_length=self.length
+            )
+        ]
         rows = [
-            {"text": text, "vector": vector}
-            for text, vector in zip(texts, vectors.tolist(), strict=True)
+            {"text": text, "vector": vector} for text, vector in zip(texts, vectors, strict=True)
         ]
         return [
             Reply(each, self._remarks(query, prompt))
@@ -64,5 +70,5 @@ class Embedding(Ability):
         before, _ = token_rows([self.prompt], self.vocabulary, self.length)
         for length in lengths_of_batches(self.length):
             words = max(0, length - len(before[0]))
-            for rows in (*SMALL_BATCHES, EVALUATION_ROWS):
+            for rows in SMALL_BATCHES:
                 yield Query((" ".join(["a"] * words),) * rows, settings)

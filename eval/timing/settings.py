@@ -218,10 +218,7 @@ class GenerationSpeed(Speed):
 
 @dataclass(frozen=True, kw_only=True)
 class ServingSpeed(Speed):
-    """Requests of many clients at once to eval.serve, which computes the vectors of their texts.
-
-    The clients are on the same machine, and share its cores with the server.
-    """
+    """Requests of many clients to eval.serve at once, on the same machine, for vectors of texts."""
 
     model: str | None = None
     """A folder or hub name of an embedder; by default one of random weights."""

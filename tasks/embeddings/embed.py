@@ -27,8 +27,8 @@ SORTED_TOGETHER = 8192
 """Texts that are tokenised and sorted together: memory does not grow with their number."""
 BATCH_LENGTHS = (8, 16, 32, 64, 96, 128, 192, 256, 384)
 """The lengths of batches below the longest, in tokens."""
-SMALL_BATCHES = (1, 8)
-"""Few texts of like lengths are read in smaller batches."""
+SMALL_BATCHES = (1, 8, 32)
+"""Texts that are read together where there are few in all."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def embed(
     """The vector of each text, in the order of the texts.
 
     Texts of like lengths are read together, in at most ten static shapes and, where there are few
-    of them, twenty more, so that soon nothing is compiled any more; beside the result memory is
+    of them, thirty others, so that soon nothing is compiled any more; beside the result memory is
     bounded, however many texts there are. A longer text is cut: its first `max_length` - 2 tokens
     are read, as sentence-transformers has it, and a warning in the log counts those. An empty text
     has a vector, too: that of [CLS] and [SEP].
@@ -94,7 +94,7 @@ def embed_batches(
     rest, rows, start, longer = iter(texts), (), 0, 0
     while part := [f"{prompt}{text}" for text in islice(rest, SORTED_TOGETHER)]:
         few = len(part) <= EVALUATION_ROWS
-        rows = rows or (*(SMALL_BATCHES if few else ()), EVALUATION_ROWS)
+        rows = rows or (SMALL_BATCHES if few else (EVALUATION_ROWS,))
         ids, cut = token_rows(part, vocabulary, length)
         longer += cut
         for chosen, batch in batches_of_like_lengths(as_windows(ids, vocabulary), lengths, rows):

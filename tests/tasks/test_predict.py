@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tasks.kind import Kind
-from tasks.predict import _fetch, predictor
+from tasks.predict import _fetch, batches_of_like_lengths, predictor
 from tasks.questions.kind import Answers
 from tasks.texts.kind import Classification
 from tasks.windows import Windows
@@ -27,6 +27,23 @@ def windows() -> Windows:
         tokens={"token_type_ids": (types, 0)},
         values={"label": np.zeros(len(ids), np.int32)},
     )
+
+
+def test_rows_are_the_fewest_that_hold_what_is_left(windows, monkeypatch):
+    def rows(choice) -> list[tuple[list[int], tuple[int, ...]]]:
+        found = batches_of_like_lengths(windows, (5, 9, 17), choice)
+        return [(chosen.tolist(), batch["input_ids"].shape) for chosen, batch in found]
+
+    assert rows((1, 2, 4)) == [([0, 2, 6], (4, 5)), ([3, 5], (2, 9)), ([1, 4], (2, 17))]
+    assert rows((1, 2)) == [
+        ([0, 2], (2, 5)), ([6], (1, 5)), ([3, 5], (2, 9)), ([1, 4], (2, 17))
+    ]  # fmt: skip
+    assert rows(2) == [([0, 2], (2, 5)), ([6], (2, 5)), ([3, 5], (2, 9)), ([1, 4], (2, 17))]
+    monkeypatch.setattr("tasks.predict.FEW_TOKENS", 20)
+    assert rows((1, 2, 4)) == [
+        ([0, 2, 6], (4, 5)), ([3, 5], (2, 9)), ([1], (1, 17)), ([4], (1, 17))
+    ]  # fmt: skip
+    assert rows(2)[-1] == ([1, 4], (2, 17))  # what is given is not chosen
 
 
 @pytest.mark.parametrize("kind", [Classification(), Tags(), Answers()], ids=lambda kind: kind.name)
