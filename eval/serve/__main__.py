@@ -101,6 +101,6 @@ def check_libraries() -> None:
 
 
 if __name__ == "__main__":
-    from train.command.cli import main
+    from train.command.cli import main, parse
 
-    main(lambda: serve(tyro.cli(ServeConfig, prog="python -m eval.serve", description=__doc__)))
+    main(lambda: serve(parse(ServeConfig, prog="python -m eval.serve", description=__doc__)))
