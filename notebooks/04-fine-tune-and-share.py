@@ -17,6 +17,20 @@
 # `docs/results.md`.
 
 # %%
+# In Google Colab this brings the repository; elsewhere it does nothing.
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY, FOLDER = "https://github.com/OWNER/distilbert-flax", "/content/distilbert-flax"
+if "google.colab" in sys.modules and not Path(FOLDER).exists():
+    subprocess.run(["git", "clone", "-q", REPOSITORY, FOLDER], check=True)
+    os.chdir(FOLDER)
+    sys.path.insert(0, FOLDER)
+    subprocess.run(["pip", "install", "-q", "-c", "constraints.txt", "-e", "."], check=True)
+
+# %%
 import os
 from pathlib import Path
 

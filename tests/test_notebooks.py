@@ -66,3 +66,16 @@ def test_a_notebook_runs_offline_within_three_minutes(text, corpus, monkeypatch)
     )
     client.execute()
     assert float(notebook.cells[-1].outputs[0].text) < SECONDS * CORES
+
+
+def test_notebooks_bring_the_repository_to_colab():
+    """The address is a placeholder, and the same wherever it is written."""
+    addresses = {
+        address
+        for file in (*TEXTS, ROOT / "mkdocs.yml")
+        for address in re.findall(r"https://github\.com/OWNER/\S+?(?=[\"\s]|$)", file.read_text())
+    }
+    assert addresses == {"https://github.com/OWNER/distilbert-flax"}
+    for text in TEXTS:
+        first = next(cell for cell in jupytext.read(text).cells if cell.cell_type == "code")
+        assert '"google.colab" in sys.modules' in first.source
