@@ -25,7 +25,7 @@ test-long: $(VENV)/.with-dev ## The other offline tests, of several seconds each
 test-oracle: $(VENV)/.with-oracle ## Live comparison with torch and transformers
 	$(PYTEST) -m oracle
 
-test-all: $(VENV)/.with-oracle .venv-tpu/.with-libtpu ## Every test, the slow ones too
+test-all: $(VENV)/.with-oracle .venv-tpu/.with-libtpu .node/.with-transformers-js ## Every test, the slow ones too
 	$(PYTEST)
 	NNX_GRAPH_MODE=false $(PYTEST) $(MODEL_TESTS)
 
@@ -51,7 +51,7 @@ site: $(VENV)/.with-site ## The documents as a site in site/, every link checked
 	$(PY) -m mkdocs build --quiet --strict
 
 clean: ## Remove the environment and the caches, not the runs
-	rm -rf $(VENV) .venv-tpu .pytest_cache .ruff_cache *.egg-info build site
+	rm -rf $(VENV) .venv-tpu .node .pytest_cache .ruff_cache *.egg-info build site
 
 # One stamp an installation: it is repeated only when what it installs has changed.
 $(VENV)/.with-runtime: EXTRAS =
@@ -74,6 +74,13 @@ $(VENV)/.with-%: pyproject.toml constraints.txt | $(PY)
 	@mkdir -p .venv-tpu
 	@$(PY) -m pip install -qq --disable-pip-version-check --upgrade --no-deps --target .venv-tpu \
 	  -c constraints.txt libtpu || echo "No libtpu for this machine: the test that compiles for TPUs is skipped."
+	@touch $@
+
+# To ask exported models as a browser does; without the scripts, which fetch what only GPUs need.
+.node/.with-transformers-js: Makefile
+	@mkdir -p .node
+	@npm install --prefix .node --no-save --no-audit --no-fund --ignore-scripts --silent \
+	  @huggingface/transformers@4.3.2 || echo "No npm here: the tests with transformers.js are skipped."
 	@touch $@
 
 $(PY):

@@ -2,6 +2,7 @@
 
     python -m eval.speed
     python -m eval.speed --against torch --json speed.json
+    python -m eval.speed reading --against onnxruntime --repeats 20
     python -m eval.speed predictions --against torch
     python -m eval.speed updates --against torch
     python -m eval.speed updates --device gpu --attention-dropout 0 --against torch

@@ -56,8 +56,11 @@ def run_measurement(settings: Settings, measure: Measure[Settings]) -> dict[str,
     result = {**measure(settings, console), "load_average_before": load}
     if settings.json is not None:
         record = provenance()
-        if getattr(settings, "against", None):
+        against = getattr(settings, "against", None) or ()
+        if "torch" in against:
             record["versions"] |= versions(("torch", "transformers"))
+        if "onnxruntime" in against:
+            record["versions"] |= versions(("onnx", "onnxruntime"))
         if device := result.get("device"):  # this very process computes nothing on it
             record["devices"] |= {name: device[name] for name in ("platform", "kind")}
         write_json_atomic(settings.json, {**result, "settings": settings, "provenance": record})

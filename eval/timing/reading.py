@@ -1,7 +1,8 @@
-"""Sentences that BERT and DistilBERT read in a second, beside Hugging Face's models in torch."""
+"""Sentences that BERT and DistilBERT read in a second, beside the same in other libraries."""
 
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,18 @@ from report.tables import terminal_table
 # Sanh et al. 2019, table 3: 668 and 410 seconds for a pass over STS-B's development set on a CPU,
 # one sentence pair at a time.
 PUBLISHED_RATIO = 668 / 410
-_TORCH = "torch: "
+_OTHERS = ("torch", "onnxruntime", "onnxruntime int8")
+"""Other libraries, whose names are put before those of the models."""
 
 
 def measure_reading(settings: ReadingSpeed, console: Console) -> dict[str, Any]:
     """Sizes, and sentences a second for each number of sentences and each length; prints them.
 
     Raises:
-        InputError: there is no such device, or torch is to be compared elsewhere than on the CPU.
+        InputError: there is no such device, or others are to be compared elsewhere than on the CPU.
     """
     if use(settings.device).platform != "cpu" and settings.against:
-        raise InputError("--against torch compares reading on the CPU: give --device cpu")
+        raise InputError("--against compares reading on the CPU: give --device cpu")
     teacher, student = SIZES[settings.size]
     models: dict[str, nnx.Module] = {
         "BERT": Bert(teacher, rngs=nnx.Rngs(0)),
@@ -44,12 +46,17 @@ def measure_reading(settings: ReadingSpeed, console: Console) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for name, model in models.items():
             save(model, Path(folder, name))
+        programs = {}
+        if "onnxruntime" in settings.against:
+            programs = write_programs(models, Path(folder))
         for length in lengths:
             for batch in settings.batch_size:
                 readers = {name: reader(model, batch, length) for name, model in models.items()}
-                if settings.against:
+                if "torch" in settings.against:
                     for name in models:
-                        readers[_TORCH + name] = torch_reader(Path(folder, name), batch, length)
+                        readers[f"torch: {name}"] = torch_reader(Path(folder, name), batch, length)
+                for name, file in programs.items():
+                    readers[name] = onnx_reader(file, batch, length)
                 what = announced(f"{batch} x {length} tokens")
                 seconds = time_alternately(readers, repeats=settings.repeats, announce=what)
                 rates = {name: batch / float(np.median(each)) for name, each in seconds.items()}
@@ -80,22 +87,54 @@ def torch_reader(folder: Path, sentences: int, length: int) -> Callable[[], obje
     return read
 
 
+def write_programs(models: Mapping[str, nnx.Module], folder: Path) -> dict[str, Path]:
+    """Files of ONNX for the models, in float32 and in 8 bits, by the names of contenders."""
+    import onnx
+
+    from eval.export.programs import programs
+    from eval.export.quantise import write_quantised
+
+    files = {}
+    for name, model in models.items():
+        for library in ("onnxruntime", "onnxruntime int8"):
+            files[f"{library}: {name}"] = folder / f"{name} {library}.onnx"
+        program = programs(model)["model"]
+        onnx.save(program, files[f"onnxruntime: {name}"])
+        write_quantised(program, files[f"onnxruntime int8: {name}"])
+    return files
+
+
+def onnx_reader(file: Path, sentences: int, length: int) -> Callable[[], object]:
+    """A function that encodes so many sentences of `length` tokens with a program of ONNX."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = os.cpu_count() or 1  # as many as JAX takes
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    ids = np.ones((sentences, length), np.int64)
+    feed = {each.name: ids for each in session.get_inputs()}
+    return lambda: session.run(["last_hidden_state"], feed)
+
+
 def reading_table(result: dict[str, Any]) -> Table:
-    """Sentences a second, DistilBERT's speed over BERT's, and ours over torch's."""
+    """Sentences a second, DistilBERT's speed over BERT's, and ours over that of others."""
     large, small = names = list(result["sizes"])
     ratio = f"{small}\n/ {large}\npaper: {PUBLISHED_RATIO:.2f}"
-    header, lines = ["sentences\nx tokens", *names, ratio], []
+    there = result["speeds"][0]["sentences_per_second"]
+    others = [other for other in _OTHERS if f"{other}: {large}" in there]
+    header, lines = ["sentences\nx tokens", "in", *names, ratio, "ours\n/ theirs"], []
     for row in result["speeds"]:
         speeds = row["sentences_per_second"]
-        line = [f"{row['batch']} x {row['length']}", *(_number(speeds[name]) for name in names)]
-        line.append(f"{speeds[small] / speeds[large]:.2f}")
-        if torch := [speeds[_TORCH + name] for name in names if _TORCH + name in speeds]:
-            ratios = [speeds[name] / value for name, value in zip(names, torch, strict=True)]
-            line += [*map(_number, torch), ", ".join(f"{value:.2f}" for value in ratios)]
-        lines.append(line)
-    if len(lines[0]) > len(header):
-        header += [*(f"torch:\n{name}" for name in names), "ours\n/ torch"]
-    return terminal_table("Sentences a second, float32", header, lines)
+        ours = [speeds[name] for name in names]
+        for other in ("", *others):
+            size = "" if other else f"{row['batch']} x {row['length']}"
+            values = [speeds[f"{other}: {name}"] for name in names] if other else ours
+            ratios = [f"{a / b:.2f}" for a, b in zip(ours, values, strict=True)] if other else []
+            line = [size, other or "ours", *map(_number, values), f"{values[1] / values[0]:.2f}"]
+            lines.append([*line, ", ".join(ratios)])
+    if not others:
+        header, *lines = ([line[0], *line[2:-1]] for line in (header, *lines))
+    return terminal_table("Sentences a second", header, lines)
 
 
 def _number(value: float) -> str:

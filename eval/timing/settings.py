@@ -4,6 +4,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
+from data.extras import library
 from eval.timing.device import Device, check_torch
 from eval.timing.measurement import Measurement, check_lengths
 from model.config import EncoderConfig, bert_base, distilbert_base, tiny_bert, tiny_distilbert
@@ -47,14 +48,18 @@ class ReadingSpeed(Speed):
     """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
     device: Device | None = None
     """Where; by default where JAX computes on this machine."""
-    against: Literal["torch"] | None = None
-    """`torch`: Hugging Face's models read alternately with ours, on the CPU."""
+    against: tuple[Literal["torch", "onnxruntime"], ...] = ()
+    """Who else reads alternately with ours, on the CPU. `torch`: Hugging Face's models;
+    `onnxruntime`: what eval.export writes of ours, in float32 and in 8 bits."""
 
     def check(self) -> None:
         super().check()
         check_lengths(self.sequence_length, SIZES[self.size][0].max_positions)
-        if self.against:
+        if "torch" in self.against:
             check_torch("--against torch")
+        if "onnxruntime" in self.against:
+            for name in ("onnx", "onnxruntime"):
+                library(name, "onnx", "--against onnxruntime")
 
 
 @dataclass(frozen=True, kw_only=True)

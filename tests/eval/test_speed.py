@@ -247,8 +247,16 @@ def test_the_tables_hold_medians_and_ratios():
     speeds = {"BERT": 10.0, "DistilBERT": 19.0, "torch: BERT": 5.0, "torch: DistilBERT": 10.0}
     row = {"batch": 8, "length": 128, "sentences_per_second": speeds}
     reading = reading_table({"sizes": {"BERT": size, "DistilBERT": size}, "speeds": [row]})
-    cells = [str(next(iter(column.cells))) for column in reading.columns]
-    assert cells == ["8 x 128", "10", "19", "1.90", "5", "10", "2.00, 1.90"]
+    assert [list(map(str, column.cells)) for column in reading.columns] == [
+        ["8 x 128", ""], ["ours", "torch"], ["10", "5"], ["19", "10"], ["1.90", "2.00"],
+        ["", "2.00, 1.90"],
+    ]  # fmt: skip
+    alone = {name: speeds[name] for name in ("BERT", "DistilBERT")}
+    row = {"batch": 8, "length": 128, "sentences_per_second": alone}
+    reading = reading_table({"sizes": {"BERT": size, "DistilBERT": size}, "speeds": [row]})
+    assert [str(next(iter(column.cells))) for column in reading.columns] == [
+        *("8 x 128", "10", "19", "1.90")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -318,15 +326,42 @@ def test_torch_without_a_gpu_is_reported(tmp_path):
         replace(measured, on="gpu").torch(tmp_path, autocast=False)
 
 
+@pytest.mark.long
+def test_onnxruntime_reads_alternately_with_us(smallest, tmp_path, capsys):
+    settings = ReadingSpeed(
+        batch_size=(2,),
+        sequence_length=(8,),
+        size="tiny",
+        repeats=2,
+        against=("onnxruntime",),
+        json=tmp_path / "speed.json",
+    )
+    [row] = speed(settings)["speeds"]
+    names = ["BERT", "DistilBERT"]
+    others = [f"onnxruntime{kind}: {name}" for name in names for kind in ("", " int8")]
+    assert list(row["sentences_per_second"]) == [*names, *others]
+    assert "onnxruntime int8" in capsys.readouterr().out
+    record = json.loads((tmp_path / "speed.json").read_text())
+    assert {"onnx", "onnxruntime"} < {*record["provenance"]["versions"]}
+
+
+def test_without_onnxruntime_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"--against onnxruntime needs onnxruntime, .*\[onnx\]"):
+        speed(ReadingSpeed(against=("onnxruntime",)))
+
+
 @pytest.mark.oracle
 def test_torch_reads_alternately_with_us(smallest, capsys):
     result = speed(
-        ReadingSpeed(batch_size=(2,), sequence_length=(8,), size="tiny", repeats=2, against="torch")
+        ReadingSpeed(
+            batch_size=(2,), sequence_length=(8,), size="tiny", repeats=2, against=("torch",)
+        )
     )
     [row] = result["speeds"]
     names = ["BERT", "DistilBERT", "torch: BERT", "torch: DistilBERT"]
     assert list(row["sentences_per_second"]) == names
-    assert "/ torch" in capsys.readouterr().out
+    assert "/ theirs" in capsys.readouterr().out
 
 
 @pytest.mark.oracle
