@@ -1,4 +1,4 @@
-"""Settings of glibc's malloc that keep freed memory, which XLA on CPUs asks for again at once."""
+"""Settings for the memory of XLA on CPUs: programs one after the other, and freed memory is kept."""
 
 import ctypes
 import importlib.util
@@ -14,11 +14,9 @@ OPTIONS = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, -1), "M_ARENA_MAX": (
 # for TPUs may be installed where there are none.
 DEVICES = {"libtpu": ("accel*", "vfio/[0-9]*"), "jax_plugins": ("nvidia[0-9]*", "kfd")}
 
-_kept: list[bool] = []  # whether `keep_freed_memory` has done so in this process
-
 
 def keep_freed_memory() -> None:
-    """Makes malloc keep what is freed, where JAX computes on the CPU.
+    """Makes malloc keep what is freed, and programs wait for each other, on the CPU.
 
     Has to be called first: threads that another library starts at its import, such as pyarrow, have
     arenas of their own, which XLA's threads would then use too.
@@ -26,9 +24,14 @@ def keep_freed_memory() -> None:
     XLA for CPUs allocates all temporaries of a program at every call. glibc maps large arrays from
     the system and returns them, so the kernel clears every page again: half a million page faults
     in an update of a full-size model, up to 45 % of its time. The price is that a process keeps its
-    largest size to its end. Nothing is changed where malloc is not glibc's, or where the
-    environment sets it (MALLOC_ARENA_MAX and others, GLIBC_TUNABLES).
+    largest size to its end. malloc is left alone where it is not glibc's, or where the environment
+    sets it (MALLOC_ARENA_MAX and others, GLIBC_TUNABLES).
+
+    A program that is dispatched asynchronously takes its temporaries while those of the one before
+    are not free yet: two or three blocks of them are then held at once, and kept. Nothing is gained
+    by it, as the CPU that would go on in Python is the one that computes.
     """
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     if "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()):
         return
     if has_accelerator() or any(name.startswith(("MALLOC_", "GLIBC_TUN")) for name in os.environ):
@@ -36,18 +39,6 @@ def keep_freed_memory() -> None:
     mallopt = ctypes.CDLL(None).mallopt
     for option, value in OPTIONS.values():
         mallopt(option, value)
-    _kept.append(True)
-
-
-def return_lost_memory() -> None:
-    """Gives memory that is free now back to the system, where `keep_freed_memory` keeps it.
-
-    The temporaries of a program are one block of the heap. Now and then malloc does not find it
-    again for the next call, because something small has settled behind it, and takes another: the
-    first is lost, and the process grows. Called rarely, this costs the page faults of one call.
-    """
-    if _kept:
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def has_accelerator() -> bool:

@@ -20,7 +20,6 @@ from data.storage.holding import check_held
 from data.storage.mirror import readable, upload
 from data.storage.run_folder import read_metrics
 from model.errors import InputError
-from train.command.malloc import return_lost_memory
 from train.command.processes import is_first
 from train.command.signals import Stopped, stop_if_asked, until_safe
 from train.config import TrainConfig
@@ -242,12 +241,8 @@ class TrainingRun:
             self.update(batch, waited, compiles=shape not in shapes)
             shapes.add(shape)
             ends = self.number == self.steps
-            made = self.number - self.start
-            if made & (made - 1) == 0:  # 1, 2, 4, 8, ...: blocks are lost early, if at all
-                return_lost_memory()
             if self.due(self.number):
                 results = self.measure()
-                return_lost_memory()
                 if not ends and self.out_of_patience():
                     self.log.say(
                         f"training ends at step {self.number:,} of {self.steps:,}: no better "

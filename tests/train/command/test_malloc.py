@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -26,17 +25,18 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 program(x, w).block_until_ready()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+GROWTH = """
+def highest():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-
-RESIDENT = """
-from train.command.malloc import return_lost_memory
-
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
-
-before = resident()
-return_lost_memory()
-print(before - resident())
+# Without it the process grows in some runs only.
+assert not jax.config.read("jax_cpu_enable_async_dispatch")
+before = highest()
+step = jax.jit(lambda x, w: x + 1e-9 * (x @ w) @ w.T, donate_argnums=0)
+for _ in range(30):
+    x = step(x, w)
+x.block_until_ready()
+print(highest() - before)
 """
 
 
@@ -62,10 +62,10 @@ def test_an_accelerator_is_driver_and_device(
 
 
 def page_faults(package: str, started: str = "-m", **environment: str) -> int:
-    return printed_number(PROGRAM, package, started, **environment)
+    return printed_last(PROGRAM, package, started, **environment)
 
 
-def printed_number(program: str, package: str, started: str = "-m", **environment: str) -> int:
+def printed_last(program: str, package: str, started: str = "-m", **environment: str) -> int:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     program = program.format(package=package, started=started, array=ARRAY)
     done = subprocess.run(
@@ -92,9 +92,5 @@ def test_commands_do_not_ask_for_pages_anew():
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc")
-def test_lost_memory_goes_back_to_the_system():
-    returning = PROGRAM + RESIDENT
-    assert printed_number(returning, "train") > 0.9 * ARRAY
-    # Where nothing is kept, it is left to malloc.
-    assert printed_number(returning, "train", MALLOC_ARENA_MAX="8") < ARRAY / 10
+def test_the_temporaries_of_one_program_are_held_at_a_time():
+    assert printed_last(PROGRAM + GROWTH, "train") < ARRAY / 2
