@@ -1,4 +1,4 @@
-"""Settings for the memory of XLA on CPUs: programs one after the other, and freed memory is kept."""
+"""Settings for the memory of XLA on CPUs: one program at a time, and freed memory is kept."""
 
 import ctypes
 import importlib.util
