@@ -16,7 +16,10 @@ NAMES = {
     "cos": "cosine distance of hidden states",
     "mse": "squared error of logits (sum)",
     "reverse_kl": "T² reverse KL to teacher (nats a token)",
+    "js": "T² Jensen-Shannon divergence from teacher (nats a token)",
     "hidden": "squared error of hidden states",
+    "cka": "1 − CKA of hidden states",
+    "procrustes": "Procrustes distance of hidden states",
     "embeddings": "squared error of embeddings",
     "attention": "squared error of attention scores",
     "relations": "KL of query, key and value relations (nats a token)",
@@ -54,7 +57,7 @@ NAMES |= {
 # The held-out metrics of a student without a vocabulary head.
 NAMES |= {
     f"heldout_{term}": f"held out: {NAMES[term]}"
-    for term in ("cos", "hidden", "embeddings", "attention", "relations")
+    for term in ("cos", "hidden", "cka", "procrustes", "embeddings", "attention", "relations")
 }
 SHARES = {
     *("masked_lm_accuracy", "other_masked_lm_accuracy", "next_token_accuracy"),

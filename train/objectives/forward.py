@@ -18,6 +18,7 @@ from train.objectives.objective import DeviceBatch
 AnswersOf = Literal["teacher", "untrained", "shuffled"]
 Positions = Literal["attended", "masked"]
 Hidden = Float[Array, "rows length hidden"]
+Wider = Float[Array, "rows length teacher_hidden"]
 
 
 class Forward:
@@ -64,6 +65,11 @@ class Forward:
         segments = self.batch.get("segments")
         return both if segments is None else both & same_text(segments)
 
+    def texts(self) -> Int[Array, "rows length"]:
+        """The number of each token's text, from 1 in every row, and 0 at padding."""
+        segments = self.batch.get("segments")
+        return attended(self.batch).astype(jnp.int32) if segments is None else segments
+
     def embeddings(self) -> tuple[Hidden, Hidden]:
         """The inputs of both models' first layers, the student's lifted."""
         ours, theirs = self.student.hidden_states, self.teacher.hidden_states
@@ -72,9 +78,13 @@ class Forward:
 
     def hidden(self, layers: str) -> list[tuple[Hidden, Hidden]]:
         """The hidden states after pairs of layers (see `layer_pairs`), the student's lifted."""
+        return [(self.lift(a), b) for a, b in self.own_hidden(layers)]
+
+    def own_hidden(self, layers: str) -> list[tuple[Hidden, Wider]]:
+        """The same, each in its own width."""
         ours, theirs = self.student.hidden_states, self.teacher.hidden_states
         assert ours is not None and theirs is not None
-        return [(self.lift(a), b) for a, b in self._pairs(layers, ours[1:], theirs[1:])]
+        return self._pairs(layers, ours[1:], theirs[1:])
 
     def scores(self, layers: str) -> list[tuple[Array, Array]]:
         """The attention scores before softmax of pairs of layers, [rows, heads, length, length]."""

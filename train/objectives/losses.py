@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Float32
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from model.blocks.products import einsum
 from model.losses import cross_entropy as cross_entropy
@@ -99,6 +99,101 @@ def relation_kl(
     # normalisers cancel. Padding may hold -inf - -inf.
     terms = jnp.where(keys, p * (jnp.where(keys, log_p - log_q, 0)) + (q - p), 0)
     return jnp.mean(jnp.sum(terms, axis=-1), axis=1)
+
+
+def jensen_shannon(
+    student_logits: Float[Array, "*batch vocab"],
+    teacher_logits: Float[Array, "*batch vocab"],
+    temperature: float | Float[Array, ""],
+) -> Float32[Array, "*batch"]:
+    """T^2 JS of the softened distributions: the mean KL of both to their mean (Lin 1991, sec. IV).
+
+    At most T^2 log 2.
+    """
+    log_q, log_p = (
+        jax.nn.log_softmax(logits.astype(jnp.float32) / temperature)
+        for logits in (student_logits, teacher_logits)
+    )
+    # With r = log q - log p the mean over p is (1 + exp(r)) / 2; beyond 80 nothing changes.
+    r = jnp.clip(log_q - log_p, -80, 80)
+    terms = jnp.exp(log_p) * jnp.log1p(jnp.expm1(r) / 2)
+    terms += jnp.exp(log_q) * jnp.log1p(jnp.expm1(-r) / 2)
+    return -(temperature**2) / 2 * jnp.sum(terms, axis=-1)
+
+
+def cka_distance(
+    a: Float[Array, "rows length width"],
+    b: Float[Array, "rows length other_width"],
+    pairs: Bool[Array, "rows length length"],
+) -> Float32[Array, "rows length"]:
+    """1 - linear CKA of the tokens of each text, the same at all of them.
+
+    CKA (Kornblith et al. 2019, equation 3) is the cosine of the two matrices of inner products of
+    centred vectors: neither a rotation nor a scale changes it. `pairs` are of the same text.
+    """
+
+    def kernel(x: Float[Array, "rows length width"]) -> Float[Array, "rows length length"]:
+        x = _centred(x, pairs)
+        return jnp.where(pairs, einsum("bqd,bkd->bqk", x, x, jnp.float32), 0)
+
+    ours, theirs = kernel(a), kernel(b)
+
+    def over_text(products: Float[Array, "rows length length"]) -> Float[Array, "rows length"]:
+        return _sums(jnp.sum(products, axis=-1)[..., None], pairs)[..., 0]
+
+    own = (over_text(ours * ours) + 1e-12) * (over_text(theirs * theirs) + 1e-12)
+    return 1 - over_text(ours * theirs) / jnp.sqrt(own)
+
+
+def procrustes_distance(
+    a: Float[Array, "rows length width"],
+    b: Float[Array, "rows length other_width"],
+    texts: Int[Array, "rows length"],
+) -> Float32[Array, "rows length"]:
+    """Squared distance of the tokens of each text after the best rotation, the same at all of them.
+
+    Of centred vectors, all of a text scaled to norm 1: 2 - 2 |A^T B|, with the sum of singular
+    values (Ding et al. 2021, section 2; Schoenemann 1966); from 0 to 2. `texts` are their numbers
+    from 1, 0 at padding.
+    """
+    pairs = (texts[:, :, None] == texts[:, None, :]) & (texts > 0)[:, None]
+
+    def unit(x: Float[Array, "rows length width"]) -> Float[Array, "rows length width"]:
+        x = _centred(x, pairs)
+        squares = _sums(jnp.sum(x * x, axis=-1, keepdims=True), pairs)
+        return x * jax.lax.rsqrt(squares + 1e-12)
+
+    a, b = unit(a), unit(b)
+    # At the best rotation its own change changes nothing, so that it needs no gradient.
+    fixed, other = jax.lax.stop_gradient((a, b))
+
+    def rotate(text: Int[Array, ""], rotated: Array) -> Array:
+        there = (texts == text)[..., None]
+        cross = einsum("bld,ble->bde", jnp.where(there, other, 0), fixed, jnp.float32)
+        left, _, right = jnp.linalg.svd(cross, full_matrices=False)
+        rotation = einsum("bdm,bme->bde", left, right, jnp.float32)
+        return jnp.where(there, einsum("bld,bde->ble", other, rotation, jnp.float32), rotated)
+
+    rotated = jax.lax.fori_loop(1, jnp.max(texts) + 1, rotate, jnp.zeros_like(fixed))
+    overlap = _sums(jnp.sum(a * rotated, axis=-1, keepdims=True), pairs)[..., 0]
+    return 2 - 2 * overlap
+
+
+def _sums(
+    values: Float[Array, "rows length features"], pairs: Bool[Array, "rows length length"]
+) -> Float32[Array, "rows length features"]:
+    """The sum over all tokens of the same text, at each of them."""
+    return einsum("bqk,bkf->bqf", pairs.astype(jnp.float32), values, jnp.float32)
+
+
+def _centred(
+    x: Float[Array, "rows length width"], pairs: Bool[Array, "rows length length"]
+) -> Float32[Array, "rows length width"]:
+    """Vectors minus the mean of their text; zero at padding, where there may be a NaN."""
+    attended = jnp.diagonal(pairs, axis1=1, axis2=2)[..., None]
+    x = jnp.where(attended, x.astype(jnp.float32), 0)
+    count = jnp.maximum(jnp.sum(pairs, axis=-1, dtype=jnp.float32), 1)
+    return x - _sums(x, pairs) / count[..., None]
 
 
 def masked_sum(

@@ -18,11 +18,14 @@ from model.ranges import Range
 from train.objectives.forward import Forward, Positions
 from train.objectives.layer_pairs import layer_pairs
 from train.objectives.losses import (
+    cka_distance,
     cosine_distance,
     cross_entropy,
     distillation_kl,
+    jensen_shannon,
     logit_mse,
     normalised_squared_error,
+    procrustes_distance,
     relation_kl,
     score_error,
     squared_error,
@@ -89,6 +92,14 @@ class ReverseKL(ForwardKL):
 
     def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Losses:
         return distillation_kl(teacher, student, now["temperature"])
+
+
+@dataclass(frozen=True)
+class JensenShannon(ForwardKL):
+    """T^2 JS of both: symmetric, and at most T^2 log 2 (Agarwal et al. 2024, GKD, beta = 1/2)."""
+
+    def values(self, student: Logits, teacher: Logits, labels: Labels, now: Now) -> Losses:
+        return jensen_shannon(student, teacher, now["temperature"])
 
 
 @dataclass(frozen=True)
@@ -199,6 +210,32 @@ class HiddenError(LayerTerm):
 
 
 @dataclass(frozen=True)
+class HiddenCKA(LayerTerm):
+    """1 - CKA of the hidden states of each text, of any width (Dasgupta and Cohn 2025)."""
+
+    outputs: ClassVar[tuple[str, ...]] = ("hidden_states",)
+
+    def values(self, forward: Forward, now: Now) -> Losses:
+        pairs = forward.pairs()
+        return total(cka_distance(a, b, pairs) for a, b in forward.own_hidden(self.layers))
+
+
+@dataclass(frozen=True)
+class HiddenProcrustes(LayerTerm):
+    """Distance of the hidden states of each text after the best rotation, of any width.
+
+    Ding et al. 2021, section 2. A singular value decomposition for each text and pair of layers,
+    in the smaller width: dear in wide models.
+    """
+
+    outputs: ClassVar[tuple[str, ...]] = ("hidden_states",)
+
+    def values(self, forward: Forward, now: Now) -> Losses:
+        texts = forward.texts()
+        return total(procrustes_distance(a, b, texts) for a, b in forward.own_hidden(self.layers))
+
+
+@dataclass(frozen=True)
 class EmbeddingError(ForwardTerm):
     """Squared error of the inputs of the first layers (Jiao et al. 2020, TinyBERT, equation 9)."""
 
@@ -285,7 +322,10 @@ class DistillationLoss:
     cos: HiddenCosine = HiddenCosine(weight=1.0)
     mse: LogitError = LogitError()
     reverse_kl: ReverseKL = ReverseKL()
+    js: JensenShannon = JensenShannon()
     hidden: HiddenError = HiddenError()
+    cka: HiddenCKA = HiddenCKA()
+    procrustes: HiddenProcrustes = HiddenProcrustes()
     embeddings: EmbeddingError = EmbeddingError()
     attention: AttentionScores = AttentionScores()
     relations: Relations = Relations()

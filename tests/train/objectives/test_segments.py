@@ -18,7 +18,7 @@ from tests.train.update.test_step import LOSS as MOST_TERMS
 from train.distill import frozen
 from train.objectives.distillation import DistillationObjective, MaskedLMObjective
 from train.objectives.objective import LossInputs
-from train.objectives.terms import ReverseKL
+from train.objectives.terms import HiddenProcrustes, ReverseKL
 from train.studies.stack import make_stacked_step, stacked_state, unstacked
 from train.update.optimizer import make_optimizer
 from train.update.parallel import Mode, Parallel, ParallelConfig
@@ -26,7 +26,9 @@ from train.update.step import init_state, make_step, split
 
 LENGTHS = np.array([5, 3, 8, 6, 9, 4, 12, 7, 16, 4])
 PREDICTED = [1, 6, 9, 17, 20, 21, 33, 40, 58, 70]  # of the tokens counted through all texts, from 1
-LOSS = replace(MOST_TERMS, reverse_kl=ReverseKL(weight=0.5))
+LOSS = replace(
+    MOST_TERMS, reverse_kl=ReverseKL(weight=0.5), procrustes=HiddenProcrustes(weight=0.5)
+)
 
 
 def sequences(cut: Cut) -> Sequences:

@@ -17,7 +17,10 @@ from train.objectives.terms import (
     DistillationLoss,
     EmbeddingError,
     ForwardKL,
+    HiddenCKA,
     HiddenError,
+    HiddenProcrustes,
+    JensenShannon,
     LogitError,
     MaskedTokens,
     Relations,
@@ -35,6 +38,8 @@ LOSS = DistillationLoss(
     embeddings=EmbeddingError(weight=0.5),
     attention=AttentionScores(weight=0.5),
     relations=Relations(weight=0.5, heads=4),
+    js=JensenShannon(weight=0.5),
+    cka=HiddenCKA(weight=0.5),
 )
 ALONE = DistillationLoss().with_weights(mlm=1.0)
 
@@ -104,6 +109,19 @@ def test_division_of_the_batch_changes_nothing(divided):
             np.testing.assert_allclose(theirs[name], ours[name], rtol=1e-6, err_msg=name)
     moved = jax.tree.map(np.subtract, params, start)
     other_moved = jax.tree.map(np.subtract, other, start)
+    assert tiny.difference(other_moved, moved) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "divided", [{"devices": 4}, {"devices": 2, "micro_batches": 2, "parallel": "pmap"}], ids=str
+)
+def test_rotations_of_texts_do_not_depend_on_it(divided):
+    loss = DistillationLoss(procrustes=HiddenProcrustes(weight=0.5))
+    params, [ours], start = updates(loss=loss, steps=1)
+    other, [theirs], _ = updates(loss=loss, steps=1, **divided)
+    # 2 minus nearly 2: a digit less than others have.
+    np.testing.assert_allclose(theirs["procrustes"], ours["procrustes"], rtol=3e-6)
+    moved, other_moved = (jax.tree.map(np.subtract, tree, start) for tree in (params, other))
     assert tiny.difference(other_moved, moved) < 1e-5
 
 
