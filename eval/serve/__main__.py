@@ -16,6 +16,7 @@ GET /model says which there are and what they take, /health and /metrics (for Pr
 those who operate it, and / is the page.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -77,6 +78,9 @@ def serve(config: ServeConfig) -> None:
     from eval.serve.process import bound_socket, run_server
     from eval.serve.query import RequestLimits
     from eval.serve.start import about_model, open_abilities, warm_up
+
+    # Remarks on long texts are for those who sent them.
+    logging.getLogger("tasks.embeddings.embed").setLevel(logging.ERROR)
 
     with bound_socket(config.host, config.port) as listener:
         checkpoint = open_checkpoint(config.model)

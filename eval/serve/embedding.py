@@ -1,6 +1,5 @@
 """Vectors of texts: those of `eval.predict --embed`."""
 
-import logging
 from collections.abc import Hashable, Iterator, Sequence
 
 from data.vocabulary import Vocabulary
@@ -34,8 +33,6 @@ class Embedding(Ability):
         self.known = {name: text for name, text in prompts.items() if text}
         if self.known and not model.default_prompt:
             self.needs = ("prompt",)
-        # Remarks on long texts are for those who sent them.
-        logging.getLogger(embed.__module__).setLevel(logging.ERROR)
 
     def key(self, query: Query) -> Hashable:
         return query.settings.get("prompt", self.prompt)

@@ -147,7 +147,7 @@ def case(request, tmp_path_factory) -> Case:
     model = build(task.kind.new_model, task.kind.to_config(shape))
     task.kind.before_training(model, 16)
     windows = task.to_windows(examples, vocabulary, task.labels, reading)
-    lengths = bucket_lengths(windows.lengths, most=1)
+    lengths = bucket_lengths(windows.extents, most=1)
     batch = BucketBatches(windows, lengths, batch_size=len(windows) + 1, seed=0).batch(0)
     rows = {name: jnp.asarray(array[0]) for name, array in batch.items()}
     name = request.param

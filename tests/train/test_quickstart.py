@@ -76,7 +76,7 @@ def test_seeds_share_a_cell_with_their_interval():
     assert report.cell([0.25, 0.25], 1, "%") == "25.0%"
     assert report.cell([0.2, 0.3], 1, "%") == "25.0% ± 63.5%"
     # Half the distance times 12.7, and not "± 0.000".
-    assert report.cell([4.0, 4.00002], 3) == "4.0000 ± 0.0001"
+    assert report.cell([4.0, 4.00002], 3) == "4.00001 ± 0.00013"
 
 
 def test_the_interval_is_students():

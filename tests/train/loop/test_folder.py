@@ -58,7 +58,7 @@ def test_a_kill_during_an_export_leaves_nothing_in_the_next(tmp_path: Path):
     assert any(tmp_path.iterdir()) and contents(tmp_path) == []
     save(build(MaskedLM, BERT), tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["config.json", "model.safetensors"]
+    assert names == ["README.md", "config.json", "model.safetensors"]
 
 
 @pytest.mark.parametrize("loop", ["pretrain", "distill", "finetune"])
