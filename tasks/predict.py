@@ -73,7 +73,7 @@ def batches_of_like_lengths(
     bucket = np.searchsorted(lengths, windows.extents)
     for number, length in enumerate(lengths):
         members = np.flatnonzero(bucket == number)
-        tokens = length * math.prod(windows.input_ids[0].shape[1:])
+        tokens = math.prod(windows.shape(length))
         sizes = [size for size in choice if size * tokens <= FEW_TOKENS] or choice[:1]
         for start in range(0, len(members), sizes[-1]):
             chosen = members[start : start + sizes[-1]]

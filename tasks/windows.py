@@ -95,16 +95,21 @@ class Windows:
         """
         return int(self.lengths.max()), max(int(self._lengths_beside.max()), 1)
 
+    def shape(self, extent: int) -> tuple[int, int]:
+        """The length of the rows of a batch of this extent, and the texts side by side in each."""
+        whole, _ = self._proportion
+        fewest, most = int(self._texts.min()), int(self._texts.max())
+        if fewest == most or extent <= whole:
+            return extent, fewest
+        return whole, min(fewest - (whole - extent) // whole, most)
+
     def gather(self, rows: Int[np.ndarray, " rows"], extent: int) -> dict[str, np.ndarray]:
         """These windows, padded to `extent`: all but the notes, and the `attention_mask`.
 
         What is beside them is padded to its length in proportion.
         """
         whole, part = self._proportion
-        fewest, most = int(self._texts.min()), int(self._texts.max())
-        length, texts = extent, fewest
-        if fewest < most and extent > whole:
-            length, texts = whole, min(fewest - (whole - extent) // whole, most)
+        length, texts = self.shape(extent)
         columns = {"input_ids": (self.input_ids, self.pad_id), **self.tokens}
         batch = {"attention_mask": np.arange(length) < self.lengths[rows][:, None]}
         for name, (column, fill) in columns.items():

@@ -85,6 +85,15 @@ def test_a_batch_has_as_many_windows_as_its_longest_document(vocabulary):
     )
 
 
+def test_the_rows_of_a_batch_go_by_the_windows_of_its_own_documents(vocabulary, monkeypatch):
+    monkeypatch.setattr("tasks.predict.FEW_TOKENS", 64)
+    long, short = " ".join(runs.WORDS), "a dog"  # 4 windows of 8 tokens, and 4 tokens
+    documents = [TextExample(str(n), text) for n, text in enumerate([long] * 4 + [short] * 4)]
+    windows = encode_side_by_side(documents, vocabulary, LENGTH, 2, 4)
+    batches = batches_of_like_lengths(windows, (4, 32), (1, 2, 4))
+    assert [len(chosen) for chosen, _ in batches] == [4, 2, 2]
+
+
 def test_a_document_is_its_windows_one_by_one_and_absent_ones_do_not_count(model):
     rng = np.random.default_rng(0)
     ids = jnp.asarray(rng.integers(5, 20, (2, 3, LENGTH)), jnp.int32)
