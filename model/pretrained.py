@@ -127,8 +127,7 @@ def save(
     else:
         tensors = tensors_of(model, dtype)
     folder = Path(path).expanduser()
-    parameters = sum(each.size for part in (tensors, *beside.values()) for each in part.values())
-    card = {CARD_FILE: plain_card(model, parameters)} if is_ours(folder) else {}
+    card = {CARD_FILE: plain_card(model)} if is_ours(folder) else {}
     write_model(folder, content, tensors, {**settings, **card}, beside)
 
 

@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import huggingface_hub
-import jax
-from flax import nnx
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from data.corpora.hub import HUB_NAME
 from data.storage.atomic import write_text
 from data.storage.run_folder import RunRecord, read_metrics, read_run_record
 from model.errors import InputError, first_line
-from model.hf.card import CARD_FILE, card_text, header, how_to_load, is_ours, model_sentence
+from model.hf.card import (
+    CARD_FILE,
+    card_text,
+    header,
+    how_to_load,
+    is_ours,
+    model_sentence,
+    parameter_count,
+)
 from model.hf.checkpoint import Checkpoint, open_checkpoint
 from model.pretrained import load
 from report.evaluations import kept_evaluation, measured_metrics
@@ -137,9 +143,7 @@ def read_card(path: Path) -> Card | None:
 
 
 def _what_it_is(checkpoint: Checkpoint) -> str:
-    parameters = jax.tree.leaves(nnx.state(load(checkpoint), nnx.Param))
-    count = sum(leaf.size for leaf in parameters)
-    kind = checkpoint.model_class()
+    kind, count = checkpoint.model_class(), parameter_count(load(checkpoint))
     return model_sentence(kind, checkpoint.config, checkpoint.decoder, count)
 
 

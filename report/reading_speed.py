@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from data.clock import seconds_since
+from model.hf.card import parameter_count
 from model.pretrained import save
 
 
@@ -39,11 +40,10 @@ def sentences_per_second(
 
 def sizes(backbone: nnx.Module) -> dict[str, int]:
     """Parameters, and bytes of the file in float32."""
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(backbone, nnx.Param)))
     with tempfile.TemporaryDirectory() as folder:
         save(backbone, folder)
         return {
-            "parameters": parameters,
+            "parameters": parameter_count(backbone),
             "bytes": Path(folder, "model.safetensors").stat().st_size,
         }
 

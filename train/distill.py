@@ -154,8 +154,7 @@ def check_terms(loss: DistillationLoss, student: EncoderConfig, teacher: Encoder
 
 def check_answers(config: DistillConfig) -> None:
     """Raises InputError for a control of a teacher that no term of the loss listens to."""
-    listening = any(term.listens for term in config.loss.terms().values())
-    if config.answers != "teacher" and not listening:
+    if config.answers != "teacher" and not config.loss.listens:
         raise InputError(
             f"--answers {config.answers} changes nothing: no term of --loss listens to a teacher"
         )

@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import huggingface_hub
-import jax
 import tyro
-from flax import nnx
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -106,8 +104,7 @@ def _card(folder: Path, config: ShareConfig) -> str:
     model = load(open_checkpoint(folder))
     card = read_card(folder / CARD_FILE)
     if card is None:
-        params = nnx.state(model, nnx.Param)
-        card = parse_card(plain_card(model, sum(leaf.size for leaf in jax.tree.leaves(params))))
+        card = parse_card(plain_card(model))
     card.data.license = config.license or card.data.license
     card.data.language = config.language or card.data.language
     return of_hub(f"---\n{card.data.to_yaml()}\n---\n{card.text}", config.name)

@@ -31,7 +31,7 @@ class AttendConfig:
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A folder or hub name of a BERT, a DistilBERT or a decoder, with any head or none."""
     text: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TEXT")]
-    """What the model reads, between [CLS] and [SEP]."""
+    """The text to read, which is put between [CLS] and [SEP]."""
     teacher: str | None = None
     """A model of the same vocabulary, whose maps are drawn beside the model's."""
     output: Path = Path("attention")

@@ -22,7 +22,7 @@ main { display: flex; flex-wrap: wrap; gap: 3rem; align-items: flex-start; }
 .grid img { width: 56px; height: 56px; image-rendering: pixelated; }
 canvas { display: block; margin-top: .5rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 0; }
-.said { min-height: 1.5em; display: block; color: var(--grey); }
+.note { min-height: 1.5em; display: block; color: var(--grey); }
 .words { max-width: 46rem; line-height: 2; }
 .words .token { padding: .15em .3em; border-radius: 3px; cursor: default; }
 .words .token.from { outline: 2px solid #D55E00; }
@@ -31,7 +31,7 @@ h3 { font-size: 1rem; margin: 1.2rem 0 0; }
 _SCRIPT = """
 for (const section of document.querySelectorAll("section")) {
   const canvas = section.querySelector("canvas"), pen = canvas.getContext("2d");
-  const said = section.querySelector(".said"), heading = section.querySelector("h3");
+  const note = section.querySelector(".note"), heading = section.querySelector("h3");
   const words = [...section.querySelectorAll(".words .token")];
   const tokens = words.map(word => word.textContent), n = tokens.length;
   let levels = null, cell = 1, margin = 0;  // of the chosen map, in which red says how much
@@ -90,7 +90,7 @@ for (const section of document.querySelectorAll("section")) {
     if (!levels) return;
     const [to, from] = [event.offsetX, event.offsetY].map(at => Math.floor((at - margin) / cell));
     const inside = from >= 0 && from < n && to >= 0 && to < n;
-    said.textContent = inside
+    note.textContent = inside
       ? `“${tokens[from]}” gives “${tokens[to]}” ${percent(share(from, to))} of its attention` : "";
     if (inside) light(from);
   });
@@ -133,7 +133,7 @@ def _section(model: AttentionMaps) -> str:
         f'<div class="grid" style="grid-template-columns: auto repeat({heads}, max-content)">\n'
         + "\n".join(cells)
         + '\n</div>\n<h3></h3>\n<canvas width="0" height="0"></canvas>\n'
-        f'<span class="said"></span>\n<p class="words">{words}</p>\n</section>\n'
+        f'<span class="note"></span>\n<p class="words">{words}</p>\n</section>\n'
     )
 
 

@@ -132,11 +132,11 @@ def _html(tables: Sequence[Cells], remarks: Sequence[str], picture: bytes | None
         for table in tables
         if table.lines
     ]
-    told = [f"<p>{text_in_html(remark)}</p>" for remark in remarks]
+    notes = [f"<p>{text_in_html(remark)}</p>" for remark in remarks]
     image = ""
     if picture is not None:
         image = f'<h2>Curves</h2>\n<img alt="Curves" src="{png_in_html(picture)}">'
-    return page(TITLE, "\n".join([first, *told, image, *rest]))
+    return page(TITLE, "\n".join([first, *notes, image, *rest]))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ IR_VERSION = 9
 Axes = Sequence[str | int]
 """Of an array; those with a name are of any size."""
 Value = str | nnx.Param | np.ndarray
-"""What an operator reads: a value by its name, a parameter of the model, a constant."""
+"""Input of an operator: a value by its name, a parameter of the model, or a constant."""
 
 
 class Graph:

@@ -12,7 +12,7 @@ class Query(NamedTuple):
 
     texts: tuple[str, ...]
     settings: Mapping[str, Any]
-    """What else it says, by the names of `FIELDS`."""
+    """The other fields of the request, by the names of `FIELDS`."""
 
 
 class Reply(NamedTuple):

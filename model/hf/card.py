@@ -7,6 +7,7 @@ hold a line that says how to keep changes.
 from pathlib import Path
 from typing import Any
 
+import jax
 from flax import nnx
 from huggingface_hub import ModelCardData
 
@@ -132,7 +133,12 @@ def of_hub(text: str, name: str) -> str:
     return text.replace(f"{MARK}\n\n", "").replace(_WHERE, "").replace(repr(MODEL), repr(name))
 
 
-def plain_card(model: nnx.Module, parameters: int) -> str:
+def parameter_count(model: nnx.Module) -> int:
+    """The number of trained numbers; a tied table counts once."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+
+
+def plain_card(model: nnx.Module) -> str:
     """The card of a model of which nothing is known but what it is."""
     config: EncoderConfig = model.config  # type: ignore[attr-defined]
     kind = type(model)
@@ -140,7 +146,7 @@ def plain_card(model: nnx.Module, parameters: int) -> str:
     return card_text(
         header(kind, config),
         f"# {class_of(kind, config)}",
-        model_sentence(kind, config, decoder, parameters),
+        model_sentence(kind, config, decoder, parameter_count(model)),
         "How it was made, and how good it is, is not recorded here.",
         how_to_load(kind, config),
     )

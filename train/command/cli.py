@@ -73,7 +73,7 @@ def choose(
     config = tyro.cli(
         type(recipe()),
         default=recipe(),
-        args=["--help" if flag == ALL_FLAGS else flag for flag in flags],
+        args=_for_tyro(flags),
         prog=prog,
         description=description,
     )
@@ -91,8 +91,12 @@ def parse(kind: Any, *, prog: str, description: str | None) -> Any:
         if count_flags(whole) > FLAGS_AT_ONCE:
             say(*short_help(whole, prog, description or "", used=False).split("\n"))
             raise SystemExit(0)
-    words = ["--help" if word == ALL_FLAGS else word for word in words]
-    return tyro.cli(kind, args=words, prog=prog, description=description)
+    return tyro.cli(kind, args=_for_tyro(words), prog=prog, description=description)
+
+
+def _for_tyro(words: Sequence[str]) -> list[str]:
+    """A command line in tyro's words, whose --help shows all flags."""
+    return ["--help" if word == ALL_FLAGS else word for word in words]
 
 
 def with_mirrors(config: Config) -> Config:

@@ -73,6 +73,7 @@ _INDENT: dict[str, Any] = {"initial_indent": " " * 8, "subsequent_indent": " " *
 
 
 def count_flags(whole: str) -> int:
+    """The number of flags in the help of tyro."""
     return sum(1 for _ in _flags(whole))
 
 
@@ -80,9 +81,7 @@ def _flags(whole: str) -> Iterator[Flag]:
     """The flags, each with its text beside it and below."""
     name, value, about = "", "", ""
     for line in [*whole.splitlines(), "  --"]:
-        if found := re.match(
-            r"  (--(?:[a-z][\w.-]*|$)|[A-Z]{2,}(?=  |$))(?:, --no-[\w.-]+)? ?(.*)", line
-        ):
+        if found := _FLAG.match(line):
             if name:
                 text, _, rest = about.partition(" (default: ")
                 default = rest.partition(")")[0]

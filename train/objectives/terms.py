@@ -341,6 +341,11 @@ class DistillationLoss:
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: term for name, term in named.items() if isinstance(term, Term)}
 
+    @property
+    def listens(self) -> bool:
+        """True if some term needs a teacher."""
+        return any(term.listens for term in self.terms().values())
+
     def with_weights(self, **weights: Number) -> "DistillationLoss":
         """This loss with other weights; all terms that are not named get 0."""
         terms = self._all().items()

@@ -105,7 +105,7 @@ def paper_table_4_crossed() -> StudyConfig:
 
         python -m train.ablate paper-table-4-crossed
 
-    Twenty students. Results: docs/results/studies.md.
+    Twenty students, not run here; of masked LM alone docs/results/studies.md has results.
     """
     return StudyConfig(
         name="paper-table-4-crossed",

@@ -32,7 +32,7 @@ def with_controls(study: StudyConfig) -> StudyConfig:
     if not study.controls:
         return study
     configs = variants_of(study)
-    listening = [v for v in study.variants if _listens(configs[v.name])]
+    listening = [v for v in study.variants if configs[v.name].loss.listens]
     if not listening:
         say("no variant of the study listens to a teacher: there is nothing to control")
         return replace(study, controls=())
@@ -44,10 +44,6 @@ def with_controls(study: StudyConfig) -> StudyConfig:
         except InputError as error:
             say(f"the control {control} of {of.name!r} is left out: {error}")
     return replace(study, variants=(*study.variants, *added), controls=())
-
-
-def _listens(config: DistillConfig) -> bool:
-    return any(term.listens for term in config.loss.terms().values())
 
 
 def _control(of: Variant, name: str, about: str, settings: Mapping[str, Any]) -> Variant:
