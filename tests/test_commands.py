@@ -94,6 +94,7 @@ def parse(monkeypatch, tmp_path):
 
     monkeypatch.setattr(tyro, "cli", read_only)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")  # studies that documents name by their path
     write_study(tmp_path)
     return parse
 
