@@ -127,6 +127,7 @@ def test_help_has_examples_that_are_accepted(module, parse, capsys):
         parse(*words(example))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", RECIPES)
 def test_every_recipe_has_its_command(command, parse):
     for name, recipe in RECIPES[command].items():

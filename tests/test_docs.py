@@ -34,6 +34,7 @@ def snippets(name):
     return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
 
 
+@pytest.mark.long
 def test_the_snippet_of_the_readme_prints_its_comment(tmp_path, monkeypatch, capsys):
     """The hub is replaced by a narrow model of BERT's depth and vocabulary."""
     narrow = bert_base().replace(hidden_size=4, num_heads=2, intermediate_size=4)
@@ -47,6 +48,7 @@ def test_the_snippet_of_the_readme_prints_its_comment(tmp_path, monkeypatch, cap
     assert load("my-distilbert", MaskedLM).config == narrow.distilled(6)
 
 
+@pytest.mark.long
 def test_the_parameters_in_claims_are_those_that_its_snippet_prints(capsys):
     (code,) = snippets("claims.md")
     exec(code, {})
@@ -88,6 +90,7 @@ def test_the_snippet_on_summaries_leaves_a_summariser(tmp_path, monkeypatch):
     assert found["summary"] == "a dog likes tree"
 
 
+@pytest.mark.long
 def test_the_snippet_on_curvature_finds_the_largest_eigenvalue(monkeypatch, capsys):
     """Of a model small enough for its whole Hessian."""
     shape = {"vocab_size": 70, "hidden_size": 4, "num_layers": 1, "num_heads": 1}
@@ -103,6 +106,7 @@ def test_the_snippet_on_curvature_finds_the_largest_eigenvalue(monkeypatch, caps
     assert capsys.readouterr().out == f"largest eigenvalue: {names['eigenvalue']:.3g}\n"
 
 
+@pytest.mark.long
 def test_the_loss_that_the_document_adds_works():
     term, line = snippets("losses.md")
     namespace = dict(vars(terms))

@@ -53,6 +53,7 @@ def settings(home: Path, model: str = "teacher", **changes: Any) -> GenerateConf
     return replace(config, **changes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", ["student", "decoder"])
 def test_a_text_depends_on_seed_and_number_and_not_on_the_batch(home: Path, model: str) -> None:
     writer = load_writer(open_checkpoint(home / model), 6)
@@ -105,6 +106,7 @@ def test_the_command_measures_prints_and_writes(home: Path, tmp_path: Path, caps
     assert cold < hot
 
 
+@pytest.mark.long
 def test_a_reference_takes_the_place_of_the_held_out_text(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "human.txt"
     file.write_text("the old cat sees a small bird " * 30)

@@ -111,6 +111,7 @@ def loop_over_tokens(home, masking: MaskingConfig) -> dict[str, float]:
     return expected
 
 
+@pytest.mark.long
 def test_metrics_equal_a_loop_over_tokens(home, metrics):
     expected = loop_over_tokens(home, MASKING)
     assert set(metrics) == set(expected)
@@ -118,6 +119,7 @@ def test_metrics_equal_a_loop_over_tokens(home, metrics):
         np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.long
 def test_masks_of_training_have_metrics_of_their_own(home, metrics):
     masking = MaskingConfig(share=0.3, mask=0.5, keep=0.0, random=0.5, smoothing=0.7, group_rows=4)
     found = evaluate_checkpoint(evaluation(home, masking=masking))

@@ -54,6 +54,7 @@ def test_learning_keeps_what_every_layer_made_and_reading_does_not():
     assert twice - once < (four - two) / 5
 
 
+@pytest.mark.long
 def test_a_process_does_not_begin_with_the_peak_of_the_one_that_started_it():
     np.ones(1 << 29, np.uint8)
     assert peak_main_memory() > 1 << 29

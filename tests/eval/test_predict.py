@@ -351,6 +351,7 @@ def rounded(result):
     return json.loads(json.dumps(result), parse_float=lambda number: round(float(number), 4))
 
 
+@pytest.mark.long
 def test_rows_of_a_table_keep_their_ids(home, tmp_path, capsys):
     """What is said of a pair or a question is what is said of it alone."""
     rows = {
@@ -440,6 +441,7 @@ def test_results_for_people(home, name, text, asked, lines, capsys):
     assert re.fullmatch(lines, printed), printed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("head", "program"), [(SequenceClassification, _fetch), (MaskedLM, fill_mask)]
 )

@@ -126,6 +126,7 @@ def by_hand(folder: Path, rows: Rows) -> list[dict[str, float]]:
     return [{names[str(place)]: share for place, share in enumerate(row)} for row in shares]
 
 
+@pytest.mark.long
 def test_classes_go_by_name(home, capsys):
     metrics, output = evaluate(home, "sst2", "sst2")
     rows = predictions(output, "dev")
@@ -213,6 +214,7 @@ def test_classes_that_have_no_names_or_others(home, model):
             evaluate(home, model, "sst2")
 
 
+@pytest.mark.long
 def test_both_halves_of_mnli_and_its_diagnostic_set(home):
     metrics, _ = evaluate(home, "mnli", "mnli")
     assert list(metrics) == ["dev", "dev_mismatched"]
@@ -607,6 +609,7 @@ def test_windows_are_as_long_as_the_model_allows(home, tmp_path, capsys):
         evaluate_task(TaskEvaluation(**settings, reading=Reading(max_length=25)))
 
 
+@pytest.mark.long
 def test_texts_read_otherwise_than_in_training_are_reported(home, tmp_path, capsys):
     shutil.copytree(home / "sst2", tmp_path / "model")
     then = asdict(Reading(max_length=7, long="head+tail", max_question=9))

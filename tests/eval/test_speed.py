@@ -209,6 +209,7 @@ def test_attention_dropout_is_changed_in_all_models(loop):
         assert changed.teacher.attention_dropout == 0.3
 
 
+@pytest.mark.long
 def test_reading_is_measured_and_written(smallest, tmp_path, capsys):
     settings = ReadingSpeed(batch_size=(1, 2), sequence_length=(4, 8), size="tiny", repeats=2)
     result = speed(settings)
@@ -259,6 +260,7 @@ def test_the_tables_hold_medians_and_ratios():
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -24,6 +24,7 @@ def shuffled(seed):
     return model
 
 
+@pytest.mark.long
 def test_a_grown_model_predicts_nearly_the_same_as_the_shallow_one():
     shallow, deep = shuffled(0), tiny.model(tiny.TEACHER.replace(num_layers=7), seed=1)
     ids = jax.numpy.asarray(tiny.batch()["input_ids"][0])

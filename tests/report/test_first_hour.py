@@ -45,6 +45,7 @@ def test_what_is_outside_its_band_is_named(tmp_path):
     ]
 
 
+@pytest.mark.long
 def test_all_inside_is_said_and_nothing_without_bands_or_before_the_first(tmp_path):
     one = FirstHour(BANDS.milestones[:1], (), "predicted")
     assert section(tmp_path / "one", one).strip().startswith("All numbers are where they are")

@@ -135,6 +135,7 @@ def test_a_best_that_is_also_the_last_is_one_column(tmp_path):
     assert "20 of 40 updates" in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("teacher", [None, "assets/bert"])
 def test_a_fine_tuning_is_named_by_its_model_and_its_task(tmp_path, teacher):
     config = {"kind": "finetune", "model": "assets/small", "task": "cola", "teacher": teacher}
@@ -275,6 +276,7 @@ def test_a_folder_that_holds_no_run_is_one_sentence(tmp_path):
         write_report(tmp_path)
 
 
+@pytest.mark.long
 def test_the_command_ends_with_one_sentence_and_status_2(tmp_path):
     command = [sys.executable, "-m", "eval.report", str(tmp_path / "nowhere")]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -283,6 +285,7 @@ def test_the_command_ends_with_one_sentence_and_status_2(tmp_path):
     assert "nowhere is no run folder" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("room", [5_000, 200_000])  # for no picture; for them but not the text
 def test_a_full_disk_leaves_the_report_of_before(tmp_path, room):
     run_folder(tmp_path)

@@ -239,6 +239,7 @@ def test_the_task_of_own_files_is_of_the_kind(case):
             assert case.kind.classes(case.examples) == case.task.labels
 
 
+@pytest.mark.long
 def test_the_losses(case):
     kind, batch, length = case.kind, case.batch, case.batch["input_ids"].shape[1]
     outputs = len(case.task.outputs)

@@ -46,6 +46,7 @@ def test_rows_are_the_fewest_that_hold_what_is_left(windows, monkeypatch):
     assert rows(2)[-1] == ([1, 4], (2, 17))  # what is given is not chosen
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Classification(), Tags(), Answers()], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("shape", [BERT, DISTILBERT], ids=["bert", "distilbert"])
 def test_batches_of_like_lengths_say_what_windows_alone_do(windows, kind: Kind, shape):

@@ -648,6 +648,7 @@ def test_terms_that_do_not_fit_the_models_name_the_variant(home, settings, messa
     assert not study.base.output.exists()
 
 
+@pytest.mark.long
 def test_a_study_that_does_not_fit_into_memory_says_how_many_students_would(
     home, quick_cohort, monkeypatch
 ):

@@ -158,6 +158,7 @@ def config(home: Path, task: str = "classification", **changes) -> FinetuneConfi
     return replace(config, **changes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("task", "head"),
     [("classification", SequenceClassification),
@@ -227,6 +228,7 @@ def test_labels_of_columns_are_learned_and_exported_by_name(home, capsys):
         finetune(config(home, output=home / "refused", teacher=str(first.output / "model")))
 
 
+@pytest.mark.long
 def test_lower_layers_may_stay_as_they_are_and_rare_classes_weigh_more(home, monkeypatch):
     """The model has two layers."""
     run = config(home, output=home / "settings", steps=1, frozen_layers=1, layer_decay=0.5,
@@ -304,6 +306,7 @@ def test_a_name_on_the_hub_is_looked_up_once_and_its_files_are_read_once(
     assert sorted(cached) == ["config.json", "tokenizer.json", "tokenizer_config.json"]
 
 
+@pytest.mark.long
 def test_labels_have_names_in_the_exported_model(home):
     output = home / "named"
     finetune(config(home, output=output, steps=1))
@@ -472,6 +475,7 @@ def test_a_head_for_another_kind_of_task_is_drawn_anew_though_its_classes_are_th
         finetune(config(home, model=str(theirs), output=home / "refused", labels=("green", "red")))
 
 
+@pytest.mark.long
 def test_a_model_keeps_its_own_order_of_classes(home):
     theirs = write_classifier(home, "theirs", ("red", "green"))
     output = home / "goes-on"
@@ -591,6 +595,7 @@ def test_a_maximum_length_above_the_positions(home, capsys):
     assert prepared.lengths == (16,)
 
 
+@pytest.mark.long
 def test_every_task_with_training_data_is_a_recipe_with_help(capsys):
     untaught = {task.name for tasks in CROSS_LINGUAL.values() for task in tasks}
     assert TASKS.keys() - FINETUNE.keys() == {"ax", *untaught}

@@ -206,6 +206,7 @@ def test_devices_and_accumulation_change_nothing(home, parallel):
     assert found["loss_of_target"] == pytest.approx(expected["loss_of_target"], rel=1e-4)
 
 
+@pytest.mark.long
 def test_a_decoder_has_a_rate_of_its_own(home):
     still = config(home, output=home / "rates", steps=1, decoder_rate=1e-12, dropout=0.0)
     still = replace(still, optimizer=replace(still.optimizer, warmup_share=0.0, weight_decay=0.0))
@@ -219,6 +220,7 @@ def test_a_decoder_has_a_rate_of_its_own(home):
     assert np.abs(np.asarray(words[0] - before)).max() > 1e-3
 
 
+@pytest.mark.long
 def test_random_weights_with_one_layer_that_writes(home):
     [metrics] = finetune(config(home, output=home / "random", steps=1, model="random:2+1x16:60"))
     model = load(home / "random" / "model", Seq2Seq)

@@ -103,6 +103,7 @@ def test_a_random_head_in_place_of_the_models_own(home):
     assert not np.array_equal(random.head.dense.kernel[...], own.head.dense.kernel[...])
 
 
+@pytest.mark.long
 def test_the_head_alone_learns(home, tmp_path):
     config = runs.further_config(
         home, output=tmp_path / "run", start_head="random", frozen_layers=2, steps=3

@@ -110,6 +110,7 @@ def test_settings_that_make_no_sense(flags, sentence, without_tpu):
         plan_command(["distill:tiny", "--topology", "v5e:2x2", *flags])
 
 
+@pytest.mark.long
 def test_a_recipe_that_fits(without_tpu, capsys, tmp_path):
     file = tmp_path / "plan.json"
     flags = ["--topology", "v5e:4x4", "--utilisation", "0.5", "--price", "2", "--json", str(file)]
@@ -165,6 +166,7 @@ def test_micro_batches_that_the_chips_cannot_share_are_reported(without_tpu, cap
     assert "Largest" not in printed
 
 
+@pytest.mark.long
 def test_the_text_of_an_update_is_printed_beside_all_its_tokens(without_tpu, capsys):
     plan_command(["distilbert-base-uncased", "--topology", "v5e:2x4", "--no-search"])
     printed = capsys.readouterr().out
@@ -173,6 +175,7 @@ def test_the_text_of_an_update_is_printed_beside_all_its_tokens(without_tpu, cap
     assert "507 tokens a sequence are assumed, and padding takes as long" in printed
 
 
+@pytest.mark.long
 def test_not_even_the_smallest_batch_fits(without_tpu, monkeypatch, capsys):
     monkeypatch.setattr(FakeCompiler, "a_row", 20)
     assert plan_command(["distilbert-base-uncased", "--topology", "v5e:1x1"]).step is None
@@ -196,6 +199,7 @@ def test_a_file_that_is_no_plan_is_reported(tmp_path):
         table_command(["--table", str(tmp_path / "other.json")])
 
 
+@pytest.mark.long
 def test_the_real_step_exchanges_gradients_and_metrics_only(monkeypatch):
     """On four CPU devices, by XLA's own partitioning."""
     shape = tiny_bert().replace(num_layers=2, vocab_size=2048)

@@ -175,8 +175,12 @@ def procrustes_distance(
         return jnp.where(there, einsum("bld,bde->ble", other, rotation, jnp.float32), rotated)
 
     rotated = jax.lax.fori_loop(1, jnp.max(texts) + 1, rotate, jnp.zeros_like(fixed))
-    overlap = _sums(jnp.sum(a * rotated, axis=-1, keepdims=True), pairs)[..., 0]
-    return 2 - 2 * overlap
+    # The squares of a difference, not 2 minus nearly 2: a small distance so keeps its digits.
+    distance = jnp.sum(jnp.square(a - rotated), axis=-1, keepdims=True)
+    if other.shape[-1] > fixed.shape[-1]:  # what no rotation brings into fewer dimensions
+        distance += jnp.sum(jnp.square(other), axis=-1, keepdims=True)
+        distance -= jnp.sum(jnp.square(rotated), axis=-1, keepdims=True)
+    return _sums(distance, pairs)[..., 0]
 
 
 def _sums(

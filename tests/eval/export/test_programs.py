@@ -128,6 +128,7 @@ def test_an_embedder_pools_and_normalises(pooling, normalised):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_model_that_writes_is_two_programs(architecture):
     model = build(seq2seq, ARCHITECTURES[architecture])

@@ -77,6 +77,7 @@ def test_everything_is_written(home: Path, fidelity: Fidelity) -> None:
     assert "where the teacher errs" in text and "![" in text
 
 
+@pytest.mark.long
 def test_a_teacher_is_its_own_best_student(home: Path) -> None:
     teacher = str(home / "teacher")
     config = settings(home, model=teacher, output=home / "own")

@@ -59,6 +59,7 @@ def test_the_table_has_medians_and_all_errors():
     assert line == ["30", "3", "6", "100", "400", "300", "1,900", "500"]
 
 
+@pytest.mark.long
 def test_a_server_that_does_not_start(tmp_path):
     with pytest.raises(InputError, match="did not start"), started(str(tmp_path / "absent")):
         pass

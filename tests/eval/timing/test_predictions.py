@@ -44,6 +44,7 @@ def test_both_compute_the_same(vocabulary):
         assert [found["probabilities"][n] for n in model.config.labels] == pytest.approx(row, 1e-4)
 
 
+@pytest.mark.long
 def test_the_command_measures_and_prints(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(PREDICTION_SIZES, "tiny", SHAPE)
     result = speed(PredictionSpeed(size="tiny", texts=3, repeats=1, json=tmp_path / "out.json"))

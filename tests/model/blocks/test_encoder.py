@@ -33,6 +33,7 @@ def compiled(encoder, hidden, mask, *, remat, outputs=()):
     return run.lower(state, hidden, KEY).compile(KEEP_BARRIERS), state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("outputs", [(), ("hidden_states", "attentions", "qkv")], ids=str)
 def test_loss_and_gradient_are_the_same_with_dropout(outputs):
     encoder = build(Encoder, CONFIG)

@@ -48,6 +48,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", LOSSES)
 def test_float32_is_multiplied_as_float32_forward_and_backward(loss):
     products = products_of_an_update("float32", LOSSES[loss])

@@ -59,6 +59,7 @@ def test_hidden_states_are_those_of_each_text_alone(model, outputs):
             np.testing.assert_allclose(maps[row, :, place, place].sum(-1), 1, atol=1e-6)
 
 
+@pytest.mark.long
 def test_gradients_are_the_sum_of_those_of_each_text_alone(model):
     graphdef, state = nnx.split(model)
 

@@ -43,6 +43,7 @@ def test_a_head_is_drawn_where_there_is_none() -> None:
     assert np.array_equal(one["head.dense.kernel"], other["head.dense.kernel"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_shallow_student_has_the_layers_of_its_teacher(architecture: str) -> None:
     teacher = deep(ARCHITECTURES[architecture])

@@ -421,6 +421,7 @@ def test_a_torn_last_line_is_left_out_and_another_is_an_error(tmp_path):
         write_study_report(tmp_path)
 
 
+@pytest.mark.long
 def test_a_folder_without_a_study_ends_the_command_with_one_sentence(tmp_path):
     command = [sys.executable, "-m", "eval.study_report", str(tmp_path / "nowhere")]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -94,6 +94,7 @@ def test_the_rows_of_a_batch_go_by_the_windows_of_its_own_documents(vocabulary, 
     assert [len(chosen) for chosen, _ in batches] == [4, 2, 2]
 
 
+@pytest.mark.long
 def test_a_document_is_its_windows_one_by_one_and_absent_ones_do_not_count(model):
     rng = np.random.default_rng(0)
     ids = jnp.asarray(rng.integers(5, 20, (2, 3, LENGTH)), jnp.int32)
@@ -113,6 +114,7 @@ def test_a_document_is_its_windows_one_by_one_and_absent_ones_do_not_count(model
         model(jnp.zeros((1, 5, LENGTH), jnp.int32), jnp.ones((1, 5, LENGTH), bool))
 
 
+@pytest.mark.long
 def test_it_comes_back_from_its_folder_which_is_one_of_its_encoder(model, tmp_path):
     save(model, tmp_path)
     loaded = load(tmp_path)

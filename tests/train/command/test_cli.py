@@ -24,6 +24,7 @@ def home(tmp_path_factory):
     return runs.make_home(tmp_path_factory.mktemp("home"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("given", [None, "elsewhere"])
 def test_compiled_programs_are_kept_for_the_next_start(tmp_path, given):
     """Small ones, too; where the environment names a place nothing is changed."""
@@ -45,6 +46,7 @@ main(lambda: print([jax.config.values[name] for name in (
     assert (shortest == 0.0) == (given is None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["print('short')", "print('long' * 100_000)", "sys.exit(0)"])
 def test_a_reader_that_has_gone_gets_no_traceback(command):
     """As in `... --help | head`."""
@@ -129,6 +131,7 @@ def run_code(code: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("platform", ["cuda", "gpuu"])
 def test_a_device_that_is_not_there_is_reported_in_a_sentence(platform):
     done = run_code("main(lambda: jax.numpy.zeros(2))", JAX_PLATFORMS=platform)
@@ -138,6 +141,7 @@ def test_a_device_that_is_not_there_is_reported_in_a_sentence(platform):
     assert "Traceback" not in done.stderr.decode()
 
 
+@pytest.mark.long
 def test_other_failures_keep_their_traceback():
     done = run_code("main(lambda: 1 / 0 or None)", JAX_PLATFORMS="cpu")
     assert done.returncode == 1 and b"ZeroDivisionError" in done.stderr
@@ -145,6 +149,7 @@ def test_other_failures_keep_their_traceback():
     assert done.returncode == 1 and done.stderr.rstrip().endswith(b"RuntimeError: x")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "environment",
     [{"PYTHONIOENCODING": "ascii"},

@@ -171,6 +171,7 @@ def command(name: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.long
 def test_a_command_ends_with_one_sentence_and_a_status():
     process = command("waiting")
     process.send_signal(signal.SIGINT)
@@ -179,6 +180,7 @@ def test_a_command_ends_with_one_sentence_and_a_status():
     assert process.returncode == 128 + signal.SIGINT
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_leaves_a_compilation():
     process = command("compiling")
     time.sleep(0.2)

@@ -63,6 +63,7 @@ def test_what_was_saved_comes_back(saved):
     assert same(restored(saved), state(7))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_no_damage_becomes_other_weights(saved, tmp_path, seed):
     """20 damages a seed: what is restored is bitwise the newest checkpoint or the one before."""

@@ -115,6 +115,7 @@ def stop_in_evaluation(monkeypatch, number=signal.SIGTERM):
     monkeypatch.setattr(HeldOut, "batches", interrupted)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("stop", "step", "number"),
     [
@@ -138,6 +139,7 @@ def test_a_stopped_run_resumes_bit_by_bit(home, undisturbed, monkeypatch, stop, 
     assert runs.metrics(config.output) == runs.metrics(undisturbed[0])
 
 
+@pytest.mark.long
 def test_a_complete_run_is_not_run_again(undisturbed, home, capsys):
     folder, results = undisturbed
     rows = runs.metrics(folder)
@@ -203,6 +205,7 @@ def test_another_folder_is_not_taken(home, undisturbed):
         pretrain(runs.pretrain_config(home, output=home / "corpus"))
 
 
+@pytest.mark.long
 def test_a_loss_that_is_not_finite_stops_the_run(home, monkeypatch):
     config = runs.pretrain_config(home, output=home / "broken")
     write = MetricLog.step

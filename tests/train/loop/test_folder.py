@@ -40,6 +40,7 @@ save(build(MaskedLM, BERT), folder)
 """
 
 
+@pytest.mark.long
 def test_a_kill_during_the_first_write_leaves_an_empty_folder(tmp_path: Path):
     config = runs.pretrain_config(tmp_path, output=tmp_path / "run")
     killed(CLAIM, tmp_path)

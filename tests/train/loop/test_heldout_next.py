@@ -1,6 +1,7 @@
 """Held-out metrics of decoders, beside numpy."""
 
 import numpy as np
+import pytest
 from scipy.special import log_softmax
 
 from data.sequences import Sequences
@@ -15,6 +16,7 @@ SPECIAL = SpecialIds(0, 1, 2, 3, 4)
 LENGTHS = (7, 16, 4)
 
 
+@pytest.mark.long
 def test_metrics_are_means_over_the_tokens_of_the_text():
     random = np.random.default_rng(0)
     counts = random.integers(0, 20, tiny.VOCAB)

@@ -147,6 +147,7 @@ def test_the_host_asks_for_nothing_but_the_metrics_of_the_step_before(home, leng
     assert marked == ([1] if lengths[2] == 2 else [1, 3])
 
 
+@pytest.mark.long
 def test_nothing_is_sent_to_the_device_by_accident(home, monkeypatch):
     """In the loop only what is placed there with intent."""
     begin = loop.timed

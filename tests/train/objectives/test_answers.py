@@ -37,6 +37,7 @@ def test_every_row_moves_inside_its_group_with_its_borders():
         np.testing.assert_array_equal(array, batch[name][next_in_group(ROWS)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("answers", ["untrained", "shuffled"])
 def test_the_terms_are_those_of_the_other_answers(answers):
     student, teacher, untrained = (

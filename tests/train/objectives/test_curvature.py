@@ -43,6 +43,7 @@ def test_curvature_of_the_losses_over_the_vocabulary():
         assert tiny.difference(product, expected) < 1e-5, order
 
 
+@pytest.mark.long
 def test_every_result_has_its_derivative_for_every_input():
     """The sums of single terms too, and teacher, temperatures and weights: none is silently 0."""
     inputs = STUDENT, GIVEN.teacher, NUMBERS, SHARES

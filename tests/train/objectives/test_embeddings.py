@@ -57,6 +57,7 @@ def gradient(parallel: Mode = "jit", devices: int = 1, micro_batches: int = 1) -
     return jax.device_get((state.params, metrics))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("parallel", "devices"), [("jit", 4), ("pmap", 4)])
 def test_devices_change_nothing(parallel, devices):
     params, metrics = gradient()

@@ -156,6 +156,7 @@ def expected_of_embeddings(batch, vectors: np.ndarray) -> tuple[float, float, in
     return float(hard), float(soft), int(VALID.sum())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_both_terms_are_the_sums_over_what_counts(kind):
     model = build(KINDS[kind].new_model, CONFIG[kind])
@@ -343,6 +344,7 @@ def test_dropout_is_drawn_where_a_model_learns(kind):
     assert "random_bits" in str(jax.make_jaxpr(loss)(jax.random.key(0)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_the_gradient_is_finite_where_nothing_is_allowed(kind):
     """A row without context, an untagged row, and a batch in which no row counts."""

@@ -93,6 +93,7 @@ def normalised64(a, b):
     return ((u - v) ** 2).sum(-1), 2 * (u * (u * v).sum(-1, keepdims=True) - v) / size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("loss", "expected", "inputs"),
     [
@@ -142,6 +143,7 @@ def test_uniform_logits_cost_the_logarithm_of_the_vocabulary():
     np.testing.assert_allclose(loss, np.log(7), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_logits_far_from_zero_and_far_apart_are_no_trouble():
     logits = jnp.array([[1e4, 1e4 - 1, -1e4]])
     expected = np.log1p(np.exp(-1))

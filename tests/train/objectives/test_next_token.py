@@ -57,6 +57,7 @@ def objective(loss=LOSS) -> NextTokenObjective:
     return NextTokenObjective(student, SEP, loss.terms(), teacher)
 
 
+@pytest.mark.long
 def test_the_losses_are_those_of_every_text_alone():
     student, teacher = models()
     expected, count = {"ce": 0.0, "next_token": 0.0}, 0

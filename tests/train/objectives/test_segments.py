@@ -85,6 +85,7 @@ def objectives():
     return distilled, pretrained, params, {"teacher": of_teacher, "log_weights": weights}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("distils", [True, False])
 def test_every_term_and_its_gradient_are_those_of_texts_in_rows_of_their_own(distils):
     distilled, pretrained, params, constants = objectives()

@@ -48,6 +48,7 @@ def logits(model: Seq2Seq, batch) -> np.ndarray:
     return np.asarray(output.logits, np.float64)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("smoothing", "temperature"), [(0.0, 1.0), (0.1, 2.0)])
 def test_the_losses_of_labels_and_teacher(batch, smoothing, temperature):
     student, teacher = model(0), model(1, layers=2)

@@ -45,6 +45,7 @@ def test_pretraining_is_three_times_the_forward_pass():
     assert matmul_flops(step.make(None), *step.arguments(rows // 4, 4)) == expected
 
 
+@pytest.mark.long
 def test_distillation_adds_the_teachers_forward_pass():
     rows, length = 32, 64
     step = abstract_step(DISTILL["tiny"](), 10)

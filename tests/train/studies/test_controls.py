@@ -65,6 +65,7 @@ def test_one_that_makes_no_sense_is_told_and_left_out(home, capsys, monkeypatch)
     assert "--masking.group-rows is 1" in printed
 
 
+@pytest.mark.long
 def test_equal_compute_counts_the_teacher(home):
     """The cosine has no matrix products: all that it costs is the teacher's forward pass.
 

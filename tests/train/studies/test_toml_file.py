@@ -112,6 +112,7 @@ def test_a_single_variant_that_is_no_list_and_a_file_that_is_not_there(tmp_path)
         chosen_study([str(tmp_path / "other.toml")])
 
 
+@pytest.mark.long
 def test_help_lists_the_studies():
     done = subprocess.run(
         [sys.executable, "-m", "train.ablate", "--help"],

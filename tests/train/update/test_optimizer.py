@@ -24,6 +24,7 @@ def test_the_rate_rises_to_the_peak_and_falls_to_zero(share, steps, warmup):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.long
 def test_updates_equal_adamw_written_out():
     """Loshchilov and Hutter 2019, algorithm 2, with bias correction, after a clip by norm."""
     config = OptimizerConfig(learning_rate=0.1, warmup_share=0.0, weight_decay=0.3, clip_norm=1.5)
@@ -79,6 +80,7 @@ def test_no_second_copy_of_the_gradients_is_stored():
     assert memory.temp_size_in_bytes < 1.5 * gradients
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", [tiny.STUDENT, tiny.TEACHER], ids=["distilbert", "bert"])
 def test_decay_touches_matrices_and_nothing_else(config):
     from flax import nnx

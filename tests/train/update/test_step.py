@@ -91,6 +91,7 @@ def updates(
     return jax.device_get(state.params), history, start
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "divided",
     [
@@ -112,6 +113,7 @@ def test_division_of_the_batch_changes_nothing(divided):
     assert tiny.difference(other_moved, moved) < 1e-5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "divided", [{"devices": 4}, {"devices": 2, "micro_batches": 2, "parallel": "pmap"}], ids=str
 )
@@ -184,6 +186,7 @@ def test_the_mean_of_micro_batches_is_the_same_on_two_devices(parallel):
     assert_same(ours, gradients("micro-batches", 4))
 
 
+@pytest.mark.long
 def test_a_term_with_nothing_to_predict_is_zero():
     machine, step, constants, params = gradient_step("tokens")
     batch = tiny.batch(micro_batches=4)
@@ -194,6 +197,7 @@ def test_a_term_with_nothing_to_predict_is_zero():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
+@pytest.mark.long
 def test_numbers_move_from_the_first_update_to_the_last():
     teacher, teacher_params = split(tiny.model(tiny.TEACHER, seed=1))
     student, params = split(tiny.model())
@@ -251,6 +255,7 @@ def test_with_dropout_a_mesh_equals_one_device():
     assert tiny.difference(without, params) > 1e-2
 
 
+@pytest.mark.long
 def test_frozen_positions_neither_move_nor_count_in_the_norm():
     params, history, start = updates(frozen=("position",))
     position = params["backbone"]["embeddings"]["position"]["embedding"]
@@ -261,6 +266,7 @@ def test_frozen_positions_neither_move_nor_count_in_the_norm():
     assert history[0]["grad_norm"] < updates()[1][0]["grad_norm"]
 
 
+@pytest.mark.long
 def test_bfloat16_computes_the_same_losses_roughly_and_keeps_float32_parameters():
     params, history, _ = updates(dtype="bfloat16", steps=1)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}
@@ -270,12 +276,14 @@ def test_bfloat16_computes_the_same_losses_roughly_and_keeps_float32_parameters(
         np.testing.assert_allclose(history[0][name], exact[name], rtol=0.05, err_msg=name)
 
 
+@pytest.mark.long
 def test_terms_of_weight_zero_are_not_computed():
     _, history, _ = updates(loss=ALONE, dropout=0.3)
     assert set(history[0]) == {"loss", "mlm", "grad_norm", "clipped", "learning_rate"}
     assert history[0]["loss"] == history[0]["mlm"]
 
 
+@pytest.mark.long
 def test_the_rate_that_is_recorded_is_the_one_of_the_update():
     _, history, _ = updates(loss=ALONE, dropout=0.3)
     np.testing.assert_allclose([row["learning_rate"] for row in history], [0.1, 0.09, 0.08])
@@ -303,6 +311,7 @@ def temporary_memory(loss):
     return used.temp_size_in_bytes
 
 
+@pytest.mark.long
 def test_what_is_not_asked_for_takes_no_memory():
     plain = temporary_memory(DistillationLoss())
     # Both of the teacher's maps are compared with the student's only one.
@@ -317,6 +326,7 @@ def test_what_is_not_asked_for_takes_no_memory():
     assert temporary_memory(asked_for) >= plain + maps
 
 
+@pytest.mark.long
 def test_distillation_by_masked_lm_alone_is_pretraining():
     student, params = split(tiny.model(tiny.STUDENT.replace(hidden_dropout=0.3)))
     optimizer = make_optimizer(OptimizerConfig(), total_steps=10)
@@ -329,6 +339,7 @@ def test_distillation_by_masked_lm_alone_is_pretraining():
     np.testing.assert_allclose(metrics["mlm"], history[0]["mlm"], rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("positions", ["attended", "masked"])
 def test_terms_equal_a_loop_over_positions(positions):
     """The whole objective against float64 sums, one position at a time."""

@@ -76,6 +76,7 @@ def test_memory_is_bounded_by_rows_and_beams_and_length(folder: Path) -> None:
         assert needed(**{"rows": 64, "beams": 2, "new_tokens": 8, **more}) < 2.2 * base, more
 
 
+@pytest.mark.long
 def test_the_command_measures_and_writes(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path, capsys: Any
 ) -> None:
