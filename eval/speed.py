@@ -5,7 +5,7 @@
     python -m eval.speed reading --against onnxruntime --repeats 20
     python -m eval.speed predictions --against torch
     python -m eval.speed updates --against torch
-    python -m eval.speed updates --device gpu --attention-dropout 0 --against torch
+    python -m eval.speed updates --device gpu --attention-dropout 0 --minutes 8 --json speed.json
     python -m eval.speed study --size base
     python -m eval.speed vocabulary --batch-size 8 64 --sequence-length 512
     python -m eval.speed search --documents 100000 1000000 --vectors float16

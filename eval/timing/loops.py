@@ -6,6 +6,7 @@ meet the same disturbances; on an accelerator one follows the other and has all 
 
 import math
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -52,7 +53,8 @@ def measure_updates(settings: UpdateSpeed, console: Console) -> dict[str, Any]:
     """Measures whole updates, with dropout, gradient, clip and AdamW; prints them.
 
     Returns:
-        `device`, see `about_device`, and `loops`: a record each for `loop_table`.
+        `device`, see `about_device`, `loops`: a record each for `loop_table`, and `left_out`: the
+        comparisons for which --minutes left no time.
 
     Raises:
         InputError: there is no such device, or not even one sequence fits.
@@ -89,15 +91,40 @@ def measure_updates(settings: UpdateSpeed, console: Console) -> dict[str, Any]:
         asked = {side + name: (c, side) for name, c in variants.items() for side in sides}
         comparisons.append((case, asked))
     say(outlook(comparisons, settings.repeats, peak))
+    clock = Clock(settings.minutes)
+    left_out = []
     for case, asked in comparisons:
-        say(f"{_title(case.loop, getattr(case, 'length', None))}: {len(asked)} contenders")
-        contenders = compare_contenders(asked, settings.repeats, together=cpu, peak=peak)
         length = getattr(case, "length", None)
+        title = _title(case.loop, length)
+        if not clock.has_time():
+            say(f"{title}: left out, --minutes {settings.minutes:g} leave no time for it")
+            left_out.append(title)
+            continue
+        say(f"{title}: {len(asked)} contenders")
+        contenders = compare_contenders(asked, settings.repeats, together=cpu, peak=peak)
+        clock.tick()
         records.append({"loop": case.loop, "length": length, "contenders": contenders})
     for record in records:
         console.print(loop_table(record))
     console.print(device_sentence(device))
-    return {"device": device, "loops": records}
+    return {"device": device, "loops": records, "left_out": left_out}
+
+
+class Clock:
+    """The time that is left for parts of which none is expected to take longer than one before."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self._end = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        self._began, self._longest = time.monotonic(), 0.0
+
+    def tick(self) -> None:
+        """A part ends here, and the next begins."""
+        now = time.monotonic()
+        self._longest, self._began = max(self._longest, now - self._began), now
+
+    def has_time(self) -> bool:
+        """Whether the next part will end in time; always true of the first."""
+        return self._longest == 0 or time.monotonic() + self._longest <= self._end
 
 
 def outlook(comparisons: Sequence[tuple[Any, Mapping[str, Any]]], repeats: int, peak: float) -> str:

@@ -106,6 +106,9 @@ class UpdateSpeed(Speed):
     use cuDNN's attention."""
     against: Literal["torch"] | None = None
     """`torch`: Hugging Face's models make the same updates, on a CPU alternately with ours."""
+    minutes: Annotated[float, Range(0, 10_000, above=True)] | None = None
+    """Begin no comparison that would end later, as long as the longest so far takes; what is left
+    out is named. The first is always made."""
 
     def check(self) -> None:
         super().check()

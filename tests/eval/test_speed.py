@@ -1,6 +1,7 @@
 import json
 import sys
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from eval.timing import loops as timing_loops
 from eval.timing.finetuning import SST2_LENGTHS, FinetuneCase, lengths_of
 from eval.timing.loops import (
     AUTOCAST,
+    Clock,
     compare_contenders,
     loop_table,
     outlook,
@@ -199,6 +201,20 @@ def test_it_says_before_what_it_will_do_and_for_how_long():
     # 3 comparisons, 6 updates of 2 contenders, 8 operations each at 0.2 a second
     assert f"3 comparisons of {OURS}; another" in sentence and "about 24 min" in sentence
     assert "the most sequences that fit" in outlook([(Sized(0, 4), asked)], 5, peak=0.4)
+
+
+def test_what_would_end_after_the_minutes_is_not_begun(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(timing_loops, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    clock, endless = Clock(10.0), Clock(None)
+    assert clock.has_time()
+    for seconds in (150, 250):  # 200 s are left after them
+        now[0] += seconds
+        clock.tick()
+        endless.tick()
+    assert not clock.has_time() and endless.has_time()
+    now[0] -= 50
+    assert clock.has_time()
 
 
 @pytest.mark.parametrize("loop", ["distill", "finetune"])
