@@ -60,7 +60,7 @@ class Objective(Protocol):
         ...
 
     def loss(self, inputs: LossInputs) -> tuple[Float32[Array, ""], Scalars]:
-        """The share of one micro-batch in the loss, and each term summed over its places.
+        """The share of one micro-batch in the loss, and the sums of all terms of `where`.
 
         Only the first has a gradient.
         """

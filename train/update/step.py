@@ -102,10 +102,9 @@ def make_step(
             gradients, means = jax.grad(loss, has_aux=True)(state.params, *inputs)
             return jax.tree.map(jnp.add, total, (gradients, means)), None
 
-        inputs = batch, jnp.arange(batch["input_ids"].shape[0]), denominators(batch)
-        first = jax.tree.map(lambda x: x[0], inputs)
-        shapes = jax.eval_shape(jax.grad(loss, has_aux=True), state.params, *first)
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        counts = denominators(batch)
+        inputs = batch, jnp.arange(batch["input_ids"].shape[0]), counts
+        zeros = jax.tree.map(jnp.zeros_like, state.params), dict.fromkeys(counts, jnp.float32(0))
         (gradients, means), _ = jax.lax.scan(accumulate, zeros, inputs)
         gradients, means = everywhere((gradients, means))
 
