@@ -30,6 +30,8 @@ class Batches:
         seed: of the order.
         pad_id: fills the rest of short sequences (only `lines` mode has them).
         host, hosts: the index of this host and their number.
+        beside: from the sequences in rows, and the epochs that these belong to, to further arrays
+            of a batch; one of them may replace `row`.
 
     Raises:
         InputError: the batch does not divide evenly.
@@ -45,8 +47,10 @@ class Batches:
         pad_id: int,
         host: int = 0,
         hosts: int = 1,
+        beside: Callable[[np.ndarray, np.ndarray], Batch] = lambda chosen, epochs: {},
     ):
         self.sequences, self.batch_size, self.pad_id = sequences, batch_size, pad_id
+        self._beside = beside
         self._rows = rows_of_host(batch_size, micro_batches, host, hosts)
 
         # Eight bytes per sequence and epoch; a batch may reach into two epochs.
@@ -71,22 +75,25 @@ class Batches:
             The arrays of `Sequences.gather`, [micro, rows, length], and row int32 [micro, rows]:
             the index of each row in the update's global batch.
         """
-        chosen = self._chosen(step, self._rows)
-        return self.sequences.gather(chosen, self.pad_id) | {"row": self._rows.astype(np.int32)}
+        chosen, epochs = self._chosen(step, self._rows)
+        batch = self.sequences.gather(chosen, self.pad_id) | {"row": self._rows.astype(np.int32)}
+        return batch | self._beside(chosen, epochs)
 
     def tokens(self, step: int) -> int:
         """The tokens of update `step` on all hosts, without padding."""
-        chosen = self._chosen(step, np.arange(self.batch_size))
+        chosen, _ = self._chosen(step, np.arange(self.batch_size))
         return int((self.sequences.offsets[chosen + 1] - self.sequences.offsets[chosen]).sum())
 
-    def _chosen(self, step: int, rows: Int[np.ndarray, "*rows"]) -> Int[np.ndarray, "*rows"]:
-        """The sequences in some rows of an update."""
+    def _chosen(
+        self, step: int, rows: Int[np.ndarray, "*rows"]
+    ) -> tuple[Int[np.ndarray, "*rows"], Int[np.ndarray, "*rows"]]:
+        """The sequences in some rows of an update, and the epochs that these rows belong to."""
         epochs, places = np.divmod(step * self.batch_size + rows, len(self.sequences))
         chosen = np.empty_like(places)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             chosen[here] = self._order(int(epoch))[places[here]]
-        return chosen
+        return chosen, epochs
 
     def iterate(self, start: int = 0) -> Iterator[Batch]:
         """Batches from step `start` on, read ahead by grain's threads."""

@@ -21,6 +21,7 @@ from train.loop.tracking import check_tracker
 from train.objectives.finetuning import TaskLoss
 from train.objectives.forward import AnswersOf
 from train.objectives.terms import CausalLoss, DistillationLoss
+from train.teacher_cache.config import TeacherCacheConfig
 from train.update.optimizer import OptimizerConfig
 from train.update.parallel import ParallelConfig
 
@@ -199,8 +200,22 @@ class DistillConfig(MaskedConfig):
     teacher's own answers."""
     freeze_positions: bool = True
     """Do not train the position table; the original's code has this effect."""
+    teacher_cache: Path | None = None
+    """A folder that keeps the teacher's answers to the training text: they are computed before the
+    first update that needs them, and used in all epochs and by all later runs."""
+    cache: TeacherCacheConfig = TeacherCacheConfig()
 
     def __post_init__(self) -> None:
+        if self.teacher_cache is not None and self.masking.group_rows != 1:
+            raise InputError(
+                f"--teacher-cache keeps the answers to each sequence under masks of its own, and "
+                f"--masking.group-rows is {self.masking.group_rows}: make it 1"
+            )
+        if self.teacher_cache is not None and self.answers != "teacher":
+            raise InputError(
+                f"--teacher-cache keeps the teacher's own answers, and --answers {self.answers} "
+                "asks for others: leave out one of them"
+            )
         if self.answers == "shuffled" and self.masking.group_rows < 2:
             raise InputError(
                 "--answers shuffled gives a row the answers to another of those that are masked "

@@ -35,8 +35,10 @@ from train.loop.folder import alone_in_output
 from train.loop.learner import compute_dtype
 from train.objectives.distillation import DistillationObjective
 from train.objectives.projection import LiftedStudent, student_of
+from train.objectives.stored import check_stored
 from train.objectives.terms import DistillationLoss, ForwardTerm
 from train.recipes import DISTILL
+from train.teacher_cache.open import stored_answers
 from train.update.keys import stream_key
 from train.update.step import split
 
@@ -62,9 +64,11 @@ def distill_encoder(config: DistillConfig) -> dict[str, float]:
     config.check()
     check_weights(config.loss)  # at once: a teacher may take minutes to open
     check_answers(config)
+    check_cache(config)
     teacher, data = teacher_and_data(config)
     trained = initial_student(teacher, config)
     objective = objective_of(config, trained, teacher, data.vocabulary.special.mask)
+    answers = stored_answers(config, teacher, data)
     return fit_text(
         config,
         kind="distill",
@@ -75,6 +79,7 @@ def distill_encoder(config: DistillConfig) -> dict[str, float]:
         frozen=frozen(config),
         exported=exported(objective),
         constants=controls_of([config], teacher),
+        answers=answers,
     )
 
 
@@ -127,7 +132,7 @@ def objective_of(
     Raises:
         InputError: the loss has no term, or one that does not fit the models.
     """
-    check_terms(config.loss, student_of(trained).config, teacher.config)
+    check_terms(config, student_of(trained).config, teacher.config)
     return DistillationObjective(
         nnx.graphdef(trained),
         nnx.graphdef(teacher),
@@ -136,6 +141,7 @@ def objective_of(
         config.loss.terms(),
         mean=config.loss.mean,
         answers=config.answers,
+        stored=config.teacher_cache is not None,
     )
 
 
@@ -145,11 +151,13 @@ def check_weights(loss: DistillationLoss) -> None:
         raise InputError("all weights of --loss are 0: give at least one term a weight")
 
 
-def check_terms(loss: DistillationLoss, student: EncoderConfig, teacher: EncoderConfig) -> None:
-    """Raises InputError for a loss that has no term, or one that does not fit the models."""
-    check_weights(loss)
-    for name, term in loss.terms().items():
+def check_terms(config: DistillConfig, student: EncoderConfig, teacher: EncoderConfig) -> None:
+    """Raises InputError for a loss that has no term, or one that does not fit models or cache."""
+    check_weights(config.loss)
+    for name, term in config.loss.terms().items():
         term.check(name, student, teacher)
+    if config.teacher_cache is not None:
+        check_stored(config.loss, student, teacher)
 
 
 def check_answers(config: DistillConfig) -> None:
@@ -158,6 +166,12 @@ def check_answers(config: DistillConfig) -> None:
         raise InputError(
             f"--answers {config.answers} changes nothing: no term of --loss listens to a teacher"
         )
+
+
+def check_cache(config: DistillConfig) -> None:
+    """Raises InputError for a cache of answers that no term of the loss listens to."""
+    if config.teacher_cache is not None and not config.loss.listens:
+        raise InputError("--teacher-cache is of no use: no term of --loss listens to a teacher")
 
 
 def exported(objective: DistillationObjective) -> Callable[[nnx.Module], nnx.Module]:

@@ -54,11 +54,11 @@ def mirror(path: Path) -> Path:
     return _mirrors() / found[2]
 
 
-def on_disk(folder: Path, what: str) -> Path:
-    """The folder that --output names; raises InputError for one in object storage."""
+def on_disk(folder: Path, what: str, flag: str = "--output") -> Path:
+    """The folder that a flag names; raises InputError for one in object storage."""
     local = mirror(folder)
     if address(local) is not None:
-        raise InputError(f"--output: {what} lies on a disk, not in object storage")
+        raise InputError(f"{flag}: {what} lies on a disk, not in object storage")
     return local
 
 

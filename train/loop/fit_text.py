@@ -23,6 +23,7 @@ from train.loop.heldout import HeldOut, evaluator, held_out, with_other
 from train.loop.heldout_text import HeldOutText
 from train.loop.learner import one_model
 from train.objectives.objective import TextObjective
+from train.teacher_cache.answers import StoredAnswers
 from train.update.parallel import Parallel
 from train.update.step import split
 
@@ -40,16 +41,18 @@ def fit_text(
     exported: Callable[[Any], nnx.Module] = lambda model: model,
     other: Sequences | None = None,
     constants: Mapping[str, Any] = MappingProxyType({}),
+    answers: StoredAnswers | None = None,
 ) -> dict[str, float]:
     """Trains on the text of `data`, and evaluates on the part of it that is held out.
 
     `metrics` says which. With sequences of `other` text there are `other_masked_lm_loss` and
-    `other_masked_lm_accuracy`. `constants` are what the objective reads beside the teacher.
+    `other_masked_lm_accuracy`. `constants` are what the objective reads beside the teacher, and
+    `answers` what batches hold of it.
 
     Returns and raises what `fit` does.
     """
     parallel = Parallel(config.run)
-    batches = text_batches(config, data, parallel)
+    batches = text_batches(config, data, parallel, answers)
     teacher_graphdef, teacher_params = (None, {}) if teacher is None else split(teacher)
     heldout = held_out(config, data, metrics)
     evaluate = evaluator(heldout, model, objective, teacher_graphdef, parallel.place_rows)
@@ -82,7 +85,7 @@ def fit_text(
             **constants,
         },
         evaluate=evaluate,
-        facts=facts(data, other),
+        facts=facts(data, other, answers),
     )
     if is_first():
         write_report(config.output)
@@ -92,8 +95,10 @@ def fit_text(
     return results
 
 
-def text_batches(config: TextConfig, data: Data, parallel: Parallel) -> Batches:
-    """The training sequences of this host, in shuffled batches."""
+def text_batches(
+    config: TextConfig, data: Data, parallel: Parallel, answers: StoredAnswers | None = None
+) -> Batches:
+    """The training sequences of this host, in shuffled batches, with the answers to them."""
     parallel.check_rows(config.batch_size, config.micro_batches, config.group_rows)
     return Batches(
         data.train,
@@ -103,6 +108,7 @@ def text_batches(config: TextConfig, data: Data, parallel: Parallel) -> Batches:
         pad_id=data.vocabulary.special.pad,
         host=jax.process_index(),
         hosts=jax.process_count(),
+        **({} if answers is None else {"beside": answers.beside}),
     )
 
 
@@ -114,11 +120,17 @@ def title(config: TextConfig, data: Data) -> str:
     )
 
 
-def facts(data: Data, other: Sequences | None = None) -> dict[str, str]:
+def facts(
+    data: Data, other: Sequences | None = None, answers: StoredAnswers | None = None
+) -> dict[str, str]:
     """Fingerprints of what a run reads."""
     each = {
         "corpus": data.corpus.fingerprint,
         "sequences": data.train.fingerprint,
         "heldout_sequences": data.heldout.fingerprint,
     }
-    return each if other is None else each | {"other_heldout_sequences": other.fingerprint}
+    if other is not None:
+        each["other_heldout_sequences"] = other.fingerprint
+    if answers is not None:
+        each["teacher_answers"] = answers.digest
+    return each

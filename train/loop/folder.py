@@ -23,7 +23,12 @@ TEACHER_TEXTS = "teacher-texts.jsonl"
 
 # Fields that may differ when a run resumes: how it is carried out, where things lie, and what is
 # expected.
-FREE = frozenset({"run", "output", "data.cache", "provenance", "first_hour"})
+FREE = frozenset(
+    {
+        *("run", "output", "data.cache", "provenance", "first_hour"),
+        *("teacher_cache", "cache.max_gb"),  # the answers themselves are among the facts
+    }
+)
 
 Config = TypeVar("Config", bound=TrainConfig)
 Rest = ParamSpec("Rest")

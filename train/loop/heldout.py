@@ -175,7 +175,7 @@ def term_sums(objective: TextObjective) -> SumsOf:
     """
     objective = copy(objective)
     if isinstance(objective, DistillationObjective):
-        objective.answers = "teacher"
+        objective.answers, objective.stored = "teacher", False
 
     def sums(params: Any, constants: dict[str, Any], batch: DeviceBatch) -> Sums:
         key = jax.random.key(MASK_SEED, impl="threefry2x32")

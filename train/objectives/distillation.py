@@ -27,6 +27,7 @@ from train.objectives.losses import masked_sum, weighted_sum
 from train.objectives.objective import DeviceBatch, LossInputs, Mean, Numbers, Scalars
 from train.objectives.projection import LiftedStudent, student_of
 from train.objectives.schedule import value_at
+from train.objectives.stored import stored_in, stored_masks_key, stored_output
 from train.objectives.terms import ForwardTerm, LogitTerm, MaskedTokens, Term, numbers_of
 from train.objectives.vocabulary import CHUNK, Given, vocabulary_loss
 
@@ -89,6 +90,8 @@ class DistillationObjective(MaskedLMObjective):
         mean: see `DistillationLoss.mean`.
         numbers: the ends of the numbers of all terms, by default those that the terms name.
         answers: see `DistillConfig.answers`; "untrained" are those of `constants["untrained"]`.
+        stored: whether batches hold the teacher's answers (`train.objectives.stored`), so that it
+            need not be asked.
     """
 
     def __init__(
@@ -102,10 +105,12 @@ class DistillationObjective(MaskedLMObjective):
         mean: Mean = "tokens",
         numbers: Mapping[str, Any] | None = None,
         answers: AnswersOf = "teacher",
+        stored: bool = False,
     ):
         super().__init__(student, masking, mask_id)
         self.teacher = teacher
         self.answers: AnswersOf = answers
+        self.stored = stored
         self.terms = terms
         self.forward_terms = {n: t for n, t in terms.items() if isinstance(t, ForwardTerm)}
         self.logit_terms = {n: t for n, t in terms.items() if isinstance(t, LogitTerm)}
@@ -123,6 +128,11 @@ class DistillationObjective(MaskedLMObjective):
             for term, numbers in self.ends.items()
         }
 
+    def prepare(self, constants: Any, batch: DeviceBatch, key: PRNGKeyArray) -> DeviceBatch:
+        if not self.stored:
+            return super().prepare(constants, batch, key)
+        return super().prepare(constants, batch, stored_masks_key()) | stored_in(batch)
+
     def where(self, batch: DeviceBatch) -> dict[str, Bool[Array, "..."]]:
         return {name: counted(batch, term.positions) for name, term in self.terms.items()}
 
@@ -130,14 +140,16 @@ class DistillationObjective(MaskedLMObjective):
         trained, batch = nnx.merge(self.model, inputs.params), inputs.batch
         asked = "untrained" if self.answers == "untrained" else "teacher"
         shuffled = self.answers == "shuffled"
+        teacher = nnx.merge(self.teacher, inputs.constants[asked])
         forward = Forward(
             batch,
             student_of(trained),
-            nnx.merge(self.teacher, inputs.constants[asked]),
+            teacher,
             outputs=self.outputs,
             lift=trained.lift if isinstance(trained, LiftedStudent) else lambda hidden: hidden,
             rngs=inputs.rngs,
             theirs=of_other_rows(batch, self.masking.group_rows) if shuffled else None,
+            known=stored_output(batch, teacher.config) if self.stored else None,
         )
         there = attended(batch)
         sums = {

@@ -32,6 +32,7 @@ class Forward:
         lift: brings the student's hidden states to the teacher's width.
         rngs: the student's dropout.
         theirs: what the teacher reads instead.
+        known: the teacher's output, where it need not be computed: `last_hidden` is enough.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Forward:
         lift: Callable[[Hidden], Hidden],
         rngs: nnx.Rngs | None,
         theirs: DeviceBatch | None = None,
+        known: ModelOutput | None = None,
     ):
         self.batch = batch
         with jax.named_scope("student"):
@@ -52,7 +54,7 @@ class Forward:
             )
         theirs = theirs or batch
         with jax.named_scope("teacher"):
-            self.teacher: ModelOutput = teacher.backbone(
+            self.teacher: ModelOutput = known or teacher.backbone(
                 theirs["input_ids"], **borders(theirs), outputs=outputs
             )
         self.models = student, teacher
@@ -83,7 +85,12 @@ class Forward:
     def own_hidden(self, layers: str) -> list[tuple[Hidden, Wider]]:
         """The same, each in its own width."""
         ours, theirs = self.student.hidden_states, self.teacher.hidden_states
-        assert ours is not None and theirs is not None
+        assert ours is not None
+        if theirs is None:
+            last = self.models[1].config.num_layers - 1
+            pairs = layer_pairs(layers, len(ours) - 1, last + 1)
+            assert all(b == last for _, b in pairs)
+            return [(ours[1 + a], self.teacher.last_hidden) for a, _ in pairs]
         return self._pairs(layers, ours[1:], theirs[1:])
 
     def scores(self, layers: str) -> list[tuple[Array, Array]]:

@@ -47,6 +47,7 @@ from train.objectives.objective import Objective, Params
 from train.objectives.writing import WritingObjective
 from train.pretrain import initial_masked_lm
 from train.start import random_shape
+from train.teacher_cache.open import columns_of
 from train.update.keys import keys_of
 from train.update.optimizer import Optimizer, make_optimizer
 from train.update.parallel import Parallel
@@ -252,6 +253,9 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
         batch["attention_mask"] = array(jnp.bool_, length)
     elif config.data.shares_sequences:
         batch["segments"] = array(jnp.int32, length)
+    if isinstance(config, DistillConfig):
+        columns = columns_of(config, shape_of(config.teacher)) or {}
+        batch |= {n: array(c.dtype, length, *c.shape) for n, c in columns.items()}
     if isinstance(config, FinetuneConfig):
         batch["token_type_ids"] = array(jnp.int32, length)
         batch["valid"] = array(jnp.bool_)

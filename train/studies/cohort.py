@@ -36,6 +36,7 @@ from train.objectives.projection import student_of
 from train.studies.config import folder_name
 from train.studies.results import LEFT_OUT
 from train.studies.stack import make_stacked_step, make_stacks, stacked_state, unstacked
+from train.teacher_cache.open import stored_answers
 from train.update.keys import keys_of
 from train.update.parallel import StackParallel
 from train.update.step import TrainState, split
@@ -89,7 +90,7 @@ class Cohort:
         for name, config in students.items():
             student = student_of(self.models[name]).config
             try:
-                check_terms(config.loss, student, self.teacher.config)
+                check_terms(config, student, self.teacher.config)
                 check_answers(config)
             except InputError as error:
                 raise InputError(f"variant {name!r}: {error}") from error
@@ -111,7 +112,8 @@ class Cohort:
                 **controls_of(students.values(), self.teacher),
             }
         )
-        batches = text_batches(base, self.data, self.parallel)
+        self.answers = stored_answers(base, self.teacher, self.data)
+        batches = text_batches(base, self.data, self.parallel, self.answers)
         self.steps = base.updates(batches.updates_per_epoch)
         with out_of_memory(lambda: "; fewer variants need less, too"):
             self._compile(self.parallel.place(batches.batch(0)))
@@ -194,11 +196,11 @@ class Cohort:
             kind="ablate",
             title=title(config, self.data),
             learner=Learner(self.state(self.initial(seed)), self.step, self.export),
-            batches=text_batches(config, self.data, self.parallel),
+            batches=text_batches(config, self.data, self.parallel, self.answers),
             parallel=self.parallel,
             constants=self.constants,
             evaluate=self.evaluate,
-            facts=facts(self.data),
+            facts=facts(self.data, answers=self.answers),
             shown=lambda name: name.endswith(f"/{self.shown}"),
         )
 

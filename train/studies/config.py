@@ -112,7 +112,7 @@ TUNING = "tuning"
 """The folder, in that of a study, in which its learning rates are tuned."""
 
 SHARED = ("data", "teacher", "batch_size", "micro_batches", "dtype", "seed", "evaluate_every",
-          "heldout_sequences", "run", "output")  # fmt: skip
+          "heldout_sequences", "run", "output", "teacher_cache", "cache")  # fmt: skip
 
 
 def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
@@ -137,7 +137,7 @@ def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:
                 f"character, and take at most {LONGEST_NAME} bytes"
             )
         configs[name] = with_settings(study.base, variant.settings, f"variant {name!r}")
-        for shared in SHARED:
+        for shared in (*SHARED, *(("masking",) if study.base.teacher_cache else ())):
             if getattr(configs[name], shared) != getattr(study.base, shared):
                 raise InputError(
                     f"variant {name!r} changes {shared}: the variants of a study share their data, "

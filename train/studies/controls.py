@@ -56,6 +56,7 @@ def _control(of: Variant, name: str, about: str, settings: Mapping[str, Any]) ->
 
 
 def _untrained_teacher(of: Variant, config: DistillConfig) -> Variant:
+    replace(config, answers="untrained")  # where its answers are stored, it says why not
     about = "answers of a model of the teacher's shape with random weights"
     return _control(of, "untrained teacher", about, {"answers": "untrained"})
 
@@ -97,9 +98,10 @@ def compute_ratio(config: DistillConfig) -> float:
 
     Those of all matrix products, forward and backward, counted in the traced steps.
     """
-    with_teacher = abstract_step(config, steps=1)
+    # The teacher's operations, also where its answers are stored.
+    config = replace(config, teacher_cache=None)
     alone = replace(config, loss=config.loss.with_weights(mlm=1.0), answers="teacher")
-    without = abstract_step(alone, steps=1)
+    with_teacher, without = (abstract_step(each, steps=1) for each in (config, alone))
     student = without.objective.model  # type: ignore[attr-defined]
     objective = MaskedLMObjective(student, config.masking, ANY_ID)
     return _flops(with_teacher) / _flops(replace(without, objective=objective))

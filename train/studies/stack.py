@@ -73,6 +73,7 @@ class Stack:
             mean=self.shared.loss.mean,
             numbers=numbers,
             answers=self.shared.answers,
+            stored=self.shared.teacher_cache is not None,
         )
 
 

@@ -78,6 +78,7 @@ def assert_planned(loop, config, monkeypatch, **sizes):
         (distill, runs.distill_config, None),
         (pretrain, runs.pretrain_config, "padded"),
         (distill, runs.distill_config, "packed"),
+        (distill, runs.distill_config, "cached"),
         (pretrain, runs.causal_config, None),
         (distill, runs.causal_distill_config, None),
     ],
@@ -91,7 +92,10 @@ def test_the_program_of_running_text(loop, make, lines, home, tmp_path, monkeypa
     if make is runs.causal_distill_config:
         runs.write_teacher(home / "decoder", kind=CausalLM)
     config = make(home, output=tmp_path, run=CPU, batch_size=16, micro_batches=2, dtype="bfloat16")
-    if lines:
+    if lines == "cached":
+        masking = replace(config.masking, group_rows=1)
+        config = replace(config, masking=masking, teacher_cache=home / "answers")
+    elif lines:
         data = replace(config.data, mode="lines", pack_lines=lines == "packed")
         config = replace(config, data=data)
     if make in (runs.pretrain_config, runs.causal_config):

@@ -1,0 +1,1 @@
+"""A teacher's answers on disk: computed once, used in all epochs, runs and studies."""
