@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.storage.run_folder import RunRecord
+from report.gradients import gradients_of
 from report.naming import FLOORS, by_name, in_tables
 from report.panel import Points
 
@@ -14,8 +15,9 @@ BOOKKEEPING = {"step", "kind", "seconds", "data_seconds", "compiles", "padding"}
 
 
 def measured_metrics(row: Record) -> list[str]:
-    """The measured metrics, in the order of NAMES, without the floors."""
-    measured = [name for name in row if name not in BOOKKEEPING and name not in FLOORS.values()]
+    """The measured metrics, in the order of NAMES, without floors and gradients of single terms."""
+    others = {*BOOKKEEPING, *FLOORS.values(), *gradients_of(row)}
+    measured = [name for name in row if name not in others]
     return by_name(in_tables(measured))
 
 

@@ -26,6 +26,7 @@ from report.evaluations import (
     yardstick,
 )
 from report.first_hour import first_hour
+from report.gradients import HOW_TO_READ_GRADIENTS, gradient_rows, gradients_of
 from report.markdown import code, escaped, fenced, text_table
 from report.naming import AGREEMENT, FLOORS, NAMES, SHARES, noun, written
 from report.panel import Panel, Smoothing
@@ -61,6 +62,7 @@ def write_report(folder: Path) -> Path:
         *heldout_table(where, heldout),
         *first_hour(run, train),
         *_pictures(folder, where, train, heldout),
+        *_gradients(train),
         *_how_to_load(folder / "model", kept_evaluation(run, heldout)),
         *_settings(run.settings),
     ]
@@ -185,6 +187,18 @@ def _pictures(
             parts.append(f"![{title}]({file})")
     note = "Noisy curves are means over a fortieth of the run, before the pale original."
     return ["## Curves", *parts, note] if parts else []
+
+
+def _gradients(train: Sequence[Record]) -> list[str]:
+    """The section on the gradients of the terms; [] where they were not measured."""
+    measured = {row["step"]: gradients_of(row) for row in train}
+    measured = {step: numbers for step, numbers in measured.items() if numbers}
+    if not measured:
+        return []
+    columns = [{n: written(n, value) for n, value in each.items()} for each in measured.values()]
+    header = ["", *(f"update {step:,}" for step in measured)]
+    table = text_table(header, gradient_rows(columns))
+    return ["## Gradients of the terms", table, HOW_TO_READ_GRADIENTS]
 
 
 def _panel(rows: Sequence[Record], name: str) -> Panel:

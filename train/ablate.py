@@ -36,6 +36,7 @@ from train.studies.config import TUNING, StudyConfig, Variant, folder_name, vari
 from train.studies.controls import with_controls
 from train.studies.declaration import add_seconds, declare
 from train.studies.downstream import downstream_scores
+from train.studies.normalised import with_normalised_weights
 from train.studies.results import DONE, block_results, is_done
 from train.studies.toml_file import read_study_file
 
@@ -55,7 +56,7 @@ def ablate(study: StudyConfig) -> Path:
 def run_study(study: StudyConfig) -> Path:
     """Runs or resumes a study whose folder is held; returns and raises what `ablate` does."""
     started = time.monotonic()
-    study = with_controls(study)
+    study = with_controls(with_normalised_weights(study))
     if study.tune:
         study = tuned(study)
     folder = study.base.output

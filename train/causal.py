@@ -120,4 +120,5 @@ def _fit(
         objective=objective,
         metrics=HeldOutNext,
         teacher=teacher,
+        term_gradients=isinstance(config, CausalDistillConfig) and config.term_gradients,
     )

@@ -163,6 +163,16 @@ class FurtherConfig(FrozenLayers, MaskedConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeveralTerms:
+    """Of a loss with several terms, more to measure."""
+
+    term_gradients: bool = False
+    """Also measure the gradient of each term alone in the first, the middle and the last update:
+    norms and cosines, for the report. It takes a pass for each term in these three, and memory for
+    as many gradients; what is trained is the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudentConfig:
     """The student's shape and the source of its weights."""
 
@@ -186,7 +196,7 @@ class StudentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillConfig(MaskedConfig):
+class DistillConfig(SeveralTerms, MaskedConfig):
     """Distillation of a BERT into a DistilBERT."""
 
     teacher: str
@@ -235,7 +245,7 @@ class CausalStudentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CausalDistillConfig(TextConfig):
+class CausalDistillConfig(SeveralTerms, TextConfig):
     """Distillation of a decoder into one with fewer layers."""
 
     teacher: str

@@ -80,6 +80,7 @@ def distill_encoder(config: DistillConfig) -> dict[str, float]:
         exported=exported(objective),
         constants=controls_of([config], teacher),
         answers=answers,
+        term_gradients=config.term_gradients,
     )
 
 

@@ -20,7 +20,9 @@
      "command": "python -m train.ablate paper-table-4",
      "seconds": 1234.5}
 
-With another number of updates than the study a variant has "steps". "seeds_added" tells which
+With another number of updates than the study a variant has "steps", with "levels" those of each
+factor that variants are crossed with, and "gradient_norms" by term where its weights were divided
+by these. "seeds_added" tells which
 seeds were added, on which day, and after the results of how many; "file" names a study's TOML file.
 
 A published delta is the variant minus the reference of a metric where higher is better. Other
@@ -34,7 +36,10 @@ may be incomplete. A run may have any metrics.
      "curve": [[0, {"masked_lm_accuracy": 0.12}], [50, {"masked_lm_accuracy": 0.17}]]}
 
 `loss_TERM` is the mean of a loss term at the end of the training, `downstream_TASK` the score on a
-task. The curve, held-out metrics by number of updates, is optional.
+task.
+
+Optional are the curve, held-out metrics by number of updates; "gradients", numbers on those of the
+terms by update (report/gradients.py).
 """
 
 import math
@@ -76,6 +81,10 @@ class VariantRecord:
     """The variant that it is compared with, by default the study's reference."""
     steps: int | None = None
     """Its updates, where they are not those of the study."""
+    levels: Mapping[str, str] = field(default_factory=dict)
+    """Its level of each factor, where variants are crossed with conditions."""
+    gradient_norms: Mapping[str, float] = field(default_factory=dict)
+    """Of its terms at the start, where its weights are divided by them."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,8 @@ class StudentResult:
     seed: int
     metrics: Mapping[str, float]
     curve: tuple[tuple[int, Mapping[str, float]], ...] = ()
+    gradients: tuple[tuple[int, Mapping[str, float]], ...] = ()
+    """Of its terms, by the number of the update (report/gradients.py)."""
 
 
 @dataclass(frozen=True)

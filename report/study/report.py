@@ -11,7 +11,9 @@ from report.naming import capital, label
 from report.study.comparison import MIN_SEEDS, Comparison, compare_variants
 from report.study.conclusion import beside_published, conclusion, seeds
 from report.study.conditions import conditions_table
+from report.study.factors import factor_sections
 from report.study.folder import STUDY_FILE, Study, read_study
+from report.study.gradients import gradients_section, weights_section
 from report.study.plots import draw_pictures
 from report.study.tables import (
     Comparisons,
@@ -92,13 +94,16 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         losses and escaped(losses),
         HOW_TO_READ,
         published and f"{escaped(published)} {SIGN_AND_ORDER}",
+        *factor_sections(study, primary),
         "### Every value",
         values_table(study, primary),
         *(["## Other metrics"] if others else []),
         *others,
         shown.get("curves.png"),
+        *gradients_section(study),
         "## The variants",
         variants_table(study),
+        *weights_section(study),
         f"{len(study.runs)} of {planned} students done. One row a variant is in `table.csv`, every "
         "value in `results.json`.",
         "## How it was run",

@@ -18,6 +18,7 @@ from model.errors import InputError
 from model.hf.temporaries import PREFIX
 from model.pretrained import load
 from model.tasks import MaskedLM
+from report.gradients import gradient_names, gradients_of, weighted_norm_name
 from report.study.folder import read_declaration, read_study
 from tasks.open import TaskDataConfig
 from tests import runs, tiny
@@ -29,6 +30,7 @@ from train.distill import distill
 from train.loop.metric_log import MetricLog
 from train.studies import cohort as cohort_module
 from train.studies import controls
+from train.studies import normalised as normalised_module
 from train.studies.catalogue import STUDIES
 from train.studies.cohort import Cohort, open_cohorts
 from train.studies.config import Control, folder_name, variants_of
@@ -232,6 +234,63 @@ class Spy:
             return self.method(instance, *arguments)
 
         return call
+
+
+# Gradients
+
+
+@pytest.mark.long
+def test_weights_in_units_of_gradients_are_measured_once_and_kept(home, monkeypatch):
+    def normalised(output):
+        study = quick(home, output, steps=4, evaluate_every=4, term_gradients=True, normalised=True)
+        return replace(study, base=with_settings(study.base, {"run.checkpoint_every": 1}, "here"))
+
+    whole, study = normalised("units"), normalised("units-stopped")
+    report = ablate(whole).read_text()
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3, seed=56)
+        with pytest.raises(Stopped, match="same command resumes"):
+            ablate(study)
+    with monkeypatch.context() as patch:
+        patch.setattr(normalised_module, "first_norms", lambda study: {})  # not called again
+        ablate(study)
+    results = [(each.base.output / "results.jsonl").read_text() for each in (whole, study)]
+    assert results[0] == results[1]
+    for name in QUICK:
+        for tensor, values in weights_of(whole, name).items():
+            np.testing.assert_array_equal(weights_of(study, name)[tensor], values, err_msg=tensor)
+    found = read_study(whole.base.output)
+    given = {"a": {"ce": 5, "mlm": 2, "cos": 1}, "b": {"mlm": 2, "cos": 1}}
+    for run in found.runs:
+        variant = found.variants[run.variant]
+        assert [step for step, _ in run.gradients] == [1, 2, 4]
+        _, first = run.gradients[0]
+        for term, weight in given[run.variant].items():
+            used = variant.settings[f"loss.{term}.weight"]
+            np.testing.assert_allclose(used * variant.gradient_norms[term], weight, rtol=1e-12)
+            np.testing.assert_allclose(first[weighted_norm_name(term)], weight, rtol=1e-5)
+    assert found.runs[1].gradients[0][1].keys() == gradient_names(["mlm", "cos"]).keys()
+    assert "## Weights in units of gradients" in report and "## Gradients of the terms" in report
+    with pytest.raises(InputError, match=r"declared another variants\.a\.gradient_norms"):
+        ablate(replace(whole, normalised=False))
+
+
+@pytest.mark.long
+def test_a_student_alone_has_the_gradients_that_it_has_in_a_study(home):
+    study = quick(home, "gradients", term_gradients=True)
+    ablate(study)
+    alone = replace(variants_of(study)["b"], output=home / "gradients-alone")
+    distill(alone)
+    ours, theirs = (
+        {row["step"]: row for row in runs.metrics(folder) if row["kind"] == "train"}
+        for folder in (study.base.output / "seed-56", alone.output)
+    )
+    for step, row in theirs.items():
+        for name, value in gradients_of(row).items():
+            np.testing.assert_allclose(ours[step][f"b/{name}"], value, rtol=1e-4, atol=1e-6)
+    assert gradients_of(theirs[2])
+    with pytest.raises(InputError, match="'a' has no gradient norms of these terms"):
+        ablate(replace(study, normalised=True))
 
 
 # Devices

@@ -283,15 +283,25 @@ class TrainingRun:
                 f"the update of {' × '.join(map(str, batch['input_ids'].shape))} tokens"
             )
         with self.tracer.update(self.number):
-            placed = self.parallel.place(batch)
-            self.state, metrics = self.learner.step(self.state, self.constants, placed, self.keys)
+            inputs = self.constants, self.parallel.place(batch), self.keys
+            apart = self.apart(*inputs)
+            self.state, metrics = self.learner.step(self.state, *inputs)
         # The metrics of the step before are fetched while this one runs.
         self.catch_up()
         tokens = self.batches.tokens(self.number - 1)
         texts = [batch[name] for name in ("input_ids", "target_ids") if name in batch]
         places = sum(ids.size for ids in texts) * jax.process_count()  # each reads its share
-        self.unlogged = Unlogged(self.number, metrics, tokens, places, waited, compiles)
+        numbers = {**metrics, **apart}
+        self.unlogged = Unlogged(self.number, numbers, tokens, places, waited, compiles)
         self.tracer.done(self.number, metrics)
+
+    def apart(self, *inputs: Any) -> Mapping[str, Any]:
+        """The gradients of the terms in the first, the middle and the last update, if asked for."""
+        if self.learner.term_gradients is None:
+            return {}
+        if self.number not in (1, (self.steps + 1) // 2, self.steps):
+            return {}
+        return self.learner.term_gradients(self.state, *inputs)
 
     @partial(jax.profiler.annotate_function, name="log")
     def catch_up(self) -> None:

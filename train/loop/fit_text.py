@@ -42,12 +42,14 @@ def fit_text(
     other: Sequences | None = None,
     constants: Mapping[str, Any] = MappingProxyType({}),
     answers: StoredAnswers | None = None,
+    term_gradients: bool = False,
 ) -> dict[str, float]:
     """Trains on the text of `data`, and evaluates on the part of it that is held out.
 
     `metrics` says which. With sequences of `other` text there are `other_masked_lm_loss` and
     `other_masked_lm_accuracy`. `constants` are what the objective reads beside the teacher, and
-    `answers` what batches hold of it.
+    `answers` what batches hold of it. With `term_gradients` those of the terms of the loss are
+    measured, each alone.
 
     Returns and raises what `fit` does.
     """
@@ -76,6 +78,7 @@ def fit_text(
             steps,
             frozen=frozen,
             exported=exported,
+            term_gradients=term_gradients,
         ),
         batches=batches,
         parallel=parallel,

@@ -18,7 +18,8 @@ from train.config import TrainConfig
 from train.objectives.objective import Objective
 from train.update.optimizer import make_optimizer
 from train.update.parallel import Parallel
-from train.update.step import Step, TrainState, init_state, make_step, split
+from train.update.step import Observation, Step, TrainState, init_state, make_step, split
+from train.update.term_gradients import make_term_gradients
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Learner:
     """Its update, compiled."""
     export: Callable[[Any, Path], None]
     """Writes the trained parameters, already on this host, into a folder as a model."""
+    term_gradients: Observation | None = None
+    """Measures the gradients of the terms of the loss in some updates; compiled."""
 
     @property
     def parameters(self) -> int:
@@ -63,6 +66,7 @@ def one_model(
     layer_decay: float = 1.0,
     decoder_rate: float = 1.0,
     exported: Callable[[nnx.Module], nnx.Module] = lambda model: model,
+    term_gradients: bool = False,
 ) -> Learner:
     """A model, its optimizer and the way it becomes a Hugging Face folder with its tokenizer.
 
@@ -77,6 +81,7 @@ def one_model(
         layer_decay: of the learning rate, from layer to layer downwards.
         decoder_rate: the learning rate of a decoder over that of its encoder.
         exported: the part of the trained model that is written.
+        term_gradients: whether the gradients of the terms are measured too.
     """
     graphdef, params = split(model)
     optimizer = make_optimizer(
@@ -86,10 +91,16 @@ def one_model(
         layer_decay=layer_decay,
         decoder_rate=decoder_rate,
     )
+    measure = None
+    if term_gradients:
+        measure = parallel.compile_observation(
+            lambda axis: make_term_gradients(objective, steps, frozen, axis)
+        )
     return Learner(
         init_state(params, optimizer),
         parallel.compile(lambda axis: make_step(objective, optimizer, steps, axis)),
         lambda trained, folder: export(exported(nnx.merge(graphdef, trained)), vocabulary, folder),
+        measure,
     )
 
 

@@ -39,6 +39,21 @@ def distill_tiny() -> DistillConfig:
     )
 
 
+def tiny_base(name: str) -> DistillConfig:
+    """The base of a tiny study: `tiny` with half its batch, as a study trains many students."""
+    tiny = distill_tiny()
+    return replace(
+        tiny,
+        output=Path("runs") / name,
+        batch_size=16,
+        steps=100,
+        evaluate_every=50,
+        heldout_sequences=512,
+        term_gradients=True,
+        run=replace(tiny.run, checkpoint_every=50, print_every=50),
+    )
+
+
 def distill_base_uncased() -> DistillConfig:
     """DistilBERT from bert-base-uncased, by the recipe of the original code's README.
 

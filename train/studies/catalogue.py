@@ -6,29 +6,14 @@ They run at the tiny size as they are; any flag of train.distill makes them larg
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from report.study.folder import PublishedDelta
-from train.config import DistillConfig
-from train.recipes import distill as recipes_distill
 from train.recipes import small as recipes_small
+from train.recipes.distill import tiny_base
 from train.studies.config import StudyConfig, Variant, crossed
+from train.studies.layers import layers
 
 NO_TRIPLE_LOSS = {"loss.ce.weight": 0, "loss.mlm.weight": 0, "loss.cos.weight": 0}
-
-
-def tiny_base(name: str) -> DistillConfig:
-    """The recipe `tiny` with half its batch: a study trains many students."""
-    tiny = recipes_distill.distill_tiny()
-    return replace(
-        tiny,
-        output=Path("runs") / name,
-        batch_size=16,
-        steps=100,
-        evaluate_every=50,
-        heldout_sequences=512,
-        run=replace(tiny.run, checkpoint_every=50, print_every=50),
-    )
 
 
 def glue_points(delta: float) -> PublishedDelta:
@@ -113,8 +98,8 @@ def paper_table_4_crossed() -> StudyConfig:
         base=tiny_base("paper-table-4-crossed"),
         variants=crossed(
             TABLE_4,
-            {"": {}, "smoothed masks": {"masking.smoothing": 0.7}},
-            {"": {}, "no clip": {"optimizer.clip_norm": 1e9}},
+            masks={"": {}, "smoothed masks": {"masking.smoothing": 0.7}},
+            clip={"": {}, "no clip": {"optimizer.clip_norm": 1e9}},
         ),
     )
 
@@ -146,28 +131,6 @@ def temperature() -> StudyConfig:
         variants=(
             Variant("T 2", about="the original's"),
             *(Variant(f"T {t}", {"loss.ce.temperature": t}) for t in (1, 4, 8)),
-        ),
-    )
-
-
-def layers() -> StudyConfig:
-    """Six of twelve teacher layers as the start of a student: six choices.
-
-        python -m train.ablate layers
-
-    The original takes 0, 2, 4, 7, 9 and 11.
-    """
-    return StudyConfig(
-        name="layers",
-        title="Which layers of the teacher a student should start as",
-        base=tiny_base("layers"),
-        variants=(
-            Variant("original", about="0, 2, 4, 7, 9, 11"),
-            Variant("first", {"student.layers": "first"}, "0 to 5"),
-            Variant("last", {"student.layers": "last"}, "6 to 11"),
-            Variant("even", {"student.layers": "even"}, "0, 2, 4, 6, 8, 10"),
-            Variant("odd", {"student.layers": "odd"}, "1, 3, 5, 7, 9, 11"),
-            Variant("ends", {"student.layers": "0,1,2,9,10,11"}, "0, 1, 2, 9, 10, 11"),
         ),
     )
 

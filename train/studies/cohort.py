@@ -35,22 +35,43 @@ from train.objectives.objective import DeviceBatch
 from train.objectives.projection import student_of
 from train.studies.config import folder_name
 from train.studies.results import LEFT_OUT
-from train.studies.stack import make_stacked_step, make_stacks, stacked_state, unstacked
+from train.studies.stack import (
+    constants_of,
+    make_stacked_step,
+    make_stacked_term_gradients,
+    make_stacks,
+    stacked_state,
+    unstacked,
+)
 from train.teacher_cache.open import stored_answers
 from train.update.keys import keys_of
 from train.update.parallel import StackParallel
-from train.update.step import TrainState, split
+from train.update.step import Observation, TrainState, split
 
 
 def open_cohorts(
     base: DistillConfig, students: Mapping[str, DistillConfig], shown: str
 ) -> list["Cohort"]:
-    """The students of a study: those with equal numbers of updates together.
+    """The students of a study, ready to be trained: those with equal numbers of updates together.
 
     The first has the study's own number, where some student has it.
 
     Raises:
         InputError: teacher, students and data do not fit together, or not into memory.
+    """
+    cohorts = cohorts_of(base, students, shown)
+    for cohort in cohorts:
+        cohort.compile()
+    return cohorts
+
+
+def cohorts_of(
+    base: DistillConfig, students: Mapping[str, DistillConfig], shown: str
+) -> list["Cohort"]:
+    """The same, before anything is compiled.
+
+    Raises:
+        InputError: teacher, students and data do not fit together.
     """
     own = base.steps, base.epochs
     lengths = dict.fromkeys((config.steps, config.epochs) for config in students.values())
@@ -67,13 +88,13 @@ def open_cohorts(
 
 
 class Cohort:
-    """The students of a study by name, ready to be trained with one seed after the other.
+    """The students of a study by name; once compiled they are trained with one seed after another.
 
     `base` has the settings that all share, also their number of updates; `shown` is the held-out
     metric that is printed.
 
     Raises:
-        InputError: students do not fit to teacher and data, or not into memory.
+        InputError: students do not fit to teacher and data.
     """
 
     def __init__(
@@ -113,10 +134,9 @@ class Cohort:
             }
         )
         self.answers = stored_answers(base, self.teacher, self.data)
-        batches = text_batches(base, self.data, self.parallel, self.answers)
-        self.steps = base.updates(batches.updates_per_epoch)
-        with out_of_memory(lambda: "; fewer variants need less, too"):
-            self._compile(self.parallel.place(batches.batch(0)))
+        self.batches = text_batches(base, self.data, self.parallel, self.answers)
+        self.steps = base.updates(self.batches.updates_per_epoch)
+        self.observation: Observation | None = None
         both = any(one_by_one(stack.shared.masking) != MASKING for stack in self.stacks)
         self.heldouts = [held_out(stack.shared, self.data, both=both) for stack in self.stacks]
         self._sums = jax.jit(self._heldout_sums)
@@ -133,21 +153,39 @@ class Cohort:
         params = {name: split(model)[1] for name, model in students.items()}
         return self.parallel.place_state(stacked_state(self.stacks, params))
 
-    def _compile(self, batch: DeviceBatch) -> None:
-        """Compiles the step, and measures its memory and time.
+    def first_inputs(self) -> tuple[Any, ...]:
+        """The arguments of the first update with the first seed."""
+        batch = self.parallel.place(self.batches.batch(0))
+        keys = self.parallel.replicate(keys_of(self.base.seed))
+        return self.state(self.models), self.constants, batch, keys
+
+    def compile_term_gradients(self) -> Any:
+        """Compiles what measures the gradients of the students' terms."""
+        parts = self.stacks, self.teacher_graphdef, self.mask_id, self.steps
+        measure: Any = self.parallel.compile_observation(
+            lambda axis: make_stacked_term_gradients(*parts)
+        )
+        return measure.lower(*self.first_inputs()).compile()
+
+    def compile(self) -> None:
+        """Compiles the programs of the training, and measures their memory and time.
 
         Raises:
-            InputError: it needs more memory than there is.
+            InputError: they need more memory than there is.
         """
-        step = self.parallel.compile(
-            lambda axis: make_stacked_step(
-                self.stacks, self.teacher_graphdef, self.mask_id, self.steps
-            )
-        )
-        state = self.state(self.models)
-        inputs = self.constants, batch, self.parallel.replicate(keys_of(self.base.seed))
+        with out_of_memory(lambda: "; fewer variants need less, too"):
+            self._compile()
+
+    def _compile(self) -> None:
+        parts = self.stacks, self.teacher_graphdef, self.mask_id, self.steps
+        step: Any = self.parallel.compile(lambda axis: make_stacked_step(*parts))
+        state, *inputs = self.first_inputs()
         self.step = step.lower(state, *inputs).compile()
         self.memory = memory_needed(self.step)
+        if self.base.term_gradients:
+            measure = self.compile_term_gradients()
+            self.memory = max(self.memory, memory_needed(measure))
+            self.observation = measure
         limit, count = memory_limit(), len(self.students)
         if self.memory > limit:
             raise InputError(
@@ -195,7 +233,9 @@ class Cohort:
             config,
             kind="ablate",
             title=title(config, self.data),
-            learner=Learner(self.state(self.initial(seed)), self.step, self.export),
+            learner=Learner(
+                self.state(self.initial(seed)), self.step, self.export, self.observation
+            ),
             batches=text_batches(config, self.data, self.parallel, self.answers),
             parallel=self.parallel,
             constants=self.constants,
@@ -224,7 +264,7 @@ class Cohort:
             model = self.models[next(iter(stack.students))]
             objective = stack.objective(self.teacher_graphdef, self.mask_id)
             sums = heldout_sums(self.heldouts[place], model, objective, self.teacher_graphdef)
-            own_constants = constants | {"log_weights": constants["log_weights"][place]}
+            own_constants = constants_of(constants, place)
             each = jax.vmap(sums, in_axes=(0, None, None))
             with without_cudnn():
                 result.append(each(params[str(place)], own_constants, batch))

@@ -32,6 +32,16 @@ class Variant:
     """The result of the paper."""
     against: str | None = None
     """The variant that it is compared with, by default the first."""
+    levels: Mapping[str, str] = field(default_factory=dict)
+    """Its level of each factor, where variants are crossed with conditions."""
+    gradient_norms: Mapping[str, float] = field(default_factory=dict)
+    """Of its terms at the start, where its weights are divided by them (`normalised.py`)."""
+
+    @property
+    def description(self) -> str:
+        """A line on it: what is said about it, or its settings."""
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return self.about or settings or "the base"
 
     def at_rate(self, learning_rate: float) -> "Variant":
         """This variant with another peak of the learning rate."""
@@ -40,12 +50,13 @@ class Variant:
 
 
 def crossed(
-    variants: Sequence[Variant], *factors: Mapping[str, Mapping[str, Any]]
+    variants: Sequence[Variant], /, **factors: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Variant, ...]:
     """Every variant under every condition, compared with the first variant under the same.
 
-    A condition is a level of each of the `factors`. A level has settings and a name, which stands
-    in the names of its variants, "without KL, no clip"; one named "" leaves them as they are.
+    A condition is a level of each of the `factors`, by name. A level has settings and a name, which
+    stands in the names of its variants, "without KL, no clip"; one named "" leaves them as they
+    are.
     """
 
     def under(variant: Variant, levels: Sequence[str]) -> Variant:
@@ -53,7 +64,7 @@ def crossed(
             return ", ".join([text, *filter(None, levels)])
 
         settings = dict(variant.settings)
-        for factor, level in zip(factors, levels, strict=True):
+        for factor, level in zip(factors.values(), levels, strict=True):
             settings |= factor[level]
         return replace(
             variant,
@@ -61,9 +72,11 @@ def crossed(
             settings=settings,
             about=named(variant.about) if variant.about else "",
             against=None if variant is variants[0] else named(variants[0].name),
+            levels=dict(zip(factors, levels, strict=True)),
         )
 
-    return tuple(under(variant, levels) for levels in product(*factors) for variant in variants)
+    conditions = product(*factors.values())
+    return tuple(under(variant, levels) for levels in conditions for variant in variants)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +116,9 @@ class StudyConfig:
     tune: tuple[LearningRate, ...] = ()
     """Learning rates of which every variant is given its best: the one with the best primary metric
     in a block of its own, with a seed that the study does not use."""
+    normalised: bool = False
+    """Weights are in units of gradients: each is divided by the norm of the gradient of its term,
+    as it is in the first update of the first seed, so that weights of different terms compare."""
 
 
 LONGEST_NAME = 255
@@ -112,7 +128,8 @@ TUNING = "tuning"
 """The folder, in that of a study, in which its learning rates are tuned."""
 
 SHARED = ("data", "teacher", "batch_size", "micro_batches", "dtype", "seed", "evaluate_every",
-          "heldout_sequences", "run", "output", "teacher_cache", "cache")  # fmt: skip
+          "heldout_sequences", "term_gradients", "run", "output", "teacher_cache",
+          "cache")  # fmt: skip
 
 
 def variants_of(study: StudyConfig) -> dict[str, DistillConfig]:

@@ -135,14 +135,14 @@ def _variants(
                 )[""]
             )
         result[variant.name] = {
-            "about": variant.about
-            or ", ".join(f"{n} {v}" for n, v in variant.settings.items())
-            or "the base",
+            "about": variant.description,
             "settings": variant.settings,
             **sizes(student),
             "sentences_per_second": speeds[student.config],
             "published": variant.published,
             **({} if variant.against is None else {"against": variant.against}),
             **({} if cohort is cohorts[0] else {"steps": cohort.steps}),
+            **({"levels": variant.levels} if variant.levels else {}),
+            **({"gradient_norms": variant.gradient_norms} if variant.gradient_norms else {}),
         }
     return result

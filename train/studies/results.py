@@ -9,6 +9,7 @@ from typing import Any
 from data.storage.run_folder import read_metrics, read_run_record
 from model.errors import InputError
 from model.terminal import say
+from report.gradients import gradients_of
 from report.naming import FLOORS
 from report.study.folder import Study, read_results
 
@@ -49,15 +50,18 @@ def block_results(folder: Path, students: Sequence[str]) -> list[dict[str, Any]]
 
 def _result(rows: Sequence[dict[str, Any]], student: str, seed: int) -> dict[str, Any]:
     start = f"{student}/"
-    curve, train = [], []
+    curve, train, gradients = [], [], []
     for row in rows:
         own = {name.removeprefix(start): v for name, v in row.items() if name.startswith(start)}
         if row["kind"] == "train":
             train.append(own)
+            if apart := gradients_of(own):
+                gradients.append([row["step"], apart])
         else:
             curve.append([row["step"], {n: v for n, v in own.items() if n not in LEFT_OUT}])
     last = train[-math.ceil(len(train) / 10) :]
-    terms = [name for name in train[0] if name not in OF_OPTIMIZER]
+    others = {*OF_OPTIMIZER, *gradients_of(train[0])}
+    terms = [name for name in train[0] if name not in others]
     return {
         "variant": student,
         "seed": seed,
@@ -68,4 +72,5 @@ def _result(rows: Sequence[dict[str, Any]], student: str, seed: int) -> dict[str
             **{f"loss_{name}": fmean([values[name] for values in last]) for name in terms},
         },
         "curve": curve,
+        **({"gradients": gradients} if gradients else {}),
     }

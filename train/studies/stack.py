@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from model.blocks.flash import without_cudnn
+from report.gradients import gradient_names
 from train.config import DistillConfig, StudentConfig
 from train.distill import frozen
 from train.objectives.distillation import DistillationObjective
@@ -22,7 +23,8 @@ from train.objectives.objective import DeviceBatch
 from train.objectives.terms import DistillationLoss, LogitTerm, Term, numbers_of
 from train.update.keys import Keys
 from train.update.optimizer import make_optimizer
-from train.update.step import Step, TrainState, make_step
+from train.update.step import Observation, Step, TrainState, make_step
+from train.update.term_gradients import make_term_gradients
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,11 @@ def unstacked(stacks: Sequence[Stack], params: Mapping[str, Any]) -> dict[str, A
     }
 
 
+def constants_of(constants: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """The constants of the stack at this place: all have masks of their own."""
+    return {**constants, "log_weights": constants["log_weights"][place]}
+
+
 def make_stacked_step(
     stacks: Sequence[Stack], teacher: nnx.GraphDef, mask_id: int, total_steps: int
 ) -> Step:
@@ -165,7 +172,7 @@ def make_stacked_step(
         params, opt_state, metrics = {}, {}, {}
         opt_states: Any = state.opt_state  # a dict by stack, like the parameters
         for place, stack in enumerate(stacks):
-            own_constants = constants | {"log_weights": constants["log_weights"][place]}
+            own_constants = constants_of(constants, place)
 
             def one(params, opt_state, numbers, stack=stack, own_constants=own_constants):
                 config = stack.shared
@@ -192,3 +199,31 @@ def make_stacked_step(
         return TrainState(params, opt_state, state.step + 1), metrics
 
     return step
+
+
+def make_stacked_term_gradients(
+    stacks: Sequence[Stack], teacher: nnx.GraphDef, mask_id: int, total_steps: int
+) -> Observation:
+    """Builds what measures the gradients of each student's own terms, see `make_term_gradients`.
+
+    Names and constants are those of `make_stacked_step`.
+    """
+
+    def measure(state: TrainState, constants: Any, batch: DeviceBatch, keys: Keys):
+        metrics = {}
+        for place, stack in enumerate(stacks):
+            own_constants = constants_of(constants, place)
+
+            def one(params, numbers, stack=stack, own_constants=own_constants):
+                objective = stack.objective(teacher, mask_id, numbers["ends"])
+                alone = make_term_gradients(objective, total_steps, frozen(stack.shared))
+                return alone(TrainState(params, (), state.step), own_constants, batch, keys)
+
+            with without_cudnn():
+                measured = jax.vmap(one)(state.params[str(place)], stack.numbers())
+            for at, (student, config) in enumerate(stack.students.items()):
+                own = gradient_names(config.loss.terms())
+                metrics |= {f"{student}/{name}": measured[name][at] for name in own}
+        return metrics
+
+    return measure

@@ -22,6 +22,7 @@ STUDY_KEYS = {
     "primary": str,
     "better": Literal["higher", "lower"],
     "controls": tuple[Control, ...],
+    "normalised": bool,
     "variants": Any,
     "factors": Mapping[str, Mapping[str, Mapping[str, Any]]],
 }
@@ -59,10 +60,10 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
         if "name" not in table:
             raise InputError(f"{where} has no name")
         variants.append(Variant(**_checked(table, VARIANT_KEYS, where)))
-    factors = [
-        {name: flatten_dict(dict(settings), sep=".") for name, settings in levels.items()}
-        for levels in known.pop("factors", {}).values()
-    ]
+    factors = {
+        factor: {name: flatten_dict(dict(own), sep=".") for name, own in levels.items()}
+        for factor, levels in known.pop("factors", {}).items()
+    }
     if factors and any(variant.against for variant in variants):
         raise InputError(
             f"{path}: with factors every variant is compared with the first: leave out against"
@@ -71,7 +72,7 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
         name=path.stem,
         file=path,
         base=with_settings(base, known.pop("settings", {}), f"{path}, settings"),
-        variants=crossed(variants, *factors) if factors else tuple(variants),
+        variants=crossed(variants, **factors) if factors else tuple(variants),
         **{"title": path.stem, **known},
     )
 

@@ -1,6 +1,6 @@
 """AdamW with linear warm-up and decay, and a clip by global norm: BERT's and DistilBERT's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, NamedTuple
@@ -67,6 +67,18 @@ def learning_rate(
 def is_matrix(path: tuple, _leaf: Any) -> bool:
     """True for kernels and embedding tables, which may decay."""
     return path[-1].key in ("kernel", "embedding")
+
+
+def is_frozen(path: tuple, frozen: Sequence[str]) -> bool:
+    """True for a parameter whose dotted path contains a part in `frozen`."""
+    dotted = f".{'.'.join(str(entry.key) for entry in path)}."
+    return any(f".{part}." in dotted for part in frozen)
+
+
+def trained_leaves(tree: Params, frozen: Sequence[str]) -> list[Array]:
+    """The leaves of parameters, or of their gradients, that are not frozen."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return [leaf for path, leaf in leaves if not is_frozen(path, frozen)]
 
 
 def clipped(longest: float | Float32[Array, ""], updates: Params, _params: Params) -> Params:
@@ -142,8 +154,7 @@ def make_optimizer(
     )
 
     def label(path: tuple, _leaf: Any) -> str:
-        dotted = f".{'.'.join(str(entry.key) for entry in path)}."
-        return "frozen" if any(f".{part}." in dotted for part in frozen) else "trained"
+        return "frozen" if is_frozen(path, frozen) else "trained"
 
     transform = optax.partition(
         {"trained": adamw, "frozen": optax.set_to_zero()},
@@ -151,8 +162,7 @@ def make_optimizer(
     )
 
     def update(gradients, opt_state, params, step):
-        leaves = jax.tree.leaves_with_path(gradients)
-        norm = optax.tree.norm([leaf for path, leaf in leaves if label(path, leaf) == "trained"])
+        norm = optax.tree.norm(trained_leaves(gradients, frozen))
         # Optax raises Python floats to the power of an integer count here, which strict promotion
         # would refuse.
         with jax.numpy_dtype_promotion("standard"):

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from model.errors import InputError
 from model.ranges import Count
 from train.objectives.objective import DeviceBatch
-from train.update.step import Step, TrainState
+from train.update.step import Observation, Step, TrainState
 
 AXIS = "data"
 # XLA for CPUs orders operations such that many could run at once, and so keeps what it could free:
@@ -147,22 +147,32 @@ class Parallel:
     def compile(self, make: Callable[[str | None], Step]) -> Step:
         """The step of `make(axis_name)`, compiled; it consumes the state that it is given."""
         if self.mode == "pmap":
-            return jax.pmap(
-                make(AXIS),
-                axis_name=AXIS,
-                in_axes=(None, None, 0, None),
-                out_axes=None,
-                donate_argnums=0,
-                devices=list(self.mesh.devices.flat),
-            )
-        return self._jit(make(None), (self.replicated, self.replicated))
+            return self._pmap(make(AXIS), donate_argnums=0)
+        return self._jit(make(None), (self.replicated, self.replicated), donate_argnums=0)
 
-    def _jit(self, step: Step, out_shardings: Any) -> Step:
+    def compile_observation(self, make: Callable[[str | None], Observation]) -> Observation:
+        """The function of `make(axis_name)`, compiled; it leaves the state as it is."""
+        if self.mode == "pmap":
+            return self._pmap(make(AXIS))
+        # What it does not read, such as the optimizer's state, lies in memory all the same.
+        return self._jit(make(None), self.replicated, keep_unused=True)
+
+    def _pmap(self, function: Callable, **options: Any) -> Any:
+        return jax.pmap(
+            function,
+            axis_name=AXIS,
+            in_axes=(None, None, 0, None),
+            out_axes=None,
+            devices=list(self.mesh.devices.flat),
+            **options,
+        )
+
+    def _jit(self, function: Callable, out_shardings: Any, **options: Any) -> Any:
         return jax.jit(
-            step,
-            donate_argnums=0,
+            function,
             out_shardings=out_shardings,
             compiler_options=self.compiler_options,
+            **options,
         )
 
 
@@ -196,4 +206,4 @@ class StackParallel(Parallel):
         return self.replicate(batch) if self.by_students else super().place_rows(batch)
 
     def compile(self, make: Callable[[str | None], Step]) -> Step:
-        return self._jit(make(None), (self.of_state, self.replicated))
+        return self._jit(make(None), (self.of_state, self.replicated), donate_argnums=0)

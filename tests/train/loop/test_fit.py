@@ -18,6 +18,7 @@ from model.errors import InputError
 from model.hf.checkpoint import open_checkpoint
 from model.pretrained import load
 from model.tasks import MaskedLM
+from report.gradients import gradients_of, weighted_norm_name
 from tests import runs
 from train.command.signals import Stopped
 from train.config import RunConfig, StudentConfig
@@ -137,6 +138,24 @@ def test_a_stopped_run_resumes_bit_by_bit(home, undisturbed, monkeypatch, stop, 
     assert results == undisturbed[1]
     assert runs.weights(config.output) == runs.weights(undisturbed[0])
     assert runs.metrics(config.output) == runs.metrics(undisturbed[0])
+
+
+@pytest.mark.long
+def test_measuring_the_gradients_of_the_terms_changes_nothing_else(home, undisturbed):
+    config = runs.distill_config(home, output=home / "apart", term_gradients=True)
+    distill(config)
+    assert runs.weights(config.output) == runs.weights(undisturbed[0])
+    rows, plain = runs.metrics(config.output), []
+    measured = [row["step"] for row in rows if gradients_of(row)]
+    assert measured == [1, 6, 12]
+    for row in rows:
+        plain.append({name: row[name] for name in row.keys() - gradients_of(row).keys()})
+    assert plain == runs.metrics(undisturbed[0])
+    text = (config.output / "report.md").read_text()
+    assert "|  | update 1 | update 6 | update 12 |" in text
+    weighted = f"{rows[1][weighted_norm_name('mlm')]:.3f}"
+    assert f"| masked LM: norm times weight | {weighted} |" in text
+    assert "| cosine of T² KL to teacher and masked LM | " in text
 
 
 @pytest.mark.long

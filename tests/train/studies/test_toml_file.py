@@ -18,6 +18,7 @@ base = "tiny"
 settings = {steps = 500}
 primary = "kl_to_teacher"
 better = "lower"
+normalised = true
 [[variants]]
 name = "T 2"
 [[variants]]
@@ -36,7 +37,8 @@ def test_a_study_in_a_file_with_flags_over_it(tmp_path):
     assert (study.title, study.primary, study.better) == (
         "Does the temperature matter?", "kl_to_teacher", "lower",
     )  # fmt: skip
-    assert study.base.output == Path("runs/own") and study.downstream == ("sst2", "rte")
+    assert study.normalised and study.base.output == Path("runs/own")
+    assert study.downstream == ("sst2", "rte")
     assert (study.seeds, study.base.steps, study.base.batch_size) == (3, 500, 8)
     students = variants_of(study)
     assert [*students] == ["T 2", "T 8"]
