@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from data.storage.atomic import write_text
 from data.storage.holding import holding
@@ -30,6 +31,7 @@ from report.study.report import write_study_report
 from tasks.open import open_task
 from train.command.cli import choose, main
 from train.command.processes import check_alone
+from train.config import MOST_SEED
 from train.studies.catalogue import STUDIES
 from train.studies.cohort import Cohort, open_cohorts
 from train.studies.config import TUNING, StudyConfig, Variant, folder_name, variants_of
@@ -93,6 +95,17 @@ def check_study(study: StudyConfig) -> None:
     check_settings(study)
     if study.tune and study.base.seed == 0:
         raise InputError("--seed is 0, and --tune tries rates with the seed before: give 1 or more")
+    last = (study.base.seed + study.seeds) * study.task_seeds - 1
+    if study.downstream and last > MOST_SEED:
+        raise InputError(
+            f"--seed {study.base.seed} is too large: the seeds of --task-seeds {study.task_seeds} "
+            f"would go up to {last:,}, and {MOST_SEED:,} is the largest"
+        )
+    if study.task_seeds > 1 and not study.downstream:
+        raise InputError(
+            f"--task-seeds {study.task_seeds}: no student is fine-tuned; name a task with "
+            "--downstream"
+        )
     if study.base.run.parallel != "jit":
         raise InputError("a study is one program: --run.parallel must be jit")
     task = study.primary.removeprefix("downstream_")
@@ -124,7 +137,10 @@ def run_block(study: StudyConfig, cohorts: Sequence[Cohort], seed: int) -> None:
     for record in records:
         student = folders[record["variant"]] / "model" / folder_name(record["variant"])
         if all(map(math.isfinite, record["metrics"].values())):
-            record["metrics"] |= downstream_scores(study, student, seed)
+            scores = downstream_scores(study, student, seed)
+            record["metrics"] |= {name: fmean(each) for name, each in scores.items()}
+            if study.task_seeds > 1:
+                record["fine_tunings"] = scores
         else:
             record["metrics"] |= {f"downstream_{task}": math.nan for task in study.downstream}
             say(f"{record['variant']} has diverged: it is not fine-tuned")

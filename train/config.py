@@ -25,6 +25,8 @@ from train.teacher_cache.config import TeacherCacheConfig
 from train.update.optimizer import OptimizerConfig
 from train.update.parallel import ParallelConfig
 
+MOST_SEED = 10**9
+
 
 @dataclass(frozen=True)
 class RunConfig(ParallelConfig):
@@ -68,7 +70,7 @@ class TrainConfig:
     evaluate_every: Count | None = None
     """Updates between evaluations, by default those of an epoch. There is also an evaluation before
     the first update and after the last."""
-    seed: Annotated[int, Range(0, 10**9)] = 56
+    seed: Annotated[int, Range(0, MOST_SEED)] = 56
     """The seed of random weights, the order of the data, masks and dropout."""
     run: RunConfig = RunConfig()
 

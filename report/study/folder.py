@@ -39,7 +39,8 @@ may be incomplete. A run may have any metrics.
 task.
 
 Optional are the curve, held-out metrics by number of updates; "gradients", numbers on those of the
-terms by update (report/gradients.py).
+terms by update (report/gradients.py); and, where every student was fine-tuned several times,
+"fine_tunings", the scores whose means are the metrics: {"downstream_sst2": [0.69, 0.71]}.
 """
 
 import math
@@ -108,6 +109,8 @@ class StudentResult:
     curve: tuple[tuple[int, Mapping[str, float]], ...] = ()
     gradients: tuple[tuple[int, Mapping[str, float]], ...] = ()
     """Of its terms, by the number of the update (report/gradients.py)."""
+    fine_tunings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The scores of each fine-tuning on a task, by metric, where there were several."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,14 @@ class Study:
         for run in self.runs:
             if metric in run.metrics:
                 found[run.variant][run.seed] = run.metrics[metric]
+        return found
+
+    def fine_tunings(self, metric: str) -> dict[str, dict[int, tuple[float, ...]]]:
+        """The scores of all fine-tunings of a metric, by variant and seed, where there are any."""
+        found: dict[str, dict[int, tuple[float, ...]]] = {name: {} for name in self.variants}
+        for run in self.runs:
+            if metric in run.fine_tunings:
+                found[run.variant][run.seed] = run.fine_tunings[metric]
         return found
 
     def metrics(self) -> list[str]:

@@ -14,6 +14,7 @@ from report.study.conditions import conditions_table
 from report.study.factors import factor_sections
 from report.study.folder import STUDY_FILE, Study, read_study
 from report.study.gradients import gradients_section, weights_section
+from report.study.nested import nested_sections
 from report.study.plots import draw_pictures
 from report.study.tables import (
     Comparisons,
@@ -99,6 +100,7 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         values_table(study, primary),
         *(["## Other metrics"] if others else []),
         *others,
+        *nested_sections(study, comparisons),
         shown.get("curves.png"),
         *gradients_section(study),
         "## The variants",

@@ -510,17 +510,23 @@ def test_scores_on_tasks_are_metrics_like_the_others(home, compiled, colours):
         primary="downstream_classification",
         downstream=("classification",),
         task_data=colours,
+        task_seeds=2,
         task_epochs=1.0,
         task_learning_rate=1e-3,
     )
     report = ablate(study)
     for run in read_study(study.base.output).runs:
-        assert 0 <= run.metrics["downstream_classification"] <= 1
+        own = run.fine_tunings["downstream_classification"]
+        assert len(own) == 2 and all(0 <= score <= 1 for score in own)
+        assert run.metrics["downstream_classification"] == sum(own) / 2
+    assert "Seeds of the students and of their fine-tunings" in report.read_text()
     assert "classification" in report.read_text().split("\n\n")[1]
     logs = sorted(study.base.output.glob("seed-56/downstream/*/classification.log"))
     assert [log.parent.name for log in logs] == ["a", "b"]
-    config = json.loads((logs[0].parent / "classification" / "config.json").read_text())
-    assert config["optimizer"]["learning_rate"] == 1e-3 and config["seed"] == 56
+    for seed in (112, 113):  # twice 56, so that no other block has them
+        once = logs[0].parent / "classification" / f"seed-{seed}"
+        config = json.loads((once / "config.json").read_text())
+        assert config["optimizer"]["learning_rate"] == 1e-3 and config["seed"] == seed
 
 
 @pytest.mark.long
@@ -535,7 +541,7 @@ def test_a_student_that_diverged_is_not_fine_tuned(home, compiled, colours, monk
 
     monkeypatch.setattr(command, "block_results", broken)
     monkeypatch.setattr(
-        command, "downstream_scores", lambda *_: {"downstream_classification": 0.75}
+        command, "downstream_scores", lambda *_: {"downstream_classification": [0.75]}
     )
     ablate(study)
     scores = [
@@ -725,6 +731,16 @@ def test_what_is_wrong_with_a_study_is_refused_before_it_is_compiled(home, colou
     for wrong, message in (
         (replace(study, seeds=0), "--seeds is 0"),
         (replace(study, task_epochs=0.0), "--task-epochs is 0"),
+        (replace(study, task_seeds=2), "--task-seeds 2: no student is fine-tuned"),
+        (
+            replace(
+                study,
+                base=replace(study.base, seed=10**9),
+                downstream=("sst2",),
+                task_seeds=2,
+            ),
+            "--seed 1000000000 is too large",
+        ),
         (replace(study, base=replace(study.base, steps=0)), "--steps is 0"),
         (replace(study, base=base), r"--run\.parallel must be jit"),
         (replace(study, primary="downstream_sst2"), "must be fine-tuned on it: add --downstream"),

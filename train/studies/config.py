@@ -103,6 +103,9 @@ class StudyConfig:
     """Tasks that every student is fine-tuned on; the development score of TASK is the metric
     downstream_TASK."""
     task_data: TaskDataConfig = TaskDataConfig()
+    task_seeds: Seeds = 1
+    """Fine-tunings of every student on each task. The score is their mean, and the report tells how
+    much it varies between students and between the fine-tunings of one."""
     task_epochs: Epochs | None = None
     """Epochs of fine-tuning, by default those of the task."""
     task_learning_rate: LearningRate | None = None
@@ -113,12 +116,12 @@ class StudyConfig:
     weights (untrained-teacher), from the teacher's answers to other texts (shuffled-teacher),
     from masked LM alone for as many operations as training with the teacher has (no-teacher), or
     not at all (start): fine-tuned, that is a model which is only cut."""
-    tune: tuple[LearningRate, ...] = ()
-    """Learning rates of which every variant is given its best: the one with the best primary metric
-    in a block of its own, with a seed that the study does not use."""
     normalised: bool = False
     """Weights are in units of gradients: each is divided by the norm of the gradient of its term,
     as it is in the first update of the first seed, so that weights of different terms compare."""
+    tune: tuple[LearningRate, ...] = ()
+    """Learning rates of which every variant is given its best: the one with the best primary metric
+    in a block of its own, with a seed that the study does not use."""
 
 
 LONGEST_NAME = 255

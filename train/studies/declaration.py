@@ -67,6 +67,7 @@ def declare(study: StudyConfig, cohorts: Sequence[Cohort]) -> None:
             "data": study.task_data,
             "epochs": study.task_epochs,
             "learning_rate": study.task_learning_rate,
+            **({} if study.task_seeds == 1 else {"seeds": study.task_seeds}),
         },
         **({} if study.file is None else {"file": study.file.name}),
         "command": command_line(),
@@ -141,8 +142,8 @@ def _variants(
             "sentences_per_second": speeds[student.config],
             "published": variant.published,
             **({} if variant.against is None else {"against": variant.against}),
-            **({} if cohort is cohorts[0] else {"steps": cohort.steps}),
             **({"levels": variant.levels} if variant.levels else {}),
             **({"gradient_norms": variant.gradient_norms} if variant.gradient_norms else {}),
+            **({} if cohort is cohorts[0] else {"steps": cohort.steps}),
         }
     return result

@@ -12,10 +12,11 @@ from train.recipes import FINETUNE
 from train.studies.config import StudyConfig
 
 
-def downstream_scores(study: StudyConfig, student: Path, seed: int) -> dict[str, float]:
-    """`downstream_TASK` for every task of the study, of the student in a folder.
+def downstream_scores(study: StudyConfig, student: Path, seed: int) -> dict[str, list[float]]:
+    """`downstream_TASK` for every task of the study, of the student in a folder: all fine-tunings.
 
-    The fine-tuned models go beside the folder of models.
+    Their seeds are those of no other student of the variant. The fine-tuned models go beside the
+    folder of models.
 
     Raises:
         InputError: a task or its data cannot be used.
@@ -32,13 +33,14 @@ def downstream_scores(study: StudyConfig, student: Path, seed: int) -> dict[str,
             data=study.task_data,
             optimizer=replace(recipe.optimizer, learning_rate=rate),
             epochs=study.task_epochs or recipe.epochs,
-            seed=seed,
+            seed=seed * study.task_seeds,
+            seeds=study.task_seeds,
             run=replace(recipe.run, devices=study.base.run.devices, keep_checkpoints=1),
         )
         log = make_folder(config.output).parent / f"{task}.log"
         # All other refusals of the disk in here are InputErrors already.
         with writing(log), log.open("w", encoding="utf-8") as file, redirect_stdout(file):
-            (result,) = finetune(config)
-        scores[f"downstream_{task}"] = result["score"]
-        say(f"{student.name} on {task}: {100 * result['score']:.2f} %")
+            own = [result["score"] for result in finetune(config)]
+        scores[f"downstream_{task}"] = own
+        say(f"{student.name} on {task}: {', '.join(f'{100 * score:.2f} %' for score in own)}")
     return scores
