@@ -123,7 +123,7 @@ class Clock:
         self._longest, self._began = max(self._longest, now - self._began), now
 
     def has_time(self) -> bool:
-        """Whether the next part will end in time; always true of the first."""
+        """True if the next part will end in time; always of the first."""
         return self._longest == 0 or time.monotonic() + self._longest <= self._end
 
 
