@@ -95,6 +95,7 @@ def by_name(metrics: Iterable[str]) -> list[str]:
 
 
 LOSS, DOWNSTREAM = "loss_", "downstream_"
+DOWNSTREAM_MEAN = f"{DOWNSTREAM}mean"
 CLIPPED, AGREEMENT = "clipped_share", "top1_agreement"
 MINUS = "−"
 
@@ -105,6 +106,8 @@ def label(metric: str) -> str:
         return NAMES["clipped"]
     if metric.startswith(LOSS):
         return NAMES.get(metric.removeprefix(LOSS), metric.removeprefix(LOSS))
+    if metric == DOWNSTREAM_MEAN:
+        return "mean development score of the tasks"
     if metric.startswith(DOWNSTREAM):
         task = metric.removeprefix(DOWNSTREAM)
         return f"{TASKS[task].title if task in TASKS else task}, development score"

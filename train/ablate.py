@@ -26,6 +26,7 @@ from model.hf.config import read_settings
 from model.ranges import check_settings
 from model.terminal import say
 from model.typed import as_type
+from report.naming import DOWNSTREAM, DOWNSTREAM_MEAN
 from report.study.folder import RESULTS, read_declaration, read_study
 from report.study.report import write_study_report
 from tasks.open import open_task
@@ -37,7 +38,7 @@ from train.studies.cohort import Cohort, open_cohorts
 from train.studies.config import TUNING, StudyConfig, Variant, folder_name, variants_of
 from train.studies.controls import with_controls
 from train.studies.declaration import add_seconds, declare
-from train.studies.downstream import downstream_scores
+from train.studies.downstream import downstream_metrics, downstream_scores
 from train.studies.normalised import with_normalised_weights
 from train.studies.results import DONE, block_results, is_done
 from train.studies.toml_file import read_study_file
@@ -65,7 +66,7 @@ def run_study(study: StudyConfig) -> Path:
     cohorts = open_cohorts(study.base, variants_of(study), study.primary)
     own = [cohort.metrics() for cohort in cohorts]
     known = [name for name in own[0] if all(name in others for others in own)]
-    known += [f"downstream_{task}" for task in study.downstream]
+    known += downstream_metrics(study)
     if study.primary not in known:
         raise InputError(
             f"the students have no metric {study.primary!r} in common: declare with --primary one "
@@ -93,8 +94,16 @@ def run_study(study: StudyConfig) -> Path:
 def check_study(study: StudyConfig) -> None:
     """Raises InputError for settings out of their range, or that do not go together."""
     check_settings(study)
-    if study.tune and study.base.seed == 0:
-        raise InputError("--seed is 0, and --tune tries rates with the seed before: give 1 or more")
+    for flag, rates in (("--tune", study.tune), ("--task-tune", study.task_tune)):
+        if rates and study.base.seed == 0:
+            raise InputError(
+                f"--seed is 0, and {flag} tries rates with the seed before: give 1 or more"
+            )
+    if study.tune_steps and not study.tune:
+        raise InputError(
+            f"--tune-steps {study.tune_steps} is for the trials of learning rates: name these with "
+            "--tune, or leave it out"
+        )
     last = (study.base.seed + study.seeds) * study.task_seeds - 1
     if study.downstream and last > MOST_SEED:
         raise InputError(
@@ -108,8 +117,13 @@ def check_study(study: StudyConfig) -> None:
         )
     if study.base.run.parallel != "jit":
         raise InputError("a study is one program: --run.parallel must be jit")
-    task = study.primary.removeprefix("downstream_")
-    if task != study.primary and task not in study.downstream:
+    if study.primary == DOWNSTREAM_MEAN and len(study.downstream) < 2:
+        raise InputError(
+            f"the primary metric is {study.primary}, the mean over several tasks: name them with "
+            "--downstream, and say where their data are (--task-data.root)"
+        )
+    task = study.primary.removeprefix(DOWNSTREAM)
+    if task not in (study.primary, "mean") and task not in study.downstream:
         raise InputError(
             f"the primary metric is {study.primary}, so the students must be fine-tuned on it: "
             f"add --downstream {task}, and say where its data are (--task-data.root)"
@@ -142,7 +156,7 @@ def run_block(study: StudyConfig, cohorts: Sequence[Cohort], seed: int) -> None:
             if study.task_seeds > 1:
                 record["fine_tunings"] = scores
         else:
-            record["metrics"] |= {f"downstream_{task}": math.nan for task in study.downstream}
+            record["metrics"] |= dict.fromkeys(downstream_metrics(study), math.nan)
             say(f"{record['variant']} has diverged: it is not fine-tuned")
     write_text(block / DONE, "".join(json.dumps(record) + "\n" for record in records))
 
@@ -150,7 +164,8 @@ def run_block(study: StudyConfig, cohorts: Sequence[Cohort], seed: int) -> None:
 def tuned(study: StudyConfig) -> StudyConfig:
     """The study with that learning rate for each variant that gives it its best primary metric.
 
-    The rates are tried with a seed that the study does not use.
+    The rates are tried with a seed that the study does not use. A trial is fine-tuned once, with
+    the first rate of `task_tune`.
     """
     base = replace(study.base, output=study.base.output / TUNING, seed=study.base.seed - 1)
     configs = variants_of(study)
@@ -162,7 +177,14 @@ def tuned(study: StudyConfig) -> StudyConfig:
         for rate in study.tune
     ]
     say(f"tuning the learning rate of every variant, with seed {base.seed}")
-    ablate(replace(study, base=base, seeds=1, tune=(), variants=tuple(trials)))
+    short = replace(base, steps=study.tune_steps or base.steps)
+    one_each = {
+        "task_learning_rate": next(iter(study.task_tune), study.task_learning_rate),
+        "task_tune": (),
+        "task_seeds": 1,
+    }
+    untuned = replace(study, tune=(), tune_steps=None)
+    ablate(replace(untuned, base=short, seeds=1, variants=tuple(trials), **one_each))
     values = read_study(base.output).values(study.primary)
     best = max if study.better == "higher" else min
     rates: dict[str, float] = {}
@@ -172,7 +194,7 @@ def tuned(study: StudyConfig) -> StudyConfig:
         rates[variant.name] = best(finite or study.tune, key=measured.__getitem__)
     say("learning rates: " + ", ".join(f"{name} {rate:g}" for name, rate in rates.items()))
     variants = [v.at_rate(rates[v.name]) if v.name in rates else v for v in study.variants]
-    return replace(study, variants=tuple(variants), tune=())
+    return replace(untuned, variants=tuple(variants))
 
 
 def _trial(variant: Variant, rate: float) -> str:

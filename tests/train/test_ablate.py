@@ -29,7 +29,7 @@ from train.config import RunConfig
 from train.distill import distill
 from train.loop.metric_log import MetricLog
 from train.studies import cohort as cohort_module
-from train.studies import controls
+from train.studies import controls, downstream
 from train.studies import normalised as normalised_module
 from train.studies.catalogue import STUDIES
 from train.studies.cohort import Cohort, open_cohorts
@@ -529,6 +529,30 @@ def test_scores_on_tasks_are_metrics_like_the_others(home, compiled, colours):
         assert config["optimizer"]["learning_rate"] == 1e-3 and config["seed"] == seed
 
 
+def test_every_fine_tuning_has_a_mean_over_the_tasks(
+    home, tmp_path, monkeypatch
+):
+    student = tmp_path / "seed-56/model/a"
+    (tmp_path / "seed-56/downstream/a").mkdir(parents=True)
+    asked = []
+
+    def finetune(config):
+        asked.append(config)
+        best = {"rte": 0.5, "sst2": 0.8}[config.task]
+        return [{"score": best - number / 10} for number in range(config.seeds)]
+
+    monkeypatch.setattr(downstream, "finetune", finetune)
+    study = quick(home, "never", downstream=("rte", "sst2"), task_seeds=3, task_tune=(1e-4, 3e-4))
+    scores = downstream_scores(study, student, seed=56)
+    assert scores["downstream_sst2"] == pytest.approx([0.8, 0.7, 0.6])
+    assert scores["downstream_mean"] == pytest.approx([0.65, 0.55, 0.45])
+    assert [(c.task, c.seed, c.seeds, c.tune) for c in asked] == [
+        (task, 168, 3, (1e-4, 3e-4)) for task in ("rte", "sst2")
+    ]
+    one = replace(study, downstream=("rte",), task_seeds=1, task_tune=())
+    assert downstream_scores(one, student, seed=56) == {"downstream_rte": [0.5]}
+
+
 @pytest.mark.long
 def test_a_student_that_diverged_is_not_fine_tuned(home, compiled, colours, monkeypatch, capsys):
     study = quick(home, "diverged", downstream=("classification",), task_data=colours)
@@ -554,7 +578,15 @@ def test_a_student_that_diverged_is_not_fine_tuned(home, compiled, colours, monk
 @pytest.mark.long
 @pytest.mark.parametrize(("better", "best"), [("higher", 1e-3), ("lower", 1e-4)])
 def test_every_variant_gets_the_rate_that_is_best_for_it(home, monkeypatch, better, best):
-    study = quick(home, f"tuned-{better}", tune=(3e-3, 1e-3, 1e-4), better=better)
+    study = quick(
+        home,
+        f"tuned-{better}",
+        tune=(3e-3, 1e-3, 1e-4),
+        tune_steps=1,
+        better=better,
+        task_tune=(2e-4, 1e-4),
+        task_seeds=3,
+    )
     values = {3e-3: float("nan"), 1e-3: 0.3, 1e-4: 0.2}
     trials = []
 
@@ -572,10 +604,13 @@ def test_every_variant_gets_the_rate_that_is_best_for_it(home, monkeypatch, bett
 
     monkeypatch.setattr(command, "ablate", ablate_trial)
     after = command.tuned(study)
-    assert not after.tune
+    assert not after.tune and after.base.steps == 2
+    assert (after.task_tune, after.task_seeds) == ((2e-4, 1e-4), 3)
     assert [c.optimizer.learning_rate for c in variants_of(after).values()] == [best, best]
     [trial] = trials
     assert len(trial.variants) == 6 and trial.seeds == 1
+    assert trial.base.steps == 1 and not trial.tune and not trial.tune_steps
+    assert (trial.task_learning_rate, trial.task_tune, trial.task_seeds) == (2e-4, (), 1)
     assert trial.base.seed not in range(study.base.seed, study.base.seed + study.seeds)
 
 
@@ -744,6 +779,9 @@ def test_what_is_wrong_with_a_study_is_refused_before_it_is_compiled(home, colou
         (replace(study, base=replace(study.base, steps=0)), "--steps is 0"),
         (replace(study, base=base), r"--run\.parallel must be jit"),
         (replace(study, primary="downstream_sst2"), "must be fine-tuned on it: add --downstream"),
+        (replace(study, primary="downstream_mean"), "the mean over several tasks: name them with"),
+        (replace(study, tune_steps=3), "--tune-steps 3 is for the trials of learning rates"),
+        (replace(study, task_seeds=0), "--task-seeds is 0"),
         (replace(study, downstream=("sst3",)), "no task 'sst3': did you mean sst2"),
         (replace(study, downstream=("classification",), task_data=missing), "nowhere.csv"),
     ):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from model.errors import InputError
-from model.ranges import Epochs, LearningRate, Seeds
+from model.ranges import Count, Epochs, LearningRate, Seeds
 from report.study.folder import PublishedDelta
 from tasks.open import TaskDataConfig
 from train.config import DistillConfig
@@ -95,13 +95,13 @@ class StudyConfig:
     """Blocks. Inside one all variants see the same batches and masks; from 5 on there are
     intervals. More may be added to a study that has run, and its report says so."""
     primary: str = "masked_lm_accuracy"
-    """The metric that decides: a held-out one, or downstream_TASK. It must be declared before the
-    study runs, and cannot be changed after."""
+    """The metric that decides: a held-out one, downstream_TASK, or downstream_mean. It must be
+    declared before the study runs, and cannot be changed after."""
     better: Literal["higher", "lower"] = "higher"
     """The direction in which the primary metric is better."""
     downstream: tuple[str, ...] = ()
     """Tasks that every student is fine-tuned on; the development score of TASK is the metric
-    downstream_TASK."""
+    downstream_TASK, and the mean over several tasks is downstream_mean."""
     task_data: TaskDataConfig = TaskDataConfig()
     task_seeds: Seeds = 1
     """Fine-tunings of every student on each task. The score is their mean, and the report tells how
@@ -110,6 +110,9 @@ class StudyConfig:
     """Epochs of fine-tuning, by default those of the task."""
     task_learning_rate: LearningRate | None = None
     """The peak of the learning rate of fine-tuning, by default that of the task."""
+    task_tune: tuple[LearningRate, ...] = ()
+    """Learning rates of which every student gets its best on each task, tried with a seed that its
+    fine-tuning does not use. Trials of --tune are fine-tuned with the first of them."""
     controls: tuple[Control, ...] = ()
     """Students to train beside the variants, which show what the first variant with a teacher owes
     to it. They have its settings and start, and learn from the answers of a teacher with random
@@ -122,6 +125,9 @@ class StudyConfig:
     tune: tuple[LearningRate, ...] = ()
     """Learning rates of which every variant is given its best: the one with the best primary metric
     in a block of its own, with a seed that the study does not use."""
+    tune_steps: Count | None = None
+    """Updates of each trial of --tune, with a schedule of their own; by default those of the study.
+    A variant with a number of its own keeps that."""
 
 
 LONGEST_NAME = 255

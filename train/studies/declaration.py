@@ -67,6 +67,8 @@ def declare(study: StudyConfig, cohorts: Sequence[Cohort]) -> None:
             "data": study.task_data,
             "epochs": study.task_epochs,
             "learning_rate": study.task_learning_rate,
+            # Not in the record of a study that was declared before there were any.
+            **({"tune": study.task_tune} if study.task_tune else {}),
             **({} if study.task_seeds == 1 else {"seeds": study.task_seeds}),
         },
         **({} if study.file is None else {"file": study.file.name}),

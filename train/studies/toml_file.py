@@ -23,6 +23,7 @@ STUDY_KEYS = {
     "better": Literal["higher", "lower"],
     "controls": tuple[Control, ...],
     "normalised": bool,
+    "downstream": tuple[str, ...],
     "variants": Any,
     "factors": Mapping[str, Mapping[str, Mapping[str, Any]]],
 }

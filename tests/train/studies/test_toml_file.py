@@ -47,6 +47,15 @@ def test_a_study_in_a_file_with_flags_over_it(tmp_path):
     assert study.variants[1].about == "softer targets"
 
 
+def test_a_file_names_the_tasks_of_its_primary_metric(tmp_path):
+    path = tmp_path / "own.toml"
+    mean = '"downstream_mean"\ndownstream = ["rte", "cola"]'
+    path.write_text(OWN.replace('"kl_to_teacher"', mean))
+    study = chosen_study([str(path)])
+    assert (study.primary, study.downstream) == ("downstream_mean", ("rte", "cola"))
+    assert chosen_study([str(path), "--downstream", "sst2", "cola"]).downstream == ("sst2", "cola")
+
+
 def test_factors_in_a_file_cross_its_variants(tmp_path):
     path = tmp_path / "own.toml"
     factors = """
