@@ -119,8 +119,12 @@ def class_scores(
     }
 
 
+def task_metrics(task: Task, gold: Sequence[Any], predicted: Sequence[Any]) -> dict[str, float]:
+    """The metrics of a task, with the `score`, which is their mean."""
+    values = task.kind.measure(task.metrics, task.labels, gold, predicted)
+    return {"score": fmean(values[name] for name in task.metrics), **values}
+
+
 def _measure(task: Task, predictions: Sequence[Prediction]) -> dict[str, float]:
     gold, predicted = ([row[side] for row in predictions] for side in ("gold", "prediction"))
-    values = task.kind.measure(task.metrics, task.labels, gold, predicted)
-    mean = fmean(values[name] for name in task.metrics)
-    return {"score": mean, **values, **task.kind.losses(predictions)}
+    return {**task_metrics(task, gold, predicted), **task.kind.losses(predictions)}

@@ -143,7 +143,9 @@ def test_the_flags_in_the_documents_exist(name):
     recipes = [*DISTILL.values(), *PRETRAIN.values(), *FINETUNE.values(), *STUDIES.values()]
     names = {name.removeprefix("base.") for recipe in recipes for name in setting_types(recipe())}
     names |= {re.sub(r"(\w+)$", r"no_\1", name) for name in names}
-    known = {f"--{name.replace('_', '-')}" for name in names} | {"--help", "--help-all", "--task"}
+    known = {f"--{name.replace('_', '-')}" for name in names} | {
+        *("--help", "--help-all", "--task", "--student")
+    }
     found = set(re.findall(r"(?<!\w)--[a-z][\w.-]*\w", (DOCS / name).read_text()))
     unknown = {flag for flag in found - known if "_" not in flag}
     assert unknown <= {"--loss.distance.weight", "--loss.distance.layers"}

@@ -20,6 +20,7 @@ from eval.export.__main__ import ExportConfig, export_onnx
 from eval.fidelity.__main__ import FidelityConfig, evaluate_fidelity
 from eval.generate import GenerateConfig, generate
 from eval.glue import Glue, run_glue
+from eval.kept.__main__ import KeptConfig, measure_kept
 from eval.link import Linking, link_documents
 from eval.masked_lm import Evaluation, evaluate_checkpoint
 from eval.memory import MemoryUse, measure_memory
@@ -82,6 +83,10 @@ COMMANDS: dict[str, tuple[Any, Callable[[Any], object]]] = {
     "eval.fidelity": (FidelityConfig(model="model", teacher="teacher"), evaluate_fidelity),
     "eval.attend": (AttendConfig(model="model", text="text"), show_attention),
     "eval.glue": (Glue(teacher="teacher", student="student"), run_glue),
+    "eval.kept": (
+        KeptConfig(teacher=(Path("teacher"),), student=(Path("student"),)),
+        measure_kept,
+    ),
     "eval.memory": (MemoryUse(), lambda settings: run_measurement(settings, measure_memory)),
     **{f"eval.speed {name}": (kind(), speed) for name, kind in MEASUREMENTS.items()},
 }
@@ -243,4 +248,7 @@ def test_a_study_names_the_variant_whose_number_is_out_of_range():
 def test_a_seed_leaves_room_for_that_of_the_tuning():
     study = STUDIES["objectives"]()
     with pytest.raises(InputError, match="--seed is 0, and --tune tries rates"):
+        ablate(replace(study, base=replace(study.base, seed=0)))
+    study = replace(STUDIES["layers"](), task_tune=(1e-4,))
+    with pytest.raises(InputError, match="--seed is 0, and --task-tune tries rates"):
         ablate(replace(study, base=replace(study.base, seed=0)))

@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.timing.device import use
-from eval.timing.measurement import announced
+from eval.timing.measurement import announced, check_lengths
 from eval.timing.settings import SIZES, ReadingSpeed
+from model.backbone import Backbone
 from model.bert import Bert
 from model.distilbert import DistilBert
 from model.errors import InputError
-from model.pretrained import save
+from model.hf.checkpoint import open_checkpoint
+from model.hf.weight_map import ENCODERS
+from model.pretrained import load, save
 from report.reading_speed import reader, sizes, time_alternately
 from report.tables import terminal_table
 
@@ -32,16 +35,15 @@ def measure_reading(settings: ReadingSpeed, console: Console) -> dict[str, Any]:
     """Sizes, and sentences a second for each number of sentences and each length; prints them.
 
     Raises:
-        InputError: there is no such device, or others are to be compared elsewhere than on the CPU.
+        InputError: there is no such device, others are to be compared elsewhere than on the CPU, or
+            a model is not there or cannot read so many tokens.
     """
     if use(settings.device).platform != "cpu" and settings.against:
         raise InputError("--against compares reading on the CPU: give --device cpu")
-    teacher, student = SIZES[settings.size]
-    models: dict[str, nnx.Module] = {
-        "BERT": Bert(teacher, rngs=nnx.Rngs(0)),
-        "DistilBERT": DistilBert(student, rngs=nnx.Rngs(1)),
-    }
-    lengths = settings.sequence_length or [n for n in (128, 512) if n <= teacher.max_positions]
+    models = two_encoders(settings)
+    positions = min(model.config.max_positions for model in models.values())
+    check_lengths(settings.sequence_length, positions)
+    lengths = settings.sequence_length or [n for n in (128, 512) if n <= positions] or [positions]
     speeds = []
     with tempfile.TemporaryDirectory() as folder:
         for name, model in models.items():
@@ -67,6 +69,25 @@ def measure_reading(settings: ReadingSpeed, console: Console) -> dict[str, Any]:
         millions, megabytes = size["parameters"] / 1e6, size["bytes"] / 1e6
         console.print(f"{name}: {millions:.1f} M parameters, {megabytes:.0f} MB.")
     return result
+
+
+def two_encoders(settings: ReadingSpeed) -> dict[str, Backbone]:
+    """The teacher and the student to read with, by the names that the table gives them.
+
+    Raises:
+        InputError: one of `settings.pair` is no model.
+    """
+    if settings.pair is None:
+        teacher, student = SIZES[settings.size]
+        return {
+            "BERT": Bert(teacher, rngs=nnx.Rngs(0)),
+            "DistilBERT": DistilBert(student, rngs=nnx.Rngs(1)),
+        }
+    checkpoints = map(open_checkpoint, settings.pair)
+    return {
+        role: load(checkpoint, ENCODERS[checkpoint.config.architecture])
+        for role, checkpoint in zip(("teacher", "student"), checkpoints, strict=True)
+    }
 
 
 def torch_reader(folder: Path, sentences: int, length: int) -> Callable[[], object]:

@@ -46,6 +46,8 @@ class ReadingSpeed(Speed):
     """Tokens in a sentence, all of them attended; by default 128 and, at the size base, 512."""
     size: Size = "base"
     """BERT-base and DistilBERT-base, or the pair of the tiny recipes."""
+    pair: tuple[str, str] | None = None
+    """A teacher and its student, folders or hub names, instead of models of that size."""
     device: Device | None = None
     """Where; by default where JAX computes on this machine."""
     against: tuple[Literal["torch", "onnxruntime"], ...] = ()
@@ -54,7 +56,8 @@ class ReadingSpeed(Speed):
 
     def check(self) -> None:
         super().check()
-        check_lengths(self.sequence_length, SIZES[self.size][0].max_positions)
+        if self.pair is None:
+            check_lengths(self.sequence_length, SIZES[self.size][0].max_positions)
         if "torch" in self.against:
             check_torch("--against torch")
         if "onnxruntime" in self.against:

@@ -243,6 +243,24 @@ def test_reading_is_measured_and_written(smallest, tmp_path, capsys):
     assert printed.index("1 x 4 tokens: at most") < printed.index("paper: 1.63")
 
 
+def test_a_teacher_and_its_student_are_read_from_their_folders(tmp_path):
+    folders = []
+    for name, config in (("teacher", tiny.TEACHER), ("student", tiny.STUDENT)):
+        folders.append(str(tmp_path / name))
+        save(tiny.model(config), folders[-1])
+    settings = ReadingSpeed(batch_size=(2,), pair=(folders[0], folders[1]), repeats=1)
+    result = speed(settings)
+    [row] = result["speeds"]
+    assert row["length"] == tiny.LENGTH  # all that they can read: they have less than 128 positions
+    assert [*row["sentences_per_second"]] == ["teacher", "student"]
+    sizes = result["sizes"]
+    assert sizes["teacher"]["parameters"] > sizes["student"]["parameters"] > 0
+    with pytest.raises(InputError, match="--sequence-length is 17: the models read 1 to 16 tokens"):
+        speed(replace(settings, sequence_length=(17,)))
+    with pytest.raises(InputError, match="nowhere: there is no such folder here"):
+        speed(replace(settings, pair=(folders[0], str(tmp_path / "nowhere"))))
+
+
 def test_the_tables_hold_medians_and_ratios():
     def numbers(seconds, memory, **more):
         speed = 1024 / float(np.median(seconds))

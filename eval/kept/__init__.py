@@ -1,0 +1,1 @@
+"""The share of its teacher's scores that a student keeps."""
