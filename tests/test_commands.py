@@ -65,7 +65,26 @@ def words(command: str) -> list[str]:
     return [PLACEHOLDERS.get(word, word) for word in shlex.split(command, comments=True)]
 
 
+def planned(script: str) -> list[str]:
+    """The commands that a script of the documents prints as its plan, one of each kind."""
+    if shutil.which("bash") is None:
+        return []
+    places = {"PLAN": "1", "MINILM": "MINILM", "DATA": "DATA"}
+    done = subprocess.run(
+        ["bash", script], cwd=ROOT, env={**os.environ, **places}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    kinds = {
+        (words(line)[0], *(word for word in words(line) if word.startswith("--"))): line
+        for line in done.stdout.splitlines()
+    }
+    return list(kinds.values())
+
+
 DOCUMENTED = sorted({command for page in PAGES for command in commands(page.read_text())})
+
+
+PLANNED = planned("docs/results/small-paper.sh")
 
 
 class UnderstoodError(Exception):
@@ -105,7 +124,7 @@ def write_study(folder: Path) -> None:
     (folder / "my-study.toml").write_text(text)
 
 
-@pytest.mark.parametrize("command", [c for c in DOCUMENTED if "python -m" in c])
+@pytest.mark.parametrize("command", [*(c for c in DOCUMENTED if "python -m" in c), *PLANNED])
 def test_the_commands_in_the_documents_are_accepted(command, parse):
     module, *arguments = words(command)
     parse(module, *(arguments or ["--help"]))

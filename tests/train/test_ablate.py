@@ -529,9 +529,7 @@ def test_scores_on_tasks_are_metrics_like_the_others(home, compiled, colours):
         assert config["optimizer"]["learning_rate"] == 1e-3 and config["seed"] == seed
 
 
-def test_every_fine_tuning_has_a_mean_over_the_tasks(
-    home, tmp_path, monkeypatch
-):
+def test_every_fine_tuning_has_a_mean_over_the_tasks(home, tmp_path, monkeypatch):
     student = tmp_path / "seed-56/model/a"
     (tmp_path / "seed-56/downstream/a").mkdir(parents=True)
     asked = []
