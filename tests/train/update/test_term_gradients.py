@@ -20,6 +20,7 @@ from train.update.parallel import Mode, Parallel, ParallelConfig
 from train.update.step import TrainState, init_state, make_gradient, make_step, split
 from train.update.term_gradients import make_term_gradients
 
+pytestmark = pytest.mark.long  # each compiles several backward passes
 KEYS = Keys(stream_key(0, "masking"), stream_key(0, "dropout"))
 # The weights and a temperature change over the run, of which this is the second update of three.
 LOSS = DistillationLoss(
@@ -115,7 +116,6 @@ def test_norms_and_cosines_are_those_of_the_gradient_of_each_term_alone():
         np.testing.assert_allclose(numbers[cosine_name(a, b)], cosine, atol=1e-6, err_msg=(a, b))
 
 
-@pytest.mark.long
 def test_the_gradients_of_the_terms_times_their_weights_are_that_of_the_update():
     objective, constants, params = parts(dropout=0.3)
     state = TrainState(params, (), jnp.int32(1))
@@ -141,7 +141,7 @@ def test_the_gradients_of_the_terms_times_their_weights_are_that_of_the_update()
     "divided",
     [
         {"devices": 2, "micro_batches": 2},
-        pytest.param({"devices": 2, "parallel": "pmap"}, marks=pytest.mark.long),
+        {"devices": 2, "parallel": "pmap"},
     ],
     ids=str,
 )
