@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from data.corpora.heldout import HeldOutPart
 from data.storage.mirror import default_cache
 from model.errors import InputError
 from model.ranges import Range, Share
@@ -28,6 +29,10 @@ class DataConfig:
     """Text to evaluate on, named like the corpus; by default whole documents of the corpus."""
     heldout_share: Annotated[float, Range(0, 0.5, above=True)] = 0.02
     """The share of documents held out when `heldout` is empty and the corpus brings none."""
+    heldout_part: HeldOutPart = "all"
+    """The part of the held-out text to evaluate on: all, or one of two halves that share no
+    document (or block of lines, where documents are few): `selection` to choose settings by, and
+    `reporting` to measure what was chosen."""
     text_field: str = "text"
     """The field that holds the text in jsonl, csv, parquet and hub rows."""
     mode: SequenceMode = "packed"

@@ -86,9 +86,10 @@ def open_other_heldout(
 
 def leaks_of(corpus: Corpus, cache: Path) -> Leaks:
     """The held-out lines that are in the training text too, counted once and kept in the cache."""
+    whole = replace(corpus, heldout_part="all")
 
     def make(folder: Path) -> None:
-        counted = count_leaks(corpus.texts("heldout"), corpus.texts("train"))
+        counted = count_leaks(whole.texts("heldout"), whole.texts("train"))
         write_text(folder / LEAKS, json.dumps(counted._asdict()))
 
     folder = make_once(cache / "leaks" / corpus.fingerprint[:24], make)

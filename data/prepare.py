@@ -46,6 +46,8 @@ def prepare_sequences(
     settings = (FORMAT, corpus.fingerprint, vocabulary.fingerprint, mode, sequence_length, split)
     if several:
         settings += ("several",)
+    if split == "heldout" and corpus.heldout_part != "all":
+        settings += (corpus.heldout_part,)
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def make(folder: Path) -> None:

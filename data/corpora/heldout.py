@@ -11,6 +11,7 @@ from data.corpora.text import Text
 from model.errors import InputError
 
 Split = Literal["train", "heldout"]
+HeldOutPart = Literal["all", "selection", "reporting"]
 
 # With fewer documents than this a whole one would be too much or too little to hold out.
 _ENOUGH_DOCUMENTS = 20
@@ -63,3 +64,26 @@ def choose_division(read: Callable[[], Iterator[Text]], share: float, name: str)
         block = min(_LONGEST_BLOCK, -(-lines // _ENOUGH_DOCUMENTS))
         documents = [f"block {number}" for number in range(-(-lines // block))]
     return Division(share, block, always=min(documents, key=position))
+
+
+def part_of(read: Callable[[], Iterator[Text]], part: HeldOutPart, name: str) -> Iterator[Text]:
+    """The texts of a part of the held-out text of a corpus, all of which `read` yields in order.
+
+    `selection` and `reporting` have every second document each, or block of lines where documents
+    are few: neighbours are alike, so the halves are too.
+
+    Raises:
+        InputError: there is one line or none.
+    """
+    if part == "all":
+        yield from read()
+        return
+    block = choose_division(read, 0.5, f"the held-out text of {name}").block
+    unit, before = -1, None
+    for number, text in enumerate(read()):
+        if block is not None:
+            unit = number // block
+        elif text.document != before:
+            unit, before = unit + 1, text.document
+        if unit % 2 == (part == "reporting"):
+            yield text

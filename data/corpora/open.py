@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data.config import DataConfig
 from data.corpora.files import TEXT_SUFFIXES, Files, open_files
-from data.corpora.heldout import Split
+from data.corpora.heldout import HeldOutPart, Split, part_of
 from data.corpora.hub import HUB_NAME, open_hub
 from data.corpora.mixing import Repeated, TextSource, repeated
 from data.corpora.pydocs import open_pydocs
@@ -39,6 +40,8 @@ class Corpus:
     """Sentences on files that are passed over, and on how often each source is read."""
     joined: tuple[str, ...] = ()
     """The names of sources whose neighbouring rows are joined (`data.tokenise.join_neighbours`)."""
+    heldout_part: HeldOutPart = "all"
+    """The part of the held-out text that is read; the fingerprint is of all of it."""
 
     def texts(self, split: Split) -> Iterator[Text]:
         """The texts of a split, always in the same order; those of a document are adjacent."""
@@ -48,7 +51,11 @@ class Corpus:
     def streams(self, split: Split) -> Iterator[tuple[Iterator[Text], bool]]:
         """The texts of each source, and whether its neighbouring rows are to be joined."""
         for source, part in self.parts[split]:
-            yield source.texts(part), source.name in self.joined
+            texts = source.texts(part)
+            if split == "heldout":
+                read = partial(source.texts, part)
+                texts = part_of(read, self.heldout_part, source.name)
+            yield texts, source.name in self.joined
 
 
 def open_corpus(config: DataConfig) -> Corpus:
@@ -112,6 +119,7 @@ def open_corpus(config: DataConfig) -> Corpus:
         parts=parts,
         notes=notes,
         joined=joined,
+        heldout_part=config.heldout_part,
     )
 
 
