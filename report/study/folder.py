@@ -20,9 +20,9 @@
      "command": "python -m train.ablate paper-table-4",
      "seconds": 1234.5}
 
-With another number of updates than the study a variant has "steps", with "levels" those of each
-factor that variants are crossed with, and "gradient_norms" by term where its weights were divided
-by these. "seeds_added" tells which
+With another number of updates than the study a variant has "steps", and in a study of sizes and
+updates "operations"; with "levels" those of each factor that variants are crossed with, and
+"gradient_norms" by term where its weights were divided by these. "seeds_added" tells which
 seeds were added, on which day, and after the results of how many; "file" names a study's TOML file.
 
 A published delta is the variant minus the reference of a metric where higher is better. Other
@@ -86,6 +86,8 @@ class VariantRecord:
     """Its level of each factor, where variants are crossed with conditions."""
     gradient_norms: Mapping[str, float] = field(default_factory=dict)
     """Of its terms at the start, where its weights are divided by them."""
+    operations: float | None = None
+    """Those of all matrix products of its training alone, in a study of sizes and updates."""
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,32 @@
-"""Pictures of a study: differences with every seed, and learning curves.
+"""Pictures of a study: differences with every seed, learning curves, loss against compute.
 
 Nothing is shown by colour alone, so that they survive a grey printer.
 """
 
 import textwrap
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from report.naming import MINUS, capital, difference, is_share, label, noun, probability, scale
 from report.plots import COLOURS, GREY, INK, Panel, save_figure, style_axes
 from report.study.comparison import MIN_SEEDS, Comparison
+from report.study.conclusion import seeds
 from report.study.curves import curves_of_variant, mean_curve
 from report.study.folder import Study
+from report.study.scaling import HELDOUT_LOSS, Scaling
 
 BLUE = COLOURS[0]
 
 
 def draw_pictures(
-    folder: Path, study: Study, comparisons: Mapping[str, Comparison]
+    folder: Path,
+    study: Study,
+    comparisons: Mapping[str, Comparison],
+    scaling: Scaling | None = None,
 ) -> dict[str, str]:
     """Writes those pictures into `folder` that there are numbers for, and removes the others.
 
@@ -38,7 +43,10 @@ def draw_pictures(
         curve = study.primary if study.primary in names else names[0]
         draw_curves(folder / "curves.png", study, curve)
         pictures["curves.png"] = f"Learning curves: {noun(curve)}"
-    for file in {"differences.png", "curves.png"} - pictures.keys():
+    if scaling is not None:
+        draw_scaling(folder / "scaling.png", study, comparisons[HELDOUT_LOSS], scaling)
+        pictures["scaling.png"] = "Held-out loss against the operations of training"
+    for file in {"differences.png", "curves.png", "scaling.png"} - pictures.keys():
         (folder / file).unlink(missing_ok=True)  # of an earlier report
     return pictures
 
@@ -141,6 +149,49 @@ def draw_curves(path: Path, study: Study, metric: str) -> None:
         against = f"“{study.reference}”" if len(compared) == 1 else "what it is compared with"
         note += f" Dashed: the mean of {against}."
     _save(figure, f"{capital(noun(metric))} while learning", note, path)
+
+
+def draw_scaling(path: Path, study: Study, losses: Comparison, scaling: Scaling) -> None:
+    """Draws the loss of each student against its operations, both logarithmic, and their law."""
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    sizes: dict[int, list[str]] = {}
+    for name in sorted(scaling.operations, key=scaling.operations.__getitem__):
+        sizes.setdefault(study.variants[name].parameters, []).append(name)
+    looks = zip(sorted(sizes), cycle(COLOURS), cycle("os^Dv"), strict=False)
+    for size, colour, marker in looks:
+        names = sizes[size]
+        means = [losses.rows[name].mean for name in names]
+        compute = [scaling.operations[name] for name in names]
+        named = f"{size / 1e6:.2f} M parameters"
+        axes.plot(compute, means, color=colour, linewidth=0.8, alpha=0.6, zorder=1)
+        axes.plot([], [], marker, color=colour, label=named)
+        for name, at, mean in zip(names, compute, means, strict=True):
+            each = [losses.rows[name].values[seed] for seed in losses.seeds]
+            axes.plot([at] * len(each), each, ".", color=colour, alpha=0.5, markersize=3, mew=0)
+            face = colour if name in scaling.best else "white"
+            axes.plot([at], [mean], marker, color=colour, markerfacecolor=face, markersize=6)
+    note = f"Filled: the best for their compute, in the mean over {seeds(len(losses.seeds))}."
+    if scaling.law is not None:
+        ends = [scaling.operations[name] for name in (scaling.best[0], scaling.best[-1])]
+        line = {"color": INK, "linewidth": 1.2, "linestyle": (0, (4, 2)), "zorder": 0}
+        axes.plot(ends, [scaling.law(end) for end in ends], label="power law", **line)
+        note += " Dashed: the power law through them."
+    style_axes(axes, Panel({}, ""), "operations of training (matrix products)")
+    axes.set_ylabel(label(HELDOUT_LOSS), color=INK, fontsize=9)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0e}".replace("e+", "e")))
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+    axes.margins(x=0.05)
+    axes.legend(
+        loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8.5, labelcolor=INK
+    )
+    _save(figure, f"{capital(noun(HELDOUT_LOSS))} against compute", note, path)
 
 
 def _save(figure: Figure, title: str, note: str, path: Path) -> None:

@@ -16,6 +16,7 @@ from report.study.folder import STUDY_FILE, Study, read_study
 from report.study.gradients import gradients_section, weights_section
 from report.study.nested import nested_sections
 from report.study.plots import draw_pictures
+from report.study.scaling import Scaling, scaling_of
 from report.study.tables import (
     Comparisons,
     main_table,
@@ -60,21 +61,28 @@ def write_study_report(folder: Path) -> Path:
         name: compare_variants(name, study.values(name), study.references()) for name in metrics
     }
     sentence = conclusion(study, comparisons[study.primary])
+    scaling = scaling_of(study, comparisons)
     parts = [
         f"# {escaped(study.title)}",
         escaped(sentence),
-        *_report(study, comparisons, draw_pictures(folder, study, comparisons)),
+        *_report(study, comparisons, scaling, draw_pictures(folder, study, comparisons, scaling)),
     ]
     with replacing(folder / "table.csv") as file:
         write_csv(file, study, comparisons)
     record = {"study": study.record, "comparisons": comparisons, "runs": study.runs}
+    record |= {} if scaling is None else {"scaling": scaling}
     write_json_atomic(folder / "results.json", {"conclusion": sentence, **record})
     path = folder / "report.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
 
 
-def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str]) -> list[str]:
+def _report(
+    study: Study,
+    comparisons: Comparisons,
+    scaling: Scaling | None,
+    pictures: Mapping[str, str],
+) -> list[str]:
     primary = comparisons[study.primary]
     shown = {file: f"![{escaped(caption)}]({file})" for file, caption in pictures.items()}
     published = beside_published(study, primary)
@@ -98,6 +106,8 @@ def _report(study: Study, comparisons: Comparisons, pictures: Mapping[str, str])
         *factor_sections(study, primary),
         "### Every value",
         values_table(study, primary),
+        *([] if scaling is None else ["## Loss against compute", escaped(scaling.conclusion)]),
+        shown.get("scaling.png"),
         *(["## Other metrics"] if others else []),
         *others,
         *nested_sections(study, comparisons),

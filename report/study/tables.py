@@ -126,14 +126,16 @@ def other_metrics(study: Study, comparisons: Comparisons) -> list[str]:
 
 
 def variants_table(study: Study) -> str:
-    """A row a variant: what it is, its own settings and updates, size and speed."""
+    """A row a variant: what it is, its own settings, updates and operations, size and speed."""
     differ = any(variant.steps for variant in study.variants.values())
+    counted = any(variant.operations for variant in study.variants.values())
     lines = [
         [
             name,
             variant.about,
             ", ".join(f"{own} = {as_text(value)}" for own, value in variant.settings.items()),
             *([f"{variant.steps or study.steps:,}"] if differ else []),
+            *([f"{variant.operations or 0:.2g}"] if counted else []),
             f"{variant.parameters / 1e6:.2f} M",
             f"{variant.bytes / 1e6:.1f} MB",
             f"{variant.sentences_per_second:,.0f}",
@@ -141,14 +143,24 @@ def variants_table(study: Study) -> str:
         for name, variant in study.variants.items()
     ]
     updates = ["updates"] if differ else []
-    header = ["", "what it is", "settings", *updates, "parameters", "size", "sentences/s"]
+    operations = ["operations"] if counted else []
+    header = [
+        "",
+        "what it is",
+        "settings",
+        *updates,
+        *operations,
+        "parameters",
+        "size",
+        "sentences/s",
+    ]
     return text_table(header, lines, left=3)
 
 
 def write_csv(path: Path, study: Study, comparisons: Comparisons) -> None:
     """Writes a row a variant: plain numbers (shares between 0 and 1); missing ones are empty."""
     others = [name for name in comparisons if name != study.primary]
-    sizes = ("parameters", "bytes", "sentences_per_second")
+    sizes = ("parameters", "bytes", "sentences_per_second", "operations")
     spread = ("deviation", "interval", "p", "p_holm", "detectable")
     published = ("published_delta", "published_unit")
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -643,7 +643,7 @@ def test_every_study_runs_in_a_tiny_form(home, deep, colours, name):
     base = replace(
         study.base,
         output=home / name,
-        teacher=str(deep if name in ("layers", "objectives") else home / "teacher"),
+        teacher=str(deep if name in ("layers", "objectives", "scaling") else home / "teacher"),
         data=replace(
             runs.data_config(home),
             tokenizer=None,

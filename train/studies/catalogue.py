@@ -12,6 +12,7 @@ from train.recipes import small as recipes_small
 from train.recipes.distill import tiny_base
 from train.studies.config import StudyConfig, Variant, crossed
 from train.studies.layers import layers
+from train.studies.scaling import scaling
 
 NO_TRIPLE_LOSS = {"loss.ce.weight": 0, "loss.mlm.weight": 0, "loss.cos.weight": 0}
 
@@ -239,4 +240,5 @@ STUDIES: dict[str, Callable[[], StudyConfig]] = {
     "layers": layers,
     "faithful": faithful,
     "objectives": objectives,
+    "scaling": scaling,
 }

@@ -12,10 +12,8 @@ from typing import Any
 from model.errors import InputError
 from model.terminal import say
 from train.config import DistillConfig
-from train.objectives.distillation import MaskedLMObjective
-from train.planning.abstract_step import ANY_ID, AbstractStep, abstract_step
-from train.planning.flops import matmul_flops
 from train.studies.config import Control, StudyConfig, Variant, variants_of
+from train.studies.operations import update_operations
 
 RATE = "optimizer.learning_rate"
 
@@ -94,19 +92,6 @@ _MAKE: Mapping[Control, Callable[[Variant, DistillConfig], Variant]] = {
 
 
 def compute_ratio(config: DistillConfig) -> float:
-    """The operations of an update of a distillation over those of masked LM alone, same student.
-
-    Those of all matrix products, forward and backward, counted in the traced steps.
-    """
-    # The teacher's operations, also where its answers are stored.
-    config = replace(config, teacher_cache=None)
+    """The operations of an update of a distillation over those of masked LM alone, same student."""
     alone = replace(config, loss=config.loss.with_weights(mlm=1.0), answers="teacher")
-    with_teacher, without = (abstract_step(each, steps=1) for each in (config, alone))
-    student = without.objective.model  # type: ignore[attr-defined]
-    objective = MaskedLMObjective(student, config.masking, ANY_ID)
-    return _flops(with_teacher) / _flops(replace(without, objective=objective))
-
-
-def _flops(step: AbstractStep) -> int:
-    rows = max(step.group_rows, 2)  # `matmul_flops` would take the products of one row for sums
-    return matmul_flops(step.make(None), *step.arguments(rows))
+    return update_operations(config) / update_operations(alone)

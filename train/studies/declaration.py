@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ from report.study.folder import (
     VariantRecord,
     read_declaration,
 )
+from train.config import DistillConfig
 from train.loop.fit_text import facts
 from train.loop.folder import FREE as OF_RUN
 from train.objectives.projection import student_of
 from train.studies.cohort import Cohort
 from train.studies.config import TUNING, StudyConfig
+from train.studies.operations import update_operations
 from train.studies.results import DONE
 
 # Fields that another command for the same study may change.
@@ -126,6 +129,7 @@ def _variants(
     speeds: dict[Any, float] = {}
     result = {}
     of = {name: cohort for cohort in cohorts for name in cohort.students}
+    operations = _operations(of)
     for variant in study.variants:
         cohort = of[variant.name]
         student = student_of(cohort.models[variant.name])
@@ -147,5 +151,21 @@ def _variants(
             **({"levels": variant.levels} if variant.levels else {}),
             **({"gradient_norms": variant.gradient_norms} if variant.gradient_norms else {}),
             **({} if cohort is cohorts[0] else {"steps": cohort.steps}),
+            **({"operations": operations[variant.name]} if operations else {}),
         }
+    return result
+
+
+def _operations(of: Mapping[str, Cohort]) -> dict[str, float]:
+    """The operations of each student's whole training, if students differ in size and updates."""
+    shapes = {student_of(cohort.models[name]).config for name, cohort in of.items()}
+    if min(len(shapes), len({cohort.steps for cohort in of.values()})) < 2:
+        return {}
+    an_update: dict[DistillConfig, float] = {}  # a trace takes a second
+    result = {}
+    for name, cohort in of.items():
+        config = replace(cohort.students[name], steps=1)
+        if config not in an_update:
+            an_update[config] = update_operations(config)
+        result[name] = an_update[config] * cohort.steps
     return result

@@ -9,10 +9,10 @@ import pytest
 from data.masking import MaskingConfig
 from model.config import EncoderConfig
 from tests import runs
-from train.planning.abstract_step import abstract_step
 from train.studies import controls
 from train.studies.config import Control, variants_of
 from train.studies.controls import compute_ratio, with_controls
+from train.studies.operations import update_operations
 
 ALL: tuple[Control, ...] = get_args(Control)
 ALONE = {"loss.ce.weight": 0, "loss.cos.weight": 0}
@@ -75,11 +75,9 @@ def test_equal_compute_counts_the_teacher(home):
     config = replace(config, loss=config.loss.with_weights(mlm=2.0, cos=1.0))
     ratio = compute_ratio(config)
     alone = replace(config, loss=config.loss.with_weights(mlm=1.0))
-    step = abstract_step(alone, steps=1)
-    objective = controls.MaskedLMObjective(step.objective.model, config.masking, 0)  # type: ignore
-    operations = controls._flops(replace(step, objective=objective))
+    operations = update_operations(alone)
     shape: EncoderConfig = runs.MODEL
-    rows, length, width = 2, config.data.sequence_length, shape.hidden_size
+    rows, length, width = config.batch_size, config.data.sequence_length, shape.hidden_size
     products = 4 * width**2 + 2 * width * shape.intermediate_size + 2 * length * width
     teacher = 2 * rows * length * shape.num_layers * products
     head = 2 * math.ceil(0.15 * rows * length) * width**2
