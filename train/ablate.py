@@ -3,6 +3,7 @@
     python -m train.ablate paper-table-4
     python -m train.ablate paper-table-4 --downstream sst2 --task-data.root glue
     python -m train.ablate my-study.toml --seeds 5 --steps 1000
+    python -m train.ablate temperature --halving
 
 Every seed is a block: all variants see the same batches and masks, and listen to the same teacher,
 which reads each batch once. The answer is in the study's folder (--output): report.md and its
@@ -39,13 +40,16 @@ from train.studies.config import TUNING, StudyConfig, Variant, folder_name, vari
 from train.studies.controls import with_controls
 from train.studies.declaration import add_seconds, declare
 from train.studies.downstream import downstream_metrics, downstream_scores
+from train.studies.halving import Announce, check_halving, halved
 from train.studies.normalised import with_normalised_weights
 from train.studies.results import DONE, block_results, is_done
 from train.studies.toml_file import read_study_file
 
 
-def ablate(study: StudyConfig) -> Path:
+def ablate(study: StudyConfig, announce: Announce | None = None) -> Path:
     """Runs or resumes a study; returns the path of its report.
+
+    `announce` is called when everything is compiled, before the first update.
 
     Raises:
         InputError: the study, its data or its folder cannot be used as they are.
@@ -53,12 +57,14 @@ def ablate(study: StudyConfig) -> Path:
     """
     check_study(study)
     with holding(study.base.output):
-        return run_study(study)
+        return run_study(study, announce)
 
 
-def run_study(study: StudyConfig) -> Path:
+def run_study(study: StudyConfig, announce: Announce | None = None) -> Path:
     """Runs or resumes a study whose folder is held; returns and raises what `ablate` does."""
     started = time.monotonic()
+    if study.halving:
+        study = halved(study, ablate)
     study = with_controls(with_normalised_weights(study))
     if study.tune:
         study = tuned(study)
@@ -75,6 +81,8 @@ def run_study(study: StudyConfig) -> Path:
     declare(study, cohorts)
     seeds = [study.base.seed + number for number in range(study.seeds)]
     declared = read_declaration(folder)
+    if announce is not None:
+        announce(cohorts)
     left = [seed for seed in seeds if not is_done(folder / f"seed-{seed}", seed, declared)]
     if left:
         say(*(cohort.plan(len(seeds), len(left)) for cohort in cohorts))
@@ -94,6 +102,8 @@ def run_study(study: StudyConfig) -> Path:
 def check_study(study: StudyConfig) -> None:
     """Raises InputError for settings out of their range, or that do not go together."""
     check_settings(study)
+    if study.halving:
+        check_halving(study)
     for flag, rates in (("--tune", study.tune), ("--task-tune", study.task_tune)):
         if rates and study.base.seed == 0:
             raise InputError(

@@ -23,7 +23,8 @@
 With another number of updates than the study a variant has "steps", and in a study of sizes and
 updates "operations"; with "levels" those of each factor that variants are crossed with, and
 "gradient_norms" by term where its weights were divided by these. "seeds_added" tells which
-seeds were added, on which day, and after the results of how many; "file" names a study's TOML file.
+seeds were added, on which day, and after the results of how many; "file" names a study's TOML file,
+and "search" tells how variants were chosen (report/study/search.py).
 
 A published delta is the variant minus the reference of a metric where higher is better. Other
 fields are allowed, and kept in results.json; the report also reads `base`, the configuration that
@@ -53,6 +54,7 @@ from data.storage.run_folder import json_rows
 from model.errors import InputError
 from model.hf.config import read_settings
 from model.typed import as_type
+from report.study.search import VariantSearch
 
 STUDY, RESULTS = "study.json", "results.jsonl"
 STUDY_FILE = "study.toml"
@@ -135,6 +137,8 @@ class Study:
     seeds_added: tuple[SeedsAdded, ...] = ()
     file: str | None = None
     """The name of the file that declared it; None for a study that ships."""
+    search: VariantSearch | None = None
+    """The search that the variants have won; None where they were declared."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """study.json as it is."""
     runs: tuple[StudentResult, ...] = ()

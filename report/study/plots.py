@@ -161,7 +161,7 @@ def draw_scaling(path: Path, study: Study, losses: Comparison, scaling: Scaling)
     looks = zip(sorted(sizes), cycle(COLOURS), cycle("os^Dv"), strict=False)
     for size, colour, marker in looks:
         names = sizes[size]
-        means = [losses.rows[name].mean for name in names]
+        means = [scaling.losses[name] for name in names]
         compute = [scaling.operations[name] for name in names]
         named = f"{size / 1e6:.2f} M parameters"
         axes.plot(compute, means, color=colour, linewidth=0.8, alpha=0.6, zorder=1)

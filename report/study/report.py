@@ -6,17 +6,19 @@ from pathlib import Path
 
 from data.storage.atomic import replacing, write_text
 from data.storage.provenance import write_json_atomic
+from model.typed import as_type
 from report.markdown import code, escaped, fenced
 from report.naming import capital, label
 from report.study.comparison import MIN_SEEDS, Comparison, compare_variants
 from report.study.conclusion import beside_published, conclusion, seeds
 from report.study.conditions import conditions_table
 from report.study.factors import factor_sections
-from report.study.folder import STUDY_FILE, Study, read_study
+from report.study.folder import STUDY, STUDY_FILE, Study, read_study
 from report.study.gradients import gradients_section, weights_section
 from report.study.nested import nested_sections
 from report.study.plots import draw_pictures
 from report.study.scaling import Scaling, scaling_of
+from report.study.search import VariantSearch, search_section
 from report.study.tables import (
     Comparisons,
     main_table,
@@ -113,6 +115,7 @@ def _report(
         *nested_sections(study, comparisons),
         shown.get("curves.png"),
         *gradients_section(study),
+        *([] if study.search is None else _how_chosen(study, study.search)),
         "## The variants",
         variants_table(study),
         *weights_section(study),
@@ -126,6 +129,11 @@ def _report(
         fenced(study.command) if study.command else "It was started from a notebook.",
     ]
     return [part for part in parts if part]
+
+
+def _how_chosen(study: Study, search: VariantSearch) -> list[str]:
+    facts = as_type(Mapping[str, str], study.record.get("facts"), STUDY, "facts")
+    return search_section(search, study.primary, facts.get("heldout_sequences", ""))
 
 
 def _seeds_added(study: Study) -> str:

@@ -49,6 +49,8 @@ class Scaling:
 
     operations: Mapping[str, float]
     """Of the whole training of each student that has a loss, by variant."""
+    losses: Mapping[str, float]
+    """Held-out, the means over seeds."""
     seeds: int
     best: tuple[str, ...]
     """The students that are the best for their compute, the cheapest first."""
@@ -82,19 +84,18 @@ def scaling_of(study: Study, comparisons: Mapping[str, Comparison]) -> Scaling |
     losses = comparisons.get(HELDOUT_LOSS)
     if losses is None:
         return None
-    operations = {
-        name: variant.operations
-        for name, variant in study.variants.items()
-        if variant.operations and name in losses.rows and losses.rows[name].mean is not None
-    }
+    means = {name: row.mean for name, row in losses.rows.items() if row.mean is not None}
+    counted = {name: variant.operations for name, variant in study.variants.items()}
+    operations = {name: of for name, of in counted.items() if of and name in means}
     if not operations:
         return None
-    best = best_for_compute(operations, {name: losses.rows[name].mean or 0 for name in operations})
+    best = best_for_compute(operations, means)
     law = None
     if len(best) >= MIN_STUDENTS and len(losses.seeds) >= MIN_SEEDS:
         each = [[losses.rows[name].values[seed] for name in best] for seed in losses.seeds]
         law = fit_power_law(np.array([operations[name] for name in best]), np.array(each))
-    return Scaling(operations, len(losses.seeds), best, law)
+    means = {name: means[name] for name in operations}
+    return Scaling(operations, means, len(losses.seeds), best, law)
 
 
 def best_for_compute(

@@ -624,6 +624,49 @@ def test_a_study_is_tuned_and_then_run_with_the_rates_that_were_found(home):
     assert found.record["variants"]["a"]["settings"] == {"optimizer.learning_rate": 0.01}
 
 
+@pytest.mark.slow
+def test_a_search_that_was_stopped_in_a_rung_ends_with_the_same_students(home, monkeypatch, capsys):
+    def searched(output):
+        study = quick(home, output, steps=4, evaluate_every=4, seeds=5, halving=True)
+        own = [replace(study.variants[0], name=f"T {t}", settings={"loss.ce.temperature": t})
+               for t in (2, 8, 4)]  # fmt: skip
+        study = replace(study, variants=tuple(own), primary="masked_lm_loss", better="lower")
+        return replace(study, base=with_settings(study.base, {"run.checkpoint_every": 1}, "here"))
+
+    whole, study = searched("searched"), searched("searched-stopped")
+    report = ablate(whole)
+    printed = capsys.readouterr().out
+    assert printed.index("--halving searches in 2 rungs (5 students x 2 updates, 4 st") < (
+        printed.index("seed 55, 1 of 1")
+    )
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3, seed=54)  # in the second rung
+        with pytest.raises(Stopped, match="same command resumes"):
+            ablate(study)
+    assert not (study.base.output / "study.json").exists()
+    with pytest.raises(InputError, match="is not empty and holds no study"):
+        ablate(replace(study, halving=False))
+    with pytest.raises(InputError, match=r"rung-1 holds another study, .* base\.optimizer\.clip"):
+        base = with_settings(study.base, {"optimizer.clip_norm": 1}, "here")
+        ablate(replace(study, base=base))
+    ablate(study)
+    results = [(each.base.output / "results.jsonl").read_text() for each in (whole, study)]
+    assert results[0] == results[1]
+    found = read_study(whole.base.output)
+    assert found.search == read_study(study.base.output).search is not None
+    assert found.seeds == (56, 57, 58, 59, 60) and len(found.variants) in (2, 3)
+    facts = [
+        read_declaration(whole.base.output / folder).record["facts"]
+        for folder in (".", "halving/rung-1", "halving/rung-2")
+    ]
+    heldout = [each["heldout_sequences"] for each in facts]
+    assert heldout[0] != heldout[1] == heldout[2] == found.search.text
+    text = report.read_text()
+    assert "## How they were chosen" in text and heldout[0][:12] in text
+    ablate(replace(whole, seeds=6))  # more seeds of the comparison, and no other search
+    assert read_study(whole.base.output).search == found.search
+
+
 # The studies that ship
 
 

@@ -17,7 +17,7 @@ USED = (
     *("reading.max-length", "layers", "student.layers", "student.num-layers", "downstream"),
     *("loss.ce.weight", "loss.ce.temperature", "loss.mlm.weight", "loss.cos.weight"),
     *("steps", "epochs", "batch-size", "micro-batches", "optimizer.learning-rate"),
-    *("seed", "seeds", "primary", "controls", "tune", "report"),
+    *("seed", "seeds", "primary", "controls", "tune", "halving", "report"),
 )
 MOST_COLUMNS = 100
 

@@ -10,7 +10,9 @@ import tyro
 
 from model.errors import InputError
 from model.ranges import Count, Epochs, LearningRate, Seeds
+from report.naming import as_text
 from report.study.folder import PublishedDelta
+from report.study.search import VariantSearch
 from tasks.open import TaskDataConfig
 from train.config import DistillConfig
 from train.studies.settings import with_settings
@@ -79,6 +81,26 @@ def crossed(
     return tuple(under(variant, levels) for levels in conditions for variant in variants)
 
 
+def combined(search: Mapping[str, Sequence[Any]], base: DistillConfig) -> tuple[Variant, ...]:
+    """The base, called "default", and every combination of the values of some settings.
+
+    The combination that the base already is is left out. Names are those of the settings but for
+    their table: "ce.temperature 4, layers first".
+
+    Raises:
+        InputError: a setting is unknown, or a value of another type or out of range.
+    """
+    found = [Variant("default")]
+    for values in product(*search.values()):
+        settings = dict(zip(search, values, strict=True))
+        name = ", ".join(
+            f"{own.partition('.')[2] or own} {as_text(value)}" for own, value in settings.items()
+        )
+        if with_settings(base, settings, f"student {name!r} of the search") != base:
+            found.append(Variant(name, settings))
+    return tuple(found)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
     """Students that learn from one teacher, compared seed by seed with the first of them."""
@@ -128,6 +150,13 @@ class StudyConfig:
     tune_steps: Count | None = None
     """Updates of each trial of --tune, with a schedule of their own; by default those of the study.
     A variant with a number of its own keeps that."""
+    halving: bool = False
+    """Search by successive halving: of all variants the better half is kept, by the primary metric
+    on one half of the held-out documents, and trained for twice as many updates, until one is left.
+    That one meets the default (the first variant) and the default at the best of as many learning
+    rates, on the other half of the documents and seeds that chose nothing."""
+    search: tyro.conf.Suppress[VariantSearch | None] = None
+    """The search that the variants have won."""
 
 
 LONGEST_NAME = 255
@@ -135,6 +164,9 @@ LONGEST_NAME = 255
 
 TUNING = "tuning"
 """The folder, in that of a study, in which its learning rates are tuned."""
+
+HALVING = "halving"
+"""The folder, in that of a study, that has the rungs of its search."""
 
 SHARED = ("data", "teacher", "batch_size", "micro_batches", "dtype", "seed", "evaluate_every",
           "heldout_sequences", "term_gradients", "run", "output", "teacher_cache",

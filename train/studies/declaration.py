@@ -33,7 +33,7 @@ from train.loop.fit_text import facts
 from train.loop.folder import FREE as OF_RUN
 from train.objectives.projection import student_of
 from train.studies.cohort import Cohort
-from train.studies.config import TUNING, StudyConfig
+from train.studies.config import HALVING, TUNING, StudyConfig
 from train.studies.operations import update_operations
 from train.studies.results import DONE
 
@@ -75,12 +75,14 @@ def declare(study: StudyConfig, cohorts: Sequence[Cohort]) -> None:
             **({} if study.task_seeds == 1 else {"seeds": study.task_seeds}),
         },
         **({} if study.file is None else {"file": study.file.name}),
+        **({} if study.search is None else {"search": study.search}),
         "command": command_line(),
         "seconds": 0.0,
         "provenance": provenance(),
     }
     if old is None:
-        if any(entry.name != TUNING for entry in contents(path.parent)):
+        own = {TUNING} if study.search is None else {TUNING, HALVING}
+        if any(entry.name not in own for entry in contents(path.parent)):
             raise InputError(
                 f"{path.parent} is not empty and holds no study: choose another folder with "
                 "--output"

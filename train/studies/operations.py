@@ -6,6 +6,7 @@ from train.config import DistillConfig
 from train.objectives.distillation import MaskedLMObjective
 from train.planning.abstract_step import ANY_ID, abstract_step
 from train.planning.flops import matmul_flops
+from train.studies.stack import Stack
 
 
 def update_operations(config: DistillConfig) -> float:
@@ -23,3 +24,12 @@ def update_operations(config: DistillConfig) -> float:
     rows = max(step.group_rows, 2)  # `matmul_flops` would take the products of one row for sums
     counted = matmul_flops(step.make(None), *step.arguments(rows))
     return counted * config.batch_size / rows
+
+
+def stack_operations(stack: Stack) -> float:
+    """The operations of an update of all students of a stack, as if each were trained alone.
+
+    All of them compute the terms of the one that has most.
+    """
+    most = max(stack.students.values(), key=lambda config: len(config.loss.terms()))
+    return len(stack.students) * update_operations(most)

@@ -3,7 +3,7 @@
 from train.recipes.distill import tiny_base
 from train.studies.config import StudyConfig, Variant, crossed
 
-SIZES = (
+DEPTHS = (
     Variant("2 layers", {"student.layers": "5,11"}, "layers 5 and 11 of the teacher"),
     Variant("4 layers", {"student.layers": "2,5,8,11"}, "layers 2, 5, 8 and 11"),
     Variant("6 layers", {"student.layers": "1,3,5,7,9,11"}, "every second layer"),
@@ -26,7 +26,9 @@ def scaling() -> StudyConfig:
         name="scaling",
         title="The loss that compute buys",
         base=tiny_base("scaling"),
-        variants=crossed(SIZES, {f"{steps} updates": {"steps": steps} for steps in UPDATES}),
+        variants=crossed(
+            DEPTHS, updates={f"{steps} updates": {"steps": steps} for steps in UPDATES}
+        ),
         primary="masked_lm_loss",
         better="lower",
     )

@@ -12,7 +12,7 @@ from model.errors import InputError, did_you_mean
 from model.typed import as_type
 from train.config import DistillConfig
 from train.recipes import DISTILL
-from train.studies.config import Control, StudyConfig, Variant, crossed
+from train.studies.config import Control, StudyConfig, Variant, combined, crossed
 from train.studies.settings import with_settings
 
 STUDY_KEYS = {
@@ -25,6 +25,7 @@ STUDY_KEYS = {
     "normalised": bool,
     "downstream": tuple[str, ...],
     "variants": Any,
+    "search": Mapping[str, Any],
     "factors": Mapping[str, Mapping[str, Mapping[str, Any]]],
 }
 VARIANT_KEYS = {"name": str, "about": str, "settings": Mapping[str, Any], "against": str}
@@ -61,6 +62,17 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
         if "name" not in table:
             raise InputError(f"{where} has no name")
         variants.append(Variant(**_checked(table, VARIANT_KEYS, where)))
+    search: dict[str, Any] = flatten_dict(dict(known.pop("search", {})), sep=".")
+    if search and variants:
+        raise InputError(f"{path}: write [[variants]] or [search], not both")
+    for name, values in search.items():
+        if not isinstance(values, list) or not values:
+            raise InputError(
+                f"{path}, search: {name} is {values!r}, and must be a list of the values to try"
+            )
+    base = with_settings(base, known.pop("settings", {}), f"{path}, settings")
+    if search:
+        variants = combined(search, base)
     factors = {
         factor: {name: flatten_dict(dict(own), sep=".") for name, own in levels.items()}
         for factor, levels in known.pop("factors", {}).items()
@@ -72,7 +84,7 @@ def read_study_file(path: Path) -> Callable[[], StudyConfig]:
     study = StudyConfig(
         name=path.stem,
         file=path,
-        base=with_settings(base, known.pop("settings", {}), f"{path}, settings"),
+        base=base,
         variants=crossed(variants, **factors) if factors else tuple(variants),
         **{"title": path.stem, **known},
     )

@@ -80,6 +80,51 @@ smoothed = {masking.smoothing = 0.7}
         chosen_study([str(path)])
 
 
+SEARCH = """
+settings = {loss.ce.temperature = 4, loss.cos.weight = 0}
+[search]
+loss.ce.temperature = [2, 4]
+student.layers = ["original", "first"]
+loss.mlm.weight = [[2, 5]]
+"""
+
+
+def test_a_search_in_a_file_is_the_default_and_every_combination(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(SEARCH)
+    study = chosen_study([str(path), "--halving"])
+    assert study.halving and [variant.name for variant in study.variants] == [
+        "default",
+        "ce.temperature 2, mlm.weight 2 to 5, layers original",
+        "ce.temperature 2, mlm.weight 2 to 5, layers first",
+        "ce.temperature 4, mlm.weight 2 to 5, layers original",
+        "ce.temperature 4, mlm.weight 2 to 5, layers first",
+    ]
+    configs = [*variants_of(study).values()]
+    assert configs[0] == study.base and configs[2].student.layers == "first"
+    assert (configs[2].loss.mlm.weight, configs[2].loss.cos.weight) == ((2.0, 5.0), 0.0)
+    path.write_text(SEARCH.replace("[[2, 5]]", "[2]"))  # the recipe's own weight
+    names = [variant.name for variant in chosen_study([str(path)]).variants]
+    assert len(names) == 4 and "ce.temperature 4, mlm.weight 2, layers original" not in names
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[2, 4]", "2", "search: loss.ce.temperature is 2, and must be a list of the values"),
+        ("[2, 4]", "[]", r"search: loss.ce.temperature is \[\], and must be a list of the values"),
+        ("temperature = [", "temprature = [", "of the search: there is no setting"),
+        ('"first"', "1", "of the search: student.layers is 1, and must be text in quotes"),
+        ("[search]", '[[variants]]\nname = "a"\n[search]', "write .* or .search., not both"),
+    ],
+)
+def test_mistakes_in_a_search_are_reported(tmp_path, old, new, message):
+    path = tmp_path / "own.toml"
+    path.write_text(SEARCH.replace(old, new, 1))
+    with pytest.raises(InputError, match=message):
+        chosen_study([str(path)])
+
+
 def test_a_variant_in_a_file_names_what_it_is_compared_with(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text(f"{OWN}[[variants]]\nname = \"b\"\n[[variants]]\nname='c'\nagainst = 'b'\n")
