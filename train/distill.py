@@ -133,7 +133,7 @@ def objective_of(
     Raises:
         InputError: the loss has no term, or one that does not fit the models.
     """
-    check_terms(config, student_of(trained).config, teacher.config)
+    check_loss(config, student_of(trained).config, teacher.config)
     return DistillationObjective(
         nnx.graphdef(trained),
         nnx.graphdef(teacher),
@@ -152,11 +152,16 @@ def check_weights(loss: DistillationLoss) -> None:
         raise InputError("all weights of --loss are 0: give at least one term a weight")
 
 
-def check_terms(config: DistillConfig, student: EncoderConfig, teacher: EncoderConfig) -> None:
-    """Raises InputError for a loss that has no term, or one that does not fit models or cache."""
-    check_weights(config.loss)
-    for name, term in config.loss.terms().items():
+def check_terms(loss: DistillationLoss, student: EncoderConfig, teacher: EncoderConfig) -> None:
+    """Raises InputError for a loss that has no term, or one that does not fit the models."""
+    check_weights(loss)
+    for name, term in loss.terms().items():
         term.check(name, student, teacher)
+
+
+def check_loss(config: DistillConfig, student: EncoderConfig, teacher: EncoderConfig) -> None:
+    """Raises InputError for a loss that does not fit the models, or the cache of answers."""
+    check_terms(config.loss, student, teacher)
     if config.teacher_cache is not None:
         check_stored(config.loss, student, teacher)
 

@@ -19,7 +19,7 @@ from report.tables import duration
 from train.config import DistillConfig
 from train.distill import (
     check_answers,
-    check_terms,
+    check_loss,
     controls_of,
     exported,
     initial_student,
@@ -111,7 +111,7 @@ class Cohort:
         for name, config in students.items():
             student = student_of(self.models[name]).config
             try:
-                check_terms(config, student, self.teacher.config)
+                check_loss(config, student, self.teacher.config)
                 check_answers(config)
             except InputError as error:
                 raise InputError(f"variant {name!r}: {error}") from error
