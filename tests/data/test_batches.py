@@ -29,12 +29,11 @@ def batches_of(
     number: int, batch_size: int, shortest: int = LENGTH, several: bool = False, **settings
 ) -> Batches:
     """Batches of one text a sequence, or of `several`: a second one begins at the third token."""
-    settings = {"seed": 0, "pad_id": PAD} | settings
     sequences = sequences_of(number, shortest)
     if several:
         starts = sequences.offsets[:-1]
         sequences = replace(sequences, texts=np.sort(np.concatenate([starts, starts + 2])))
-    return Batches(sequences, batch_size=batch_size, **settings)
+    return Batches(sequences, batch_size=batch_size, **{"seed": 0, "pad_id": PAD, **settings})
 
 
 def order(batches: Batches, steps: int) -> list[int]:

@@ -1,5 +1,6 @@
 """The command line of all commands: a recipe by name, flags over it, mistakes in one sentence."""
 
+import atexit
 import inspect
 import io
 import logging
@@ -130,7 +131,20 @@ def main(run: Callable[[], object], *, hosts: bool = False) -> NoReturn:
                 stream.reconfigure(errors="backslashreplace")
         return _status(listened)
 
-    sys.exit(_status(lambda: sys.exit(on_all_hosts(work))) if hosts else work())
+    _end(_status(lambda: _end(on_all_hosts(work))) if hosts else work())
+
+
+def _end(status: int) -> NoReturn:
+    """Ends the process; after a signal without Python's own end.
+
+    That takes down libraries whose threads may still work, and crashed in one of a few such ends.
+    """
+    if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _status(run: Callable[[], object]) -> int:

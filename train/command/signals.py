@@ -28,7 +28,8 @@ Result = TypeVar("Result")
 
 KEPT = "stopped: all that was complete is kept, and the same command resumes from there"
 WAITING = "stopping at the next safe place; a second Ctrl-C leaves at once"
-LEFT = "left at once: all that was saved before is kept, and the same command resumes from there"
+LEFT = "left at once: what was saved before is kept, and the same command can be given again"
+ENDED = "stopped: nothing half-written is left, and the same command can be given again"
 SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 
 
@@ -62,7 +63,7 @@ class Listener:
         if self.blocks and self.tell_the_others:
             self.tell_the_others(signal.SIGTERM)
         elif self.blocks == 0 and first:
-            raise Stopped(number)
+            raise Stopped(number, ENDED)
         elif number == signal.SIGINT and not first and not self.leaves:
             raise KeyboardInterrupt
 

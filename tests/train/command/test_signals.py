@@ -176,7 +176,7 @@ def test_a_command_ends_with_one_sentence_and_a_status():
     process = command("waiting")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
-    assert errors == f"{signals.KEPT}\n"
+    assert errors == f"{signals.ENDED}\n"
     assert process.returncode == 128 + signal.SIGINT
 
 
