@@ -253,7 +253,7 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
         batch["attention_mask"] = array(jnp.bool_, length)
     elif config.data.shares_sequences:
         batch["segments"] = array(jnp.int32, length)
-    if isinstance(config, DistillConfig):
+    if isinstance(config, DistillConfig) and config.teacher_cache is not None:
         columns = columns_of(config, shape_of(config.teacher)) or {}
         batch |= {n: array(c.dtype, length, *c.shape) for n, c in columns.items()}
     if isinstance(config, FinetuneConfig):

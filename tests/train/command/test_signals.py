@@ -27,7 +27,7 @@ def send(number=signal.SIGTERM):
 
 @BOTH
 def test_a_signal_acts_at_once(number):
-    with pytest.raises(Stopped, match="same command resumes") as stopped, listening():
+    with pytest.raises(Stopped, match="same command can be given again") as stopped, listening():
         send(number)
         pytest.fail("still here")
     assert stopped.value.exit_status == 128 + number

@@ -253,7 +253,7 @@ def test_a_signal_while_data_are_prepared_acts_at_once(tmp_path, monkeypatch, pl
     settings = replace(runs.data_config(tmp_path), tokenizer="wordpiece:60")
     with monkeypatch.context() as patch:
         in_call(data_open if place == "train_wordpiece" else prepare, place, call, patch)
-        with pytest.raises(Stopped, match="the same command resumes"), listening():
+        with pytest.raises(Stopped, match="the same command can be given again"), listening():
             data_open.open_data(settings)
             pytest.fail("still here")
     assert not list(settings.cache.rglob("*.partial"))
