@@ -104,6 +104,8 @@ def label(metric: str) -> str:
     """The name of a metric, with its unit where it has one."""
     if metric == CLIPPED:
         return NAMES["clipped"]
+    if metric in NAMES:
+        return NAMES[metric]
     if metric.startswith(LOSS):
         return NAMES.get(metric.removeprefix(LOSS), metric.removeprefix(LOSS))
     if metric == DOWNSTREAM_MEAN:
@@ -111,7 +113,7 @@ def label(metric: str) -> str:
     if metric.startswith(DOWNSTREAM):
         task = metric.removeprefix(DOWNSTREAM)
         return f"{TASKS[task].title if task in TASKS else task}, development score"
-    return NAMES.get(metric, metric)
+    return metric
 
 
 def noun(metric: str) -> str:

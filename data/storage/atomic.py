@@ -38,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the disk refuses (it is full or read-only, there is no such folder).
     """
-    path = path.expanduser()
+    path = _file(path.expanduser())
     with writing(path), temporary_folder(path.parent) as folder:
         yield folder / path.name
         (folder / path.name).replace(path)
@@ -83,7 +83,7 @@ def check_writable(path: Path | None, read: Iterable[Path | None] = ()) -> None:
     """
     if path is None:
         return
-    path = nameable(path)
+    path = _file(nameable(path))
     with writing(path):
         if any(path.exists() and each.exists() and path.samefile(each) for each in read if each):
             raise InputError(f"cannot write {path}: it is one of the files to read, name another")
@@ -91,6 +91,19 @@ def check_writable(path: Path | None, read: Iterable[Path | None] = ()) -> None:
             raise InputError(f"cannot write {path}: it is a folder, name a file")
         with temporary_folder(path.parent) as folder:
             (folder / path.name).touch()
+
+
+def _file(path: Path) -> Path:
+    """The file to replace: that which a link names.
+
+    Raises:
+        InputError: a device or a pipe has the name, and would be replaced by a file.
+    """
+    with writing(path):
+        path = path.resolve()
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"cannot write {path}: it is a device or a pipe, name a file")
+    return path
 
 
 def nameable(path: Path) -> Path:

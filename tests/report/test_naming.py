@@ -1,6 +1,6 @@
 import pytest
 
-from report.naming import with_interval
+from report.naming import label, with_interval
 from report.predictions.classes import class_table
 from tasks.kind import ClassScore
 
@@ -18,6 +18,11 @@ from tasks.kind import ClassScore
 )
 def test_values_with_their_intervals(metric, number, half, text):
     assert with_interval(metric, number, half) == text
+
+
+def test_a_metric_of_its_own_is_not_taken_for_the_mean_of_a_term():
+    assert label("loss_of_target") == "loss of the target (nats a token)"
+    assert label("loss_ce") == label("ce")
 
 
 def test_classes_of_several_models_are_averaged():

@@ -1,10 +1,11 @@
 """Files that are whole or not there, on disks that refuse."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from data.storage.atomic import check_writable, make_folder, replacing
+from data.storage.atomic import check_writable, make_folder, replacing, write_text
 from model.errors import InputError
 from tests.disk import full_disk
 
@@ -34,6 +35,24 @@ def test_what_cannot_be_a_folder_is_reported(tmp_path: Path):
     refused = pytest.raises(InputError, match="No such file or directory")
     with refused, replacing(tmp_path / "nowhere" / "table.md") as temporary:
         temporary.write_text("")
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/null"), tmp_path / "pipe"):
+        with pytest.raises(InputError, match=f"^cannot write {path}: it is a device or a pipe"):
+            check_writable(path)
+    with pytest.raises(InputError, match="it is a device or a pipe"), replacing(path):
+        pytest.fail("written")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_stays_one(tmp_path: Path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
 
 
 def test_a_file_for_later_is_tried_and_not_left(tmp_path: Path):
