@@ -5,8 +5,10 @@ card says of licence and language holds for what is made of it, as far as that c
 machine; where nothing says it, the card says so.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple, cast
 
 import huggingface_hub
@@ -68,7 +70,8 @@ def write_card(folder: Path, task: Task | None = None, scores: SplitRecords | No
     heldout = [row for row in rows if row["kind"] == "heldout"]
     where = "the development set" if task else "held-out text"
     name = folder.absolute().name
-    made = f"{what_was_run(folder, run, rows)} {escaped(what_came_out(run, where, heldout))}"
+    shown = without_folders(run)
+    made = f"{what_was_run(folder, shown, rows)} {escaped(what_came_out(run, where, heldout))}"
     if task and scores:
         results = ["## Results", *_split_tables(task, scores), INTERVALS]
         found = _task_results(task, checkpoint, scores)
@@ -83,12 +86,36 @@ def write_card(folder: Path, task: Task | None = None, scores: SplitRecords | No
         _what_it_is(checkpoint),
         "## How it was made",
         made,
-        *_origin(run),
+        *_origin(shown),
         *results,
         *_not_tested(run, task, scores or {}),
         how_to_load(checkpoint.model_class(), checkpoint.config),
     )
     write_text(model / CARD_FILE, text)
+
+
+def without_folders(run: RunRecord) -> RunRecord:
+    """The record of a run in which paths of this machine end in their last names alone.
+
+    A card may become public, and a path tells who works where.
+    """
+
+    def short(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: short(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [short(each) for each in value]
+        if not isinstance(value, str):
+            return value
+        flag, equals, path = value.rpartition("=") if value.startswith("--") else ("", "", value)
+        return f"{flag}{equals}.../{PurePath(path).name}" if path.startswith("/") else value
+
+    settings = short(run.settings)
+    origin = settings["provenance"]
+    if command := origin.get("command"):
+        settings["provenance"] = {**origin, "command": shlex.join(map(short, shlex.split(command)))}
+    names = {name: short(getattr(run, name)) for name in ("model", "start", "teacher")}
+    return replace(run, settings=settings, **names)
 
 
 def add_scores(folder: Path, task: Task, scores: SplitRecords) -> Path:

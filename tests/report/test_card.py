@@ -63,6 +63,17 @@ def test_a_student_of_text(tmp_path):
     assert "/home/me" not in text
 
 
+def test_folders_of_the_machine_have_their_last_name_alone(tmp_path):
+    origin = ORIGIN | {"command": "python -m train.distill --data.corpus=/home/me/texts x/y /a/b"}
+    config = {"provenance": origin, "teacher": "/home/me/bert", "data": {"corpus": ["/home/me/t"]}}
+    folder = made(tmp_path / "run", config)
+    write_card(folder)
+    text = card(folder / "model").text
+    assert "python -m train.distill --data.corpus=.../texts x/y .../b\n" in text
+    assert "from `.../bert`" in text and '`[".../t"]`' in text
+    assert "/home/me" not in text and str(tmp_path) not in text
+
+
 def test_a_model_of_which_nothing_is_known(tmp_path):
     folder = made(tmp_path / "run", {"teacher": "google-bert/bert-base-uncased", "data": {}})
     write_card(folder)
