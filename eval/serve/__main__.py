@@ -85,7 +85,7 @@ def serve(config: ServeConfig) -> None:
     with bound_socket(config.host, config.port) as listener:
         checkpoint = open_checkpoint(config.model)
         abilities = open_abilities(checkpoint, config.max_length, with_vectors=config.embed)
-        say(f"{config.model}: its programs are compiled")
+        say(f"{config.model}: compiling its programs")
         warm_up(abilities)
         limits = RequestLimits(
             body=config.most_bytes,

@@ -80,7 +80,7 @@ def served(model) -> Iterator[Served]:
 
 @pytest.mark.long
 def test_it_says_when_it_is_ready(served, model):
-    assert served.printed.startswith(f"{model}: its programs are compiled\nready: http://127.0.0.1")
+    assert served.printed.startswith(f"{model}: compiling its programs\nready: http://127.0.0.1")
     status, reply = served.post()
     assert status == 200 and len(reply["results"][0]["masks"][0]) == 2
 
