@@ -61,9 +61,9 @@ class TrainConfig:
     micro_batches: Rows = 1
     """The parts of an update's batch, which run one after the other to save memory."""
     steps: Count | None = None
-    """Updates; by default as many as `epochs` need."""
+    """Updates; by default, and where --epochs is given, as many as `epochs` need."""
     epochs: Epochs = 3.0
-    """Passes over the data, if `steps` is not given; as few updates as cover them."""
+    """Passes over the data, in place of `steps`; as few updates as cover them."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """The dtype of the models' activations; auto: bfloat16 on TPU and GPU, float32 on CPU. Products
     of float32 are not rounded to a shorter type, which is several times as slow on TPU and GPU."""

@@ -114,9 +114,12 @@ def fit(
         )
         log, steps, size = run.log, run.steps, batches.batch_size
         with log, run.tracer, out_of_memory(run.sequences_that_fit):
+            passes = np.format_float_positional(
+                steps * size / len(batches), precision=3, fractional=False, trim="-"
+            )
             log.say(
                 f"{learner.parameters / 1e6:.1f} M parameters, {steps:,} updates of {size:,} "
-                f"sequences: {steps * size / len(batches):.2g} passes over {title}"
+                f"sequences: {passes} passes over {title}"
             )
             where = readable(config.output)
             if run.start:

@@ -9,6 +9,7 @@ from flax.traverse_util import unflatten_dict
 from model.errors import InputError, did_you_mean
 from model.ranges import check_settings
 from model.typed import as_type
+from train.recipes.length import in_epochs
 
 Config = TypeVar("Config")
 
@@ -36,13 +37,15 @@ def with_settings(config: Config, settings: Mapping[str, Any], where: str) -> Co
             together.
     """
     types = setting_types(config)
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in settings.items():
         if name not in types:
             hint = did_you_mean(name, types, cutoff=0.0)
             raise InputError(f"{where}: there is no setting {name!r}; {hint}")
         values[name] = as_type(types[name], value, where, name)
     try:
+        if in_epochs(values):  # as on a command line
+            values["steps"] = None
         changed = _replaced(config, unflatten_dict(values, sep="."))
         check_settings(changed)
     except InputError as error:

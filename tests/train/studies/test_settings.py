@@ -1,6 +1,7 @@
 """Settings by their dotted names."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,13 @@ def test_what_is_set_is_there_and_all_else_is_as_before():
     assert with_settings(config, before, "here") == BASE
 
 
+def test_epochs_stand_in_place_of_the_updates_of_the_base():
+    steps = replace(BASE, steps=500)
+    assert with_settings(steps, {"epochs": 50}, "here") == replace(BASE, steps=None, epochs=50.0)
+    assert with_settings(steps, {"batch_size": 4}, "here").steps == 500
+    assert with_settings(BASE, {"steps": 5}, "here") == replace(BASE, steps=5)
+
+
 def test_settings_are_the_innermost_fields():
     names = setting_types(BASE)
     assert {"teacher", "loss.mean", "loss.hidden.normalised", "run.devices"} <= names.keys()
@@ -68,6 +76,7 @@ def test_settings_are_the_innermost_fields():
         ({"loss.ce.temperature": float("nan")}, "--loss.ce.temperature is nan: give a number from"),
         ({"data.corpus": []}, "--data.corpus names nothing: give at least one value"),
         ({"data.tokenizer": "a\0b"}, r"--data.tokenizer is 'a\x00b': leave out the character NUL"),
+        ({"epochs": 2, "steps": 5}, "epochs and steps are both given, and each is the length"),
         ({"masking.mask": 0.9}, "random are 0.9, 0.1 and 0.1: these shares"),
     ],
 )
