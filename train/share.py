@@ -26,7 +26,6 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 from rich.console import Console
 
-from data.storage.run_folder import METRICS
 from model.errors import InputError, first_line
 from model.hf.card import CARD_FILE, of_hub, plain_card
 from model.hf.checkpoint import open_checkpoint
@@ -99,8 +98,6 @@ def _card(folder: Path, config: ShareConfig) -> str:
     """The card to upload, once all of the model has been read."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder here: name that of a model, RUN/model say")
-    if (folder / METRICS).is_file():
-        raise InputError(f"{folder} is the folder of a run: share {folder / 'model'}")
     model = load(open_checkpoint(folder))
     card = read_card(folder / CARD_FILE)
     if card is None:

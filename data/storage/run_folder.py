@@ -84,6 +84,8 @@ def read_run_config(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it is not JSON.
     """
+    if folder.name == "model" and (folder.parent / METRICS).is_file():
+        raise InputError(f"{folder} is the model of a run: name {folder.parent}")
     if not (folder / CONFIG).exists():
         raise InputError(f"{folder} is no run folder: it has no {CONFIG}")
     return read_settings(folder / CONFIG)

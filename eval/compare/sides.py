@@ -51,6 +51,8 @@ def read_sides(folders: Sequence[Path]) -> list[Side]:
         InputError: a folder holds neither a run nor a study, or has no metrics; there are fewer
             than two sides; they are of different kinds or have no metric in common.
     """
+    if not folders:
+        raise InputError("RUN is missing: name the folders of two or more runs, or of a study")
     names = _names(folders)
     sides = [
         side

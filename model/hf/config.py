@@ -134,6 +134,8 @@ def encoder_config(raw: Mapping[str, Any], path: Path, *, crosses: bool = False)
     fields = {name: value for name, value in fields.items() if value is not None}
     missing = [CONFIG_KEYS[model_type][name] for name in _REQUIRED if name not in fields]
     if missing:
+        if (model := path.parent / "model").joinpath(path.name).is_file():
+            raise InputError(f"{path.parent} is the folder of a run: name {model}")
         raise InputError(f"{path} lacks {', '.join(missing)}: is it a model's config.json?")
     if model_type == "distilbert":
         fields = {"type_vocab_size": 0, "classifier_dropout": 0.2} | fields

@@ -51,7 +51,7 @@ def load_part(
     graphdef, abstract = nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))
     parameters = dict(nnx.to_flat_state(abstract))
     places = {tensor_name(place, kind, architecture): place for place in parameters}
-    values, lacking = {}, []
+    values, lacking, headless = {}, [], []
     for name, place in places.items():
         shape = parameters[place].shape
         shape = shape[::-1] if place[-1] == "kernel" else shape
@@ -64,12 +64,18 @@ def load_part(
         elif name in tensors:
             problems.append(f"{name} has shape {tensors[name].shape} and not {shape}")
         elif is_head(name, architecture):
-            problems.append(f"{name} is missing (init_missing would draw it)")
+            headless.append(name)
         else:
             problems.append(f"{name} is missing")
     unknown = [name for name in tensors if name not in places and not is_head(name, architecture)]
     inside = [name for name in unknown if name.split(".")[0] in MODEL_CLASSES]
     problems = [*_few(problems), *_few([f"{name} is unknown" for name in inside])]
+    if headless and not problems:
+        raise InputError(
+            f"{source} ({' and '.join(checkpoint.classes) or 'a bare encoder'}) has no head of a "
+            f"{kind.__name__}: it lacks {', '.join(_few(headless))}; name a model with that head"
+        )
+    problems += [f"{name} is missing" for name in _few(headless)]
     if problems:
         raise InputError(
             f"{source} does not fit {kind.__name__} ({architecture} with {config.num_layers} "

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -277,9 +278,10 @@ def test_a_missing_head_is_drawn_only_when_asked_for(
     folder: Path, pretraining: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with fails(
-        f"{folder} does not fit SequenceClassification (bert with 2 layers, 16 wide): ",
-        "classifier.weight is missing (init_missing would draw it)",
-        "classifier.bias is missing",
+        f"{folder} (BertForPreTraining) has no head of a SequenceClassification: it lacks ",
+        "classifier.weight",
+        "classifier.bias",
+        "; name a model with that head",
     ):
         load(folder, SequenceClassification)
     with caplog.at_level(logging.WARNING):
@@ -372,6 +374,14 @@ def test_a_broken_configuration(folder: Path, content: bytes, message: str) -> N
     (folder / "config.json").write_bytes(content)
     with fails(message):
         load(folder)
+
+
+def test_the_folder_of_a_run_in_place_of_its_model(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(folder, run / "model")
+    (run / "config.json").write_text('{"kind": "distill", "model": {"hidden_size": 16}}')
+    with fails(f"{run} is the folder of a run: name {run / 'model'}"):
+        load(run)
 
 
 @pytest.mark.parametrize(

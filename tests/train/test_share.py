@@ -1,5 +1,6 @@
 """Uploads of models to a hub on this machine, and what is refused before anything is sent."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,10 @@ def refused(config: ShareConfig, sentence: str) -> None:
 def test_what_is_refused(hub, model, tmp_path, monkeypatch):
     refused(ShareConfig(folder=tmp_path / "no", name="user/a"), "is no folder here")
     refused(ShareConfig(folder=tmp_path, name="user/a"), "holds no model")
-    (tmp_path / "metrics.jsonl").write_text("")
-    refused(ShareConfig(folder=tmp_path, name="user/a"), "of a run: share .*/model")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text('{"kind": "distill"}')
+    shutil.copytree(model, tmp_path / "run/model")
+    refused(ShareConfig(folder=tmp_path / "run", name="user/a"), "of a run: name .*/run/model")
     for name in ("small", "user/a/b", "us er/a", "user/..", "user/é"):
         refused(ShareConfig(folder=model, name=name), "^NAME is .*: give user/name")
     refused(ShareConfig(folder=model, name="other/a"), "this token may not write there")

@@ -135,7 +135,9 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(tmp_path: Path, compare) 
     (tmp_path / "seed-1").rename(tmp_path / "seeds/seed-1")
     (tmp_path / "empty").mkdir()
     for names, sentence in {
+        (): "RUN is missing: name the folders of two or more runs",
         ("one",): "one is a single run: name two or more, or a study",
+        ("one/model", "two"): "one/model is the model of a run: name .*one$",
         ("one", "one"): "RUN names .*one a second time",
         ("one", "waiting"): "waiting has no held-out metrics to compare: it was never evaluated",
         ("one", "tuned"): "one is a training on text and tuned a fine-tuning for sst2",
