@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from data.vocabulary import Vocabulary
 from model.blocks.encoder import EncodedText
 from model.config import EncoderConfig
-from model.decoder.beams import beam_search, check_length
+from model.decoder.beams import beam_search, check_search
 from model.decoder.seq2seq import Seq2Seq
 from model.decoder.settings import GenerationConfig
 from model.errors import InputError
@@ -140,7 +140,7 @@ class Writing(Kind):
         )
         model.generation = self.search.of(model.generation)
         self.check_target("the model", model)
-        check_length(model.decoder, model.generation)
+        check_search(model.decoder, model.generation)
 
     def check_target(self, name: str, model: Seq2Seq) -> None:
         """Raises InputError if what is to be written has no room in the model of that name."""
