@@ -118,6 +118,7 @@ def evaluate_task(config: TaskEvaluation) -> dict[str, dict[str, float]]:
     task = with_thresholds(data.task, config)
     data = replace(data, task=task)
     check_order(config.labels, task, checkpoint)
+    config.reading.check_means(task.kind.reads, task.kind.noun)
     reading = reading_of(config, task, checkpoint.config.max_positions)
     load_model = partial(load_program, program) if program else load
     model = load_for_task(

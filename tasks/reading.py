@@ -1,6 +1,7 @@
 """Settings of how texts become windows of tokens, and of questions about a text."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal
 
 from data.rows import Row
@@ -46,6 +47,23 @@ class Reading:
         needs = {"overlap": ("windows", "hierarchy"), "most_windows": ("hierarchy",)}
         return name not in needs or self.long in needs[name]
 
+    def check_means(self, reads: Collection[str], noun: str) -> None:
+        """Raises InputError if a field is set that means nothing to a model, called `noun`.
+
+        `reads` are the fields that mean something to it, beside `max_length`.
+        """
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "max_length" or value == field.default:
+                continue
+            flag = f"--reading.{field.name.replace('_', '-')} {value}"
+            if field.name not in reads:
+                raise InputError(f"{flag} means nothing to {noun}: leave it out")
+            if not self.matters(field.name):
+                raise InputError(
+                    f"{flag} means nothing to --reading.long {self.long}: leave it out"
+                )
+
     def shared(self, room: int) -> int:
         """Tokens that windows with `room` for so many share.
 
@@ -78,9 +96,19 @@ class BeamSettings:
     """The most tokens of a text, its end included."""
 
     def of(self, config: GenerationConfig) -> GenerationConfig:
-        """The settings of a model with these in their place."""
+        """The settings of a model with these in their place.
+
+        Raises:
+            InputError: a penalty of length is given, and the search compares no lengths.
+        """
         given = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(config, **given)
+        found = replace(config, **given)
+        if self.length_penalty not in (None, config.length_penalty) and found.beams == 1:
+            raise InputError(
+                f"--search.length-penalty {self.length_penalty} chooses among texts of several "
+                "lengths, and one is searched: give --search.beams 2 or more, or leave it out"
+            )
+        return found
 
 
 OF_TEXT = ("pair", "question", "choices")

@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from model.errors import InputError
+
 Column = Sequence[np.ndarray]
 
 
@@ -128,6 +130,15 @@ def side_by_side(
     for place, column in enumerate(columns):
         result[: len(column), place] = column
     return result
+
+
+def check_text_room(length: int, least: int, what: str = "text") -> None:
+    """Raises InputError for windows of so few tokens that none is left for what is to be read."""
+    if length < least:
+        raise InputError(
+            f"windows of {length} tokens leave no room for {what}: give a --reading.max-length of "
+            f"{least} or more"
+        )
 
 
 def too_long(count: int, examples: int, length: int, done: str) -> tuple[Remark, ...]:

@@ -141,6 +141,7 @@ def prepare(config: FinetuneConfig) -> Prepared:
     data = replace(data, task=task)
     check_test(config, data)
     check_class_loss(config, data.task)
+    config.reading.check_means(task.kind.reads, task.kind.noun)
     start = open_start(config, data)
     vocabulary = vocabulary_of(start)
     task = replace(task, kind=task.kind.of_vocabulary(vocabulary).of_search(config.search))

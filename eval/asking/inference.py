@@ -83,6 +83,7 @@ def check_asked(kind: Kind | None, asked: Asked) -> None:
             check_given(value, flag)
     if kind is not None:
         kind.of_search(asked.search).as_asked(asked)
+        asked.reading.check_means(kind.reads, kind.noun)
     elif asked.search != BeamSettings():
         raise InputError(f"--search.* means nothing to {noun}, which this model is")
 

@@ -10,7 +10,7 @@ from model.errors import InputError
 from tasks.choices.examples import ChoiceExample
 from tasks.reading import Reading
 from tasks.texts.encode import all_or_none, token_ids
-from tasks.windows import Windows, side_by_side, too_long
+from tasks.windows import Windows, check_text_room, side_by_side, too_long
 
 
 def encode_choices(
@@ -36,8 +36,7 @@ def encode_choices(
             cut otherwise than by `truncate`.
     """
     room = length - 3
-    if room < 2:
-        raise InputError(f"a maximum length of {length} leaves no room for text: give 5 or more")
+    check_text_room(length, 5)
     if reading.long != "truncate":
         raise InputError(
             f"contexts of choices can be cut by truncate only, and {reading.long} was asked for"

@@ -6,10 +6,9 @@ from itertools import islice
 import numpy as np
 
 from data.vocabulary import Vocabulary
-from model.errors import InputError
 from tasks.embeddings.examples import PairExample
 from tasks.texts.encode import Ids, all_or_none, token_ids
-from tasks.windows import Windows, side_by_side, too_long
+from tasks.windows import Windows, check_text_room, side_by_side, too_long
 
 ABSENT = -1
 """The number of a document that is not there."""
@@ -23,8 +22,7 @@ def token_rows(texts: Sequence[str], vocabulary: Vocabulary, length: int) -> tup
         InputError: there is no room for text.
     """
     room, special = length - 2, vocabulary.special
-    if room < 1:
-        raise InputError(f"a maximum length of {length} leaves no room for text: give 3 or more")
+    check_text_room(length, 3)
     cls, sep = (np.array([index], np.int32) for index in (special.cls, special.sep))
     rows, longer = [], 0
     for ids in token_ids(texts, vocabulary.tokenizer):

@@ -6,11 +6,10 @@ from itertools import chain
 import numpy as np
 
 from data.vocabulary import Vocabulary
-from model.errors import InputError
 from tasks.extractive.choose import Chosen, oracle
 from tasks.extractive.examples import DocumentExample
 from tasks.texts.encode import all_or_none, token_ids
-from tasks.windows import Remark, Span, Windows, most_context, too_long
+from tasks.windows import Remark, Span, Windows, check_text_room, most_context, too_long
 
 
 def encode_documents(
@@ -32,8 +31,7 @@ def encode_documents(
     Raises:
         InputError: some documents have a summary and others not, or there is no room.
     """
-    if length < 3:
-        raise InputError(f"a maximum length of {length} leaves no room for words: give at least 3")
+    check_text_room(length, 3, "words")
     known = [right_places(example, most) for example in examples]
     summarised = all_or_none([places is not None for places in known], "a summary")
     special = vocabulary.special

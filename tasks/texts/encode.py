@@ -12,7 +12,7 @@ from data.vocabulary import Vocabulary
 from model.errors import InputError
 from tasks.reading import Long, Reading
 from tasks.texts.examples import TextExample
-from tasks.windows import Windows, spans, too_long
+from tasks.windows import Windows, check_text_room, spans, too_long
 
 Ids = Int32[np.ndarray, " _tokens"]  # each of a length of its own
 _DONE = {
@@ -40,8 +40,7 @@ def encode_texts(
     """
     pairs = all_or_none([example.pair is not None for example in examples], "a second text")
     room, long = length - (3 if pairs else 2), reading.long
-    if room < (2 if pairs else 1):
-        raise InputError(f"a maximum length of {length} leaves no room for text: give 5 or more")
+    check_text_room(length, 5 if pairs else 3)
     if long == "hierarchy":
         raise InputError("--reading.long hierarchy is for classification, and this learns no class")
     if pairs and long != "truncate":

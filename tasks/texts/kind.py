@@ -34,7 +34,7 @@ from tasks.texts.metrics import (
     macro_f1,
     matthews,
 )
-from tasks.windows import Windows
+from tasks.windows import Windows, check_text_room
 
 
 class TextKind(Kind):
@@ -233,6 +233,7 @@ class Hierarchical(Classification):
 
     def to_windows(self, examples, vocabulary, labels, length, reading) -> Windows:
         """As `encode_side_by_side` has it, with the column `label` where examples have labels."""
+        check_text_room(length, 3)
         overlap = reading.shared(length - 2)
         windows = encode_side_by_side(examples, vocabulary, length, overlap, self.windows)
         if all_or_none([example.label is not None for example in examples], "a label"):

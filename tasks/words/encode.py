@@ -12,7 +12,7 @@ from data.wordpiece import encodable
 from model.errors import InputError
 from tasks.reading import Reading
 from tasks.texts.encode import all_or_none
-from tasks.windows import Span, Windows, most_context, spans, too_long
+from tasks.windows import Span, Windows, check_text_room, most_context, spans, too_long
 from tasks.words.examples import TaggedExample
 from tasks.words.scheme import IOB, find_scheme, to_iob2
 
@@ -45,8 +45,7 @@ def encode_words(
             no room.
     """
     room = length - 2
-    if room < 2:
-        raise InputError(f"a maximum length of {length} leaves no room for words: give at least 4")
+    check_text_room(length, 4, "words")
     tagged = all_or_none([example.tags is not None for example in examples], "tags")
     tokenizer, special = vocabulary.tokenizer, vocabulary.special
     input_ids, tags, words, members, longer = [], [], [], [], 0

@@ -141,7 +141,7 @@ def config(home: Path, task: str = "classification", **changes) -> FinetuneConfi
         output=home / "run",
         model=str(home / "teacher"),
         data=TaskDataConfig(train=home / FILES[task], dev_share=0.2, label_fields=fields),
-        reading=replace(recipe.reading, max_length=16, doc_stride=4, max_question=4),
+        reading=replace(recipe.reading, max_length=16),
         optimizer=replace(recipe.optimizer, learning_rate=1e-2),
         batch_size=8,
         steps=12,
@@ -152,6 +152,9 @@ def config(home: Path, task: str = "classification", **changes) -> FinetuneConfi
     if task == "embeddings":
         reading = replace(config.reading, max_question=16)
         config = replace(config, reading=reading, batch_size=16)
+    if task == "answers":
+        reading = replace(config.reading, doc_stride=4, max_question=4)
+        config = replace(config, reading=reading)
     if task == "hierarchy":  # six words a window
         reading = replace(config.reading, max_length=8, overlap=2, long="hierarchy")
         config = replace(config, reading=reading)

@@ -18,7 +18,7 @@ from model.decoder.seq2seq import Seq2Seq
 from model.errors import InputError
 from model.pretrained import load
 from tasks.open import TaskDataConfig
-from tasks.reading import Asked, BeamSettings
+from tasks.reading import Asked, BeamSettings, Reading
 from tests import runs
 from train.command.signals import Stopped
 from train.config import FinetuneConfig, RunConfig
@@ -237,6 +237,8 @@ def test_random_weights_with_one_layer_that_writes(home):
         ({"class_weights": "balanced"}, "--class-weights balanced: translation has no loss of"),
         ({"decoder_layers": "0,7"}, "7"),
         ({"model": "random:2x16:60", "decoder_layers": "0"}, "has no layers to copy"),
+        ({"search": BeamSettings(beams=500)}, "500 beams need twice as many tokens to choose from"),
+        ({"search": BeamSettings(beams=1, length_penalty=2.0)}, "--search.length-penalty 2.0 cho"),
         ({"teacher": "BERT"}, "has no head for translation: fine-tune it first"),
     ],
     ids=str,
@@ -271,6 +273,10 @@ def test_flags_of_decoders_mean_nothing_elsewhere(home):
         ({"decoder_rate": 2.0}, "--decoder-rate 2.0: classification is not for models with a dec"),
         ({"decoder_layers": "0"}, "--decoder-layers 0: a classifier has no decoder"),
         ({"search": BeamSettings(beams=2)}, r"--search.\* means nothing to a classifier"),
+        (
+            {"reading": Reading(max_target=3)},
+            "--reading.max-target 3 means nothing to a classifier",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             finetune(replace(run, **changes))

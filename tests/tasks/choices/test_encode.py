@@ -83,7 +83,7 @@ def test_the_context_is_cut_before_the_choice(room):
 
 
 def test_what_cannot_be_read():
-    with pytest.raises(InputError, match="a maximum length of 4 leaves no room"):
+    with pytest.raises(InputError, match="windows of 4 tokens leave no room"):
         encode(example("a", "b", "c"), max_length=4)
     for long in ("head+tail", "windows"):
         with pytest.raises(InputError, match=f"by truncate only, and {long.replace('+', '.')} was"):

@@ -92,5 +92,5 @@ def test_vectors_without_direction_are_refused(value, what):
 def test_a_length_that_the_model_has_not():
     with pytest.raises(InputError, match="21 is above the 20 positions"):
         embed(embedder(), VOCABULARY, ["a"], max_length=21)
-    with pytest.raises(InputError, match="length of 2 leaves no room"):
+    with pytest.raises(InputError, match="windows of 2 tokens leave no room"):
         embed(embedder(), VOCABULARY, ["a"], max_length=2)

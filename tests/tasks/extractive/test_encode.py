@@ -86,5 +86,5 @@ def test_what_cannot_be_read_is_refused(vocabulary):
     assert "in_summary" not in encode_documents([unknown], vocabulary, 8, 1).tokens
     with pytest.raises(InputError, match="a summary"):
         encode_documents([known, unknown], vocabulary, 8, 1)
-    with pytest.raises(InputError, match="a maximum length of 2 leaves no room"):
+    with pytest.raises(InputError, match="windows of 2 tokens leave no room for words"):
         encode_documents([known], vocabulary, 2, 1)

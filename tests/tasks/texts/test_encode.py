@@ -156,14 +156,22 @@ def test_several_labels_and_values_go_by_name():
         ([text("a"), TextExample("b", "b", "c")], {}, "1 of 2 examples have a second text"),
         ([TextExample("b", "b", "c")], {"long": "windows"}, "truncate only"),
         ([TextExample("b", "b", "c")], {"long": "head+tail"}, "truncate only"),
-        ([TextExample("b", "b", "c")], {"max_length": 4}, "length of 4"),
-        ([text("a")], {"max_length": 2}, "length of 2"),
+        ([TextExample("b", "b", "c")], {"max_length": 4}, "windows of 4 tokens leave no room"),
         ([text("a")], {"long": "windows", "overlap": 8}, "overlap below 8"),
     ],
 )
 def test_bad_input(examples, options, message):
     with pytest.raises(InputError, match=message):
         encode(*examples, **options)
+
+
+@pytest.mark.parametrize("long", ["truncate", "windows", "hierarchy"])
+def test_windows_without_room_for_text(long):
+    reading = Reading(long=long)
+    kind = CLASSES.of_reading(reading)
+    with pytest.raises(InputError, match=r"2 tokens leave no room .* --reading.max-length of 3 or"):
+        kind.to_windows([text("ab", "x")], VOCABULARY, ("x", "y"), 2, reading)
+    assert len(kind.to_windows([text("a", "x")], VOCABULARY, ("x", "y"), 3, reading)) == 1
 
 
 @pytest.mark.oracle

@@ -101,7 +101,7 @@ def test_windows_share_half_and_hold_all():
     [
         (("O", "B-y"), 12, "example 1: the tag B-y is none of B-x, I-x, O"),
         (("O", None), 12, "1 of 2 examples have tags"),
-        ((None, None), 3, "length of 3"),
+        ((None, None), 3, "windows of 3 tokens leave no room for words"),
     ],
 )
 def test_bad_input(tags, max_length, message):
