@@ -239,7 +239,7 @@ class Spy:
 # Gradients
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_weights_in_units_of_gradients_are_measured_once_and_kept(home, monkeypatch):
     def normalised(output):
         study = quick(home, output, steps=4, evaluate_every=4, term_gradients=True, normalised=True)
@@ -275,7 +275,7 @@ def test_weights_in_units_of_gradients_are_measured_once_and_kept(home, monkeypa
         ablate(replace(whole, normalised=False))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_student_alone_has_the_gradients_that_it_has_in_a_study(home):
     study = quick(home, "gradients", term_gradients=True)
     ablate(study)
