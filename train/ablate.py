@@ -34,7 +34,6 @@ from tasks.open import open_task
 from train.command.cli import choose, main
 from train.command.processes import check_alone
 from train.config import MOST_SEED
-from train.recipes.length import for_flags
 from train.studies.catalogue import STUDIES
 from train.studies.cohort import Cohort, open_cohorts
 from train.studies.config import TUNING, StudyConfig, Variant, folder_name, variants_of
@@ -224,7 +223,7 @@ def chosen_study(argv: list[str]) -> StudyConfig:
     recipes = dict(STUDIES)
     if argv and argv[0].endswith(".toml"):
         recipes[argv[0]] = read_study_file(Path(argv[0]))
-    study = choose(for_flags(recipes, argv), "train.ablate", argv, about=__doc__, what="study")
+    study = choose(recipes, "train.ablate", argv, about=__doc__, what="study")
     folder = on_disk(study.base.output, "a study's folder")
     return replace(study, base=replace(study.base, output=folder))
 

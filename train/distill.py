@@ -38,7 +38,6 @@ from train.objectives.projection import LiftedStudent, student_of
 from train.objectives.stored import check_stored
 from train.objectives.terms import DistillationLoss, ForwardTerm
 from train.recipes import DISTILL
-from train.recipes.length import for_flags
 from train.teacher_cache.open import stored_answers
 from train.update.keys import stream_key
 from train.update.step import split
@@ -192,8 +191,4 @@ def frozen(config: DistillConfig) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    argv = sys.argv[1:]
-    main(
-        lambda: distill(choose(for_flags(DISTILL, argv), "train.distill", argv, about=__doc__)),
-        hosts=True,
-    )
+    main(lambda: distill(choose(DISTILL, "train.distill", sys.argv[1:], about=__doc__)), hosts=True)

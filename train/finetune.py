@@ -61,7 +61,6 @@ from train.objectives.finetuning import TaskObjective, balanced_weights
 from train.objectives.objective import Objective
 from train.objectives.writing import WritingObjective
 from train.recipes import FINETUNE
-from train.recipes.length import for_flags
 from train.start import Start, initial_model, open_start, vocabulary_of
 from train.tuning import tune
 from train.update.parallel import Parallel
@@ -345,7 +344,7 @@ def chosen_task(argv: list[str]) -> FinetuneConfig:
             f"{argv[0]} has no training examples: it is for models that have learned another task, "
             f"with python -m eval.run MODEL --task {argv[0]}"
         )
-    return choose(for_flags(FINETUNE, argv), "train.finetune", argv, about=__doc__, what="task")
+    return choose(FINETUNE, "train.finetune", argv, about=__doc__, what="task")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,6 @@ from train.planning.run_length import run_length
 from train.planning.table import PlanTables, plan_tables
 from train.planning.tpus import find_topology
 from train.recipes import LOOPS, recipe_name, recipes_by_name
-from train.recipes.length import for_flags
 from train.update.parallel import Parallel
 
 
@@ -147,7 +146,7 @@ def plan_command(argv: Sequence[str]) -> Plan:
         args=argv[1:],
         return_unknown_args=True,
     )
-    recipe = choose(for_flags(recipes, rest), "train.plan", [name, *rest])
+    recipe = choose(recipes, "train.plan", [name, *rest])
     jax.config.update("jax_platforms", "cpu")  # nothing runs, and a TPU may be another's
     # A program that nothing here can run is not worth keeping.
     jax.config.update("jax_enable_compilation_cache", False)

@@ -33,7 +33,6 @@ from train.loop.folder import alone_in_output
 from train.loop.learner import compute_dtype
 from train.objectives.distillation import MaskedLMObjective
 from train.recipes import PRETRAIN
-from train.recipes.length import for_flags
 from train.update.keys import stream_key
 
 
@@ -96,8 +95,7 @@ def initial_masked_lm(config: PretrainConfig, start: Checkpoint | None = None) -
 
 
 if __name__ == "__main__":
-    argv = sys.argv[1:]
     main(
-        lambda: pretrain(choose(for_flags(PRETRAIN, argv), "train.pretrain", argv, about=__doc__)),
+        lambda: pretrain(choose(PRETRAIN, "train.pretrain", sys.argv[1:], about=__doc__)),
         hosts=True,
     )

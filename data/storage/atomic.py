@@ -100,7 +100,7 @@ def _file(path: Path) -> Path:
         InputError: a device or a pipe has the name, and would be replaced by a file.
     """
     with writing(path):
-        path = path.resolve()
+        path = path.resolve() if path.is_symlink() else path
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise InputError(f"cannot write {path}: it is a device or a pipe, name a file")
     return path

@@ -22,6 +22,7 @@ from model.terminal import VisibleFormatter, say
 from train.command.compiled import keep_compiled
 from train.command.elsewhere import check_flags
 from train.command.help import count_flags, short_help, whole_help
+from train.command.length import for_flags
 from train.command.signals import Stopped, listening
 from train.command.supervisor import on_all_hosts
 from train.config import TextConfig, TrainConfig
@@ -46,7 +47,8 @@ def choose(
     messages, such as "task" or "study".
 
     Raises:
-        InputError: there is no such recipe, or a flag has another name here.
+        InputError: there is no such recipe, a flag has another name here, or two flags exclude
+            each other.
     """
     if not argv or argv[0] in ("-h", "--help", ALL_FLAGS):
         usage = f"usage: python -m {command} {what.upper()} [--flag value ...]"
@@ -64,8 +66,8 @@ def choose(
     if name not in recipes:
         hint = did_you_mean(name, sorted(recipes))
         raise InputError(f"there is no {what} {name!r} for {command}: {hint}")
-    recipe = recipes[name]
     check_flags(flags)
+    recipe = for_flags(recipes[name], flags)
     prog, description = f"python -m {command} {name}", inspect.cleandoc(recipe.__doc__ or "")
     if {"-h", "--help"} & {*flags}:
         whole = whole_help(type(recipe()), recipe(), prog)

@@ -9,7 +9,7 @@ from flax.traverse_util import unflatten_dict
 from model.errors import InputError, did_you_mean
 from model.ranges import check_settings
 from model.typed import as_type
-from train.recipes.length import in_epochs
+from train.command.length import in_epochs
 
 Config = TypeVar("Config")
 

@@ -1,6 +1,6 @@
 """Lengths of runs: epochs that somebody gives stand in place of the updates of a recipe."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
@@ -11,10 +11,8 @@ from train.config import TrainConfig
 Config = TypeVar("Config")
 
 
-def for_flags(
-    recipes: Mapping[str, Callable[[], Config]], flags: Sequence[str]
-) -> dict[str, Callable[[], Config]]:
-    """The recipes, without updates of their own where these flags have the epochs.
+def for_flags(recipe: Callable[[], Config], flags: Sequence[str]) -> Callable[[], Config]:
+    """The recipe, without updates of its own where these flags have the epochs.
 
     Of a study that is its base.
 
@@ -22,9 +20,7 @@ def for_flags(
         InputError: the flags have both.
     """
     given = {flag.partition("=")[0].removeprefix("--") for flag in flags if flag.startswith("--")}
-    if not in_epochs(given, "--"):
-        return dict(recipes)
-    return {name: _without_steps(recipe) for name, recipe in recipes.items()}
+    return _without_steps(recipe) if in_epochs(given, "--") else recipe
 
 
 def in_epochs(given: Collection[str], flag: str = "") -> bool:
