@@ -108,8 +108,10 @@ def home(tmp_path_factory):
 
 def evaluate(home, model: str, task: str, **settings):
     settings.setdefault("data", TaskDataConfig(root=home / "glue"))
-    reads_questions = {"doc_stride": 4, "max_question": 4} if task == "answers" else {}
-    settings.setdefault("reading", Reading(max_length=24, **reads_questions))
+    reading = Reading(max_length=24)
+    if task == "answers":
+        reading = replace(reading, doc_stride=4, max_question=4)
+    settings.setdefault("reading", reading)
     settings.setdefault("output", home / f"out-{model}-{task}")
     metrics = evaluate_task(TaskEvaluation(model=str(home / model), task=task, **settings))
     return metrics, settings["output"]

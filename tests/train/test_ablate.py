@@ -660,6 +660,7 @@ def test_a_search_that_was_stopped_in_a_rung_ends_with_the_same_students(home, m
         for folder in (".", "halving/rung-1", "halving/rung-2")
     ]
     heldout = [each["heldout_sequences"] for each in facts]
+    assert found.search is not None
     assert heldout[0] != heldout[1] == heldout[2] == found.search.text
     text = report.read_text()
     assert "## How they were chosen" in text and heldout[0][:12] in text
