@@ -6,12 +6,14 @@ it: one for each level of the other factor, or for each variant.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import fmean
 
 from report.markdown import Markdown, escaped, text_table
-from report.naming import capital, difference
-from report.study.comparison import ALPHA, Comparison, paired_difference
+from report.naming import capital
+from report.study.comparison import Comparison, paired_difference
 from report.study.folder import Study
+from report.study.tables import difference_in_print
 
 UNNAMED = "as it is"
 """A level without a name, in a table."""
@@ -73,7 +75,5 @@ def _effect(comparison: Comparison, levels: Levels, group: set[str], level: str,
             return ""
         means.append({seed: fmean(row.values[seed] for row in rows) for seed in comparison.seeds})
     found = paired_difference(means[0], means[1], comparison.seeds)
-    text = difference(comparison.metric, found.mean, found.interval)
-    told = found.p is None or found.p < ALPHA
-    small = found.detectable is not None and abs(found.mean) < found.detectable
-    return text + (", not resolved" if small and not told else "")
+    alone = replace(found, p_holm=found.p)  # one of no family of tests
+    return difference_in_print(comparison.metric, alone, found.detectable)

@@ -20,9 +20,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from report.markdown import Markdown, escaped, text_table
-from report.naming import difference, label, width, written
+from report.naming import label, width, written
 from report.study.comparison import Comparison, detectable
 from report.study.folder import Study
+from report.study.tables import difference_in_print
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,10 @@ def nested_table(comparison: Comparison, scores: FineTunings) -> Markdown:
         both = zip(own, theirs, strict=True)
         pairs = [np.subtract(a, b) for a, b in both if len(a) == len(b)]
         least = detectable(found.deviation, len(seeds)) if found.deviation else None
-        missed = least is not None and not found.distinguishable and abs(found.mean) < least
-        text = difference(metric, found.mean, found.interval)
         lines.append(
             [
                 *cells,
-                text + (", not resolved" if missed else ""),
+                difference_in_print(metric, found, least),
                 *_deviations(metric, pairs),
                 "" if least is None else width(metric, least),
             ]

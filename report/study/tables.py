@@ -19,7 +19,7 @@ from report.naming import (
     width,
     written,
 )
-from report.study.comparison import Comparison
+from report.study.comparison import Comparison, Difference
 from report.study.folder import Study
 from report.tables import listed
 
@@ -45,9 +45,7 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
             cells += ["reference" if name in references else "", "", ""]
         else:
             least = found.detectable
-            cells.append(difference(study.primary, found.mean, found.interval))
-            missed = least is not None and not found.distinguishable and abs(found.mean) < least
-            cells[-1] += ", not resolved" if missed else ""
+            cells.append(difference_in_print(study.primary, found, least))
             cells.append(probability(found.p_holm))
             cells.append("" if least is None else width(study.primary, least))
         if published:
@@ -57,6 +55,16 @@ def main_table(study: Study, comparisons: Comparisons) -> str:
         cells += [_mean(comparisons[other], name) for other in beside]
         lines.append(cells)
     return text_table([*header, *map(label, beside)], lines)
+
+
+def difference_in_print(metric: str, found: Difference, least: float | None) -> str:
+    """A difference with its interval; "not resolved" if it is not found and below `least`.
+
+    `least` is the smallest true difference that would have been found, if that is known.
+    """
+    text = difference(metric, found.mean, found.interval)
+    missed = least is not None and not found.distinguishable and abs(found.mean) < least
+    return f"{text}, not resolved" if missed else text
 
 
 def other_losses(study: Study, comparisons: Comparisons) -> str:

@@ -44,10 +44,10 @@ from train.loop.learner import compute_dtype
 from train.objectives.distillation import MaskedLMObjective
 from train.objectives.finetuning import TaskObjective
 from train.objectives.objective import Objective, Params
+from train.objectives.stored import stored_columns
 from train.objectives.writing import WritingObjective
 from train.pretrain import initial_masked_lm
 from train.start import random_shape
-from train.teacher_cache.open import columns_of
 from train.update.keys import keys_of
 from train.update.optimizer import Optimizer, make_optimizer
 from train.update.parallel import Parallel
@@ -254,7 +254,7 @@ def batch_shapes(config: TrainConfig, micro_batches: int, rows: int) -> Shapes:
     elif config.data.shares_sequences:
         batch["segments"] = array(jnp.int32, length)
     if isinstance(config, DistillConfig) and config.teacher_cache is not None:
-        columns = columns_of(config, shape_of(config.teacher)) or {}
+        columns = stored_columns(shape_of(config.teacher), config.cache.dtype)
         batch |= {n: array(c.dtype, length, *c.shape) for n, c in columns.items()}
     if isinstance(config, FinetuneConfig):
         batch["token_type_ids"] = array(jnp.int32, length)

@@ -19,6 +19,7 @@ from typing import Any
 
 from model.errors import InputError
 from model.terminal import say
+from report.naming import DOWNSTREAM
 from report.study.comparison import MIN_SEEDS
 from report.study.folder import STUDY, read_declaration, read_study
 from report.study.search import Ladder, SearchRung, VariantSearch
@@ -65,7 +66,7 @@ def halved(study: StudyConfig, run: RunStudy) -> StudyConfig:
     default = study.variants[0]
     configs = variants_of(study)
     pools = [
-        Pool({v.name: replace(v, against=None, published=None, levels={}) for v in study.variants}),
+        Pool({variant.name: _alone(variant) for variant in study.variants}),
         Pool(rates_of(default, configs[default.name], len(study.variants))),
     ]
     sizes = rung_sizes(len(study.variants))
@@ -90,9 +91,7 @@ def halved(study: StudyConfig, run: RunStudy) -> StudyConfig:
     candidates, rates = pools
     (winner,), (rate,) = candidates.left, rates.left
     finalists = {winner: replace(candidates.variants[winner], about="the winner of the search")}
-    finalists[default.name] = replace(
-        default, about="the default", against=None, published=None, levels={}
-    )
+    finalists[default.name] = replace(_alone(default), about="the default")
     tuned = replace(rates.variants[rate], about="the default at its best learning rate")
     finalists.setdefault(rate, tuned)
     return replace(
@@ -102,6 +101,11 @@ def halved(study: StudyConfig, run: RunStudy) -> StudyConfig:
         halving=False,
         search=VariantSearch(default.name, candidates.ladder(), rates.ladder(), text),
     )
+
+
+def _alone(variant: Variant) -> Variant:
+    """The variant without its place among the others, and so without what that place says of it."""
+    return replace(variant, against=None, published=None, levels={})
 
 
 def check_halving(study: StudyConfig) -> None:
@@ -124,7 +128,7 @@ def check_halving(study: StudyConfig) -> None:
         )
     if study.tune:
         raise InputError("--halving searches, and so does --tune: leave out one of them")
-    if study.primary.startswith("downstream_"):
+    if study.primary.startswith(DOWNSTREAM):
         raise InputError(
             f"--primary is {study.primary}, and --halving selects on held-out text: name a metric "
             "of that"
@@ -178,7 +182,7 @@ def rates_of(default: Variant, config: DistillConfig, count: int) -> dict[str, V
         rate = float(f"{config.optimizer.learning_rate * 2 ** (number * step):.3g}")
         name = f"{default.name} at {rate:g}" if number else default.name
         variant = default.at_rate(rate) if number else default
-        found[name] = replace(variant, name=name, about="", against=None, published=None, levels={})
+        found[name] = replace(_alone(variant), name=name, about="")
     return found
 
 

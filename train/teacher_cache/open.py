@@ -10,13 +10,12 @@ import jax
 from data.open import Data
 from data.storage.cache import DIGESTS, make_once
 from data.storage.mirror import on_disk
-from model.config import EncoderConfig
 from model.errors import InputError
 from model.tasks import MaskedLM
 from model.terminal import say
 from train.command.signals import until_safe
 from train.config import DistillConfig
-from train.objectives.stored import StoredColumns, stored_columns
+from train.objectives.stored import stored_columns
 from train.teacher_cache.answers import FLAG, Shard, Shards, StoredAnswers
 from train.teacher_cache.key import claim_cache, key_of
 from train.teacher_cache.writing import Writer
@@ -35,8 +34,7 @@ def stored_answers(config: DistillConfig, teacher: MaskedLM, data: Data) -> Stor
             has several processes.
         Stopped: a signal came; the same command writes the rest.
     """
-    columns = columns_of(config, teacher.config)
-    if config.teacher_cache is None or columns is None:
+    if config.teacher_cache is None:
         return None
     if jax.process_count() > 1:
         raise InputError(
@@ -44,6 +42,7 @@ def stored_answers(config: DistillConfig, teacher: MaskedLM, data: Data) -> Stor
             "out, and every process asks the teacher itself"
         )
     folder = on_disk(config.teacher_cache, "a teacher's cache", FLAG)
+    columns = stored_columns(teacher.config, config.cache.dtype)
     shards = Shards(folder, data.train, columns, config.cache.mask_sets)
     check_room(shards, config.cache.max_gb)
     writer = Writer(config, teacher, data, columns)
@@ -64,13 +63,6 @@ def stored_answers(config: DistillConfig, teacher: MaskedLM, data: Data) -> Stor
             if shard in missing:
                 say(f"{len(shard.sequences):,} sequences more are answered: {shard.folder}")
     return StoredAnswers(shards, digest)
-
-
-def columns_of(config: DistillConfig, teacher: EncoderConfig) -> StoredColumns | None:
-    """The columns of the teacher's answers in a batch; None without --teacher-cache."""
-    if config.teacher_cache is None:
-        return None
-    return stored_columns(teacher, config.cache.dtype)
 
 
 def check_room(shards: Shards, max_gb: float) -> None:

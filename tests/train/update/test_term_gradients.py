@@ -43,7 +43,7 @@ def parts(dropout=0.0):
 
 @cache
 def program(parallel: Mode = "jit", devices=1, micro_batches=1, dropout=0.0):
-    """What measures the second update, and what it is given, up to the batch."""
+    """The function that measures the second update, and its arguments up to the batch."""
     objective, constants, params = parts(dropout)
     machine = Parallel(ParallelConfig(parallel=parallel, devices=devices))
     measure = machine.compile_observation(
